@@ -1,0 +1,241 @@
+/**
+ * What the control domain's programs may use: the duties of libxenctrl, libxenevtchn, libxengnttab
+ * and libxenforeignmemory as interfaces.
+ *
+ * Everything above the wall (xenstore, back-ends, toolstack) is written against these and never
+ * sees a hypervisor object. A hypercall that is refused throws XenError.
+ */
+import type { Domid, EvtchnPort, Gfn, GrantRef } from '../abi/numbers.ts'
+
+/** A hypercall refused: `errno` is positive, as in xen/include/public/errno.h. */
+export class XenError extends Error {
+  override readonly name = 'XenError'
+  /** The call that was refused, by libxenctrl's name. */
+  readonly call: string
+  readonly errno: number
+
+  constructor(call: string, errno: number, errnoName: string) {
+    super(`${call}: ${errnoName}`)
+    this.call = call
+    this.errno = errno
+  }
+}
+
+/** The way into the hypervisor, as a process in Dom0 has it through /dev/xen/privcmd. */
+export interface HypercallGate {
+  /** Makes a hypercall; the result is what RAX would hold, as a signed number. */
+  call(number: number, a0?: number, a1?: number, a2?: number, a3?: number, a4?: number): number
+  /** Pages for arguments, at addresses 0 to `buffer.length` of Dom0. */
+  readonly buffer: Uint8Array
+  /** Dom0's page at `gfn`, through its own p2m; undefined at a hole. */
+  page(gfn: Gfn): Uint8Array | undefined
+  /** Calls `handler` soon after Dom0's vcpu 0 is given an event. */
+  onUpcall(handler: () => void): void
+}
+
+export interface XenVersion {
+  readonly major: number
+  readonly minor: number
+  readonly extra: string
+  readonly capabilities: string
+  readonly changeset: string
+  readonly commandLine: string
+  readonly buildId: string
+  readonly pageSize: number
+  readonly virtStart: bigint
+  readonly compiler: string
+  readonly compileBy: string
+  readonly compileDomain: string
+  readonly compileDate: string
+}
+
+export interface PhysicalInfo {
+  readonly nrCpus: number
+  readonly maxCpuId: number
+  readonly nrNodes: number
+  readonly threadsPerCore: number
+  readonly coresPerSocket: number
+  readonly cpuKhz: number
+  readonly totalPages: number
+  readonly freePages: number
+  readonly scrubPages: number
+  readonly outstandingPages: number
+  readonly maxMfn: number
+  readonly hwCap: readonly number[]
+  /** XEN_SYSCTL_PHYSCAP_* bits. */
+  readonly capabilities: number
+}
+
+/** struct xen_domctl_getdomaininfo, unpacked. */
+export interface DomainInfo {
+  readonly domid: Domid
+  readonly dying: boolean
+  readonly hvm: boolean
+  readonly shutdown: boolean
+  readonly paused: boolean
+  readonly blocked: boolean
+  readonly running: boolean
+  readonly debugged: boolean
+  readonly xsDomain: boolean
+  readonly hap: boolean
+  /** SHUTDOWN_*, when `shutdown`. */
+  readonly shutdownReason: number
+  readonly totalPages: number
+  readonly maxPages: number
+  readonly outstandingPages: number
+  readonly sharedInfoFrame: number
+  readonly cpuTimeNs: number
+  readonly onlineVcpus: number
+  readonly maxVcpuId: number
+  readonly ssidref: number
+  /** The domain's UUID, 16 bytes. */
+  readonly handle: Uint8Array
+  readonly cpupool: number
+}
+
+export interface VcpuInfo {
+  readonly online: boolean
+  readonly blocked: boolean
+  readonly running: boolean
+  readonly cpuTimeNs: number
+  readonly cpu: number
+}
+
+export interface CpupoolInfo {
+  readonly id: number
+  readonly schedId: number
+  readonly domainCount: number
+  readonly cpuMap: Uint8Array
+}
+
+export interface CreateDomainConfig {
+  /** Left out: the hypervisor chooses one. */
+  readonly domid?: Domid
+  readonly ssidref?: number
+  /** UUID, 16 bytes. */
+  readonly handle: Uint8Array
+  /** XEN_DOMCTL_CDF_*. */
+  readonly flags: number
+  readonly maxVcpus: number
+  readonly maxEvtchnPort?: number
+  readonly maxGrantFrames?: number
+  readonly maxMaptrackFrames?: number
+  readonly grantVersion?: number
+  readonly cpupool?: number
+  /** XEN_X86_EMU_*. */
+  readonly emulationFlags?: number
+  readonly miscFlags?: number
+}
+
+/** An entry of a guest's e820 map. */
+export interface E820Range {
+  readonly address: number
+  readonly size: number
+  readonly type: number
+}
+
+export interface Affinity {
+  /** One bit a physical CPU, lowest first. */
+  readonly hard: Uint8Array
+  readonly soft: Uint8Array
+}
+
+/** libxenctrl: one method a control operation. */
+export interface Xenctrl {
+  version(): XenVersion
+  physinfo(): PhysicalInfo
+  schedId(): number
+  cpupoolInfo(pool: number): CpupoolInfo | undefined
+  cpupoolFreeCpus(): Uint8Array
+  /** The hypervisor's log (`xl dmesg`), and empties it when `clear`. */
+  readConsole(clear: boolean): Uint8Array
+  sendDebugKeys(keys: string): void
+
+  createDomain(config: CreateDomainConfig): Domid
+  destroyDomain(domid: Domid): void
+  pauseDomain(domid: Domid): void
+  unpauseDomain(domid: Domid): void
+  /** Shuts a domain down from outside, with a SHUTDOWN_* reason (SCHEDOP_remote_shutdown). */
+  shutdownDomain(domid: Domid, reason: number): void
+  resumeDomain(domid: Domid): void
+  /** Undefined when there is no such domain. */
+  getDomainInfo(domid: Domid): DomainInfo | undefined
+  /** Domains from `first` on, in order of domid. */
+  getDomainInfoList(first: Domid, max: number): DomainInfo[]
+  setDomainHandle(domid: Domid, handle: Uint8Array): void
+  setMaxVcpus(domid: Domid, max: number): void
+  setMaxMem(domid: Domid, kib: number): void
+  getVcpuInfo(domid: Domid, vcpu: number): VcpuInfo
+  getVcpuAffinity(domid: Domid, vcpu: number): Affinity
+  setVcpuAffinity(domid: Domid, vcpu: number, affinity: Partial<Affinity>): void
+  setNodeAffinity(domid: Domid, nodes: Uint8Array): void
+  getHvmParam(domid: Domid, param: number): bigint
+  setHvmParam(domid: Domid, param: number, value: bigint | number): void
+  /** The domain's HVM save records, in xen/hvm/save.h's format. */
+  getHvmContext(domid: Domid): Uint8Array
+  setHvmContext(domid: Domid, records: Uint8Array): void
+  setTscInfo(domid: Domid, mode: number, elapsedNs: bigint, khz: number, incarnation: number): void
+  setPagingMempoolSize(domid: Domid, bytes: number): void
+  setShadowAllocation(domid: Domid, mib: number): void
+  getSchedCredit2(domid: Domid): { weight: number, cap: number }
+  setSchedCredit2(domid: Domid, weight: number, cap: number): void
+  sendTrigger(domid: Domid, trigger: number, vcpu: number): void
+
+  /** Gives RAM to each gfn; `order` is the extents' size as a power of two. Answers how many. */
+  populatePhysmap(domid: Domid, gfns: readonly Gfn[], order: number): number
+  /** As populatePhysmap for `count` extents that follow one another; throws unless all succeed. */
+  populateRange(domid: Domid, first: Gfn, count: number, order: number): void
+  decreaseReservation(domid: Domid, gfns: readonly Gfn[], order: number): number
+  addToPhysmap(domid: Domid, space: number, index: number, gfn: Gfn): void
+  setMemoryMap(domid: Domid, map: readonly E820Range[]): void
+  maximumGpfn(domid: Domid): number
+}
+
+/** Dom0's ends of event channels. */
+export interface EventChannels {
+  /** Reserves a port of `domid` (a guest's) for `remote` to bind to. */
+  allocUnbound(domid: Domid, remote: Domid): EvtchnPort
+  /** A port of Dom0 joined to `remotePort` of `domid`. */
+  bindInterdomain(domid: Domid, remotePort: EvtchnPort): EvtchnPort
+  /** A port of Dom0 on which VIRQ_* number `virq` arrives. */
+  bindVirq(virq: number): EvtchnPort
+  notify(port: EvtchnPort): void
+  unbind(port: EvtchnPort): void
+  /** Calls `handler` for each event on `port`, in its own turn of the event loop. */
+  onEvent(port: EvtchnPort, handler: () => void): void
+}
+
+/** Pages of another domain, mapped here until `unmap`. */
+export interface Mapping {
+  readonly length: number
+  /** 4096 bytes over shared memory; not to be used after `unmap`. */
+  page(index: number): Uint8Array
+  unmap(): void
+}
+
+/** Foreign mapping by frame number (the toolstack's right over domains it controls). */
+export interface ForeignMemory {
+  /** Throws XenError if any of `gfns` cannot be mapped. */
+  map(domid: Domid, gfns: readonly Gfn[]): Mapping
+  /** Copies `bytes` into the domain's physical memory. */
+  write(domid: Domid, physicalAddress: number, bytes: Uint8Array): void
+  read(domid: Domid, physicalAddress: number, length: number): Uint8Array
+}
+
+/** Grants: pages that another domain offered to Dom0. */
+export interface GrantTable {
+  map(domid: Domid, refs: readonly GrantRef[], writable: boolean): Mapping
+  /**
+   * Writes grant entries into a new domain's table, before it runs: `frame` of `domid` offered to
+   * `to` as reference `ref` (what libxenguest does for the console and xenstore pages).
+   */
+  seed(domid: Domid, ref: GrantRef, to: Domid, frame: Gfn): void
+}
+
+/** All of the control domain's access, as the programs are given it. */
+export interface ControlDomain {
+  readonly xenctrl: Xenctrl
+  readonly events: EventChannels
+  readonly memory: ForeignMemory
+  readonly grants: GrantTable
+}
