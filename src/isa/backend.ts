@@ -1,0 +1,177 @@
+/**
+ * The algebra in which instruction semantics are written.
+ *
+ * `V` is whatever a reading calls a value: a bigint for the reference evaluator, a WebAssembly
+ * expression for the interpreter and the JIT, a string for the printer. Every scalar value is an
+ * unsigned 64-bit integer; narrower operands are zero-extended when read and truncated when
+ * written, and intermediate results keep their upper bits unless `zx` or `sx` cuts them. Booleans
+ * are 0 and 1. Vector values are 128 bits wide and never mixed with scalars.
+ *
+ * Order matters as on the CPU: everything that may fault (load, store, write to memory, faultIf)
+ * must come before anything that changes registers or flags, except that a value must be stored
+ * before the flags are set. Reading comes first, then computing, then writing memory, then
+ * registers, then flags.
+ */
+import type { FlagName } from './definition.ts'
+import type { Operand } from './operand.ts'
+import type { VectorOp } from './vector-op.ts'
+
+export type Flags<V> = Partial<Record<FlagName | 'df', V>>
+
+/** Arithmetic under MXCSR; see float.ts for their exact meaning. Widths are 32 and 64. */
+export type FloatOp =
+  | 'add' | 'sub' | 'mul' | 'div' | 'sqrt' | 'min' | 'max'
+  /** Rounds to an integral value; the second argument is ROUNDSD's immediate. */
+  | 'round'
+  /** To the other width; `width` is that of the argument. */
+  | 'convert'
+  /** From a signed integer of 32 or 64 bits; `width` is that of the result. */
+  | 'fromInt32' | 'fromInt64'
+  /** To a signed integer, rounding as MXCSR says, or towards zero; `width` is the argument's. */
+  | 'toInt32' | 'toInt64' | 'toInt32Truncated' | 'toInt64Truncated'
+  /** 0 unordered, 1 less, 2 equal, 3 greater; quiet NaNs signal in `compareSignaling` only. */
+  | 'compare' | 'compareSignaling'
+
+export interface Backend<V> {
+  // What is fixed when code is generated.
+
+  /** The instruction's operand size. */
+  readonly operandSize: 16 | 32 | 64
+  readonly addressSize: 16 | 32 | 64
+  /** Width of the stack pointer: 64 in 64-bit code, else 32 or 16 by SS.B. */
+  readonly stackWidth: 16 | 32 | 64
+  readonly long: boolean
+  /** Width of an operand in bits. */
+  widthOf(operand: Operand): number
+  isMemory(operand: Operand): boolean
+  /** The value of an immediate operand where the reading can know it only at run time: a value. */
+  immediate(operand: Operand): V
+
+  // Operands.
+
+  /** The operand, zero-extended; an immediate comes sign-extended. Memory is loaded. */
+  read(operand: Operand): V
+  /** The operand, sign-extended to 64 bits. */
+  readSigned(operand: Operand): V
+  /** As `read`, but a write to the same operand follows: faults are those of a write. */
+  readForWrite(operand: Operand): V
+  /** Truncates and writes. Writing 32 bits of a general register clears its upper half. */
+  write(operand: Operand, value: V): void
+  /** The effective address, without the segment base, cut to the address size (LEA). */
+  address(operand: Operand): V
+  /** The memory operand moved by `byteOffset` (BT with a register bit offset), loaded or stored. */
+  loadAt(operand: Operand, byteOffset: V, width: number): V
+  storeAt(operand: Operand, byteOffset: V, width: number, value: V): void
+  /** A general register that is not an operand. `width` 8 means the low byte. */
+  gpr(index: number, width: number): V
+  setGpr(index: number, width: number, value: V): void
+  /** Memory through a segment register; the offset is cut to the address size. */
+  load(segment: number, offset: V, width: number): V
+  store(segment: number, offset: V, width: number, value: V): void
+  /** The segment of an implicit source operand (strings, XLAT): DS or the override. */
+  readonly segment: number
+  /** Pushes: stores below the stack pointer, then moves it. */
+  push(width: number, value: V): void
+  /** Pops: loads at the stack pointer, then moves it. */
+  pop(width: number): V
+
+  // Values.
+
+  const(value: bigint | number): V
+  add(a: V, b: V): V
+  sub(a: V, b: V): V
+  /** The low 64 bits. */
+  mul(a: V, b: V): V
+  mulHighUnsigned(a: V, b: V): V
+  mulHighSigned(a: V, b: V): V
+  /** `high:low` / divisor for a quotient known to fit in 64 bits; and the remainder. */
+  divideUnsigned(high: V, low: V, divisor: V): V
+  remainderUnsigned(high: V, low: V, divisor: V): V
+  and(a: V, b: V): V
+  or(a: V, b: V): V
+  xor(a: V, b: V): V
+  not(a: V): V
+  neg(a: V): V
+  /** Shifts; the count is taken modulo 64. */
+  shl(a: V, count: V): V
+  shr(a: V, count: V): V
+  sar(a: V, count: V): V
+  rotl(a: V, count: V): V
+  rotr(a: V, count: V): V
+  /** Leading and trailing zeros, 64 for zero. */
+  clz(a: V): V
+  ctz(a: V): V
+  popcnt(a: V): V
+  /** Keeps the low `width` bits, zero- or sign-extended to 64. */
+  zx(a: V, width: number): V
+  sx(a: V, width: number): V
+  bitOf(a: V, index: number): V
+  isZero(a: V): V
+  equal(a: V, b: V): V
+  lessUnsigned(a: V, b: V): V
+  lessSigned(a: V, b: V): V
+  /** 1 when the low byte has an even number of ones. */
+  evenParity(a: V): V
+  select(condition: V, a: V, b: V): V
+
+  // Flags.
+
+  flag(name: FlagName | 'df'): V
+  /** Sets the named flags to 0 or 1, and leaves the others. */
+  setFlags(flags: Flags<V>): void
+  /** ZF, SF and PF as nearly every instruction sets them from a result of `width` bits. */
+  resultFlags(result: V, width: number): Flags<V>
+  /** The condition `code` (0 to 15) of Jcc, SETcc, CMOVcc. */
+  condition(code: number): V
+  /** The low nibble of the opcode, for rows with +cc in the last byte. */
+
+  // Control.
+
+  /** Effects only when `condition` is not zero. Values made inside stay inside. */
+  when(condition: V, then: () => void, otherwise?: () => void): void
+  /** The instruction pointer after this instruction. */
+  nextIp(): V
+  /** Goes to a relative operand's target, always or when `condition` is not zero. */
+  branch(target: Operand, condition?: V): void
+  /** Goes to an address in the code segment; #GP(0) when it is beyond the limit. */
+  jump(target: V): void
+  /** Raises an exception when `condition` is not zero; `errorCode` for those that have one. */
+  faultIf(condition: V, vector: number, errorCode?: number): void
+
+  // Vectors. Operands are xmm, mm (upper half zero), or memory of up to 128 bits.
+
+  /** An xmm or mm register or memory, zero-extended to 128 bits. */
+  readVector(operand: Operand): V
+  /** As readVector, but memory of 128 bits must be aligned, else #GP(0) (most SSE operands). */
+  readVectorAligned(operand: Operand): V
+  /** Writes `widthOf(operand)` bits to memory, all of a register. */
+  writeVector(operand: Operand, value: V): void
+  writeVectorAligned(operand: Operand, value: V): void
+  /** An xmm register that is not an operand (XMM0 of BLENDV). */
+  xmm(index: number): V
+  vectorConst(bits: bigint): V
+  /** A lane-wise operation, named as in WebAssembly SIMD. */
+  vector(op: VectorOp, ...operands: V[]): V
+  /** Bytes picked by constants 0 to 31 out of `a` (0-15) and `b` (16-31). */
+  shuffle(a: V, b: V, lanes: readonly number[]): V
+  /** A lane, zero-extended to a scalar; and a vector with a lane replaced. */
+  lane(vector: V, width: 8 | 16 | 32 | 64, index: number): V
+  withLane(vector: V, width: 8 | 16 | 32 | 64, index: number, value: V): V
+  /** A scalar in the low 64 bits of a vector whose upper half is zero. */
+  vectorOf(low: V): V
+  /** `a` where the mask's bits are set, else `b`. */
+  bitselect(a: V, b: V, mask: V): V
+  /** Leaves x87 mode for MMX: TOP is 0 and all tags valid; #NM or #MF first when due. */
+  enterMmx(): void
+
+  // Floating point under MXCSR.
+
+  /** Computes, and collects the exceptions in MXCSR. Scalars in, scalar out, of `width` bits. */
+  float(op: FloatOp, width: 32 | 64, ...operands: V[]): V
+  /** Raises #XM if an unmasked exception was collected; stands before the result is written. */
+  floatCheck(): void
+  /** #NM when CR0.TS, #UD when CR0.EM or not CR4.OSFXSR: stands first in every SSE instruction. */
+  sseCheck(): void
+  /** A pure function on scalars or vectors that has a name in pure.ts (AES rounds, CRC32, ...). */
+  pure(name: string, ...operands: V[]): V
+}

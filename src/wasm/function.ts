@@ -1,0 +1,211 @@
+/**
+ * The body of one WebAssembly function: statements over expression trees, with structured control
+ * flow. Branch targets are labels, not depths, so that code can be nested without counting.
+ */
+import { assert } from '../base/assert.ts'
+import { Bytes } from './bytes.ts'
+import { Local, memarg, typeCodes, type Expression, type ValueType } from './expression.ts'
+
+/** A place that `br` can go to; made by block and loop. */
+export class Label {
+  readonly depth: number
+  constructor(depth: number) {
+    this.depth = depth
+  }
+}
+
+const storeOpcodes = {
+  i32: 0x36, i64: 0x37, f32: 0x38, f64: 0x39, i32As8: 0x3a, i32As16: 0x3b,
+  i64As8: 0x3c, i64As16: 0x3d, i64As32: 0x3e,
+} as const
+
+export type StoreKind = keyof typeof storeOpcodes | 'v128'
+
+const VOID = 0x40
+
+export class FunctionBuilder {
+  readonly index: number
+  readonly result?: ValueType
+  readonly parameters: readonly Local[]
+  readonly code = new Bytes()
+  readonly #locals: ValueType[] = []
+  #depth = 0
+
+  constructor(index: number, parameters: readonly ValueType[], result: ValueType | undefined) {
+    this.index = index
+    if (result) this.result = result
+    this.parameters = parameters.map((type, position) => new Local(position, type))
+  }
+
+  local(type: ValueType): Local {
+    const index = this.parameters.length + this.#locals.push(type) - 1
+    return new Local(index, type)
+  }
+
+  set(local: Local, value: Expression): void {
+    assert(local.type === value.type, `local of ${local.type} set to ${value.type}`)
+    value.emit(this.code)
+    this.code.byte(0x21)
+    this.code.u32(local.index)
+  }
+
+  setGlobal(index: number, value: Expression): void {
+    value.emit(this.code)
+    this.code.byte(0x24)
+    this.code.u32(index)
+  }
+
+  /** Stores `value` at `address + offset` of `memory`. */
+  store(
+    kind: StoreKind, memory: number, address: Expression, value: Expression, offset = 0,
+  ): void {
+    address.emit(this.code)
+    value.emit(this.code)
+    if (kind === 'v128') {
+      this.code.byte(0xfd)
+      this.code.u32(11)
+    } else {
+      this.code.byte(storeOpcodes[kind])
+    }
+    for (const immediate of memarg(memory, offset)) this.code.u32(immediate)
+  }
+
+  /** Fills or copies inside one or between two memories (bulk memory operations). */
+  memoryCopy(
+    toMemory: number, fromMemory: number, to: Expression, from: Expression, size: Expression,
+  ): void {
+    to.emit(this.code)
+    from.emit(this.code)
+    size.emit(this.code)
+    this.code.byte(0xfc)
+    this.code.u32(10)
+    this.code.u32(toMemory)
+    this.code.u32(fromMemory)
+  }
+
+  memoryFill(memory: number, at: Expression, value: Expression, size: Expression): void {
+    at.emit(this.code)
+    value.emit(this.code)
+    size.emit(this.code)
+    this.code.byte(0xfc)
+    this.code.u32(11)
+    this.code.u32(memory)
+  }
+
+  /** Evaluates an expression for its effect. */
+  drop(value: Expression): void {
+    value.emit(this.code)
+    this.code.byte(0x1a)
+  }
+
+  /** Calls a function that returns nothing. */
+  call(target: { readonly index: number }, ...operands: Expression[]): void {
+    for (const operand of operands) operand.emit(this.code)
+    this.code.byte(0x10)
+    this.code.u32(target.index)
+  }
+
+  /** Runs `body`; a branch to its label goes to the end. */
+  block(body: (label: Label) => void): void {
+    this.#enter(0x02, body)
+  }
+
+  /** Runs `body`; a branch to its label goes to the start. */
+  loop(body: (label: Label) => void): void {
+    this.#enter(0x03, body)
+  }
+
+  /** A branch to the label that the arms are given goes to the end of the whole statement. */
+  if(
+    condition: Expression, then: (label: Label) => void, otherwise?: (label: Label) => void,
+  ): void {
+    condition.emit(this.code)
+    this.code.byte(0x04)
+    this.code.byte(VOID)
+    const label = new Label(++this.#depth)
+    then(label)
+    if (otherwise) {
+      this.code.byte(0x05)
+      otherwise(label)
+    }
+    this.code.byte(0x0b)
+    this.#depth -= 1
+  }
+
+  br(label: Label): void {
+    this.code.byte(0x0c)
+    this.code.u32(this.#depth - label.depth)
+  }
+
+  brIf(label: Label, condition: Expression): void {
+    condition.emit(this.code)
+    this.code.byte(0x0d)
+    this.code.u32(this.#depth - label.depth)
+  }
+
+  brTable(labels: readonly Label[], otherwise: Label, index: Expression): void {
+    index.emit(this.code)
+    this.code.byte(0x0e)
+    this.code.u32(labels.length)
+    for (const label of labels) this.code.u32(this.#depth - label.depth)
+    this.code.u32(this.#depth - otherwise.depth)
+  }
+
+  return(value?: Expression): void {
+    value?.emit(this.code)
+    this.code.byte(0x0f)
+  }
+
+  unreachable(): void {
+    this.code.byte(0x00)
+  }
+
+  /**
+   * A switch: `cases[i]` runs when `index` is i, `otherwise` when it is beyond the last. Control
+   * leaves a case by a branch; falling off its end continues with the next case.
+   */
+  switch(index: Expression, cases: readonly (() => void)[], otherwise: () => void): void {
+    const labels: Label[] = []
+    for (let opened = 0; opened <= cases.length; opened++) {
+      this.code.byte(0x02)
+      this.code.byte(VOID)
+      labels.unshift(new Label(++this.#depth))
+    }
+    this.brTable(labels.slice(0, cases.length), labels[cases.length]!, index)
+    for (const body of [...cases, otherwise]) {
+      this.code.byte(0x0b)
+      this.#depth -= 1
+      body()
+    }
+  }
+
+  finish(): Bytes {
+    assert(this.#depth === 0, 'control structures are closed')
+    const body = new Bytes()
+    const runs: { count: number, readonly type: ValueType }[] = []
+    for (const type of this.#locals) {
+      const last = runs.at(-1)
+      if (last?.type === type) last.count += 1
+      else runs.push({ count: 1, type })
+    }
+    body.u32(runs.length)
+    for (const run of runs) {
+      body.u32(run.count)
+      body.byte(typeCodes[run.type])
+    }
+    body.append(this.code.view())
+    // A function whose last statement leaves by a branch still needs a typed end.
+    if (this.result) body.byte(0x00)
+    body.byte(0x0b)
+    return body
+  }
+
+  #enter(opcode: number, body: (label: Label) => void): void {
+    this.code.byte(opcode)
+    this.code.byte(VOID)
+    const label = new Label(++this.#depth)
+    body(label)
+    this.code.byte(0x0b)
+    this.#depth -= 1
+  }
+}

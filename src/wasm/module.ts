@@ -1,0 +1,144 @@
+/**
+ * Builds a binary WebAssembly module: imports, memories, globals, functions and exports.
+ *
+ * Functions are numbered as they are declared, imports first, so all imports must be declared
+ * before the first function. Bodies may be filled in later and in any order.
+ */
+import { assert } from '../base/assert.ts'
+import { Bytes } from './bytes.ts'
+import { typeCodes, type ValueType } from './expression.ts'
+import { FunctionBuilder } from './function.ts'
+
+const MAGIC = [0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00]
+
+export interface Signature {
+  readonly parameters: readonly ValueType[]
+  readonly result?: ValueType
+}
+
+/** A function that can be called: imported or built here. */
+export interface FunctionReference {
+  readonly index: number
+  readonly result?: ValueType
+}
+
+export interface MemoryLimits {
+  readonly initialPages: number
+  readonly maximumPages?: number
+  readonly shared?: boolean
+}
+
+export class ModuleBuilder {
+  readonly #types: string[] = []
+  readonly #typeBytes = new Bytes()
+  readonly #imports = new Bytes()
+  #importCount = 0
+  #importedFunctions = 0
+  #memoryCount = 0
+  readonly #globals = new Bytes()
+  #globalCount = 0
+  readonly #exports = new Bytes()
+  #exportCount = 0
+  readonly #functions: { readonly type: number, readonly builder: FunctionBuilder }[] = []
+
+  importFunction(module: string, name: string, signature: Signature): FunctionReference {
+    assert(this.#functions.length === 0, 'imports are declared before functions')
+    this.#import(module, name)
+    this.#imports.byte(0)
+    this.#imports.u32(this.#typeOf(signature))
+    return reference(this.#importedFunctions++, signature.result)
+  }
+
+  /** Imports a memory and returns its index. */
+  importMemory(module: string, name: string, limits: MemoryLimits): number {
+    this.#import(module, name)
+    this.#imports.byte(2)
+    const hasMaximum = limits.maximumPages !== undefined
+    this.#imports.byte((hasMaximum ? 1 : 0) | (limits.shared ? 2 : 0))
+    this.#imports.u32(limits.initialPages)
+    if (limits.maximumPages !== undefined) this.#imports.u32(limits.maximumPages)
+    return this.#memoryCount++
+  }
+
+  /** Declares a mutable global and returns its index. */
+  global(type: ValueType, initial: number | bigint): number {
+    this.#globals.byte(typeCodes[type])
+    this.#globals.byte(1)
+    if (type === 'i64') {
+      this.#globals.byte(0x42)
+      this.#globals.s64(BigInt(initial))
+    } else {
+      assert(type === 'i32', 'globals are i32 or i64')
+      this.#globals.byte(0x41)
+      this.#globals.s32(Number(initial))
+    }
+    this.#globals.byte(0x0b)
+    return this.#globalCount++
+  }
+
+  /** Declares a function, whose body is written through the returned builder. */
+  function(signature: Signature): FunctionBuilder {
+    const index = this.#importedFunctions + this.#functions.length
+    const builder = new FunctionBuilder(index, signature.parameters, signature.result)
+    this.#functions.push({ type: this.#typeOf(signature), builder })
+    return builder
+  }
+
+  exportFunction(name: string, target: FunctionReference): void {
+    this.#exports.name(name)
+    this.#exports.byte(0)
+    this.#exports.u32(target.index)
+    this.#exportCount += 1
+  }
+
+  /** The finished module. */
+  finish(): Uint8Array<ArrayBuffer> {
+    const out = new Bytes()
+    for (const byte of MAGIC) out.byte(byte)
+    section(out, 1, this.#types.length, this.#typeBytes)
+    section(out, 2, this.#importCount, this.#imports)
+    const declared = new Bytes()
+    const bodies = new Bytes()
+    for (const { type, builder } of this.#functions) {
+      declared.u32(type)
+      bodies.sized(builder.finish())
+    }
+    section(out, 3, this.#functions.length, declared)
+    section(out, 6, this.#globalCount, this.#globals)
+    section(out, 7, this.#exportCount, this.#exports)
+    section(out, 10, this.#functions.length, bodies)
+    return out.view().slice() as Uint8Array<ArrayBuffer>
+  }
+
+  #import(module: string, name: string): void {
+    this.#imports.name(module)
+    this.#imports.name(name)
+    this.#importCount += 1
+  }
+
+  #typeOf(signature: Signature): number {
+    const key = `${signature.parameters.join()}:${signature.result ?? ''}`
+    const known = this.#types.indexOf(key)
+    if (known >= 0) return known
+    const bytes = this.#typeBytes
+    bytes.byte(0x60)
+    bytes.u32(signature.parameters.length)
+    for (const type of signature.parameters) bytes.byte(typeCodes[type])
+    bytes.u32(signature.result ? 1 : 0)
+    if (signature.result) bytes.byte(typeCodes[signature.result])
+    return this.#types.push(key) - 1
+  }
+}
+
+function reference(index: number, result: ValueType | undefined): FunctionReference {
+  return result ? { index, result } : { index }
+}
+
+function section(out: Bytes, id: number, count: number, content: Bytes): void {
+  if (count === 0) return
+  const body = new Bytes()
+  body.u32(count)
+  body.append(content.view())
+  out.byte(id)
+  out.sized(body)
+}
