@@ -5,7 +5,7 @@
  * number, then blocks of a 32-bit packed size and data, each unpacking to 8 MiB (the last to less).
  * The newer frame (magic 0x184d2204) is left out: kernels do not use it.
  */
-import { CompressionError, Output, type OutputBounds } from './output.ts'
+import { CompressionError, Output, tooLarge, type OutputBounds } from './output.ts'
 
 export const LZ4_LEGACY_MAGIC = 0x184c2102
 
@@ -41,6 +41,12 @@ function corrupt(what: string): CompressionError {
   return new CompressionError(`corrupt LZ4 data: ${what}`)
 }
 
+/** Why there was no more room: a block has its own limit, and the caller has one for the whole. */
+function overflow(blockRoom: number, room: number): CompressionError {
+  if (blockRoom < BLOCK_LIMIT) return tooLarge(room)
+  return corrupt(`a block unpacks to more than ${BLOCK_LIMIT} bytes`)
+}
+
 /**
  * Unpacks the block input[at, end) to output[to, room) and gives the end of what it wrote. A block
  * refers to nothing before its own start.
@@ -57,7 +63,7 @@ function unpackBlock(
       while (more === 255 && at < end) literals += more = input[at++]!
     }
     if (literals > end - at) throw corrupt('literals run past the end of a block')
-    if (literals > room - to) throw corrupt('a block unpacks to more than it may')
+    if (literals > room - to) throw overflow(room - start, room)
     for (const stop = at + literals; at < stop;) output[to++] = input[at++]!
     if (at === end) return to
 
@@ -71,7 +77,7 @@ function unpackBlock(
     }
     length += SHORTEST_MATCH
     if (distance === 0 || distance > to - start) throw corrupt('a match refers to before its block')
-    if (length > room - to) throw corrupt('a block unpacks to more than it may')
+    if (length > room - to) throw overflow(room - start, room)
     let from = to - distance
     for (const stop = to + length; to < stop;) output[to++] = output[from++]!
   }
