@@ -1,0 +1,105 @@
+/**
+ * The map of core memory: what lies where in the private memory of a physical CPU.
+ *
+ * Only the engine's generated code and the classes of this folder use it. The context is at
+ * address 0, so that a register's offset is its address.
+ *
+ * The data TLBs hold one 64-bit entry a page, indexed by bits 12 to 31 of the linear address:
+ * `entry = page of linear address XOR page of machine address`, so that `address XOR entry` is a
+ * machine address when its upper half is zero, and a miss when it is not. An empty entry is
+ * `emptyEntry(index)`: its upper half is a random non-canonical pattern drawn at start, and a guest
+ * that guesses it reads POISON_FRAME. A read table and a write table each for user and supervisor
+ * accesses make permission part of the hit. A supervisor access with EFLAGS.AC set under SMAP to a
+ * user page is looked up in the user tables by the slow path.
+ */
+import { struct, type ViewOf, array } from '../base/layout/struct.ts'
+import { i32, u16, u32, u64 } from '../base/layout/scalar.ts'
+
+export const TLB_BITS = 20
+export const TLB_ENTRIES = 1 << TLB_BITS
+export const TLB_BYTES = TLB_ENTRIES * 8
+
+/** The machine frame that no domain owns and empty TLB entries lead to. */
+export const POISON_FRAME = 0
+
+/** What stopped generated code, and what it wants; also what the run loop is told. */
+export const CoreControl = struct('core control', {
+  /** Why `run` returned: one of Stop. */
+  stop: u32,
+  /** Exception pending: vector, or -1. */
+  faultVector: i32,
+  faultErrorCode: u32,
+  /** 1 when the exception pushes its error code. */
+  faultHasErrorCode: u32,
+  /** Linear address of a page fault, for CR2. */
+  faultAddress: u64,
+  /** Record of the instruction being executed when the loop left. */
+  record: u32,
+  /** Instructions left of the budget given to `run`. */
+  budget: i32,
+  /** Linear address of the page that the current record's code lies in. */
+  codePage: u64,
+  /** An access to MMIO, a port, or an MSR. */
+  accessAddress: u64,
+  accessSize: u32,
+  accessValue: u64,
+  /** Accesses to MMIO of this instruction that are already answered, and the answers: an
+   * instruction that touches MMIO is executed again after each answer. */
+  replayCount: u32,
+  replayIndex: u32,
+  replayValues: array(u64, 16),
+  /** Machine address of the p2m directory of the domain that runs. */
+  p2m: u32,
+  /** Pattern in the upper half of empty TLB entries. */
+  emptyTag: u32,
+  /** 1 while the supervisor may not touch user pages: CR4.SMAP and not EFLAGS.AC. */
+  smapActive: u32,
+  /** Entries in the fill logs of the TLBs. */
+  fillCount: u32,
+  execFillCount: u32,
+  /** How many instructions retired since the core started. */
+  retired: u64,
+  pad: u16,
+})
+
+export type CoreControlView = ViewOf<typeof CoreControl>
+
+const MIB = 1 << 20
+
+/** Byte addresses in core memory. */
+export const coreMap = {
+  context: 0,
+  control: 0x1000,
+  /** Scratch for vectors and services. */
+  scratch: 0x2000,
+  /** Instruction TLB: EXEC_TLB_ENTRIES of 16 bytes. */
+  execTlb: 0x10000,
+  /** Indexes of filled data TLB entries, as words: table number in bits 20-21, index below. */
+  fillLog: 0x80000,
+  /** Machine address of code to decoded record, see code-cache. */
+  codeHash: 1 * MIB,
+  readSupervisor: 16 * MIB,
+  writeSupervisor: 24 * MIB,
+  readUser: 32 * MIB,
+  writeUser: 40 * MIB,
+  records: 48 * MIB,
+  end: 112 * MIB,
+} as const
+
+export const FILL_LOG_ENTRIES = 0x20000
+export const EXEC_TLB_ENTRIES = 0x4000
+
+/** Values of CoreControl.stop. */
+export const Stop = {
+  BUDGET: 0,
+  /** An exception is in faultVector; rip and registers are those before the instruction. */
+  FAULT: 1,
+  /** The next instruction must be decoded: rip says where. */
+  DECODE: 2,
+  MMIO_READ: 3,
+  MMIO_WRITE: 4,
+  /** A service asked for an exit that the Cpu class knows (port, MSR, CPUID, halt, ...). */
+  SERVICE: 5,
+  /** The doorbell rang, or an interrupt window opened. */
+  POLL: 6,
+} as const

@@ -1,0 +1,53 @@
+/**
+ * How the parts of the processor see one another: MMU, services, exception delivery.
+ */
+import type { CpuContextView } from './state.ts'
+import type { CoreControlView } from './core-memory.ts'
+
+/** Thrown inside services when the guest faults; caught where the service was called. There is one
+ * instance per core, so that a fault allocates nothing. */
+export class GuestFault extends Error {
+  override readonly name = 'GuestFault'
+  vector = 0
+  errorCode = 0
+  hasErrorCode = false
+}
+
+/** Thrown inside services whose access must be answered from outside (MMIO); as GuestFault. */
+export class AccessExit extends Error {
+  override readonly name = 'AccessExit'
+}
+
+/** Memory by linear address, through the TLB and the guest's page tables. Throws GuestFault (#PF
+ * with CR2 set) or AccessExit. `user`: the access has user rights, whatever CPL is. */
+export interface LinearMemory {
+  read(address: bigint, size: number, user: boolean): bigint
+  write(address: bigint, size: number, value: bigint, user: boolean): void
+  /** Faults if `size` bytes could not be written. */
+  probeWrite(address: bigint, size: number, user: boolean): void
+  /** Machine address of a byte, or -1; without faulting, without setting accessed bits. */
+  translate(address: bigint, write: boolean, user: boolean): number
+  /** Forgets translations: all, all but global ones, or one page's (INVLPG). */
+  flushAll(): void
+  flushNonGlobal(): void
+  flushPage(address: bigint): void
+}
+
+/** What system services and exception delivery work on. */
+export interface Processor {
+  readonly context: CpuContextView
+  readonly control: CoreControlView
+  readonly memory: LinearMemory
+  /** Raises an exception from a service; does not return. */
+  fault(vector: number, errorCode?: number): never
+  /** Must be called after CR0, CR3, CR4, EFER, RFLAGS.AC, CPL or CS.L/D changed: recomputes what the
+   * engine derives from them (code mode, SMAP state, paging mode). */
+  modeChanged(): void
+  /** Leaves the run loop after this instruction with an exit for the caller. */
+  requestExit(kind: ServiceExit, size: number, address: number, value: bigint): void
+}
+
+/** Exits that services ask for. For `in`, `rdmsr` and `cpuid` the caller writes the results into
+ * the context; rip already points behind the instruction. */
+export type ServiceExit =
+  | 'in' | 'out' | 'rdmsr' | 'wrmsr' | 'cpuid' | 'halt' | 'hypercall' | 'pause' | 'shutdown'

@@ -1,0 +1,126 @@
+/**
+ * The state of one logical processor, as it lies in core memory and in a vcpu's saved context.
+ *
+ * Offsets are part of the engine: the interpreter addresses registers by them. Arithmetic flags
+ * are kept apart from RFLAGS, each in the form in which results leave it (see FlagSlot), so that
+ * setting them costs a store each; `flagsOf` and `setFlags` convert.
+ */
+import { array } from '../base/layout/struct.ts'
+import { struct, type ViewOf } from '../base/layout/struct.ts'
+import { u16, u32, u64, u8 } from '../base/layout/scalar.ts'
+
+/** A segment register with its hidden part. `attributes` are bits 8-15 and 20-23 of the
+ * descriptor's upper half, packed to 12 bits as in the VMCB (AMD APM 2, 15.5): type 0-3, S 4,
+ * DPL 5-6, P 7, AVL 8, L 9, D/B 10, G 11. The limit is in bytes, granularity applied. */
+export const SegmentState = struct('segment', {
+  base: u64, limit: u32, attributes: u16, selector: u16,
+})
+
+export const SEGMENT_L = 1 << 9
+export const SEGMENT_DB = 1 << 10
+export const SEGMENT_G = 1 << 11
+export const SEGMENT_P = 1 << 7
+export const SEGMENT_S = 1 << 4
+
+export const TableState = struct('descriptor table', { base: u64, limit: u32, pad: u32 })
+
+/** An x87 register; MMX registers are their significands. */
+export const X87Register = struct('x87 register', {
+  significand: u64, signExponent: u16, pad0: u16, pad1: u32,
+})
+
+export const CpuContext = struct('cpu context', {
+  gpr: array(u64, 16),
+  /** Always zero: the base or index of an address that has none. */
+  zero: u64,
+  rip: u64,
+  /** FlagSlot: ZF is `zf === 0`. */
+  zf: u64,
+  /** SF is bit 63. */
+  sf: u64,
+  /** PF is the even parity of the low byte. */
+  pf: u64,
+  /** CF is bit 0; the other bits are zero. */
+  cf: u64,
+  /** OF is bit 63. */
+  of: u64,
+  /** AF is bit 4. */
+  af: u64,
+  /** DF is bit 0; the other bits are zero. */
+  df: u64,
+  /** RFLAGS without the seven flags above; bit 1 is set. */
+  systemFlags: u64,
+  /** ES CS SS DS FS GS. */
+  segments: array(SegmentState, 6),
+  ldtr: SegmentState,
+  tr: SegmentState,
+  gdtr: TableState,
+  idtr: TableState,
+  cr0: u64, cr2: u64, cr3: u64, cr4: u64, cr8: u64, efer: u64, xcr0: u64,
+  dr: array(u64, 8),
+  cpl: u32,
+  /** 1 after STI, 2 after MOV SS or POP SS: interrupts wait for one more instruction. */
+  interruptShadow: u32,
+  star: u64, lstar: u64, cstar: u64, sfmask: u64, kernelGsBase: u64,
+  sysenterCs: u64, sysenterEsp: u64, sysenterEip: u64,
+  pat: u64, tscAux: u64, apicBase: u64, debugCtl: u64, xss: u64, miscEnable: u64,
+  /** What the guest's TSC reads at host time 0, in ticks. */
+  tscOffset: u64,
+  /** 1 while the vcpu waits in HLT. */
+  halted: u32,
+  nmiPending: u8, nmiBlocked: u8, pad0: u16,
+  x87: array(X87Register, 8),
+  x87Control: u16,
+  /** TOP is bits 11 to 13. */
+  x87Status: u16,
+  /** One bit a physical register: 1 holds a value. */
+  x87Tags: u8, pad1: u8, x87LastOpcode: u16,
+  x87LastIp: u64, x87LastDp: u64, x87LastCs: u16, x87LastDs: u16,
+  mxcsr: u32,
+  /** Sixteen registers of 256 bits: two words of XMM, then two of the upper half. */
+  vector: array(u64, 64),
+})
+
+export type CpuContextView = ViewOf<typeof CpuContext>
+
+/** Bytes reserved for a context wherever one is kept. */
+export const CPU_CONTEXT_SIZE = 2048
+
+/** Bits of RFLAGS. */
+export const RFLAGS = {
+  CF: 1 << 0, FIXED: 1 << 1, PF: 1 << 2, AF: 1 << 4, ZF: 1 << 6, SF: 1 << 7, TF: 1 << 8,
+  IF: 1 << 9, DF: 1 << 10, OF: 1 << 11, IOPL: 3 << 12, NT: 1 << 14, RF: 1 << 16, VM: 1 << 17,
+  AC: 1 << 18, VIF: 1 << 19, VIP: 1 << 20, ID: 1 << 21,
+} as const
+
+const ARITHMETIC = RFLAGS.CF | RFLAGS.PF | RFLAGS.AF | RFLAGS.ZF | RFLAGS.SF | RFLAGS.DF | RFLAGS.OF
+
+function evenParity(byte: number): boolean {
+  const folded = byte ^ byte >> 4
+  return (0x6996 >> (folded & 15) & 1) === 0
+}
+
+/** RFLAGS, whole. */
+export function flagsOf(cpu: CpuContextView): number {
+  let flags = Number(cpu.systemFlags) | RFLAGS.FIXED
+  if (cpu.zf === 0n) flags |= RFLAGS.ZF
+  if (cpu.sf >> 63n) flags |= RFLAGS.SF
+  if (evenParity(Number(cpu.pf & 0xffn))) flags |= RFLAGS.PF
+  if (cpu.cf) flags |= RFLAGS.CF
+  if (cpu.of >> 63n) flags |= RFLAGS.OF
+  if (cpu.af & 16n) flags |= RFLAGS.AF
+  if (cpu.df) flags |= RFLAGS.DF
+  return flags
+}
+
+/** Sets RFLAGS, whole; the caller has decided which bits may change. */
+export function setFlags(cpu: CpuContextView, flags: number): void {
+  cpu.zf = flags & RFLAGS.ZF ? 0n : 1n
+  cpu.sf = flags & RFLAGS.SF ? 1n << 63n : 0n
+  cpu.pf = flags & RFLAGS.PF ? 0n : 1n
+  cpu.cf = flags & RFLAGS.CF ? 1n : 0n
+  cpu.of = flags & RFLAGS.OF ? 1n << 63n : 0n
+  cpu.af = flags & RFLAGS.AF ? 16n : 0n
+  cpu.df = flags & RFLAGS.DF ? 1n : 0n
+  cpu.systemFlags = BigInt((flags & ~ARITHMETIC | RFLAGS.FIXED) >>> 0)
+}
