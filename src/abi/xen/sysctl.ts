@@ -1,0 +1,104 @@
+/**
+ * xen/include/public/sysctl.h: operations of control tools on the host (version 0x15, Xen 4.17).
+ *
+ * Only the sub-operations that this hypervisor carries out have a layout.
+ */
+import { u32, u53, u64, u8 } from '../../base/layout/scalar.ts'
+import { array, struct, union } from '../../base/layout/struct.ts'
+import { domid_t, XenctlBitmap } from './xen.ts'
+
+export const XEN_SYSCTL_INTERFACE_VERSION = 0x15
+
+export const XEN_SYSCTL_readconsole = 1
+export const XEN_SYSCTL_tbuf_op = 2
+export const XEN_SYSCTL_physinfo = 3
+export const XEN_SYSCTL_sched_id = 4
+export const XEN_SYSCTL_perfc_op = 5
+export const XEN_SYSCTL_getdomaininfolist = 6
+export const XEN_SYSCTL_debug_keys = 7
+export const XEN_SYSCTL_getcpuinfo = 8
+export const XEN_SYSCTL_availheap = 9
+export const XEN_SYSCTL_cpu_hotplug = 11
+export const XEN_SYSCTL_cputopoinfo = 16
+export const XEN_SYSCTL_numainfo = 17
+export const XEN_SYSCTL_cpupool_op = 18
+export const XEN_SYSCTL_scheduler_op = 19
+export const XEN_SYSCTL_get_cpu_levelling_caps = 25
+export const XEN_SYSCTL_get_cpu_featureset = 26
+export const XEN_SYSCTL_get_cpu_policy = 29
+
+export const XEN_SYSCTL_PHYSCAP_hvm = 1 << 0
+export const XEN_SYSCTL_PHYSCAP_pv = 1 << 1
+export const XEN_SYSCTL_PHYSCAP_directio = 1 << 2
+export const XEN_SYSCTL_PHYSCAP_hap = 1 << 3
+export const XEN_SYSCTL_PHYSCAP_shadow = 1 << 4
+export const XEN_SYSCTL_PHYSCAP_iommu_hap_pt_share = 1 << 5
+export const XEN_SYSCTL_PHYSCAP_vmtrace = 1 << 6
+export const XEN_SYSCTL_PHYSCAP_vpmu = 1 << 7
+export const XEN_SYSCTL_PHYSCAP_gnttab_v1 = 1 << 8
+export const XEN_SYSCTL_PHYSCAP_gnttab_v2 = 1 << 9
+
+export const XEN_SYSCTL_CPUPOOL_OP_CREATE = 1
+export const XEN_SYSCTL_CPUPOOL_OP_DESTROY = 2
+export const XEN_SYSCTL_CPUPOOL_OP_INFO = 3
+export const XEN_SYSCTL_CPUPOOL_OP_ADDCPU = 4
+export const XEN_SYSCTL_CPUPOOL_OP_RMCPU = 5
+export const XEN_SYSCTL_CPUPOOL_OP_MOVEDOMAIN = 6
+export const XEN_SYSCTL_CPUPOOL_OP_FREEINFO = 7
+
+export const SysctlReadconsole = struct('struct xen_sysctl_readconsole', {
+  clear: u8, incremental: u8, pad0: u8, pad1: u8, index: u32, buffer: u53, count: u32,
+})
+export const SysctlPhysinfo = struct('struct xen_sysctl_physinfo', {
+  threads_per_core: u32, cores_per_socket: u32, nr_cpus: u32, max_cpu_id: u32,
+  nr_nodes: u32, max_node_id: u32, cpu_khz: u32, capabilities: u32, arch_capabilities: u32,
+  pad: u32, total_pages: u53, free_pages: u53, scrub_pages: u53, outstanding_pages: u53,
+  max_mfn: u53, hw_cap: array(u32, 8),
+})
+export const SysctlSchedId = struct('struct xen_sysctl_sched_id', { sched_id: u32 })
+export const SysctlGetdomaininfolist = struct('struct xen_sysctl_getdomaininfolist', {
+  first_domain: domid_t, max_domains: u32, buffer: u53, num_domains: u32,
+})
+export const SysctlDebugKeys = struct('struct xen_sysctl_debug_keys', { keys: u53, nr_keys: u32 })
+export const SysctlCpuinfo = struct('struct xen_sysctl_cpuinfo', { idletime: u53 })
+export const SysctlGetcpuinfo = struct('struct xen_sysctl_getcpuinfo', {
+  max_cpus: u32, info: u53, nr_cpus: u32,
+})
+export const SysctlCputopo = struct('struct xen_sysctl_cputopo', {
+  core: u32, socket: u32, node: u32,
+})
+export const SysctlCputopoinfo = struct('struct xen_sysctl_cputopoinfo', {
+  num_cpus: u32, cputopo: u53,
+})
+export const SysctlMeminfo = struct('struct xen_sysctl_meminfo', { memsize: u64, memfree: u64 })
+export const SysctlNumainfo = struct('struct xen_sysctl_numainfo', {
+  num_nodes: u32, meminfo: u53, distance: u53,
+})
+export const SysctlCpupoolOp = struct('struct xen_sysctl_cpupool_op', {
+  op: u32, cpupool_id: u32, sched_id: u32, domid: u32, cpu: u32, n_dom: u32,
+  cpumap: XenctlBitmap,
+})
+export const SysctlCpuFeatureset = struct('struct xen_sysctl_cpu_featureset', {
+  index: u32, nr_features: u32, features: u53,
+})
+export const SysctlCpuPolicy = struct('struct xen_sysctl_cpu_policy', {
+  index: u32, nr_leaves: u32, nr_msrs: u32, _rsvd: u32, leaves: u53, msrs: u53,
+})
+
+export const XenSysctl = struct('struct xen_sysctl', {
+  cmd: u32, interface_version: u32,
+  u: union({
+    readconsole: SysctlReadconsole,
+    physinfo: SysctlPhysinfo,
+    sched_id: SysctlSchedId,
+    getdomaininfolist: SysctlGetdomaininfolist,
+    debug_keys: SysctlDebugKeys,
+    getcpuinfo: SysctlGetcpuinfo,
+    cputopoinfo: SysctlCputopoinfo,
+    numainfo: SysctlNumainfo,
+    cpupool_op: SysctlCpupoolOp,
+    cpu_featureset: SysctlCpuFeatureset,
+    cpu_policy: SysctlCpuPolicy,
+    pad: array(u8, 128),
+  }),
+})
