@@ -1,7 +1,7 @@
 /**
- * The x86 branch filter of XZ: undoes the change of CALL and JMP operands from relative to absolute.
+ * The x86 branch filter of XZ: turns the operands of CALL and JMP back from absolute to relative.
  *
- * The packer adds the position to the four bytes after 0xe8 and 0xe9 when they look like a plausible
+ * The packer adds the position to the four bytes after 0xe8 and 0xe9 when they look plausible as a
  * displacement (the top byte is 0x00 or 0xff), and skips opcodes that lie inside the operand of one
  * before. `mask` remembers which of the last three bytes were such opcodes, because both sides must
  * skip the same ones.

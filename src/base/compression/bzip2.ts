@@ -70,7 +70,9 @@ class BitReader {
 }
 
 function unpackStream(bits: BitReader, output: Output): void {
-  if (BZIP2_MAGIC.some((byte) => bits.read(8) !== byte)) throw corrupt('the magic number is missing')
+  if (BZIP2_MAGIC.some((byte) => bits.read(8) !== byte)) {
+    throw corrupt('the magic number is missing')
+  }
   const level = bits.read(8) - 0x30
   if (level < 1 || level > 9) throw corrupt('bad block size')
   const block = new Uint32Array(level * BLOCK_UNIT)
@@ -82,7 +84,9 @@ function unpackStream(bits: BitReader, output: Output): void {
       bits.read(16)
       return
     }
-    if (high !== BLOCK_MAGIC_HIGH || low !== BLOCK_MAGIC_LOW) throw corrupt('a block lacks its mark')
+    if (high !== BLOCK_MAGIC_HIGH || low !== BLOCK_MAGIC_LOW) {
+      throw corrupt('a block lacks its mark')
+    }
     const check = bits.read(16) << 16 | bits.read(16)
     if (bits.read(1)) throw corrupt('randomised blocks are not supported')
     const first = bits.read(24)

@@ -1,7 +1,7 @@
 /**
  * CRC-32 (ISO-HDLC) and CRC-64 (ECMA-182, reflected) as the XZ format uses them.
  *
- * CRC-32 reads eight bytes a step through eight tables; CRC-64 keeps its value as two 32-bit halves.
+ * CRC-32 takes eight bytes a step through eight tables; CRC-64 keeps its value as two 32-bit words.
  */
 const CRC32_POLYNOMIAL = 0xedb88320
 const CRC64_LOW = 0xd7870f42

@@ -3,11 +3,11 @@
  * LZMA-alone format are containers around it.
  *
  * Obeys the LZMA specification that comes with the LZMA SDK. The dictionary is the output itself,
- * which is flat, so a match is a copy inside one array. The model's probabilities are one array, the
+ * which is flat, so a match is a copy inside one array. The model's probabilities are one array, in
  * groups at the offsets below.
  *
- * Reading past the input yields zero bits, never an exception: the container compares `inputAt` with
- * the end of the input when a run is over. A run is bounded by the output it may write.
+ * Reading past the input yields zero bits, no exception: the container compares `inputAt` with the
+ * end of the input when a run is over. A run is bounded by the output it may write.
  */
 import { CompressionError } from './output.ts'
 

@@ -1,5 +1,5 @@
 /**
- * For tests only: one sample, made by a small generator, and what other people's packers made of it:
+ * For tests only: a sample, made by a small generator, and what other people's packers made of it:
  * XZ Utils 5.4 (with the x86 filter and CRC-32; in small blocks with CRC-64; as .lzma), lz4 1.9
  * (legacy frame), Python's bz2.
  */

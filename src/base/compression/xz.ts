@@ -96,7 +96,8 @@ class StreamReader {
     this.#at = unpackLzma2(this.#input, dataStart, this.#output)
     const packed = this.#at - dataStart
     const unpacked = this.#output.length - outputStart
-    if ((header.packedSize ?? packed) !== packed || (header.unpackedSize ?? unpacked) !== unpacked) {
+    const { packedSize = packed, unpackedSize = unpacked } = header
+    if (packedSize !== packed || unpackedSize !== unpacked) {
       throw corrupt('a block has not the size its header says')
     }
     const unpadded = this.#at - start + CHECK_SIZES[check]!
