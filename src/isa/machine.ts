@@ -15,6 +15,10 @@ export interface Machine {
   /** 64-bit code (CS.L with EFER.LMA). */
   readonly long: boolean
   readonly cpl: number
+  /** Offset in the code segment of the instruction being executed. */
+  readonly ip: bigint
+  /** Selector of a segment register, by its number. */
+  selector(segment: number): number
   gpr(index: number): bigint
   /** Writes `width` bits as the instruction would: 32 clears the upper half. */
   setGpr(index: number, width: number, value: bigint): void

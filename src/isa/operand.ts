@@ -93,4 +93,6 @@ export interface Instruction {
   /** 0xf3 or 0xf2 when a repeat prefix stands before a string instruction, else 0. */
   readonly repeat: 0 | 0xf2 | 0xf3
   readonly lock: boolean
+  /** The ModRM byte, for x87 instructions, which remember it. */
+  readonly modrm?: number
 }
