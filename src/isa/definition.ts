@@ -70,7 +70,9 @@ export interface RowProperties {
 /**
  * One encoding. `pattern` is hexadecimal opcode bytes in order with these additions:
  *
- * - first, optionally, a mandatory prefix: `np` (none may stand), `66`, `f3`, `f2`;
+ * - first, optionally, a mandatory prefix: `np` (none may stand), `66`, `f3`, `f2`, or `nfx`
+ *   (neither f3 nor f2); f2 and f3 beat 66, which is then an operand size;
+ * - or a VEX prefix, as in `vex.l0.np.0f38.w0 f2 /r`: l0 l1 lig, np 66 f3 f2, map, w0 w1 wig;
  * - `w0` or `w1` before the opcode: only without, or only with REX.W;
  * - `+r` glued to the last byte: its low three bits are a register (operand code Z, or STi);
  * - `/r`: a ModRM byte follows; `/0` to `/7`: and its reg field must be this;

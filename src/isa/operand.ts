@@ -15,6 +15,8 @@
  * | J | relative branch target | | S | ModRM reg: segment register |
  * | O | address without ModRM (moffs) | | C, D | ModRM reg: control, debug register |
  * | A | far pointer in the instruction | | F | x87 stack register (F0 is ST, Fi ModRM r/m) |
+ * | X | memory at DS:rSI (or override) | | Y | memory at ES:rDI |
+ * | B | VEX.vvvv: general register | | | |
  *
  * Sizes: b 8, w 16, d 32, q 64, v the operand size (16, 32, 64), z 16 or 32 (32 when the operand
  * size is 64), y 32 or 64 (32 when the operand size is 16), x 128, t 80, p a far pointer (16 bits
@@ -22,7 +24,8 @@
  * A memory operand of an xmm code may be smaller: Wq is 64 bits of memory or the low half of a
  * register, Wd 32. I with a size shorter than the destination is already sign-extended: Ib in
  * `83 /0 Ev,Ib` has width 8 and value sign-extended to 64.
- * Fixed: AL CL DL AX DX eAX rAX rDX rCX 1 3 ES CS SS DS FS GS.
+ * Fixed: AL AH CL DL AX DX eAX rAX rDX rCX 1 3 ES CS SS DS FS GS XMM0. The width of a J operand is
+ * the operand size, whatever the size of its displacement.
  */
 
 /** Sizes in bits of what an operand holds; 0 where it has none. */
