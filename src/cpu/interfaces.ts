@@ -3,6 +3,8 @@
  */
 import type { CpuContextView } from './state.ts'
 import type { CoreControlView } from './core-memory.ts'
+import type { Machine } from '../isa/machine.ts'
+import type { Instruction } from '../isa/operand.ts'
 
 /** Thrown inside services when the guest faults; caught where the service was called. There is one
  * instance per core, so that a fault allocates nothing. */
@@ -43,6 +45,13 @@ export interface Processor {
   /** Must be called after CR0, CR3, CR4, EFER, RFLAGS.AC, CPL or CS.L/D changed: recomputes what the
    * engine derives from them (code mode, SMAP state, paging mode). */
   modeChanged(): void
+  /** Must be called when interrupts that waited may now be taken: IF was set, NMIs unblocked. */
+  interruptsEnabled(): void
+  /** Ticks of the host's time stamp counter; the guest's reads `context.tscOffset` more. */
+  tsc(): bigint
+  /** Reads a port in the midst of an instruction (INS): throws AccessExit until it is answered, as
+   * MMIO reads do, and the instruction is executed again. */
+  readPort(port: number, size: number): bigint
   /** Leaves the run loop after this instruction with an exit for the caller. */
   requestExit(kind: ServiceExit, size: number, address: number, value: bigint): void
 }
@@ -51,3 +60,10 @@ export interface Processor {
  * the context; rip already points behind the instruction. */
 export type ServiceExit =
   | 'in' | 'out' | 'rdmsr' | 'wrmsr' | 'cpuid' | 'halt' | 'hypercall' | 'pause' | 'shutdown'
+
+/**
+ * Carries out one instruction that needs more than `Machine`. While it runs, `context.rip` is behind
+ * the instruction; jumps overwrite it, and whoever catches a fault puts it back.
+ */
+export type SystemService =
+  (machine: Machine, processor: Processor, instruction: Instruction) => void
