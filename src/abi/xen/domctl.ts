@@ -3,7 +3,7 @@
  *
  * Only the sub-operations that this hypervisor carries out have a layout.
  */
-import { aligned, i32, i64, u16, u32, u53, u64, u8 } from '../../base/layout/scalar.ts'
+import { aligned, i32, i64, pointer, u16, u32, u53, u64, u8 } from '../../base/layout/scalar.ts'
 import { array, struct, union } from '../../base/layout/struct.ts'
 import { ArchDomainConfig, domid_t, XenctlBitmap } from './xen.ts'
 
@@ -116,11 +116,11 @@ export const DomctlNodeaffinity = struct('struct xen_domctl_nodeaffinity', {
   nodemap: XenctlBitmap,
 })
 export const DomctlShadowOp = struct('struct xen_domctl_shadow_op', {
-  op: u32, mode: u32, mb: u32, dirty_bitmap: u53, pages: u53,
+  op: u32, mode: u32, mb: u32, dirty_bitmap: pointer, pages: u53,
   stats: struct('struct xen_domctl_shadow_op_stats', { fault_count: u32, dirty_count: u32 }),
 })
 export const DomctlMaxMem = struct('struct xen_domctl_max_mem', { max_memkb: aligned(u53) })
-export const DomctlVcpucontext = struct('struct xen_domctl_vcpucontext', { vcpu: u32, ctxt: u53 })
+export const DomctlVcpucontext = struct('struct xen_domctl_vcpucontext', { vcpu: u32, ctxt: pointer })
 export const DomctlGetvcpuinfo = struct('struct xen_domctl_getvcpuinfo', {
   vcpu: u32, online: u8, blocked: u8, running: u8, cpu_time: u53, cpu: u32,
 })
@@ -132,7 +132,7 @@ export const DomctlSchedulerOp = struct('struct xen_domctl_scheduler_op', {
   sched_id: u32, cmd: u32,
   u: union({
     credit2: DomctlSchedCredit2,
-    v: struct('scheduler_op.v', { vcpus: u53, nr_vcpus: u32, padding: u32 }),
+    v: struct('scheduler_op.v', { vcpus: pointer, nr_vcpus: u32, padding: u32 }),
   }),
 })
 export const DomctlSetdomainhandle = struct('struct xen_domctl_setdomainhandle', {
@@ -144,16 +144,16 @@ export const DomctlSettimeoffset = struct('struct xen_domctl_settimeoffset', {
 export const DomctlTscInfo = struct('struct xen_domctl_tsc_info', {
   tsc_mode: u32, gtsc_khz: u32, incarnation: u32, pad: u32, elapsed_nsec: u64,
 })
-export const DomctlHvmcontext = struct('struct xen_domctl_hvmcontext', { size: u32, buffer: u53 })
+export const DomctlHvmcontext = struct('struct xen_domctl_hvmcontext', { size: u32, buffer: pointer })
 export const DomctlAddressSize = struct('struct xen_domctl_address_size', { size: u32 })
 export const DomctlSendtrigger = struct('struct xen_domctl_sendtrigger', {
   trigger: u32, vcpu: u32,
 })
 export const DomctlGetpageframeinfo3 = struct('struct xen_domctl_getpageframeinfo3', {
-  num: u53, array: u53,
+  num: u53, array: pointer,
 })
 export const DomctlCpuPolicy = struct('struct xen_domctl_cpu_policy', {
-  nr_leaves: u32, nr_msrs: u32, leaves: u53, msrs: u53,
+  nr_leaves: u32, nr_msrs: u32, leaves: pointer, msrs: pointer,
   err_leaf: u32, err_subleaf: u32, err_msr: u32,
 })
 export const DomctlPagingMempool = struct('struct xen_domctl_paging_mempool', { size: u53 })

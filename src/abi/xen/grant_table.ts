@@ -1,7 +1,7 @@
 /**
  * xen/include/public/grant_table.h: pages that a domain offers to others.
  */
-import { as, i16, u16, u32, u53, u64, ulong } from '../../base/layout/scalar.ts'
+import { as, i16, pointer, u16, u32, u53, u64, ulong } from '../../base/layout/scalar.ts'
 import { struct, union } from '../../base/layout/struct.ts'
 import type { GrantRef } from '../numbers.ts'
 import { domid_t } from './xen.ts'
@@ -76,7 +76,7 @@ export const GnttabUnmapGrantRef = struct('struct gnttab_unmap_grant_ref', {
   host_addr: u53, dev_bus_addr: u53, handle: u32, status: i16,
 })
 export const GnttabSetupTable = struct('struct gnttab_setup_table', {
-  dom: domid_t, nr_frames: u32, status: i16, frame_list: ulong,
+  dom: domid_t, nr_frames: u32, status: i16, frame_list: pointer,
 })
 export const GnttabTransfer = struct('struct gnttab_transfer', {
   mfn: ulong, domid: domid_t, ref: grant_ref_t, status: i16,
@@ -95,7 +95,7 @@ export const GnttabUnmapAndReplace = struct('struct gnttab_unmap_and_replace', {
 })
 export const GnttabSetVersion = struct('struct gnttab_set_version', { version: u32 })
 export const GnttabGetStatusFrames = struct('struct gnttab_get_status_frames', {
-  nr_frames: u32, dom: domid_t, status: i16, frame_list: ulong,
+  nr_frames: u32, dom: domid_t, status: i16, frame_list: pointer,
 })
 export const GnttabGetVersion = struct('struct gnttab_get_version', {
   dom: domid_t, pad: u16, version: u32,

@@ -1,7 +1,7 @@
 /**
  * xen/include/public/memory.h: reservations and the physical address map.
  */
-import { u16, u32, u53, u64, ulong } from '../../base/layout/scalar.ts'
+import { pointer, u16, u32, u53, u64, ulong } from '../../base/layout/scalar.ts'
 import { struct, union } from '../../base/layout/struct.ts'
 import { domid_t } from './xen.ts'
 
@@ -57,7 +57,7 @@ export const MEMOP_CMD_MASK = 63
 export const MEMOP_EXTENT_SHIFT = 6
 
 export const XenMemoryReservation = struct('struct xen_memory_reservation', {
-  extent_start: ulong, nr_extents: ulong, extent_order: u32, mem_flags: u32, domid: domid_t,
+  extent_start: pointer, nr_extents: ulong, extent_order: u32, mem_flags: u32, domid: domid_t,
 })
 export const XenMemoryDomain = struct('struct xen_memory_domain', { domid: domid_t })
 export const XenAddToPhysmap = struct('struct xen_add_to_physmap', {
@@ -66,12 +66,12 @@ export const XenAddToPhysmap = struct('struct xen_add_to_physmap', {
 export const XenAddToPhysmapBatch = struct('struct xen_add_to_physmap_batch', {
   domid: domid_t, space: u16, size: u16,
   u: union({ foreign_domid: domid_t, res0: u16 }),
-  idxs: ulong, gpfns: ulong, errs: ulong,
+  idxs: pointer, gpfns: pointer, errs: pointer,
 })
 export const XenRemoveFromPhysmap = struct('struct xen_remove_from_physmap', {
   domid: domid_t, gpfn: ulong,
 })
-export const XenMemoryMap = struct('struct xen_memory_map', { nr_entries: u32, buffer: ulong })
+export const XenMemoryMap = struct('struct xen_memory_map', { nr_entries: u32, buffer: pointer })
 export const XenForeignMemoryMap = struct('struct xen_foreign_memory_map', {
   domid: domid_t, map: XenMemoryMap,
 })
@@ -82,5 +82,5 @@ export const XenPodTarget = struct('struct xen_pod_target', {
   target_pages: u64, tot_pages: u64, pod_cache_pages: u64, pod_entries: u64, domid: domid_t,
 })
 export const XenMemAcquireResource = struct('struct xen_mem_acquire_resource', {
-  domid: domid_t, type: u16, id: u32, nr_frames: u32, pad: u32, frame: u53, frame_list: ulong,
+  domid: domid_t, type: u16, id: u32, nr_frames: u32, pad: u32, frame: u53, frame_list: pointer,
 })

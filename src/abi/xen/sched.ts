@@ -1,7 +1,7 @@
 /**
  * xen/include/public/sched.h: yielding, blocking, and the ways a domain ends.
  */
-import { i32, u32, u53, ulong } from '../../base/layout/scalar.ts'
+import { i32, pointer, u32, u53 } from '../../base/layout/scalar.ts'
 import { struct } from '../../base/layout/struct.ts'
 import { domid_t } from './xen.ts'
 
@@ -23,7 +23,7 @@ export const SHUTDOWN_soft_reset = 5
 export const SHUTDOWN_MAX = 5
 
 export const SchedShutdown = struct('struct sched_shutdown', { reason: u32 })
-export const SchedPoll = struct('struct sched_poll', { ports: ulong, nr_ports: u32, timeout: u53 })
+export const SchedPoll = struct('struct sched_poll', { ports: pointer, nr_ports: u32, timeout: u53 })
 export const SchedRemoteShutdown = struct('struct sched_remote_shutdown', {
   domain_id: domid_t, reason: u32,
 })

@@ -3,7 +3,7 @@
  *
  * Only the sub-operations that this hypervisor carries out have a layout.
  */
-import { u32, u53, u64, u8 } from '../../base/layout/scalar.ts'
+import { pointer, u32, u53, u64, u8 } from '../../base/layout/scalar.ts'
 import { array, struct, union } from '../../base/layout/struct.ts'
 import { domid_t, XenctlBitmap } from './xen.ts'
 
@@ -47,7 +47,7 @@ export const XEN_SYSCTL_CPUPOOL_OP_MOVEDOMAIN = 6
 export const XEN_SYSCTL_CPUPOOL_OP_FREEINFO = 7
 
 export const SysctlReadconsole = struct('struct xen_sysctl_readconsole', {
-  clear: u8, incremental: u8, pad0: u8, pad1: u8, index: u32, buffer: u53, count: u32,
+  clear: u8, incremental: u8, pad0: u8, pad1: u8, index: u32, buffer: pointer, count: u32,
 })
 export const SysctlPhysinfo = struct('struct xen_sysctl_physinfo', {
   threads_per_core: u32, cores_per_socket: u32, nr_cpus: u32, max_cpu_id: u32,
@@ -57,32 +57,32 @@ export const SysctlPhysinfo = struct('struct xen_sysctl_physinfo', {
 })
 export const SysctlSchedId = struct('struct xen_sysctl_sched_id', { sched_id: u32 })
 export const SysctlGetdomaininfolist = struct('struct xen_sysctl_getdomaininfolist', {
-  first_domain: domid_t, max_domains: u32, buffer: u53, num_domains: u32,
+  first_domain: domid_t, max_domains: u32, buffer: pointer, num_domains: u32,
 })
-export const SysctlDebugKeys = struct('struct xen_sysctl_debug_keys', { keys: u53, nr_keys: u32 })
+export const SysctlDebugKeys = struct('struct xen_sysctl_debug_keys', { keys: pointer, nr_keys: u32 })
 export const SysctlCpuinfo = struct('struct xen_sysctl_cpuinfo', { idletime: u53 })
 export const SysctlGetcpuinfo = struct('struct xen_sysctl_getcpuinfo', {
-  max_cpus: u32, info: u53, nr_cpus: u32,
+  max_cpus: u32, info: pointer, nr_cpus: u32,
 })
 export const SysctlCputopo = struct('struct xen_sysctl_cputopo', {
   core: u32, socket: u32, node: u32,
 })
 export const SysctlCputopoinfo = struct('struct xen_sysctl_cputopoinfo', {
-  num_cpus: u32, cputopo: u53,
+  num_cpus: u32, cputopo: pointer,
 })
 export const SysctlMeminfo = struct('struct xen_sysctl_meminfo', { memsize: u64, memfree: u64 })
 export const SysctlNumainfo = struct('struct xen_sysctl_numainfo', {
-  num_nodes: u32, meminfo: u53, distance: u53,
+  num_nodes: u32, meminfo: pointer, distance: pointer,
 })
 export const SysctlCpupoolOp = struct('struct xen_sysctl_cpupool_op', {
   op: u32, cpupool_id: u32, sched_id: u32, domid: u32, cpu: u32, n_dom: u32,
   cpumap: XenctlBitmap,
 })
 export const SysctlCpuFeatureset = struct('struct xen_sysctl_cpu_featureset', {
-  index: u32, nr_features: u32, features: u53,
+  index: u32, nr_features: u32, features: pointer,
 })
 export const SysctlCpuPolicy = struct('struct xen_sysctl_cpu_policy', {
-  index: u32, nr_leaves: u32, nr_msrs: u32, _rsvd: u32, leaves: u53, msrs: u53,
+  index: u32, nr_leaves: u32, nr_msrs: u32, _rsvd: u32, leaves: pointer, msrs: pointer,
 })
 
 export const XenSysctl = struct('struct xen_sysctl', {

@@ -1,7 +1,7 @@
 /**
  * xen/include/public/vcpu.h: bringing vcpus up, their timers, and where their state is shown.
  */
-import { i32, u32, u53, u64 } from '../../base/layout/scalar.ts'
+import { i32, pointer, u32, u53, u64 } from '../../base/layout/scalar.ts'
 import { array, struct } from '../../base/layout/struct.ts'
 
 export const VCPUOP_initialise = 0
@@ -30,7 +30,7 @@ export const VcpuRunstateInfo = struct('struct vcpu_runstate_info', {
   state: i32, state_entry_time: u64, time: array(u64, 4),
 })
 export const VcpuRegisterRunstateMemoryArea = struct(
-  'struct vcpu_register_runstate_memory_area', { addr: u53 })
+  'struct vcpu_register_runstate_memory_area', { addr: pointer })
 export const VcpuSetPeriodicTimer = struct('struct vcpu_set_periodic_timer', { period_ns: u53 })
 export const VcpuSetSingleshotTimer = struct('struct vcpu_set_singleshot_timer', {
   timeout_abs_ns: u53, flags: u32,
@@ -40,5 +40,5 @@ export const VcpuRegisterVcpuInfo = struct('struct vcpu_register_vcpu_info', {
 })
 export const VcpuGetPhysid = struct('struct vcpu_get_physid', { phys_id: u64 })
 export const VcpuRegisterTimeMemoryArea = struct('struct vcpu_register_time_memory_area', {
-  addr: u53,
+  addr: pointer,
 })

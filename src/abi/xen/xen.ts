@@ -4,7 +4,7 @@
  * Left out: the console descriptions of a PV Dom0 (dom0_vga_console_info), and the 32-bit shape of
  * shared_info and vcpu_info, which is another struct, not the same one with narrower fields.
  */
-import { as, i8, u16, u32, u53, u64, u8, ulong } from '../../base/layout/scalar.ts'
+import { as, i8, pointer, u16, u32, u64, u8, ulong } from '../../base/layout/scalar.ts'
 import { array, struct, union } from '../../base/layout/struct.ts'
 import type { Domid } from '../numbers.ts'
 
@@ -153,7 +153,7 @@ export const StartInfo = struct('struct start_info', {
   cmd_line: array(i8, MAX_GUEST_CMDLINE), first_p2m_pfn: ulong, nr_p2m_frames: ulong,
 })
 
-export const XenctlBitmap = struct('struct xenctl_bitmap', { bitmap: u53, nr_bits: u32 })
+export const XenctlBitmap = struct('struct xenctl_bitmap', { bitmap: pointer, nr_bits: u32 })
 
 /** arch-x86/xen.h: which emulated devices a domain has. */
 export const XEN_X86_EMU_LAPIC = 1 << 0

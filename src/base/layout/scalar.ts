@@ -132,8 +132,14 @@ function byAbi<T>(native: Scalar<T>, compat: Scalar<T>): Scalar<T> {
 
 /** `unsigned long`, as a plain number. */
 export const ulong = byAbi<number>(u53, u32)
-/** A guest pointer (XEN_GUEST_HANDLE), as a plain number. */
-export const pointer = byAbi<number>(u53, u32)
+/**
+ * A guest pointer (XEN_GUEST_HANDLE): 64 bits as a signed number, so that both halves of the
+ * canonical address space are exact (the upper half is negative).
+ */
+export const pointer = byAbi<number>(scalar<number>(8, (o) => ({
+  get: (p) => p.bytes.getInt32(p.base + o + 4, true) * WORD + p.bytes.getUint32(p.base + o, true),
+  set: (p, v) => writeU53(p.bytes, p.base + o, v),
+})), u32)
 
 /** The same type aligned to its size under every ABI (`uint64_aligned_t`). */
 export function aligned<T>(type: Scalar<T>): Scalar<T> {

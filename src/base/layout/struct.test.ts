@@ -5,7 +5,8 @@ import assert from 'node:assert/strict'
 import test from 'node:test'
 import { atomicAdd, atomicCompareExchange, atomicOr } from './atomics.ts'
 import { bits } from './bits.ts'
-import { aligned, as, atomic, be16, be32, f64, i8, i64, u16, u32, u53, u64, u8, ulong } from
+import { aligned, as, atomic, be16, be32, f64, i8, i64, pointer, u16, u32, u53, u64,
+  u8, ulong } from
   './scalar.ts'
 import { array, struct, union } from './struct.ts'
 import { readText, writeText } from './text.ts'
@@ -117,4 +118,15 @@ test('texts end with NUL and are cut to fit', () => {
   const view = s.on(new ArrayBuffer(4))
   writeText(view.name, 'abcdef')
   assert.equal(readText(view.name), 'abc')
+})
+
+test('pointers to the upper half are negative and exact', () => {
+  const s = struct('s', { handle: pointer })
+  const view = s.on(new ArrayBuffer(8))
+  view.bytes.setBigUint64(0, 0xffff_c900_0001_3e48n, true)
+  assert.equal(view.handle, Number(BigInt.asIntN(64, 0xffff_c900_0001_3e48n)))
+  const address = view.handle
+  view.handle = 0
+  view.handle = address
+  assert.equal(view.bytes.getBigUint64(0, true), 0xffff_c900_0001_3e48n)
 })

@@ -67,7 +67,7 @@ export interface Layout<F extends Fields> extends Composite<View<F>> {
   on(store: Store, at?: number): View<F>
 }
 
-export type ViewOf<L> = L extends Composite<infer V> ? V : never
+export type ViewOf<L> = L extends { on(store: Store): infer V } ? V : never
 
 export interface StructOptions {
   /** No padding (wire and disk formats). */

@@ -1,0 +1,92 @@
+/**
+ * A vcpu as one thread sees it: its shared state and what hypercalls need of it.
+ */
+import { atomicAdd, atomicAnd, atomicOr } from '../../base/layout/atomics.ts'
+import type { ViewOf } from '../../base/layout/struct.ts'
+import { GuestMemory, nowhere, type Translate } from '../memory/guest-memory.ts'
+import type { Host } from '../host/host.ts'
+import type { Domain } from './domain.ts'
+import { VcpuState } from './state.ts'
+
+export class Vcpu {
+  readonly host: Host
+  readonly domain: Domain
+  readonly state: ViewOf<typeof VcpuState>
+  readonly id: number
+  /** What the guest's linear addresses mean on this thread; see setTranslate. */
+  memory: GuestMemory
+
+  constructor(domain: Domain, at: number) {
+    this.host = domain.host
+    this.domain = domain
+    this.state = VcpuState.on(domain.host.hypervisor.buffer, at)
+    this.id = this.state.id
+    this.memory = new GuestMemory(domain.host.machine, nowhere)
+  }
+
+  /** Says how this thread translates the guest's linear addresses (the core, at a switch). */
+  setTranslate(translate: Translate): void {
+    this.memory = new GuestMemory(this.host.machine, translate)
+  }
+
+  get address(): number {
+    return this.state.base
+  }
+
+  /** Whether a core may run it: nobody pauses it and it waits for nothing. */
+  get isRunnable(): boolean {
+    return this.state.flags === 0 && this.state.pauseCount === 0
+      && this.domain.state.pauseCount === 0 && this.state.initialised !== 0
+  }
+
+  setFlag(flag: number): void {
+    atomicOr(this.state, VcpuState.offsets.flags, flag)
+  }
+
+  /** Clears flags; true if any of them was set. */
+  clearFlag(flag: number): boolean {
+    return (atomicAnd(this.state, VcpuState.offsets.flags, ~flag) & flag) !== 0
+  }
+
+  /** Lets it run if nothing else keeps it (VPF_… cleared, pauses ended before). */
+  wake(): void {
+    if (this.isRunnable) this.host.services.scheduler.wake(this)
+  }
+
+  /** Asks its core to do WORK_… before the guest goes on, soon. */
+  requestWork(work: number): void {
+    atomicOr(this.state, VcpuState.offsets.work, work)
+    this.kick()
+  }
+
+  /** Takes the work that was asked for: the core, before it enters the guest. */
+  takeWork(): number {
+    return Atomics.exchange(this.state.cells,
+      this.state.origin + this.state.base + VcpuState.offsets.work >>> 2, 0) >>> 0
+  }
+
+  /** Makes the core that runs it leave the guest. */
+  kick(): void {
+    const running = this.state.running
+    if (running !== 0) this.host.kickCore(running - 1)
+  }
+
+  /** Adds a reason not to run, without waiting until it has stopped. */
+  pauseNoSync(): void {
+    atomicAdd(this.state, VcpuState.offsets.pauseCount, 1)
+    this.host.services.scheduler.sleep(this)
+    this.kick()
+  }
+
+  unpause(): void {
+    atomicAdd(this.state, VcpuState.offsets.pauseCount, -1)
+    this.wake()
+  }
+
+  /** Host nanoseconds that it has run. */
+  cpuTimeNs(): number {
+    const state = this.state
+    const current = state.running !== 0 ? this.host.clock.now() - state.runningSinceNs : 0
+    return state.cpuTimeNs + Math.max(0, current)
+  }
+}

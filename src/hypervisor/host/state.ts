@@ -1,0 +1,98 @@
+/**
+ * What the hypervisor knows about the whole machine, in hypervisor memory.
+ *
+ * Lock order, lowest first: a thread may take a lock only while those that it holds are above it in
+ * this list (base/shared/lock.ts checks). Two domains' locks of one kind are taken in the order of
+ * their addresses.
+ */
+import { atomic, f64, i32, u32, u8 } from '../../base/layout/scalar.ts'
+import { array, struct } from '../../base/layout/struct.ts'
+import { HeapState } from '../../base/shared/heap.ts'
+
+export const LOCK_RANK = {
+  /** Creation and destruction of domains. */
+  domctl: 1,
+  /** A domain's life: pausing, shutting down. */
+  domain: 2,
+  /** A domain's ports. */
+  events: 3,
+  /** A domain's grant table and what it has mapped. */
+  grants: 4,
+  /** A domain's physical-to-machine table. */
+  p2m: 5,
+  /** The scheduler's queues. */
+  sched: 6,
+  /** A domain's timers. */
+  timers: 7,
+  /** The frame allocator. */
+  frames: 8,
+  /** The heap of hypervisor memory. */
+  heap: 9,
+  /** The console ring. */
+  console: 10,
+} as const
+
+export const MAX_CORES = 16
+
+/** A physical CPU, which is a worker thread. */
+export const CoreState = struct('core', {
+  /** Counts rings; the idle core sleeps on it. */
+  doorbell: atomic(u32),
+  online: atomic(u32),
+  /** The vcpu that runs here, by address; 0 when idle. */
+  currentVcpu: atomic(u32),
+  /** Machine address of the word whose being non-zero ends the processor's run. */
+  kickWord: u32,
+  idleTimeNs: f64,
+  /** Whatever the scheduler keeps for a core. */
+  schedAt: u32,
+  pad: array(u32, 7),
+})
+
+export const HostState = struct('host', {
+  magic: u32,
+  machineFrames: u32,
+  frameTableAt: u32,
+  bitmapAt: u32,
+  domainTableAt: u32,
+  conringAt: u32,
+  conringSize: u32,
+  coreCount: u32,
+
+  domctlLock: atomic(u32),
+  framesLock: atomic(u32),
+  consoleLock: atomic(u32),
+  schedLock: atomic(u32),
+
+  freeFrames: atomic(u32),
+  /** Frames given out to Xen itself: tables, shared pages. */
+  xenFrames: atomic(i32),
+  allocHint: u32,
+  /** Counts frees, so that cores forget what they decoded from frames now others'. */
+  frameFreeGeneration: atomic(u32),
+
+  domainCount: atomic(u32),
+  nextDomid: u32,
+  domainSerial: u32,
+  /** Blocks of former domains and vcpus, used again only as such, so that a stale reference finds
+   * a struct of the right kind with another serial. */
+  freeDomains: u32,
+  freeVcpus: u32,
+
+  conringProduced: atomic(u32),
+  conringConsumed: u32,
+
+  /** Domains' `global` virqs go to Dom0 unless another handler is set. */
+  virqHandlers: array(u32, 24),
+
+  tscKhz: u32,
+  bootWallClockMs: f64,
+  /** Whatever the scheduler keeps for the host. */
+  schedAt: u32,
+
+  heap: HeapState,
+  cores: array(CoreState, MAX_CORES),
+  commandLine: array(u8, 1024),
+})
+
+export const HOST_MAGIC = 0x686f_7374

@@ -1,0 +1,225 @@
+/**
+ * The frame table: who owns each frame of machine memory, and how often it is referred to.
+ *
+ * A frame with references is not given to another owner. The owner's own right to it is one
+ * reference, each mapping elsewhere (grant, foreign) another; the last to go frees it, and a freed
+ * frame is zero. Frame 0 is never given out: 0 means none.
+ */
+import { assert } from '../../base/assert.ts'
+import { RankedLock } from '../../base/shared/lock.ts'
+import { atomicAdd } from '../../base/layout/atomics.ts'
+import type { ViewOf } from '../../base/layout/struct.ts'
+import type { Region } from '../../base/shared/region.ts'
+import { DOMID_INVALID, DOMID_XEN } from '../../abi/xen/xen.ts'
+import { HostState, LOCK_RANK } from '../host/state.ts'
+
+/** Words of a frame's entry: owner and flags, references, gfn in its owner. */
+export const FRAME_ENTRY_WORDS = 4
+const OWNER = 0
+const REFERENCES = 1
+const GFN = 2
+
+const OWNER_MASK = 0xffff
+/** Given out. */
+const ALLOCATED = 1 << 16
+/** Xen's page, shown to the owner (shared_info, grant table): not part of its reservation. */
+const XEN_PAGE = 1 << 17
+
+const NO_GFN = 0xffff_ffff
+const WORDS_PER_FRAME = 1024
+
+export class Frames {
+  readonly #host: ViewOf<typeof HostState>
+  readonly #words: Uint32Array
+  readonly #cells: Int32Array
+  readonly #machine: Region
+  readonly #table: number
+  readonly #bitmap: number
+  readonly #count: number
+  readonly #lock: RankedLock
+
+  constructor(hypervisor: Region, machine: Region) {
+    this.#host = HostState.on(hypervisor.buffer)
+    this.#words = hypervisor.words
+    this.#cells = hypervisor.cells
+    this.#machine = machine
+    this.#table = this.#host.frameTableAt >>> 2
+    this.#bitmap = this.#host.bitmapAt >>> 2
+    this.#count = this.#host.machineFrames
+    this.#lock = new RankedLock(hypervisor.cells, LOCK_RANK.frames, 'frames')
+  }
+
+  get total(): number {
+    return this.#count
+  }
+
+  get free(): number {
+    return this.#host.freeFrames
+  }
+
+  /** One zeroed frame for `owner`, or 0. */
+  allocate(owner: number): number {
+    return this.#give(owner, 1, 1, 0)
+  }
+
+  /** `count` zeroed frames in a row, the first a multiple of `align`; or 0. */
+  allocateRow(owner: number, count: number, align: number): number {
+    return this.#give(owner, count, align, 0)
+  }
+
+  /** Zeroed frames in a row that Xen keeps for `owner`, outside its reservation; or 0. */
+  allocateXen(owner: number, count: number): number {
+    const mfn = this.#give(owner, count, 1, XEN_PAGE)
+    if (mfn !== 0) atomicAdd(this.#host, HostState.offsets.xenFrames, count)
+    return mfn
+  }
+
+  /** Ends Xen's own use of frames got by allocateXen; those mapped elsewhere outlive it. */
+  releaseXen(mfn: number, count: number): void {
+    for (let i = 0; i < count; i++) this.disown(mfn + i)
+    atomicAdd(this.#host, HostState.offsets.xenFrames, -count)
+  }
+
+  owner(mfn: number): number {
+    if (mfn <= 0 || mfn >= this.#count) return DOMID_INVALID
+    const word = this.#words[this.#entry(mfn) + OWNER]!
+    return word & ALLOCATED ? word & OWNER_MASK : DOMID_INVALID
+  }
+
+  isXenPage(mfn: number): boolean {
+    return (this.#words[this.#entry(mfn) + OWNER]! & XEN_PAGE) !== 0
+  }
+
+  /** Whether `mfn` is part of `domid`'s own reservation. */
+  isReserved(mfn: number, domid: number): boolean {
+    if (mfn <= 0 || mfn >= this.#count) return false
+    return this.#words[this.#entry(mfn) + OWNER] === (ALLOCATED | domid)
+  }
+
+  references(mfn: number): number {
+    return Atomics.load(this.#cells, this.#entry(mfn) + REFERENCES)
+  }
+
+  /** Takes a reference; false when the frame is free (or no frame at all). */
+  get(mfn: number): boolean {
+    if (mfn <= 0 || mfn >= this.#count) return false
+    const cell = this.#entry(mfn) + REFERENCES
+    for (;;) {
+      const seen = Atomics.load(this.#cells, cell)
+      if (seen <= 0) return false
+      if (Atomics.compareExchange(this.#cells, cell, seen, seen + 1) === seen) return true
+    }
+  }
+
+  /** Gives a reference back; the last one frees the frame. */
+  put(mfn: number): void {
+    const before = Atomics.sub(this.#cells, this.#entry(mfn) + REFERENCES, 1)
+    assert(before > 0, `frame ${mfn} had no reference`)
+    if (before === 1) this.#free(mfn)
+  }
+
+  /** The owner gives the frame up: whoever still maps it keeps it alive, without an owner. */
+  disown(mfn: number): void {
+    this.#words[this.#entry(mfn) + OWNER] = ALLOCATED | DOMID_INVALID
+    this.put(mfn)
+  }
+
+  /** Where the owner has the frame in its physical memory, or -1. */
+  gfnOf(mfn: number): number {
+    const gfn = this.#words[this.#entry(mfn) + GFN]!
+    return gfn === NO_GFN ? -1 : gfn
+  }
+
+  setGfn(mfn: number, gfn: number): void {
+    this.#words[this.#entry(mfn) + GFN] = gfn < 0 ? NO_GFN : gfn
+  }
+
+  #entry(mfn: number): number {
+    return this.#table + mfn * FRAME_ENTRY_WORDS
+  }
+
+  #give(owner: number, count: number, align: number, flags: number): number {
+    if (this.#host.freeFrames < count) return 0
+    const lockAt = HostState.offsets.framesLock
+    this.#lock.acquire(lockAt)
+    const mfn = count === 1 ? this.#findOne() : this.#findRow(count, align)
+    if (mfn !== 0) this.#mark(mfn, count, owner | ALLOCATED | flags)
+    this.#lock.release(lockAt)
+    return mfn
+  }
+
+  #mark(mfn: number, count: number, word: number): void {
+    for (let i = mfn; i < mfn + count; i++) {
+      this.#words[this.#bitmap + (i >>> 5)]! |= 1 << (i & 31)
+      const entry = this.#entry(i)
+      this.#words[entry + OWNER] = word
+      this.#words[entry + GFN] = NO_GFN
+      Atomics.store(this.#cells, entry + REFERENCES, 1)
+    }
+    this.#host.freeFrames -= count
+  }
+
+  #findOne(): number {
+    const words = this.#count + 31 >>> 5
+    let word = this.#host.allocHint
+    for (let i = 0; i < words; i++, word = word + 1 < words ? word + 1 : 0) {
+      const used = this.#words[this.#bitmap + word]!
+      if (used === 0xffff_ffff) continue
+      const bit = 31 - Math.clz32(~used & used + 1)
+      const mfn = word * 32 + bit
+      if (mfn >= this.#count) continue
+      this.#host.allocHint = word
+      return mfn
+    }
+    return 0
+  }
+
+  /** First fit from above, so that single frames and rows seldom meet. */
+  #findRow(count: number, align: number): number {
+    const start = Math.floor((this.#count - count) / align) * align
+    for (let mfn = start; mfn > 0;) {
+      const used = this.#lastUsed(mfn, count)
+      if (used < 0) return mfn
+      mfn = Math.floor((used - count) / align) * align
+    }
+    return 0
+  }
+
+  /** The highest frame in use among `count` from `mfn`, or -1. */
+  #lastUsed(mfn: number, count: number): number {
+    for (let i = mfn + count - 1; i >= mfn; i--) {
+      const word = this.#words[this.#bitmap + (i >>> 5)]!
+      if (word >>> (i & 31) & 1) return i
+      if (word === 0 && (i | 31) - 31 > mfn) i &= ~31
+    }
+    return -1
+  }
+
+  #free(mfn: number): void {
+    this.#scrub(mfn)
+    const lockAt = HostState.offsets.framesLock
+    this.#lock.acquire(lockAt)
+    const entry = this.#entry(mfn)
+    this.#words[entry + OWNER] = 0
+    this.#words[entry + GFN] = NO_GFN
+    this.#words[this.#bitmap + (mfn >>> 5)]! &= ~(1 << (mfn & 31))
+    this.#host.freeFrames++
+    atomicAdd(this.#host, HostState.offsets.frameFreeGeneration, 1)
+    this.#lock.release(lockAt)
+  }
+
+  /** Zeroes the frame if it is not: reading an untouched page costs the host no memory. */
+  #scrub(mfn: number): void {
+    const words = this.#machine.words
+    const end = (mfn + 1) * WORDS_PER_FRAME
+    for (let i = mfn * WORDS_PER_FRAME; i < end; i++) {
+      if (words[i] !== 0) {
+        words.fill(0, i, end)
+        return
+      }
+    }
+  }
+}
+
+/** The owner of frames that belong to Xen alone. */
+export const XEN_OWNER = DOMID_XEN
