@@ -3,9 +3,10 @@
  */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { XS_READ } from '../abi/xen/io/xs_wire.ts'
 import { LocalClient, StoreError } from './client.ts'
 import { StreamConnection } from './stream.ts'
-import { bytesOf, decodeMessage, encodeMessage, textOf, XS_READ } from './wire.ts'
+import { bytesOf, decodeMessage, encodeMessage, textOf } from './wire.ts'
 import { Xenstored } from './xenstored.ts'
 
 test('a missing node reads as undefined, a refusal is an error with the name', () => {

@@ -4,13 +4,13 @@
  * Like libxenstore it only sends requests, so that what a real Dom0 could not do cannot be done
  * here either. A refused request throws StoreError, except that a missing node reads as undefined.
  */
+import {
+  XS_DIRECTORY, XS_DIRECTORY_PART, XS_ERROR, XS_GET_PERMS, XS_MKDIR, XS_READ, XS_RM, XS_SET_PERMS,
+  XS_TRANSACTION_END, XS_TRANSACTION_START, XS_UNWATCH, XS_WATCH, XS_WATCH_EVENT, XS_WRITE,
+} from '../abi/xen/io/xs_wire.ts'
 import type { Connection } from './connection.ts'
 import { formatPermission, parsePermissions, type Permissions } from './permissions.ts'
-import {
-  bytesOf, joinStrings, type Message, type Refusal, splitStrings, textOf, XS_DIRECTORY, XS_ERROR,
-  XS_GET_PERMS, XS_MKDIR, XS_READ, XS_RM, XS_SET_PERMS, XS_TRANSACTION_END, XS_TRANSACTION_START,
-  XS_UNWATCH, XS_WATCH, XS_WATCH_EVENT, XS_WRITE, XS_DIRECTORY_PART,
-} from './wire.ts'
+import { bytesOf, joinStrings, type Message, type Refusal, splitStrings, textOf } from './wire.ts'
 import type { Xenstored } from './xenstored.ts'
 
 /** A request that the store refused. */

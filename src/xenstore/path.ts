@@ -4,7 +4,7 @@
  * Obeys docs/misc/xenstore.txt: letters, digits and -/_@, no empty segment, no trailing slash;
  * names beginning with @ are special and exist only for watches.
  */
-import { XENSTORE_ABS_PATH_MAX, XENSTORE_REL_PATH_MAX } from './wire.ts'
+import { XENSTORE_ABS_PATH_MAX, XENSTORE_REL_PATH_MAX } from '../abi/xen/io/xs_wire.ts'
 
 const LEGAL = /^[-/_@A-Za-z0-9]+$/
 const SPECIAL = /^@[A-Za-z]+$/

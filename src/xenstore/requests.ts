@@ -4,19 +4,19 @@
  * Obeys docs/misc/xenstore.txt. A handler answers with the reply's payload or with the name of an
  * error. Requests about whole domains are for the privileged only.
  */
+import {
+  XENSTORE_PAYLOAD_MAX, XS_CONTROL, XS_DIRECTORY, XS_DIRECTORY_PART, XS_GET_DOMAIN_PATH,
+  XS_GET_PERMS, XS_INTRODUCE, XS_IS_DOMAIN_INTRODUCED, XS_MKDIR, XS_READ, XS_RELEASE,
+  XS_RESET_WATCHES, XS_RESUME, XS_RM, XS_SET_PERMS, XS_SET_TARGET, XS_TRANSACTION_END,
+  XS_TRANSACTION_START, XS_UNWATCH, XS_WATCH, XS_WRITE,
+} from '../abi/xen/io/xs_wire.ts'
 import { type Connection, Watch } from './connection.ts'
 import { lookUp, makeDirectory, remove, type Scope, setPermissions, write } from './operations.ts'
 import { absolutePath, domainPath, isSpecial, watchPath } from './path.ts'
 import { formatPermission, parsePermissions, type Permissions, READ } from './permissions.ts'
 import { TransactionTree } from './tree.ts'
 import type { Xenstored } from './xenstored.ts'
-import {
-  bytesOf, joinStrings, type Message, type Refusal, splitStrings, textOf, XENSTORE_PAYLOAD_MAX,
-  XS_CONTROL, XS_DIRECTORY, XS_DIRECTORY_PART, XS_GET_DOMAIN_PATH, XS_GET_PERMS, XS_INTRODUCE,
-  XS_IS_DOMAIN_INTRODUCED, XS_MKDIR, XS_READ, XS_RELEASE, XS_RESET_WATCHES, XS_RESUME, XS_RM,
-  XS_SET_PERMS, XS_SET_TARGET, XS_TRANSACTION_END, XS_TRANSACTION_START, XS_UNWATCH, XS_WATCH,
-  XS_WRITE,
-} from './wire.ts'
+import { bytesOf, joinStrings, type Message, type Refusal, splitStrings, textOf } from './wire.ts'
 
 /** What a handler has before it. */
 export interface Request {

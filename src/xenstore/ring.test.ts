@@ -3,11 +3,12 @@
  */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { LocalClient } from './client.ts'
-import { DomainRing, XENSTORE_ERROR_PROTO, XENSTORE_ERROR_RINGIDX } from './ring.ts'
 import {
-  bytesOf, decodeMessage, encodeMessage, HEADER_SIZE, textOf, XS_READ, XS_WATCH, XS_WRITE,
-} from './wire.ts'
+  XENSTORE_ERROR_PROTO, XENSTORE_ERROR_RINGIDX, XS_READ, XS_WATCH, XS_WRITE,
+} from '../abi/xen/io/xs_wire.ts'
+import { LocalClient } from './client.ts'
+import { DomainRing } from './ring.ts'
+import { bytesOf, decodeMessage, encodeMessage, HEADER_SIZE, textOf } from './wire.ts'
 import { Xenstored } from './xenstored.ts'
 
 const REQ_CONS = 512, REQ_PROD = 513, RSP_CONS = 514, RSP_PROD = 515, CONNECTION = 517, ERROR = 518

@@ -7,30 +7,29 @@
  * to reconnect; nobody else notices. What a guest does not fetch is bounded: while replies wait, no
  * request is taken, and equal watch events wait only once.
  */
-import { textOf, decodeMessage, encodeMessage, HEADER_SIZE, type Message, XENSTORE_PAYLOAD_MAX,
-  XS_WATCH_EVENT, announcedLength } from './wire.ts'
+import {
+  XENSTORE_CONNECTED, XENSTORE_ERROR_PROTO, XENSTORE_ERROR_RINGIDX, XENSTORE_PAYLOAD_MAX,
+  XENSTORE_RING_SIZE, XENSTORE_SERVER_FEATURE_ERROR, XENSTORE_SERVER_FEATURE_RECONNECTION,
+  XenstoreDomainInterface, XS_WATCH_EVENT,
+} from '../abi/xen/io/xs_wire.ts'
+import {
+  announcedLength, decodeMessage, encodeMessage, HEADER_SIZE, type Message, textOf,
+} from './wire.ts'
 import type { Connection } from './connection.ts'
 import type { DomainLink, Xenstored } from './xenstored.ts'
 
-export const XENSTORE_RING_SIZE = 1024
 const MASK = XENSTORE_RING_SIZE - 1
-
-// struct xenstore_domain_interface: the rings are bytes, the rest u32 words.
-const REQUESTS = 0
-const RESPONSES = 1024
-const REQ_CONS = 2048 >> 2
-const REQ_PROD = 2052 >> 2
-const RSP_CONS = 2056 >> 2
-const RSP_PROD = 2060 >> 2
-const SERVER_FEATURES = 2064 >> 2
-const CONNECTION = 2068 >> 2
-const ERROR = 2072 >> 2
-
-const XENSTORE_SERVER_FEATURE_RECONNECTION = 1
-const XENSTORE_SERVER_FEATURE_ERROR = 2
-const XENSTORE_CONNECTED = 0
-export const XENSTORE_ERROR_RINGIDX = 2
-export const XENSTORE_ERROR_PROTO = 3
+const { offsets } = XenstoreDomainInterface
+const REQUESTS = offsets.req
+const RESPONSES = offsets.rsp
+// The indexes as words of the page, for Atomics.
+const REQ_CONS = offsets.req_cons >> 2
+const REQ_PROD = offsets.req_prod >> 2
+const RSP_CONS = offsets.rsp_cons >> 2
+const RSP_PROD = offsets.rsp_prod >> 2
+const SERVER_FEATURES = offsets.server_features >> 2
+const CONNECTION = offsets.connection >> 2
+const ERROR = offsets.error >> 2
 
 /** Requests taken in one service, so that one guest cannot keep the control thread. */
 const REQUESTS_A_SERVICE = 32

@@ -3,10 +3,9 @@
  * domain's own programs (xenstore-ls and the like). The one at the other end is trusted as Dom0 is,
  * but its bytes are bounded: a payload beyond the maximum ends the connection.
  */
+import { XENSTORE_PAYLOAD_MAX } from '../abi/xen/io/xs_wire.ts'
 import type { Connection } from './connection.ts'
-import {
-  announcedLength, decodeMessage, encodeMessage, HEADER_SIZE, XENSTORE_PAYLOAD_MAX,
-} from './wire.ts'
+import { announcedLength, decodeMessage, encodeMessage, HEADER_SIZE } from './wire.ts'
 import type { Xenstored } from './xenstored.ts'
 
 /** The transport's side: takes bytes, can be ended. */

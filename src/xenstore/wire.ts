@@ -1,39 +1,14 @@
 /**
- * The xenstore wire protocol: message types, error names, the 16-byte header.
+ * The xenstore wire protocol: error names, messages and the 16-byte header, strings.
  *
  * Obeys xen/include/public/io/xs_wire.h and docs/misc/xenstore.txt. Integers are little-endian on
  * every transport.
  */
-
-export const XS_CONTROL = 0
-export const XS_DIRECTORY = 1
-export const XS_READ = 2
-export const XS_GET_PERMS = 3
-export const XS_WATCH = 4
-export const XS_UNWATCH = 5
-export const XS_TRANSACTION_START = 6
-export const XS_TRANSACTION_END = 7
-export const XS_INTRODUCE = 8
-export const XS_RELEASE = 9
-export const XS_GET_DOMAIN_PATH = 10
-export const XS_WRITE = 11
-export const XS_MKDIR = 12
-export const XS_RM = 13
-export const XS_SET_PERMS = 14
-export const XS_WATCH_EVENT = 15
-export const XS_ERROR = 16
-export const XS_IS_DOMAIN_INTRODUCED = 17
-export const XS_RESUME = 18
-export const XS_SET_TARGET = 19
-export const XS_RESET_WATCHES = 21
-export const XS_DIRECTORY_PART = 22
-
-export const XENSTORE_PAYLOAD_MAX = 4096
-export const XENSTORE_ABS_PATH_MAX = 3072
-export const XENSTORE_REL_PATH_MAX = 2048
+import { XsdSockmsg } from '../abi/xen/io/xs_wire.ts'
 
 /** struct xsd_sockmsg: type, req_id, tx_id, len. */
-export const HEADER_SIZE = 16
+export const HEADER_SIZE = XsdSockmsg.size
+const at = XsdSockmsg.offsets
 
 /** The errors the protocol can name; a refusal travels as its name. */
 export type Refusal =
@@ -52,28 +27,28 @@ export interface Message {
 export function encodeMessage(message: Message): Uint8Array {
   const bytes = new Uint8Array(HEADER_SIZE + message.payload.length)
   const view = new DataView(bytes.buffer)
-  view.setUint32(0, message.type, true)
-  view.setUint32(4, message.requestId, true)
-  view.setUint32(8, message.transactionId, true)
-  view.setUint32(12, message.payload.length, true)
+  view.setUint32(at.type, message.type, true)
+  view.setUint32(at.req_id, message.requestId, true)
+  view.setUint32(at.tx_id, message.transactionId, true)
+  view.setUint32(at.len, message.payload.length, true)
   bytes.set(message.payload, HEADER_SIZE)
   return bytes
 }
 
-/** The payload length that the header at `at` announces, unchecked. */
-export function announcedLength(bytes: Uint8Array, at = 0): number {
-  return new DataView(bytes.buffer, bytes.byteOffset + at).getUint32(12, true)
+/** The payload length that the header at `start` announces, unchecked. */
+export function announcedLength(bytes: Uint8Array, start = 0): number {
+  return new DataView(bytes.buffer, bytes.byteOffset + start).getUint32(at.len, true)
 }
 
-/** Decodes the message at `at`; the caller has checked that all of it is there. */
-export function decodeMessage(bytes: Uint8Array, at = 0): Message {
-  const view = new DataView(bytes.buffer, bytes.byteOffset + at)
-  const length = view.getUint32(12, true)
+/** Decodes the message at `start`; the caller has checked that all of it is there. */
+export function decodeMessage(bytes: Uint8Array, start = 0): Message {
+  const view = new DataView(bytes.buffer, bytes.byteOffset + start)
+  const length = view.getUint32(at.len, true)
   return {
-    type: view.getUint32(0, true),
-    requestId: view.getUint32(4, true),
-    transactionId: view.getUint32(8, true),
-    payload: bytes.slice(at + HEADER_SIZE, at + HEADER_SIZE + length),
+    type: view.getUint32(at.type, true),
+    requestId: view.getUint32(at.req_id, true),
+    transactionId: view.getUint32(at.tx_id, true),
+    payload: bytes.slice(start + HEADER_SIZE, start + HEADER_SIZE + length),
   }
 }
 

@@ -3,13 +3,14 @@
  */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { Connection } from './connection.ts'
 import {
-  bytesOf, type Message, textOf, XENSTORE_PAYLOAD_MAX, XS_CONTROL, XS_DIRECTORY,
-  XS_DIRECTORY_PART, XS_ERROR, XS_GET_DOMAIN_PATH, XS_GET_PERMS, XS_INTRODUCE,
-  XS_IS_DOMAIN_INTRODUCED, XS_MKDIR, XS_READ, XS_RELEASE, XS_RESET_WATCHES, XS_RM, XS_SET_PERMS,
-  XS_TRANSACTION_END, XS_TRANSACTION_START, XS_UNWATCH, XS_WATCH, XS_WATCH_EVENT, XS_WRITE,
-} from './wire.ts'
+  XENSTORE_PAYLOAD_MAX, XS_CONTROL, XS_DIRECTORY, XS_DIRECTORY_PART, XS_ERROR, XS_GET_DOMAIN_PATH,
+  XS_GET_PERMS, XS_INTRODUCE, XS_IS_DOMAIN_INTRODUCED, XS_MKDIR, XS_READ, XS_RELEASE,
+  XS_RESET_WATCHES, XS_RM, XS_SET_PERMS, XS_TRANSACTION_END, XS_TRANSACTION_START, XS_UNWATCH,
+  XS_WATCH, XS_WATCH_EVENT, XS_WRITE,
+} from '../abi/xen/io/xs_wire.ts'
+import type { Connection } from './connection.ts'
+import { bytesOf, type Message, textOf } from './wire.ts'
 import { Xenstored } from './xenstored.ts'
 
 const types: Record<string, number> = {

@@ -4,15 +4,15 @@
  * Obeys docs/misc/xenstore.txt. It runs on the control thread and owns no transport: connections
  * hand it messages and take replies. An event follows the reply to the request that caused it.
  */
+import {
+  XENSTORE_PAYLOAD_MAX, XS_ERROR, XS_TRANSACTION_END, XS_WATCH_EVENT,
+} from '../abi/xen/io/xs_wire.ts'
 import { Connection, type Change, type Transaction, type Watch } from './connection.ts'
 import { defaultQuota, type Quota } from './operations.ts'
 import { allows, type Permissions, READ } from './permissions.ts'
 import { handlers, type Reply } from './requests.ts'
 import { StoreTree } from './tree.ts'
-import {
-  bytesOf, joinStrings, type Message, type Refusal, XENSTORE_PAYLOAD_MAX, XS_ERROR,
-  XS_TRANSACTION_END, XS_WATCH_EVENT,
-} from './wire.ts'
+import { bytesOf, joinStrings, type Message, type Refusal } from './wire.ts'
 
 const INTRODUCE_DOMAIN = '@introduceDomain'
 const RELEASE_DOMAIN = '@releaseDomain'
