@@ -4,6 +4,10 @@
  * A family adds its import and its spread line here.
  */
 import type { Definition } from '../definition.ts'
+import { controlInstructions } from './system-control.ts'
+import { segmentInstructions } from './system-segments.ts'
+import { systemInstructions } from './system.ts'
 
 export const allInstructions: readonly Definition[] = [
+  ...systemInstructions, ...segmentInstructions, ...controlInstructions,
 ]

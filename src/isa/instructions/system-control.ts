@@ -1,0 +1,110 @@
+/**
+ * Control and debug registers, caches and translations, ports, extended state (AMD APM 3, chapter
+ * 4; APM 4 for XSAVE). Services of cpu/system.
+ */
+import { define, type Definition, row } from '../definition.ts'
+
+export const movFromControl = define('mov-from-control', {
+  encodings: [row('0f 20 /r', 'Ry', 'Cy').force64().cpl0()],
+  service: true,
+})
+export const movToControl = define('mov-to-control', {
+  encodings: [row('0f 22 /r', 'Cy', 'Ry').force64().cpl0()],
+  service: true,
+  endsBlock: true,
+})
+export const movFromDebug = define('mov-from-debug', {
+  encodings: [row('0f 21 /r', 'Ry', 'Dy').force64().cpl0()],
+  service: true,
+})
+export const movToDebug = define('mov-to-debug', {
+  encodings: [row('0f 23 /r', 'Dy', 'Ry').force64().cpl0()],
+  service: true,
+  endsBlock: true,
+})
+export const smsw = define('smsw', {
+  encodings: [row('0f 01 /4 m', 'Mw'), row('0f 01 /4 r', 'Rv')],
+  service: true,
+})
+export const lmsw = define('lmsw', {
+  encodings: [row('0f 01 /6', 'Ew').cpl0()],
+  service: true,
+  endsBlock: true,
+})
+export const clts = define('clts', {
+  encodings: [row('0f 06').cpl0()],
+  service: true,
+  endsBlock: true,
+})
+
+export const invlpg = define('invlpg', {
+  encodings: [row('0f 01 /7 m', 'Mb').cpl0()],
+  service: true,
+  endsBlock: true,
+})
+export const invpcid = define('invpcid', {
+  encodings: [
+    row('66 0f 38 82 /r m', 'Gq', 'M').only64().cpl0(),
+    row('66 0f 38 82 /r m', 'Gd', 'M').not64().cpl0(),
+  ],
+  service: true,
+  endsBlock: true,
+})
+export const invd = define('invd', {
+  encodings: [row('0f 08').cpl0()],
+  service: 'cache-flush',
+})
+export const wbinvd = define('wbinvd', {
+  encodings: [row('nfx 0f 09').cpl0()],
+  service: 'cache-flush',
+})
+export const clflush = define('clflush', {
+  encodings: [row('np 0f ae /7 m', 'Mb')],
+  service: 'line-flush',
+})
+export const clflushopt = define('clflushopt', {
+  encodings: [row('66 0f ae /7 m', 'Mb')],
+  service: 'line-flush',
+})
+
+export const portIn = define('in', {
+  encodings: [
+    row('e4', 'AL', 'Ib'), row('e5', 'eAX', 'Ib'), row('ec', 'AL', 'DX'), row('ed', 'eAX', 'DX'),
+  ],
+  service: true,
+  endsBlock: true,
+})
+export const portOut = define('out', {
+  encodings: [
+    row('e6', 'Ib', 'AL'), row('e7', 'Ib', 'eAX'), row('ee', 'DX', 'AL'), row('ef', 'DX', 'eAX'),
+  ],
+  service: true,
+  endsBlock: true,
+})
+export const portIns = define('ins', {
+  encodings: [row('6c', 'Yb', 'DX').string('rep'), row('6d', 'Yz', 'DX').string('rep')],
+  service: true,
+  endsBlock: true,
+})
+export const portOuts = define('outs', {
+  encodings: [row('6e', 'DX', 'Xb').string('rep'), row('6f', 'DX', 'Xz').string('rep')],
+  service: true,
+  endsBlock: true,
+})
+
+function extendedState(name: string, pattern: string): Definition {
+  return define(name, { encodings: [row(pattern, 'M')], service: true })
+}
+
+export const xsave = extendedState('xsave', 'np 0f ae /4 m')
+export const xrstor = extendedState('xrstor', 'np 0f ae /5 m')
+export const xsaveopt = extendedState('xsaveopt', 'np 0f ae /6 m')
+export const xsavec = extendedState('xsavec', 'np 0f c7 /4 m')
+export const xsaves = extendedState('xsaves', 'np 0f c7 /5 m')
+export const xrstors = extendedState('xrstors', 'np 0f c7 /3 m')
+
+export const controlInstructions: readonly Definition[] = [
+  movFromControl, movToControl, movFromDebug, movToDebug, smsw, lmsw, clts,
+  invlpg, invpcid, invd, wbinvd, clflush, clflushopt, portIn, portOut, portIns, portOuts,
+  xsave, xrstor, xsaveopt, xsavec, xsaves, xrstors,
+]
