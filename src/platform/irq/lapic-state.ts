@@ -1,8 +1,9 @@
 /**
  * What a local APIC keeps, and where its registers are (AMD APM 2, chapter 16; SDM 3A, 10.4).
  *
- * The first 24 bytes are Xen's save record struct hvm_hw_lapic and `regs` is struct
- * hvm_hw_lapic_regs (xen/arch-x86/hvm/save.h), so that saving is copying. Registers lie 16 bytes
+ * LapicState is Xen's save records struct hvm_hw_lapic and struct hvm_hw_lapic_regs, one after the
+ * other (xen/arch-x86/hvm/save.h), so that saving is copying. LapicRest is what these leave out and
+ * a restore recomputes. Registers lie 16 bytes
  * apart; the index of a register's word is its offset in the APIC page divided by 4.
  */
 import { atomic, f64, u32, u64 } from '../../base/layout/scalar.ts'
@@ -15,6 +16,9 @@ export const LapicState = struct('lapic', {
   timer_divisor: u32,
   tdt_msr: u64,
   regs: array(atomic(u32), 256),
+})
+
+export const LapicRest = struct('lapic rest', {
   /** Host time in ns at which the timer fires next; Infinity when it does not run. */
   timerDeadline: f64,
   /** Host time at which the current count began. */
@@ -26,10 +30,7 @@ export const LapicState = struct('lapic', {
 })
 
 export type LapicStateView = ReturnType<typeof LapicState.on>
-
-/** Bytes of the two save records at the start of the state. */
-export const LAPIC_RECORD_BYTES = 24
-export const LAPIC_REGS_BYTES = 1024
+export type LapicRestView = ReturnType<typeof LapicRest.on>
 
 export const LAPIC_HARDWARE_DISABLED = 1
 export const LAPIC_SOFTWARE_DISABLED = 2

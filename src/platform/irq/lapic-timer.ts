@@ -5,8 +5,10 @@
  * owner asks for the deadline and calls `expire` when it has passed.
  */
 import type { Clock } from '../../base/clock.ts'
-import { type LapicStateView, REG, TIMER_MODE_SHIFT, TIMER_PERIODIC, TIMER_TSC_DEADLINE } from
-  './lapic-state.ts'
+import {
+  type LapicRestView, type LapicStateView, REG, TIMER_MODE_SHIFT, TIMER_PERIODIC,
+  TIMER_TSC_DEADLINE,
+} from './lapic-state.ts'
 
 const BUS_CYCLE_NS = 10
 /** No timer may fire more often than this: a shorter period is served at this rate. */
@@ -14,12 +16,14 @@ const SHORTEST_PERIOD_NS = 20_000
 
 export class LapicTimer {
   readonly #state: LapicStateView
+  readonly #rest: LapicRestView
   readonly #clock: Clock
   /** What the guest's TSC reads at host time 0, in ns ticks. */
   tscOffset = 0
 
-  constructor(state: LapicStateView, clock: Clock) {
+  constructor(state: LapicStateView, rest: LapicRestView, clock: Clock) {
     this.#state = state
+    this.#rest = rest
     this.#clock = clock
   }
 
@@ -30,34 +34,34 @@ export class LapicTimer {
 
   /** Begins to count down from the initial count. */
   start(): void {
-    const state = this.#state
-    state.timerStart = this.#clock.now()
-    state.timerDeadline = this.#initial === 0 ? Infinity : state.timerStart + this.#period()
+    const rest = this.#rest
+    rest.timerStart = this.#clock.now()
+    rest.timerDeadline = this.#initial === 0 ? Infinity : rest.timerStart + this.#period()
   }
 
   /** Fires when the guest's TSC reaches MSR TSC_DEADLINE; zero there means never. */
   armDeadline(): void {
     const ticks = this.#state.tdt_msr
-    this.#state.timerDeadline = ticks === 0n ? Infinity : Number(ticks) - this.tscOffset
+    this.#rest.timerDeadline = ticks === 0n ? Infinity : Number(ticks) - this.tscOffset
   }
 
   stop(): void {
-    this.#state.timerDeadline = Infinity
+    this.#rest.timerDeadline = Infinity
     this.#state.tdt_msr = 0n
     this.#state.regs.set(REG.TIMER_INITIAL >>> 2, 0)
   }
 
   /** Whether the timer fires now; if so, it is set for its next time. */
   expire(now: number): boolean {
-    const state = this.#state
-    if (now < state.timerDeadline) return false
+    const rest = this.#rest
+    if (now < rest.timerDeadline) return false
     if (this.mode === TIMER_PERIODIC) {
       const period = this.#period()
-      state.timerStart += Math.floor((now - state.timerStart) / period) * period
-      state.timerDeadline = Math.max(state.timerStart + period, now + SHORTEST_PERIOD_NS)
+      rest.timerStart += Math.floor((now - rest.timerStart) / period) * period
+      rest.timerDeadline = Math.max(rest.timerStart + period, now + SHORTEST_PERIOD_NS)
     } else {
-      state.timerDeadline = Infinity
-      state.tdt_msr = 0n
+      rest.timerDeadline = Infinity
+      this.#state.tdt_msr = 0n
     }
     return true
   }
@@ -65,11 +69,11 @@ export class LapicTimer {
   /** What register TIMER_CURRENT reads. */
   currentCount(): number {
     const initial = this.#initial
-    const state = this.#state
+    const rest = this.#rest
     const mode = this.mode
     if (initial === 0 || mode === TIMER_TSC_DEADLINE) return 0
-    if (state.timerDeadline === Infinity) return 0
-    const gone = Math.floor((this.#clock.now() - state.timerStart) / this.#cycle)
+    if (rest.timerDeadline === Infinity) return 0
+    const gone = Math.floor((this.#clock.now() - rest.timerStart) / this.#cycle)
     if (mode === TIMER_PERIODIC) return initial - gone % initial
     return Math.max(initial - gone, 0)
   }
@@ -77,12 +81,13 @@ export class LapicTimer {
   /** Changes the divider; the count goes on from where it is. */
   divide(register: number): void {
     const state = this.#state
+    const rest = this.#rest
     const gone = this.#initial - this.currentCount()
     state.regs.set(REG.TIMER_DIVIDE >>> 2, register & 11)
     state.timer_divisor = 1 << ((register & 3 | (register & 8) >>> 1) + 1 & 7)
-    if (state.timerDeadline === Infinity || this.mode === TIMER_TSC_DEADLINE) return
-    state.timerStart = this.#clock.now() - gone * this.#cycle
-    state.timerDeadline = state.timerStart + this.#period()
+    if (rest.timerDeadline === Infinity || this.mode === TIMER_TSC_DEADLINE) return
+    rest.timerStart = this.#clock.now() - gone * this.#cycle
+    rest.timerDeadline = rest.timerStart + this.#period()
   }
 
   get #initial(): number {

@@ -7,7 +7,7 @@ import fc from 'fast-check'
 import { ManualClock } from '../../base/clock.ts'
 import { ApicBus } from './ipi.ts'
 import { Lapic } from './lapic.ts'
-import { LapicState, REG } from './lapic-state.ts'
+import { LapicRest, LapicState, REG } from './lapic-state.ts'
 
 interface Machine { clock: ManualClock, lapics: Lapic[], events: string[] }
 
@@ -22,7 +22,8 @@ function machine(count: number): Machine {
   })
   for (let i = 0; i < count; i++) {
     const state = LapicState.on(new SharedArrayBuffer(LapicState.size))
-    const lapic = new Lapic(state, i, clock, bus)
+    const rest = LapicRest.on(new ArrayBuffer(LapicRest.size))
+    const lapic = new Lapic(state, rest, i, clock, bus)
     lapic.reset()
     bus.lapics.push(lapic)
   }

@@ -12,7 +12,7 @@ import type { Clock } from '../../base/clock.ts'
 import {
   APIC_BASE_BSP, APIC_BASE_ENABLE, APIC_BASE_EXTD, DELIVER, ESR_ILLEGAL_REGISTER,
   ESR_RECEIVE_ILLEGAL, ESR_SEND_ILLEGAL, LAPIC_BASE, LAPIC_HARDWARE_DISABLED,
-  LAPIC_SOFTWARE_DISABLED, LAPIC_VERSION, LapicState, type LapicStateView, LVT_MASKED, lvtWritable,
+  LAPIC_SOFTWARE_DISABLED, LAPIC_VERSION, type LapicRestView, LapicState, type LapicStateView, LVT_MASKED, lvtWritable,
   REG, SVR_ENABLE, TIMER_MODE_SHIFT, TIMER_TSC_DEADLINE,
 } from './lapic-state.ts'
 import { LapicTimer } from './lapic-timer.ts'
@@ -32,6 +32,7 @@ export interface LapicBus {
 
 export class Lapic {
   readonly state: LapicStateView
+  readonly rest: LapicRestView
   readonly vcpu: number
   readonly timer: LapicTimer
   readonly #bus: LapicBus
@@ -42,11 +43,13 @@ export class Lapic {
   high = 0
 
   constructor(
-    state: LapicStateView, vcpu: number, clock: Clock, bus: LapicBus, tscDeadline = true,
+    state: LapicStateView, rest: LapicRestView, vcpu: number, clock: Clock, bus: LapicBus,
+    tscDeadline = true,
   ) {
     this.state = state
+    this.rest = rest
     this.vcpu = vcpu
-    this.timer = new LapicTimer(state, clock)
+    this.timer = new LapicTimer(state, rest, clock)
     this.#bus = bus
     this.#tscDeadline = tscDeadline
   }
@@ -54,7 +57,7 @@ export class Lapic {
   /** Power-on state: enabled in xAPIC mode, id twice the vcpu's number. */
   reset(): void {
     const state = this.state
-    state.id = this.vcpu * 2
+    this.rest.id = this.vcpu * 2
     state.apic_base_msr = BigInt(
       LAPIC_BASE + (APIC_BASE_ENABLE | (this.vcpu === 0 ? APIC_BASE_BSP : 0)))
     state.disabled = LAPIC_SOFTWARE_DISABLED
@@ -75,14 +78,16 @@ export class Lapic {
     state.disabled |= LAPIC_SOFTWARE_DISABLED
     state.timer_divisor = 2
     state.tdt_msr = 0n
-    state.timerDeadline = Infinity
-    state.timerStart = 0
-    state.pendingErrors = 0
+    this.rest.timerDeadline = Infinity
+    this.rest.timerStart = 0
+    this.rest.pendingErrors = 0
     this.#showId()
   }
 
   /** Takes over the state after it was written by a restore of the save records. */
   restored(): void {
+    this.rest.id = this.vcpu * 2
+    this.rest.pendingErrors = 0
     this.#showId()
     if (this.timer.mode === TIMER_TSC_DEADLINE) this.timer.armDeadline()
     else this.timer.start()
@@ -98,7 +103,7 @@ export class Lapic {
 
   /** The id by which interrupts reach this LAPIC in physical mode. */
   get physicalId(): number {
-    return this.x2apic ? this.state.id : this.#get(REG.ID) >>> 24
+    return this.x2apic ? this.rest.id : this.#get(REG.ID) >>> 24
   }
 
   /** Whether a logical destination names this LAPIC. */
@@ -156,7 +161,7 @@ export class Lapic {
 
   /** Host time in ns at which `expire` has something to do; Infinity for never. */
   get deadline(): number {
-    return this.state.timerDeadline
+    return this.rest.timerDeadline
   }
 
   /** Fires the timer if its time has come. */
@@ -304,8 +309,8 @@ export class Lapic {
         return
       case REG.SVR: this.#writeSpurious(value); return
       case REG.ESR:
-        this.#set(REG.ESR, this.state.pendingErrors)
-        this.state.pendingErrors = 0
+        this.#set(REG.ESR, this.rest.pendingErrors)
+        this.rest.pendingErrors = 0
         return
       case REG.ICR:
         this.#set(REG.ICR, value & ~(1 << 12))
@@ -376,15 +381,14 @@ export class Lapic {
 
   /** Notes an error and raises the error vector, unless that is itself at fault. */
   #error(bit: number): void {
-    const state = this.state
-    if (state.pendingErrors & bit) return
-    state.pendingErrors |= bit
+    if (this.rest.pendingErrors & bit) return
+    this.rest.pendingErrors |= bit
     const lvt = this.#get(REG.LVT_ERROR)
     if ((lvt & LVT_MASKED) === 0 && (lvt & 0xff) >= 16) this.raise(lvt & 0xff)
   }
 
   #showId(): void {
-    const id = this.state.id
+    const id = this.rest.id
     if (!this.x2apic) {
       this.#set(REG.ID, id << 24 >>> 0)
       return
