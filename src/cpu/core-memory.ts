@@ -72,9 +72,17 @@ export const coreMap = {
   control: 0x1000,
   /** Scratch for vectors and services. */
   scratch: 0x2000,
-  /** Instruction TLB: EXEC_TLB_ENTRIES of 16 bytes. */
+  /** Instruction TLB: EXEC_TLB_ENTRIES of 16 bytes: linear page with bit 0 set for CPL 3 (u64),
+   * machine page (u32), 1 if global (u32). An empty entry is all ones. */
   execTlb: 0x10000,
-  /** Indexes of filled data TLB entries, as words: table number in bits 20-21, index below. */
+  /** Indexes of filled instruction TLB entries, as words. */
+  execLog: 0x50000,
+  /** Where large pages were filled from; see mmu/large-pages.ts. */
+  largePages: 0x5c000,
+  /** One bit a machine frame: set while records decoded from it exist. */
+  codeBitmap: 0x60000,
+  /** Indexes of filled data TLB entries, as words: table number in bits 20-21, index below, bit 22
+   * set for a global page. Every entry that is not empty stands here at least once. */
   fillLog: 0x80000,
   /** Machine address of code to decoded record, see code-cache. */
   codeHash: 1 * MIB,
@@ -88,6 +96,7 @@ export const coreMap = {
 
 export const FILL_LOG_ENTRIES = 0x20000
 export const EXEC_TLB_ENTRIES = 0x4000
+export const EXEC_LOG_ENTRIES = 0x3000
 
 /** Values of CoreControl.stop. */
 export const Stop = {
