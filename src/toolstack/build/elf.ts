@@ -1,8 +1,8 @@
 /**
  * ELF executables for x86, 32 and 64 bits: what is loaded where, and the notes.
  *
- * Obeys the System V ABI's object file format. Only program headers are read; sections are left out,
- * because boot loaders do not need them and stripped kernels do not have them.
+ * Obeys the System V ABI's object file format. Only program headers are read, not sections, because
+ * boot loaders do not need them and stripped kernels do not have them.
  */
 import { ImageError } from './image-error.ts'
 
@@ -99,7 +99,9 @@ function programHeaders(view: DataView, bits: 32 | 64, name: string): ProgramHea
   if (count === 0 || count > MAX_HEADERS || size < PHDR_SIZE[bits]) {
     throw new ImageError('corrupt', `${name}: an ELF file without usable program headers`)
   }
-  if (start + size * count > view.byteLength) throw truncated(name, 'the end of its program headers')
+  if (start + size * count > view.byteLength) {
+    throw truncated(name, 'the end of its program headers')
+  }
   const headers: ProgramHeader[] = []
   for (let i = 0; i < count; i++) {
     const at = start + i * size

@@ -76,7 +76,8 @@ function elfOf(bytes: Uint8Array, host: HostDecompressor, name: string): Uint8Ar
     throw new ImageError('corrupt', `${name}: cannot be unpacked: ${message}`, { cause })
   }
   if (!isElf(unpacked)) {
-    throw new ImageError('not a kernel', `${name}: not a kernel: ${format} data without an ELF file`)
+    const what = `${format} data without an ELF file`
+    throw new ImageError('not a kernel', `${name}: not a kernel: ${what}`)
   }
   return unpacked
 }

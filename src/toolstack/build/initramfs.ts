@@ -1,0 +1,72 @@
+/**
+ * The initramfs of the first guest: one static busybox, and an init that gives a shell on the Xen
+ * console.
+ *
+ * When the shell ends, the domain powers off, so that `xl create -c` ends with it.
+ */
+import { type CpioEntry, writeCpio } from './cpio.ts'
+
+/**
+ * busybox installs its applets as links at each start, which costs less than carrying them. The
+ * shell runs under cttyhack in a session of its own, which gives it the console as controlling
+ * terminal and thus job control. It runs in the background, because a shell acts on signals only while it waits:
+ * busybox's poweroff, reboot and halt signal process 1, and so does the kernel, through them, when
+ * the toolstack asks for a shutdown.
+ */
+const INIT = `#!/bin/busybox sh
+bb=/bin/busybox
+$bb mkdir -p /proc /sys /dev /run /tmp /root /sbin /usr/bin /usr/sbin
+$bb mount -t proc proc /proc
+$bb mount -t sysfs sysfs /sys
+$bb mount -t devtmpfs devtmpfs /dev 2>/dev/null
+$bb mkdir -p /dev/pts
+$bb mount -t devpts devpts /dev/pts
+$bb mount -t tmpfs tmpfs /run
+$bb mount -t tmpfs tmpfs /tmp
+$bb --install -s
+export PATH=/sbin:/usr/sbin:/bin:/usr/bin HOME=/root TERM=vt102
+hostname -F /etc/hostname
+dmesg -n 4
+cd /root
+
+down() {
+  echo "The system is going down: $1."
+  sync
+  $1 -f
+}
+trap 'down poweroff' USR2
+trap 'down reboot' TERM
+trap 'down halt' USR1
+
+type=$(cat /sys/hypervisor/type 2>/dev/null)
+guest=$(cat /sys/hypervisor/guest_type 2>/dev/null)
+echo
+echo "Linux $(uname -r), hypervisor: \${type:-none}, guest type: \${guest:-none}."
+echo "This is busybox's shell; 'exit' or 'poweroff' ends the domain."
+echo
+[ "$(stty size </dev/console)" = "0 0" ] && stty rows 24 cols 80 </dev/console
+setsid cttyhack sh -l </dev/console >/dev/console 2>&1 &
+shell=$!
+while kill -0 $shell 2>/dev/null; do wait $shell; done
+down poweroff
+`
+
+/** The archive: Linux unpacks it into its root and runs /init. */
+export function buildInitramfs(busybox: Uint8Array, hostname = 'xenolith'): Uint8Array {
+  const text = (content: string) => new TextEncoder().encode(content)
+  const entries: CpioEntry[] = [
+    { kind: 'directory', path: 'bin' },
+    { kind: 'directory', path: 'dev' },
+    { kind: 'directory', path: 'etc' },
+    { kind: 'directory', path: 'root', mode: 0o700 },
+    { kind: 'device', path: 'dev/console', major: 5, minor: 1 },
+    { kind: 'file', path: 'bin/busybox', mode: 0o755, content: busybox },
+    { kind: 'link', path: 'bin/sh', target: 'busybox' },
+    { kind: 'file', path: 'etc/hostname', content: text(`${hostname}\n`) },
+    { kind: 'file', path: 'etc/passwd', content: text('root:x:0:0:root:/root:/bin/sh\n') },
+    { kind: 'file', path: 'etc/group', content: text('root:x:0:\n') },
+    { kind: 'file', path: 'etc/profile', content: text("PS1='\\h:\\w\\$ '\n") },
+    { kind: 'file', path: 'init', mode: 0o755, content: text(INIT) },
+  ]
+  return writeCpio(entries)
+}
