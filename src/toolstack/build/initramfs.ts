@@ -9,9 +9,10 @@ import { type CpioEntry, writeCpio } from './cpio.ts'
 /**
  * busybox installs its applets as links at each start, which costs less than carrying them. The
  * shell runs under cttyhack in a session of its own, which gives it the console as controlling
- * terminal and thus job control. It runs in the background, because a shell acts on signals only while it waits:
- * busybox's poweroff, reboot and halt signal process 1, and so does the kernel, through them, when
- * the toolstack asks for a shutdown.
+ * terminal and thus job control. It runs in the background, because a shell acts on signals only
+ * while it waits: busybox's poweroff, reboot and halt signal process 1, and so does the kernel,
+ * through them, when the toolstack asks for a shutdown. A console of unknown size gets a size, or
+ * the shell would ask the terminal for it before each line.
  */
 const INIT = `#!/bin/busybox sh
 bb=/bin/busybox
@@ -44,7 +45,7 @@ echo
 echo "Linux $(uname -r), hypervisor: \${type:-none}, guest type: \${guest:-none}."
 echo "This is busybox's shell; 'exit' or 'poweroff' ends the domain."
 echo
-[ "$(stty size </dev/console)" = "0 0" ] && stty rows 24 cols 80 </dev/console
+stty size </dev/console >/dev/null 2>&1 || stty rows 24 cols 80 </dev/console
 setsid cttyhack sh -l </dev/console >/dev/console 2>&1 &
 shell=$!
 while kill -0 $shell 2>/dev/null; do wait $shell; done
