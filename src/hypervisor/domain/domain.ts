@@ -42,6 +42,11 @@ export class Domain {
     return this.state.privileged !== 0
   }
 
+  /** The built-in control domain: its vcpu is the control thread, which no core runs. */
+  get isControl(): boolean {
+    return this.state.control !== 0
+  }
+
   get isHvm(): boolean {
     return this.state.hvm !== 0
   }

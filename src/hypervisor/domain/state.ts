@@ -45,6 +45,7 @@ export const DomainState = struct('domain', {
   domid: as<Domid>(u16),
   privileged: u8,
   hvm: u8,
+  control: u8,
   /** XEN_DOMCTL_CDF_*. */
   flags: u32,
 

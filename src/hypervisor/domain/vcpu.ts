@@ -15,6 +15,8 @@ export class Vcpu {
   readonly id: number
   /** What the guest's linear addresses mean on this thread; see setTranslate. */
   memory: GuestMemory
+  /** Whether the hypercall in hand came from 32-bit code, whose structs are the compat ones. */
+  compat = false
 
   constructor(domain: Domain, at: number) {
     this.host = domain.host
@@ -50,6 +52,7 @@ export class Vcpu {
 
   /** Lets it run if nothing else keeps it (VPF_… cleared, pauses ended before). */
   wake(): void {
+    if (this.domain.isControl) return this.host.ringControl()
     if (this.isRunnable) this.host.services.scheduler.wake(this)
   }
 
@@ -67,6 +70,7 @@ export class Vcpu {
 
   /** Makes the core that runs it leave the guest. */
   kick(): void {
+    if (this.domain.isControl) return this.host.ringControl()
     const running = this.state.running
     if (running !== 0) this.host.kickCore(running - 1)
   }

@@ -37,6 +37,8 @@ export interface HostSettings {
   /** The rate of every guest's TSC. */
   readonly tscKhz: number
   readonly commandLine?: string
+  /** hw_cap of sysctl physinfo. */
+  readonly hwCap?: readonly number[]
 }
 
 /** What differs from thread to thread or is chosen at assembly. */
@@ -117,6 +119,7 @@ export class Host {
     state.conringSize = CONRING_SIZE
     state.coreCount = settings.cores
     state.tscKhz = settings.tscKhz
+    settings.hwCap?.forEach((word, i) => state.hwCap.set(i, word))
     state.bootWallClockMs = clock.wallClockMs() - clock.now() / 1e6
     state.nextDomid = 1
     writeText(state.commandLine, settings.commandLine ?? '')
@@ -183,6 +186,11 @@ export class Host {
     const core = this.core(index)
     Atomics.store(this.machine.cells, core.kickWord >>> 2, 1)
     ring(this.hypervisor.cells, core.base + CoreState.offsets.doorbell)
+  }
+
+  /** Wakes the control domain's thread. */
+  ringControl(): void {
+    ring(this.hypervisor.cells, HostState.offsets.controlDoorbell)
   }
 
   /** A zeroed domain struct (0: no memory), with the domctl lock held. */

@@ -1,0 +1,68 @@
+/**
+ * Telling a vcpu that it has events: the byte in its vcpu_info, and what follows from it.
+ *
+ * The byte goes from 0 to 1 once until the guest clears it; only that edge is passed on
+ * (xen/common/event_channel.c, hvm_assert_evtchn_irq). The core turns WORK_EVENTS into an interrupt
+ * of the kind that the guest chose. The control domain's thread, which is no core, waits on the
+ * work word itself.
+ */
+import { cellOf } from '../../base/layout/atomics.ts'
+import type { Vcpu } from '../domain/vcpu.ts'
+import { NO_FRAME, VcpuState, VPF_blocked, WORK_EVENTS } from '../domain/state.ts'
+
+/** Machine address of the vcpu's vcpu_info, or -1. */
+export function vcpuInfoAt(vcpu: Vcpu): number {
+  const mfn = vcpu.state.vcpuInfoMfn
+  return mfn === NO_FRAME || mfn === 0 ? -1 : mfn * 4096 + vcpu.state.vcpuInfoOffset
+}
+
+/** Whether the guest has been told of events that it has not looked at. */
+export function upcallPending(vcpu: Vcpu): boolean {
+  const at = vcpuInfoAt(vcpu)
+  return at >= 0 && Atomics.load(vcpu.host.machine.octets, at) !== 0
+}
+
+/** Sets the pending byte, and on its edge interrupts the vcpu. */
+export function markEventsPending(vcpu: Vcpu): void {
+  const at = vcpuInfoAt(vcpu)
+  if (at < 0) return
+  if (Atomics.exchange(vcpu.host.machine.octets, at, 1) !== 0) return
+  interrupt(vcpu)
+}
+
+/** Makes the vcpu's core deliver the upcall, and the vcpu runnable if it was blocked. */
+export function interrupt(vcpu: Vcpu): void {
+  vcpu.requestWork(WORK_EVENTS)
+  const state = vcpu.state
+  Atomics.notify(state.cells, cellOf(state, VcpuState.offsets.work))
+  unblock(vcpu)
+}
+
+/** Ends SCHEDOP_block or HLT. */
+export function unblock(vcpu: Vcpu): void {
+  if (vcpu.clearFlag(VPF_blocked)) vcpu.wake()
+}
+
+/**
+ * Calls `handler` soon after events for `vcpu`, which no core runs, arrive; for the thread of the
+ * control domain. Answers what ends the watch.
+ */
+export function watchUpcalls(vcpu: Vcpu, handler: () => void): () => void {
+  const cells = vcpu.state.cells
+  const cell = cellOf(vcpu.state, VcpuState.offsets.work)
+  let watching = true
+  const look = (): void => {
+    while (watching) {
+      if (Atomics.exchange(cells, cell, 0) & WORK_EVENTS) handler()
+      const wait = Atomics.waitAsync(cells, cell, 0)
+      if (!wait.async) continue
+      void wait.value.then(look)
+      return
+    }
+  }
+  queueMicrotask(look)
+  return () => {
+    watching = false
+    Atomics.notify(cells, cell)
+  }
+}
