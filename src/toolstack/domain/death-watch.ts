@@ -1,0 +1,166 @@
+/**
+ * What xl's background process does for each domain: waits for its death and acts on it.
+ *
+ * VIRQ_DOM_EXC says that some domain shut down or died; the control domain then looks which. The
+ * action comes from the domain's configuration, by the reason it gave (SHUTDOWN_*).
+ */
+import {
+  SHUTDOWN_crash, SHUTDOWN_poweroff, SHUTDOWN_reboot, SHUTDOWN_soft_reset, SHUTDOWN_suspend,
+  SHUTDOWN_watchdog,
+} from '../../abi/xen/sched.ts'
+import { VIRQ_DOM_EXC } from '../../abi/xen/xen.ts'
+import type { ControlDomain } from '../../dom0/interfaces.ts'
+import type { DomainEnd, DomainSpec, ShutdownAction } from './libxl.ts'
+import type { Tenant, ToolstackHost } from './local-libxl.ts'
+import { randomUuid } from './uuid.ts'
+
+/** What the watch may do to domains. */
+export interface Undertaker {
+  tenants(): Iterable<Tenant>
+  destroy(domid: number): void
+  restart(tenant: Tenant): Promise<void>
+  rename(tenant: Tenant, name: string, uuid?: string): void
+  /** Tells the store's clients to look who has died. */
+  announce(): void
+}
+
+/** A domain that ends sooner than this is restarted only after a pause. */
+const QUICK_END_MS = 2000
+const RESTART_PAUSE_MS = 2000
+
+const REASONS: Readonly<Record<number, keyof DomainSpec & `on${string}`>> = {
+  [SHUTDOWN_poweroff]: 'onPoweroff',
+  [SHUTDOWN_reboot]: 'onReboot',
+  [SHUTDOWN_crash]: 'onCrash',
+  [SHUTDOWN_watchdog]: 'onWatchdog',
+  [SHUTDOWN_soft_reset]: 'onSoftReset',
+}
+
+/** The action for a domain that shut down with `reason`. */
+export function actionOf(spec: DomainSpec, reason: number): ShutdownAction {
+  // A domain that suspended waits for whoever asked it to.
+  if (reason === SHUTDOWN_suspend) return 'preserve'
+  const key = REASONS[reason]
+  return key === undefined ? 'destroy' : spec[key] as ShutdownAction
+}
+
+export class DeathWatch {
+  readonly #control: ControlDomain
+  readonly #host: ToolstackHost
+  readonly #undertaker: Undertaker
+  readonly #handled = new Set<number>()
+  readonly #waiting = new Map<number, ((end: DomainEnd) => void)[]>()
+  readonly #pauses = new Set<() => void>()
+  #closed = false
+  #restarting = 0
+
+  constructor(control: ControlDomain, host: ToolstackHost, undertaker: Undertaker) {
+    this.#control = control
+    this.#host = host
+    this.#undertaker = undertaker
+    const port = control.events.bindVirq(VIRQ_DOM_EXC)
+    control.events.onEvent(port, () => this.look())
+  }
+
+  /** Domains that ended and will come again. */
+  get pendingRestarts(): number {
+    return this.#restarting
+  }
+
+  /** Resolves when the domain shuts down or is gone. */
+  next(domid: number): Promise<DomainEnd> {
+    return new Promise((resolve) => {
+      const waiting = this.#waiting.get(domid) ?? []
+      waiting.push(resolve)
+      this.#waiting.set(domid, waiting)
+    })
+  }
+
+  /** The domain has been torn down. */
+  gone(domid: number): void {
+    this.#handled.delete(domid)
+    this.#tell(domid, { how: 'destroyed', reason: 0 })
+  }
+
+  /** Restarts nothing any more. */
+  close(): void {
+    this.#closed = true
+    for (const cancel of this.#pauses) cancel()
+    this.#pauses.clear()
+  }
+
+  /** Looks which domains shut down and acts on each once. */
+  look(): void {
+    this.#undertaker.announce()
+    for (const tenant of [...this.#undertaker.tenants()]) {
+      const info = this.#control.xenctrl.getDomainInfo(tenant.domid)
+      if (!info) {
+        this.#undertaker.destroy(tenant.domid)
+      } else if (info.shutdown && !this.#handled.has(tenant.domid)) {
+        this.#handled.add(tenant.domid)
+        this.#ended(tenant, info.shutdownReason)
+      }
+    }
+  }
+
+  #ended(tenant: Tenant, reason: number): void {
+    const { domid, spec } = tenant
+    const { log } = this.#host
+    tenant.console.console.service()
+    const action = actionOf(spec, reason)
+    log.info(`Domain ${domid} has shut down, reason code ${reason}`)
+    this.#tell(domid, { how: 'shutdown', reason })
+    if (tenant.unattended) return
+    log.info(`Action for shutdown reason code ${reason} is ${action}`)
+    if (action.startsWith('coredump')) log.warn(`Domain ${domid}: core dumps are not written`)
+    switch (action) {
+      case 'preserve':
+        return
+      case 'rename-restart':
+        return this.#renameAndRestart(tenant)
+      case 'restart': case 'coredump-restart': case 'soft-reset':
+        log.info(`Domain ${domid} needs to be cleaned up: destroying the domain`)
+        this.#undertaker.destroy(domid)
+        return this.#restart(tenant)
+      default:
+        log.info(`Domain ${domid} needs to be cleaned up: destroying the domain`)
+        this.#undertaker.destroy(domid)
+    }
+  }
+
+  /** Keeps the dead domain under another name and identity. */
+  #renameAndRestart(tenant: Tenant): void {
+    const again: Tenant = { ...tenant }
+    const taken = new Set([...this.#undertaker.tenants()].map((other) => other.spec.name))
+    let suffix = 1
+    while (taken.has(`${tenant.spec.name}-${suffix}`)) suffix++
+    const name = `${tenant.spec.name}-${suffix}`
+    this.#undertaker.rename(tenant, name, randomUuid(this.#host.random(16)))
+    this.#restart(again)
+  }
+
+  #restart(tenant: Tenant): void {
+    const lived = this.#host.wallClockMs() - tenant.startedMs
+    this.#restarting++
+    const start = async (): Promise<void> => {
+      this.#pauses.delete(cancel)
+      try {
+        this.#host.log.info(`Domain ${tenant.spec.name}: rebooting now`)
+        if (!this.#closed) await this.#undertaker.restart(tenant)
+      } catch (error) {
+        this.#host.log.error(`Domain ${tenant.spec.name}: restart failed: ${String(error)}`)
+      } finally {
+        this.#restarting--
+      }
+    }
+    const pause = lived < QUICK_END_MS ? RESTART_PAUSE_MS : 0
+    const cancel = this.#host.delay(pause, () => void start())
+    this.#pauses.add(cancel)
+  }
+
+  #tell(domid: number, end: DomainEnd): void {
+    const waiting = this.#waiting.get(domid)
+    this.#waiting.delete(domid)
+    for (const resolve of waiting ?? []) resolve(end)
+  }
+}

@@ -1,0 +1,58 @@
+/**
+ * What `xl info` tells, gathered from the hypervisor.
+ */
+import type { Xenctrl } from '../../dom0/interfaces.ts'
+import type { HostInfo } from './libxl.ts'
+
+// XEN_SCHEDULER_* of xen/include/public/domctl.h.
+const SCHEDULERS: Readonly<Record<number, string>> = {
+  5: 'credit', 6: 'credit2', 7: 'arinc653', 8: 'rtds', 9: 'null',
+}
+
+export function gatherInfo(xenctrl: Xenctrl): HostInfo {
+  const physical = xenctrl.physinfo()
+  const version = xenctrl.version()
+  return {
+    nrCpus: physical.nrCpus,
+    maxCpuId: physical.maxCpuId,
+    nrNodes: physical.nrNodes,
+    coresPerSocket: physical.coresPerSocket,
+    threadsPerCore: physical.threadsPerCore,
+    cpuKhz: physical.cpuKhz,
+    hwCaps: physical.hwCap,
+    capabilities: physical.capabilities,
+    totalPages: physical.totalPages,
+    freePages: physical.freePages,
+    scrubPages: physical.scrubPages,
+    outstandingPages: physical.outstandingPages,
+    freeCpus: bitsOf(xenctrl.cpupoolFreeCpus()).length,
+    xenMajor: version.major,
+    xenMinor: version.minor,
+    xenExtra: version.extra,
+    xenCaps: version.capabilities,
+    scheduler: SCHEDULERS[xenctrl.schedId()] ?? 'unknown',
+    pageSize: version.pageSize,
+    virtStart: `0x${version.virtStart.toString(16)}`,
+    changeset: version.changeset,
+    commandLine: version.commandLine,
+    compiler: version.compiler,
+    compileBy: version.compileBy,
+    compileDomain: version.compileDomain,
+    compileDate: version.compileDate,
+    buildId: version.buildId,
+  }
+}
+
+function bitsOf(map: Uint8Array): number[] {
+  const bits: number[] = []
+  for (let i = 0; i < map.length * 8; i++) {
+    if (((map[i >> 3] ?? 0) >> (i & 7)) & 1) bits.push(i)
+  }
+  return bits
+}
+
+/** The CPUs of an affinity, or undefined when it allows all `count` of them. */
+export function cpusOf(map: Uint8Array, count: number): number[] | undefined {
+  const cpus = bitsOf(map).filter((cpu) => cpu < count)
+  return cpus.length === count ? undefined : cpus
+}

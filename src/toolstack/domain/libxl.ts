@@ -1,0 +1,167 @@
+/**
+ * The toolstack's interface to a machine: what libxl offers to xl.
+ *
+ * The command line and the host's socket are written against this. All values are plain data, so
+ * that a call can travel as JSON. Failures are LibxlError, with libxl's numbers.
+ */
+
+// libxl's error numbers (libxl_types.idl).
+export const ERROR_FAIL = -3
+export const ERROR_NOMEM = -5
+export const ERROR_INVAL = -6
+export const ERROR_TIMEDOUT = -9
+export const ERROR_DOMAIN_NOTFOUND = -21
+
+/** A request that could not be done; `message` may have several lines. */
+export class LibxlError extends Error {
+  override readonly name = 'LibxlError'
+  readonly rc: number
+
+  constructor(rc: number, message: string, options?: ErrorOptions) {
+    super(message, options)
+    this.rc = rc
+  }
+}
+
+/** What becomes of a domain that ended (libxl_action_on_shutdown). */
+export type ShutdownAction =
+  | 'destroy' | 'restart' | 'rename-restart' | 'preserve'
+  | 'coredump-destroy' | 'coredump-restart' | 'soft-reset'
+
+/** What a domain is made from; kept for its restart. Paths are absolute. */
+export interface DomainSpec {
+  readonly name: string
+  /** 8-4-4-4-12 hexadecimal digits; chosen when left out. */
+  readonly uuid?: string | undefined
+  readonly type: 'pvh'
+  readonly kernel: string
+  readonly ramdisk?: string | undefined
+  readonly commandLine: string
+  readonly memoryKib: number
+  readonly maxMemoryKib: number
+  readonly vcpus: number
+  readonly maxVcpus: number
+  /** XEN_DOMCTL_settscinfo's mode. */
+  readonly tscMode: number
+  readonly onPoweroff: ShutdownAction
+  readonly onReboot: ShutdownAction
+  readonly onCrash: ShutdownAction
+  readonly onWatchdog: ShutdownAction
+  readonly onSoftReset: ShutdownAction
+}
+
+export interface CreateOptions {
+  /** Leave it paused. */
+  readonly paused?: boolean
+  /** Do not act on its death (xl create -e). */
+  readonly unattended?: boolean
+}
+
+export interface DomainSummary {
+  readonly domid: number
+  /** Missing for a domain that is being made or torn down. */
+  readonly name?: string | undefined
+  readonly uuid: string
+  readonly memoryKib: number
+  readonly onlineVcpus: number
+  readonly running: boolean
+  readonly blocked: boolean
+  readonly paused: boolean
+  readonly shutdown: boolean
+  readonly dying: boolean
+  /** SHUTDOWN_*, when `shutdown`. */
+  readonly shutdownReason: number
+  readonly cpuTimeNs: number
+  readonly poolName: string
+  /** Seconds since 1970; missing when the store does not say. */
+  readonly startTime?: number | undefined
+}
+
+export interface VcpuSummary {
+  readonly vcpu: number
+  readonly online: boolean
+  readonly cpu: number
+  readonly running: boolean
+  readonly blocked: boolean
+  readonly cpuTimeNs: number
+  /** CPUs it may run on, or undefined for all. */
+  readonly hard?: readonly number[] | undefined
+  readonly soft?: readonly number[] | undefined
+}
+
+/** What `xl info` prints, unformatted. */
+export interface HostInfo {
+  readonly nrCpus: number
+  readonly maxCpuId: number
+  readonly nrNodes: number
+  readonly coresPerSocket: number
+  readonly threadsPerCore: number
+  readonly cpuKhz: number
+  readonly hwCaps: readonly number[]
+  /** XEN_SYSCTL_PHYSCAP_* bits. */
+  readonly capabilities: number
+  readonly totalPages: number
+  readonly freePages: number
+  readonly scrubPages: number
+  readonly outstandingPages: number
+  readonly freeCpus: number
+  readonly xenMajor: number
+  readonly xenMinor: number
+  readonly xenExtra: string
+  readonly xenCaps: string
+  readonly scheduler: string
+  readonly pageSize: number
+  /** In hexadecimal, with 0x. */
+  readonly virtStart: string
+  readonly changeset: string
+  readonly commandLine: string
+  readonly compiler: string
+  readonly compileBy: string
+  readonly compileDomain: string
+  readonly compileDate: string
+  readonly buildId: string
+}
+
+/** How a wait for a domain ended. */
+export interface DomainEnd {
+  readonly how: 'destroyed' | 'shutdown'
+  /** SHUTDOWN_*, for `shutdown`. */
+  readonly reason: number
+}
+
+/** A console as one who is attached has it. */
+export interface ConsoleSession {
+  /** Types; false asks to wait until `whenRoom` calls back. */
+  write(bytes: Uint8Array): boolean
+  whenRoom(callback: () => void): void
+  detach(): void
+}
+
+export interface ConsoleSink {
+  output(bytes: Uint8Array): void
+  /** The domain's console is gone. */
+  closed(): void
+}
+
+export interface Libxl {
+  info(): Promise<HostInfo>
+  list(): Promise<DomainSummary[]>
+  vcpus(domid: number): Promise<VcpuSummary[]>
+  create(spec: DomainSpec, options: CreateOptions): Promise<number>
+  /** What a domain was made from; undefined for the control domain. */
+  spec(domid: number): Promise<DomainSpec | undefined>
+  destroy(domid: number): Promise<void>
+  pause(domid: number): Promise<void>
+  unpause(domid: number): Promise<void>
+  /** Asks the guest to power off; resolves once it acknowledged. */
+  shutdown(domid: number): Promise<void>
+  /** Asks the guest to reboot; resolves once it acknowledged. */
+  reboot(domid: number): Promise<void>
+  rename(domid: number, name: string): Promise<void>
+  /** Resolves when the domain shuts down or is gone. */
+  waitForEnd(domid: number): Promise<DomainEnd>
+  /** The hypervisor's log. */
+  readLog(clear: boolean): Promise<string>
+  sendDebugKeys(keys: string): Promise<void>
+  attachConsole(domid: number, sink: ConsoleSink): Promise<ConsoleSession>
+}

@@ -1,0 +1,338 @@
+/**
+ * libxl over the control domain's own access: domains made, listed, controlled, and seen off.
+ *
+ * It runs on the control thread. Making a domain waits only for files; from the check of its name
+ * to its last node nothing else runs, so that two creations cannot meet.
+ */
+import { asDomid, type Domid } from '../../abi/numbers.ts'
+import { CONSOLE_LIMIT, type ConsoleReader } from '../../backends/console.ts'
+import type { HostDecompressor } from '../../base/compression/formats.ts'
+import type { Log } from '../../base/log.ts'
+import { type ControlDomain, type DomainInfo, XenError } from '../../dom0/interfaces.ts'
+import { LocalClient } from '../../xenstore/client.ts'
+import { domainPath } from '../../xenstore/path.ts'
+import type { Xenstored } from '../../xenstore/xenstored.ts'
+import { ImageError } from '../build/image-error.ts'
+import { loadKernel } from '../build/kernel.ts'
+import { type PvhImage, planPvhImage } from '../build/pvh-image.ts'
+import { requestControl } from './control-request.ts'
+import { DeathWatch } from './death-watch.ts'
+import { cpusOf, gatherInfo } from './host-info.ts'
+import {
+  type ConsoleSession, type ConsoleSink, type CreateOptions, type DomainEnd, type DomainSpec,
+  type DomainSummary, ERROR_DOMAIN_NOTFOUND, ERROR_FAIL, ERROR_INVAL, type HostInfo, type Libxl,
+  LibxlError, type VcpuSummary,
+} from './libxl.ts'
+import { makePvhDomain } from './pvh-domain.ts'
+import { type ConnectedConsole, connectConsole, connectStore } from './services.ts'
+import {
+  domidOf, nameOf, removeDomainTree, writeDomainTree, writeHostTree,
+} from './store-tree.ts'
+import { randomUuid, uuidBytes, uuidText } from './uuid.ts'
+
+/** What the toolstack needs of the machine it runs on. */
+export interface ToolstackHost {
+  readFile(path: string): Promise<Uint8Array>
+  readonly decompressor: HostDecompressor
+  readonly log: Log
+  wallClockMs(): number
+  /** `count` random bytes. */
+  random(count: number): Uint8Array
+  /** Runs `work` in a later turn of the event loop. */
+  schedule(work: () => void): void
+  /** Runs `work` after `ms`; the result cancels it. */
+  delay(ms: number, work: () => void): () => void
+}
+
+/** A domain of ours: what it was made from and what serves it. */
+export interface Tenant {
+  readonly domid: Domid
+  spec: DomainSpec
+  readonly console: ConnectedConsole
+  readonly unattended: boolean
+  readonly startedMs: number
+}
+
+export class LocalLibxl implements Libxl {
+  readonly store: LocalClient
+  readonly #control: ControlDomain
+  readonly #xenstored: Xenstored
+  readonly #host: ToolstackHost
+  readonly #tenants = new Map<number, Tenant>()
+  readonly #deaths: DeathWatch
+  readonly #startedMs: number
+  #creating = 0
+
+  constructor(control: ControlDomain, xenstored: Xenstored, host: ToolstackHost) {
+    this.#control = control
+    this.#xenstored = xenstored
+    this.#host = host
+    this.#startedMs = host.wallClockMs()
+    this.store = new LocalClient(xenstored)
+    const own = control.xenctrl.getDomainInfo(asDomid(0))
+    writeHostTree(this.store, (own?.totalPages ?? 0) * 4)
+    this.#deaths = new DeathWatch(control, host, {
+      tenants: () => this.#tenants.values(),
+      destroy: (domid) => this.#tearDown(domid),
+      restart: (tenant) => this.#restart(tenant),
+      rename: (tenant, name, uuid) => this.#rename(tenant, name, uuid),
+      announce: () => xenstored.announceRelease(),
+    })
+  }
+
+  /** How many domains there are, or are being made, beside the control domain. */
+  get domainCount(): number {
+    return this.#tenants.size + this.#creating + this.#deaths.pendingRestarts
+  }
+
+  async info(): Promise<HostInfo> {
+    return gatherInfo(this.#control.xenctrl)
+  }
+
+  async list(): Promise<DomainSummary[]> {
+    const all: DomainInfo[] = []
+    for (let first = 0; ;) {
+      const some = this.#control.xenctrl.getDomainInfoList(asDomid(first), 64)
+      const last = some.at(-1)
+      if (!last || last.domid < first) break
+      all.push(...some)
+      first = last.domid + 1
+    }
+    return all.map((info) => this.#summary(info))
+  }
+
+  async vcpus(domid: number): Promise<VcpuSummary[]> {
+    const info = this.#known(domid, `Domain ${domid}:Getting infolist: No such file or directory`)
+    const { xenctrl } = this.#control
+    const cpus = xenctrl.physinfo().maxCpuId + 1
+    return Array.from({ length: info.maxVcpuId + 1 }, (_, vcpu) => {
+      const state = xenctrl.getVcpuInfo(info.domid, vcpu)
+      const affinity = xenctrl.getVcpuAffinity(info.domid, vcpu)
+      return {
+        vcpu, online: state.online, cpu: state.cpu, running: state.running,
+        blocked: state.blocked, cpuTimeNs: state.cpuTimeNs,
+        hard: cpusOf(affinity.hard, cpus), soft: cpusOf(affinity.soft, cpus),
+      }
+    })
+  }
+
+  async create(spec: DomainSpec, options: CreateOptions): Promise<number> {
+    this.#creating++
+    try {
+      const image = await this.#plan(spec)
+      return this.#make(spec, image, options)
+    } finally {
+      this.#creating--
+    }
+  }
+
+  async spec(domid: number): Promise<DomainSpec | undefined> {
+    return this.#tenants.get(domid)?.spec
+  }
+
+  async destroy(domid: number): Promise<void> {
+    this.#known(domid, `Domain ${domid}:Non-existant domain`)
+    if (domid === 0) throw new LibxlError(ERROR_INVAL, 'Domain 0:Cannot destroy the control domain')
+    this.#tearDown(domid)
+  }
+
+  async pause(domid: number): Promise<void> {
+    if (domid === 0) throw new LibxlError(ERROR_FAIL, 'Pausing domain: Invalid argument')
+    this.#known(domid, `Domain ${domid}:Pausing domain: No such process`)
+    this.#control.xenctrl.pauseDomain(asDomid(domid))
+  }
+
+  async unpause(domid: number): Promise<void> {
+    if (domid === 0) throw new LibxlError(ERROR_FAIL, 'Unpausing domain: Invalid argument')
+    this.#known(domid, `Domain ${domid}:Unpausing domain: No such process`)
+    this.#control.xenctrl.unpauseDomain(asDomid(domid))
+  }
+
+  shutdown(domid: number): Promise<void> {
+    return this.#request(domid, 'poweroff')
+  }
+
+  reboot(domid: number): Promise<void> {
+    return this.#request(domid, 'reboot')
+  }
+
+  async rename(domid: number, name: string): Promise<void> {
+    this.#known(domid, `Domain ${domid}:No such domain`)
+    this.#refuseName(name)
+    const tenant = this.#tenants.get(domid)
+    if (tenant) this.#rename(tenant, name)
+    else this.store.write(`${domainPath(domid)}/name`, name)
+  }
+
+  async waitForEnd(domid: number): Promise<DomainEnd> {
+    const info = this.#known(domid, `Domain ${domid}:No such domain`)
+    if (info.shutdown) return { how: 'shutdown', reason: info.shutdownReason }
+    return this.#deaths.next(domid)
+  }
+
+  async readLog(clear: boolean): Promise<string> {
+    return new TextDecoder().decode(this.#control.xenctrl.readConsole(clear))
+  }
+
+  async sendDebugKeys(keys: string): Promise<void> {
+    this.#control.xenctrl.sendDebugKeys(keys)
+  }
+
+  async attachConsole(domid: number, sink: ConsoleSink): Promise<ConsoleSession> {
+    const tenant = this.#tenants.get(domid)
+    if (!tenant) throw new LibxlError(ERROR_FAIL, `unable to get domain type for domid=${domid}`)
+    const { console } = tenant.console
+    const reader: ConsoleReader = sink
+    console.attach(reader)
+    return {
+      write: (bytes) => console.write(bytes),
+      whenRoom: (callback) => console.whenRoom(callback),
+      detach: () => console.detach(reader),
+    }
+  }
+
+  /** Ends every domain at once; for the host's own end. */
+  destroyAll(): void {
+    this.#deaths.close()
+    for (const domid of [...this.#tenants.keys()]) this.#tearDown(domid)
+  }
+
+  #known(domid: number, otherwise: string): DomainInfo {
+    const info = this.#control.xenctrl.getDomainInfo(asDomid(domid))
+    if (!info) throw new LibxlError(ERROR_DOMAIN_NOTFOUND, otherwise)
+    return info
+  }
+
+  #refuseName(name: string): void {
+    if (domidOf(this.store, name) === undefined) return
+    throw new LibxlError(ERROR_INVAL, `Domain with name "${name}" already exists.`)
+  }
+
+  #summary(info: DomainInfo): DomainSummary {
+    const { domid } = info
+    const vm = this.store.read(`${domainPath(domid)}/vm`)
+    const start = vm === undefined ? undefined : this.store.read(`${vm}/start_time`)
+    return {
+      domid,
+      name: nameOf(this.store, domid),
+      uuid: uuidText(info.handle),
+      memoryKib: (info.totalPages + info.outstandingPages) * 4,
+      onlineVcpus: info.onlineVcpus,
+      running: info.running,
+      blocked: info.blocked,
+      paused: info.paused,
+      shutdown: info.shutdown,
+      dying: info.dying,
+      shutdownReason: info.shutdownReason,
+      cpuTimeNs: info.cpuTimeNs,
+      poolName: this.store.read(`/local/pool/${info.cpupool}/name`) ?? `${info.cpupool}`,
+      startTime: domid === 0 ? this.#startedMs / 1000 : start === undefined ? undefined : +start,
+    }
+  }
+
+  async #plan(spec: DomainSpec): Promise<PvhImage> {
+    this.#refuseName(spec.name)
+    if (spec.memoryKib < 1024) throw new LibxlError(ERROR_FAIL, tooLittle(spec))
+    const kernelBytes = await this.#read(spec.kernel, 'kernel')
+    const ramdisk = spec.ramdisk ? await this.#read(spec.ramdisk, 'ramdisk') : undefined
+    try {
+      const kernel = loadKernel(kernelBytes, this.#host.decompressor, spec.kernel)
+      return planPvhImage({
+        kernel, ramdisk, commandLine: spec.commandLine, memoryBytes: spec.memoryKib * 1024,
+        maxVcpus: spec.maxVcpus, onlineVcpus: spec.vcpus,
+      })
+    } catch (cause) {
+      if (cause instanceof ImageError) throw new LibxlError(ERROR_FAIL, cause.message, { cause })
+      throw cause
+    }
+  }
+
+  async #read(path: string, what: string): Promise<Uint8Array> {
+    try {
+      return await this.#host.readFile(path)
+    } catch (cause) {
+      const why = cause instanceof Error ? cause.message : String(cause)
+      throw new LibxlError(ERROR_FAIL, `failed to open ${what} '${path}': ${why}`, { cause })
+    }
+  }
+
+  /** From here to the end nothing else runs. */
+  #make(spec: DomainSpec, image: PvhImage, options: CreateOptions): number {
+    this.#refuseName(spec.name)
+    const uuid = spec.uuid ?? randomUuid(this.#host.random(16))
+    const handle = uuidBytes(uuid)
+    if (!handle) throw new LibxlError(ERROR_INVAL, `"${uuid}" is not a UUID`)
+    const made = this.#hypercalls(spec, handle, image)
+    const { domid } = made
+    const startedMs = this.#host.wallClockMs()
+    try {
+      writeDomainTree(this.store, spec, {
+        ...made, uuid, startedMs, consoleLimit: CONSOLE_LIMIT,
+      })
+      const schedule = this.#host.schedule
+      const { consoleGfn, consolePort, storeGfn, storePort } = made
+      connectStore(this.#control, this.#xenstored, schedule, domid, storeGfn, storePort)
+      const console = connectConsole(
+        this.#control, schedule, CONSOLE_LIMIT, domid, consoleGfn, consolePort)
+      this.#tenants.set(domid, {
+        domid, spec: { ...spec, uuid }, console, startedMs,
+        unattended: options.unattended ?? false,
+      })
+    } catch (error) {
+      this.#tearDown(domid)
+      throw error
+    }
+    if (!options.paused) this.#control.xenctrl.unpauseDomain(domid)
+    return domid
+  }
+
+  #hypercalls(spec: DomainSpec, handle: Uint8Array, image: PvhImage) {
+    const { freePages } = this.#control.xenctrl.physinfo()
+    if (freePages * 4 < spec.memoryKib) {
+      throw new LibxlError(ERROR_FAIL, `can't allocate memory for domain: ` +
+        `${spec.memoryKib >> 10} MB asked for, ${freePages >> 8} MB free: Out of memory`)
+    }
+    try {
+      return makePvhDomain(this.#control, spec, handle, image)
+    } catch (cause) {
+      if (!(cause instanceof XenError)) throw cause
+      throw new LibxlError(ERROR_FAIL, `cannot make domain: ${cause.message}`, { cause })
+    }
+  }
+
+  #tearDown(domid: number): void {
+    const tenant = this.#tenants.get(domid)
+    // What the guest printed last is in its ring until the console lets go of the page.
+    tenant?.console.close()
+    this.#tenants.delete(domid)
+    this.#xenstored.release(domid)
+    if (this.#control.xenctrl.getDomainInfo(asDomid(domid))) {
+      this.#control.xenctrl.destroyDomain(asDomid(domid))
+    }
+    removeDomainTree(this.store, domid)
+    this.#deaths.gone(domid)
+  }
+
+  async #restart(tenant: Tenant): Promise<void> {
+    await this.create(tenant.spec, { unattended: false })
+  }
+
+  #rename(tenant: Tenant, name: string, uuid?: string): void {
+    const { domid } = tenant
+    this.store.write(`${domainPath(domid)}/name`, name)
+    const vm = this.store.read(`${domainPath(domid)}/vm`)
+    if (vm !== undefined) this.store.write(`${vm}/name`, name)
+    tenant.spec = { ...tenant.spec, name }
+    const handle = uuid === undefined ? undefined : uuidBytes(uuid)
+    if (handle) this.#control.xenctrl.setDomainHandle(domid, handle)
+  }
+
+  #request(domid: number, what: string): Promise<void> {
+    this.#known(domid, `Domain ${domid}:No such domain`)
+    return requestControl(this.store, this.#host, domid, what)
+  }
+}
+
+function tooLittle(spec: DomainSpec): string {
+  return `${spec.memoryKib} KB of memory are too few for a domain: Out of memory`
+}

@@ -1,0 +1,129 @@
+/**
+ * Making a PVH domain: the calls that libxl makes between "create" and "unpause", in its order.
+ *
+ * The domain comes out paused, its memory written, vcpu 0 at the kernel's entry, its xenstore and
+ * console pages and ports in place. When anything fails, no domain is left.
+ */
+import {
+  asDomid, asGfn, asGrantRef, type Domid, type EvtchnPort, type Gfn,
+} from '../../abi/numbers.ts'
+import { XEN_DOMCTL_CDF_hap, XEN_DOMCTL_CDF_hvm } from '../../abi/xen/domctl.ts'
+import { GNTTAB_RESERVED_CONSOLE, GNTTAB_RESERVED_XENSTORE } from
+  '../../abi/xen/grant_table.ts'
+import {
+  HVM_PARAM_ALTP2M, HVM_PARAM_BUFIOREQ_PFN, HVM_PARAM_CONSOLE_EVTCHN, HVM_PARAM_CONSOLE_PFN,
+  HVM_PARAM_IDENT_PT, HVM_PARAM_IOREQ_PFN, HVM_PARAM_MONITOR_RING_PFN, HVM_PARAM_PAGING_RING_PFN,
+  HVM_PARAM_SHARING_RING_PFN, HVM_PARAM_STORE_EVTCHN, HVM_PARAM_STORE_PFN, HVM_PARAM_TIMER_MODE,
+} from '../../abi/xen/hvm/params.ts'
+import { XEN_X86_EMU_LAPIC } from '../../abi/xen/xen.ts'
+import type { ControlDomain } from '../../dom0/interfaces.ts'
+import { startContext } from '../build/hvm-context.ts'
+import { type FrameRange, type PvhImage, writePvhImage } from '../build/pvh-image.ts'
+import type { DomainSpec } from './libxl.ts'
+
+/** What others need to know of a domain just made. */
+export interface MadeDomain {
+  readonly domid: Domid
+  readonly storeGfn: Gfn
+  readonly storePort: EvtchnPort
+  readonly consoleGfn: Gfn
+  readonly consolePort: EvtchnPort
+}
+
+const CONTROL_DOMAIN = asDomid(0)
+/** HVMPTM_no_delay_for_missed_ticks, libxl's choice. */
+const TIMER_MODE = 1
+/** libxl gives the domain this much beyond its memory, for special pages. */
+const MEMORY_SLACK_KIB = 1024
+const SUPERPAGE_ORDER = 9
+const SUPERPAGE_FRAMES = 1 << SUPERPAGE_ORDER
+const CONSOLE_REF = asGrantRef(GNTTAB_RESERVED_CONSOLE)
+const STORE_REF = asGrantRef(GNTTAB_RESERVED_XENSTORE)
+
+/** Makes the domain that `image` was planned for. */
+export function makePvhDomain(
+  control: ControlDomain, spec: DomainSpec, handle: Uint8Array, image: PvhImage,
+): MadeDomain {
+  const { xenctrl } = control
+  const domid = xenctrl.createDomain({
+    handle,
+    flags: XEN_DOMCTL_CDF_hvm | XEN_DOMCTL_CDF_hap,
+    maxVcpus: spec.maxVcpus,
+    emulationFlags: XEN_X86_EMU_LAPIC,
+  })
+  try {
+    return build(control, spec, domid, image)
+  } catch (error) {
+    xenctrl.destroyDomain(domid)
+    throw error
+  }
+}
+
+function build(
+  control: ControlDomain, spec: DomainSpec, domid: Domid, image: PvhImage,
+): MadeDomain {
+  const { xenctrl, events, memory } = control
+  xenctrl.setMaxVcpus(domid, spec.maxVcpus)
+  xenctrl.setMaxMem(domid, spec.maxMemoryKib + MEMORY_SLACK_KIB)
+  const storePort = events.allocUnbound(domid, CONTROL_DOMAIN)
+  const consolePort = events.allocUnbound(domid, CONTROL_DOMAIN)
+  xenctrl.setHvmParam(domid, HVM_PARAM_TIMER_MODE, TIMER_MODE)
+  xenctrl.setHvmParam(domid, HVM_PARAM_ALTP2M, 0)
+  xenctrl.setTscInfo(domid, spec.tscMode, 0n, 0, 0)
+  xenctrl.setPagingMempoolSize(domid, mempoolSizeOf(spec))
+  for (const range of [...image.ram, ...image.extra]) populate(control, domid, range)
+  xenctrl.setMemoryMap(domid, image.memoryMap)
+  writePvhImage(image, {
+    write: (physicalAddress, bytes) => memory.write(domid, physicalAddress, bytes),
+  })
+  setParameters(control, domid, image, storePort, consolePort)
+  const fresh = xenctrl.getHvmContext(domid)
+  xenctrl.setHvmContext(domid, startContext(fresh, image.startState, spec.maxVcpus))
+  const { console, xenstore } = image.specialPages
+  control.grants.seed(domid, CONSOLE_REF, CONTROL_DOMAIN, console)
+  control.grants.seed(domid, STORE_REF, CONTROL_DOMAIN, xenstore)
+  return { domid, storeGfn: xenstore, storePort, consoleGfn: console, consolePort }
+}
+
+/** libxl's rule: 256 pages a vcpu and one page a MiB, in whole MiB. */
+function mempoolSizeOf(spec: DomainSpec): number {
+  const kib = 4 * (256 * spec.maxVcpus + spec.maxMemoryKib / 1024)
+  return Math.ceil(kib / 1024) * 1024 * 1024
+}
+
+/** Gives RAM to a range, in superpages where they fit. */
+function populate(control: ControlDomain, domid: Domid, range: FrameRange): void {
+  const end = range.first + range.count
+  const large = Math.min(end, Math.ceil(range.first / SUPERPAGE_FRAMES) * SUPERPAGE_FRAMES)
+  const tail = Math.max(large, Math.floor(end / SUPERPAGE_FRAMES) * SUPERPAGE_FRAMES)
+  const parts: [number, number, number][] = [
+    [range.first, large - range.first, 0],
+    [large, (tail - large) / SUPERPAGE_FRAMES, SUPERPAGE_ORDER],
+    [tail, end - tail, 0],
+  ]
+  for (const [first, count, order] of parts) {
+    if (count > 0) control.xenctrl.populateRange(domid, asGfn(first), count, order)
+  }
+}
+
+function setParameters(
+  control: ControlDomain, domid: Domid, image: PvhImage,
+  storePort: EvtchnPort, consolePort: EvtchnPort,
+): void {
+  const pages = image.specialPages
+  const parameters: [number, number][] = [
+    [HVM_PARAM_STORE_PFN, pages.xenstore],
+    [HVM_PARAM_BUFIOREQ_PFN, pages.bufioreq],
+    [HVM_PARAM_IOREQ_PFN, pages.ioreq],
+    [HVM_PARAM_CONSOLE_PFN, pages.console],
+    [HVM_PARAM_PAGING_RING_PFN, pages.paging],
+    [HVM_PARAM_MONITOR_RING_PFN, pages.access],
+    [HVM_PARAM_SHARING_RING_PFN, pages.sharing],
+    [HVM_PARAM_IDENT_PT, pages.identPt * 4096],
+    [HVM_PARAM_CONSOLE_EVTCHN, consolePort],
+    [HVM_PARAM_STORE_EVTCHN, storePort],
+  ]
+  for (const [parameter, value] of parameters) {
+    control.xenctrl.setHvmParam(domid, parameter, value)
+  }
+}
