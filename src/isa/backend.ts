@@ -74,6 +74,9 @@ export interface Backend<V> {
   push(width: number, value: V): void
   /** Pops: loads at the stack pointer, then moves it. */
   pop(width: number): V
+  /** Memory through SS; the offset is cut to the width of the stack pointer (ENTER, POPA). */
+  loadStack(offset: V, width: number): V
+  storeStack(offset: V, width: number, value: V): void
 
   // Values.
 
@@ -123,7 +126,6 @@ export interface Backend<V> {
   resultFlags(result: V, width: number): Flags<V>
   /** The condition `code` (0 to 15) of Jcc, SETcc, CMOVcc. */
   condition(code: number): V
-  /** The low nibble of the opcode, for rows with +cc in the last byte. */
 
   // Control.
 

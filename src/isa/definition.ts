@@ -40,10 +40,13 @@ export class Row {
   not64(): Row { return this.#with({ mode: 'not64' }) }
   /** In 64-bit code the operand size is 64 without REX.W (66 still makes it 16): PUSH, POP. */
   default64(): Row { return this.#with({ default64: true }) }
-  /** In 64-bit code the operand size is always 64: near branches, as AMD and Intel agree on. */
+  /** In 64-bit code the operand size is always 64. Not for near branches: 66 shrinks them (AMD). */
   force64(): Row { return this.#with({ force64: true }) }
   /** Raises #GP(0) unless CPL is 0. */
   cpl0(): Row { return this.#with({ cpl0: true }) }
+  /** POP to memory: an address based on rSP means rSP after the pop; the decoder adds the step to
+   * the displacement, so that the store can come before the pointer moves. */
+  pops(): Row { return this.#with({ pops: true }) }
   /** A string instruction: REP, REPE and REPNE repeat it. */
   string(repeat: 'rep' | 'repe'): Row { return this.#with({ string: repeat }) }
   /** Raises #UD in real and virtual-8086 mode. */
@@ -62,6 +65,7 @@ export interface RowProperties {
   readonly default64?: boolean
   readonly force64?: boolean
   readonly cpl0?: boolean
+  readonly pops?: boolean
   readonly string?: 'rep' | 'repe'
   readonly protectedOnly?: boolean
   readonly cpuid?: string

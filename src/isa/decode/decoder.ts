@@ -201,6 +201,7 @@ class Decoder {
     state.operandSize = this.#operandSizeOf(candidate, mode)
     state.opcodeRegister = opcode & 7 | state.rexB
     if (slot.hasModrm) state.readModrm(candidate.forceRegister)
+    if (candidate.row.properties.pops) state.popBase()
     return this.#finish(candidate)
   }
 

@@ -131,6 +131,11 @@ export class Decoding {
     this.#segment = this.override >= 0 ? this.override : stack ? SS : DS
   }
 
+  /** An address based on rSP is meant after the operand was popped. */
+  popBase(): void {
+    if (this.modrm < 0xc0 && this.#base === RSP) this.#displacement += this.operandSize >> 3
+  }
+
   /** The memory operand that ModRM names. */
   memory(width: Width): MemoryOperand {
     return {

@@ -4,17 +4,30 @@
  * A family adds its import and its spread line here.
  */
 import type { Definition } from '../definition.ts'
+import { arithmetic } from './arithmetic.ts'
+import { bmi } from './bmi.ts'
+import { control } from './control.ts'
+import { decimal } from './decimal.ts'
+import { logic } from './logic.ts'
 import { mmxArithmetic } from './mmx-arithmetic.ts'
 import { mmxShift } from './mmx-shift.ts'
 import { mmxShuffle } from './mmx-shuffle.ts'
+import { move } from './move.ts'
+import { multiply } from './multiply.ts'
+import { random } from './random.ts'
+import { shift } from './shift.ts'
 import { sseConvert } from './sse-convert.ts'
 import { sseFloat } from './sse-float.ts'
 import { sseMove } from './sse-move.ts'
+import { stack } from './stack.ts'
+import { string } from './string.ts'
 import { controlInstructions } from './system-control.ts'
 import { segmentInstructions } from './system-segments.ts'
 import { systemInstructions } from './system.ts'
 
 export const allInstructions: readonly Definition[] = [
+  ...arithmetic, ...multiply, ...logic, ...shift, ...bmi, ...decimal, ...move, ...stack,
+  ...string, ...control, ...random,
   ...systemInstructions, ...segmentInstructions, ...controlInstructions,
   ...mmxArithmetic, ...mmxShift, ...mmxShuffle, ...sseMove, ...sseFloat, ...sseConvert,
 ]
