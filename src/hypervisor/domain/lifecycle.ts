@@ -10,7 +10,6 @@ import { EBUSY, EEXIST, EINVAL, ENOMEM } from '../../abi/xen/errno.ts'
 import { XEN_DOMCTL_CDF_hap, XEN_DOMCTL_CDF_hvm, XEN_DOMCTL_CDF_xs_domain } from
   '../../abi/xen/domctl.ts'
 import { DOMID_FIRST_RESERVED, VIRQ_DOM_EXC, XEN_LEGACY_MAX_VCPUS } from '../../abi/xen/xen.ts'
-import { HvmHwLapic } from '../../abi/save/hvm.ts'
 import { P2M_FOREIGN, P2M_HOLE, P2M_RAM_RW } from '../../cpu/p2m-format.ts'
 import type { Host } from '../host/host.ts'
 import { HostState } from '../host/state.ts'
@@ -156,7 +155,9 @@ function createVcpu(domain: Domain, id: number): number {
   const legacy = id < XEN_LEGACY_MAX_VCPUS
   state.vcpuInfoMfn = legacy ? domain.state.sharedInfoMfn : NO_FRAME
   state.vcpuInfoOffset = legacy ? id * 64 : 0
-  resetPlatform(state.lapic, id)
+  // APIC_BASE: enabled, and the bootstrap processor's bit for vcpu 0.
+  state.lapic.apic_base_msr = 0xfee0_0800n | (id === 0 ? 0x100n : 0n)
+  state.lapic.timer_divisor = 2
   domain.state.vcpus.set(id, at)
   const vcpu = domain.vcpu(id)
   assert(vcpu, 'the vcpu was just made')
@@ -165,12 +166,6 @@ function createVcpu(domain: Domain, id: number): number {
     if (refusal < 0) return refusal
   }
   return 0
-}
-
-/** APIC_BASE: enabled, and the bootstrap processor's bit for vcpu 0. */
-function resetPlatform(lapic: ReturnType<typeof HvmHwLapic.on>, id: number): void {
-  lapic.apic_base_msr = 0xfee0_0800n | (id === 0 ? 0x100n : 0n)
-  lapic.timer_divisor = 2
 }
 
 /** Destroys a domain: 0, or -EBUSY when another thread is at it. */

@@ -1,0 +1,111 @@
+/**
+ * HYPERVISOR_memory_op: reservations and the physical map (xen/include/public/memory.h).
+ *
+ * The command's high bits count the extents that are done, so that a long call can be interrupted
+ * and taken up again, as in Xen. Left out: exchange, machphys (PV), populate-on-demand, claims,
+ * paging, access and sharing operations; they answer -ENOSYS.
+ */
+import { ENOSYS, EPERM, ESRCH } from '../../abi/xen/errno.ts'
+import * as M from '../../abi/xen/memory.ts'
+import { __HYPERVISOR_memory_op } from '../../abi/xen/xen.ts'
+import type { View } from '../../base/layout/struct.ts'
+import type { Domain } from '../domain/domain.ts'
+import type { Vcpu } from '../domain/vcpu.ts'
+import { populate, release } from '../memory/reservation.ts'
+import type { HypercallArgs } from './args.ts'
+import { memoryMapOps } from './memory_map.ts'
+import { columns, operation, plainSubop, type Status, subop } from './operation.ts'
+import { physmapOps } from './physmap.ts'
+
+/** Frames handled before the guest gets another turn. */
+const FRAMES_PER_TURN = 8192
+const MAX_ORDER_GUEST = 9
+const MAX_ORDER_CONTROL = 18
+
+type Reservation = View<typeof M.XenMemoryReservation.fields>
+
+/** Runs `step` on each extent of a reservation; the answer is the number of extents done. */
+function eachExtent(
+  caller: Vcpu, op: Reservation, args: HypercallArgs,
+  step: (domain: Domain, gfn: number, order: number) => number,
+): Status {
+  const start = args.u32(0) >>> M.MEMOP_EXTENT_SHIFT
+  const domain = caller.host.domain(op.domid, caller.domain)
+  if (!domain) return -ESRCH
+  const refusal = caller.host.xsm.memoryAdjustReservation(caller.domain, domain)
+  if (refusal < 0) return refusal
+  const order = op.extent_order
+  if (order > (caller.domain.isPrivileged ? MAX_ORDER_CONTROL : MAX_ORDER_GUEST)) return -EPERM
+  const word = caller.compat ? 4 : 8
+  const foreign = domain !== caller.domain
+  const turn = start + Math.max(1, FRAMES_PER_TURN / 2 ** order)
+  // A restart must fit its count into the command's high bits.
+  const end = Math.min(op.nr_extents, 2 ** (32 - M.MEMOP_EXTENT_SHIFT) - 1)
+  if (foreign) domain.pause()
+  let i = start
+  for (; i < end && i < turn; i++) {
+    const at = op.extent_start + i * word
+    const gfn = caller.compat ? caller.memory.readU32(at) : caller.memory.readU53(at)
+    if (gfn < 0 || step(domain, gfn, order) < 0) break
+  }
+  if (foreign) domain.unpause()
+  if (i === turn && i < end) {
+    args.set(0, (args.u32(0) & M.MEMOP_CMD_MASK) + i * 2 ** M.MEMOP_EXTENT_SHIFT)
+    args.restart = true
+  }
+  return i
+}
+
+const populatePhysmap = subop(M.XENMEM_populate_physmap, M.XenMemoryReservation, 'in',
+  function populate_physmap(caller, op, args) {
+    if (op.mem_flags & M.XENMEMF_populate_on_demand) return -ENOSYS
+    return eachExtent(caller, op, args, populate)
+  })
+
+function releaseExtent(domain: Domain, gfn: number, order: number): number {
+  const count = 2 ** order
+  for (let i = 0; i < count; i++) {
+    const status = release(domain, gfn + i)
+    if (status < 0) return status
+  }
+  return 0
+}
+
+const decreaseReservation = subop(M.XENMEM_decrease_reservation, M.XenMemoryReservation, 'in',
+  function decrease_reservation(caller, op, args) {
+    return eachExtent(caller, op, args, releaseExtent)
+  })
+
+/** A translated domain has no use for frames without a place: none is given. */
+const increaseReservation = subop(M.XENMEM_increase_reservation, M.XenMemoryReservation, 'in',
+  function increase_reservation(caller, op) {
+    const domain = caller.host.domain(op.domid, caller.domain)
+    if (!domain) return -ESRCH
+    const refusal = caller.host.xsm.memoryAdjustReservation(caller.domain, domain)
+    return refusal < 0 ? refusal : 0
+  })
+
+function statistic(number: number, name: string, of: (domain: Domain) => number) {
+  const ask = subop(number, M.XenMemoryDomain, 'in', (caller, op) => {
+    const domain = caller.host.domain(op.domid, caller.domain)
+    if (!domain) return -ESRCH
+    const refusal = caller.host.xsm.memoryStatReservation(caller.domain, domain)
+    return refusal < 0 ? refusal : of(domain)
+  })
+  return { ...ask, name }
+}
+
+export const memoryOp = operation(__HYPERVISOR_memory_op, 'memory_op', [
+  increaseReservation,
+  decreaseReservation,
+  populatePhysmap,
+  plainSubop(M.XENMEM_maximum_ram_page, 'maximum_ram_page',
+    (caller) => caller.host.state.machineFrames - 1),
+  statistic(M.XENMEM_current_reservation, 'current_reservation', (d) => d.state.totPages),
+  statistic(M.XENMEM_maximum_reservation, 'maximum_reservation', (d) => d.state.maxPages),
+  statistic(M.XENMEM_maximum_gpfn, 'maximum_gpfn', (d) => d.state.maxGfn),
+  plainSubop(M.XENMEM_get_sharing_freed_pages, 'get_sharing_freed_pages', () => 0),
+  plainSubop(M.XENMEM_get_sharing_shared_pages, 'get_sharing_shared_pages', () => 0),
+  ...physmapOps,
+  ...memoryMapOps,
+], { columns: columns.everyone, commandMask: M.MEMOP_CMD_MASK })
