@@ -131,20 +131,17 @@ function init_control(caller: Vcpu, op: ViewOf<typeof EvtchnInitControl>): Statu
   const events = Events.of(caller.host)
   events.lock(caller.domain)
   const outcome = events.fifo.initControl(
-    caller.domain, op.vcpu, frameNumber(op.control_gfn), op.offset)
+    caller.domain, op.vcpu, op.control_gfn, op.offset)
   events.unlock(caller.domain)
   if (outcome < 0) return outcome
-  op.bytes.setUint8(op.base + LINK_BITS_AT, EVTCHN_FIFO_LINK_BITS)
+  op.link_bits = EVTCHN_FIFO_LINK_BITS
   return 0
 }
-
-/** The header's link_bits is one byte behind the vcpu. */
-const LINK_BITS_AT = EvtchnInitControl.offsets.vcpu + 4
 
 function expand_array(caller: Vcpu, op: ViewOf<typeof EvtchnExpandArray>): Status {
   const events = Events.of(caller.host)
   events.lock(caller.domain)
-  const outcome = events.fifo.expandArray(caller.domain, frameNumber(op.array_gfn))
+  const outcome = events.fifo.expandArray(caller.domain, op.array_gfn)
   events.unlock(caller.domain)
   return outcome
 }
@@ -162,11 +159,6 @@ function set_priority(caller: Vcpu, op: ViewOf<typeof EvtchnSetPriority>): Statu
   }
   events.unlock(caller.domain)
   return outcome
-}
-
-/** A frame number as a plain number; one above 2^52 is none and stays so. */
-function frameNumber(gfn: bigint): number {
-  return Number(gfn)
 }
 
 export const eventChannelOps = [

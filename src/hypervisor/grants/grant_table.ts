@@ -1,0 +1,205 @@
+/**
+ * HYPERVISOR_grant_table_op: pages that a domain offers to others.
+ *
+ * xen/include/public/grant_table.h states the contract; the table at the end is the whole
+ * hypercall. The call itself answers 0; each element of a batch has a status of its own (GNTST_*).
+ *
+ * Left out: transfer, unmap_and_replace, swap_grant_ref, cache_flush and version 2.
+ */
+import type { ViewOf } from '../../base/layout/struct.ts'
+import { EFAULT, EINVAL, ENOSYS, ESRCH } from '../../abi/xen/errno.ts'
+import {
+  GNTCOPY_dest_gref, GNTCOPY_source_gref, GNTMAP_contains_pte, GNTMAP_device_map,
+  GNTMAP_host_map, GNTST_bad_copy_arg, GNTST_bad_domain, GNTST_bad_page, GNTST_bad_virt_addr,
+  GNTST_general_error, GNTST_okay, GNTST_permission_denied, GNTTABOP_copy,
+  GNTTABOP_get_status_frames, GNTTABOP_get_version, GNTTABOP_map_grant_ref,
+  GNTTABOP_query_size, GNTTABOP_set_version, GNTTABOP_setup_table, GNTTABOP_unmap_grant_ref,
+  GnttabCopy, type GnttabCopyPtr, GnttabGetStatusFrames, GnttabGetVersion, GnttabMapGrantRef,
+  GnttabQuerySize, GnttabSetupTable, GnttabSetVersion, GnttabUnmapGrantRef,
+} from '../../abi/xen/grant_table.ts'
+import { DOMID_SELF } from '../../abi/xen/xen.ts'
+import type { Domain } from '../domain/domain.ts'
+import type { Vcpu } from '../domain/vcpu.ts'
+import { batch, type Status, subop } from '../hypercall/operation.ts'
+import { Grants } from './grants.ts'
+import { gfnOfHostAddress } from './handles.ts'
+import { MAX_GRANT_FRAMES, NO_GFN } from './state.ts'
+
+const PAGE = 4096
+
+function map_grant_ref(caller: Vcpu, op: ViewOf<typeof GnttabMapGrantRef>): Status {
+  op.status = mapStatus(caller, op)
+  return 0
+}
+
+function mapStatus(caller: Vcpu, op: ViewOf<typeof GnttabMapGrantRef>): number {
+  const { flags } = op
+  if ((flags & (GNTMAP_device_map | GNTMAP_host_map)) === 0) return GNTST_general_error
+  if (flags & GNTMAP_contains_pte) return GNTST_general_error
+  const owner = caller.host.domain(op.dom, caller.domain)
+  if (!owner) return GNTST_bad_domain
+  if (caller.host.xsm.grantMapref(caller.domain, owner) < 0) return GNTST_permission_denied
+  if (flags & GNTMAP_host_map && op.host_addr % PAGE !== 0) return GNTST_bad_virt_addr
+  const grants = Grants.of(caller.host)
+  const gfn = gfnOfHostAddress(op.host_addr, flags)
+  const handle = grants.handles.map(caller.domain, owner, op.ref, flags, gfn)
+  if (handle < 0) return handle
+  op.handle = handle
+  op.dev_bus_addr = grants.mfn * PAGE
+  return GNTST_okay
+}
+
+function unmap_grant_ref(caller: Vcpu, op: ViewOf<typeof GnttabUnmapGrantRef>): Status {
+  const gfn = op.host_addr === 0 ? NO_GFN : Math.floor(op.host_addr / PAGE)
+  op.status = Grants.of(caller.host).handles.unmap(caller.domain, op.handle, gfn)
+  return 0
+}
+
+/** Answers the frames of the table, which grows to `nr_frames`. */
+function setup_table(caller: Vcpu, op: ViewOf<typeof GnttabSetupTable>): Status {
+  const owner = caller.host.domain(op.dom, caller.domain)
+  if (!owner) {
+    op.status = GNTST_bad_domain
+    return 0
+  }
+  if (caller.host.xsm.grantSetup(caller.domain, owner) < 0) {
+    op.status = GNTST_permission_denied
+    return 0
+  }
+  const grants = Grants.of(caller.host)
+  const count = op.nr_frames
+  if (count > Math.min(grants.limitOf(owner), MAX_GRANT_FRAMES)) return -EINVAL
+  const list = op.bytes.getInt32(op.base + LIST_AT + 4, true) * 0x1_0000_0000
+    + op.bytes.getUint32(op.base + LIST_AT, true)
+  op.status = GNTST_okay
+  for (let i = 0; i < count; i++) {
+    const mfn = grants.tableFrame(owner, i, false)
+    if (mfn < 0) {
+      op.status = GNTST_general_error
+      return 0
+    }
+    const gfn = caller.host.frames.gfnOf(mfn)
+    if (!caller.memory.writeU53(list + i * 8, gfn >= 0 ? gfn : NO_FRAME)) {
+      return -EFAULT
+    }
+  }
+  return 0
+}
+
+const LIST_AT = GnttabSetupTable.offsets.frame_list
+/** What stands for a table frame that is not in the guest's physical memory. */
+const NO_FRAME = -1
+
+function query_size(caller: Vcpu, op: ViewOf<typeof GnttabQuerySize>): Status {
+  const owner = caller.host.domain(op.dom, caller.domain)
+  if (!owner) {
+    op.status = GNTST_bad_domain
+    return 0
+  }
+  if (caller.host.xsm.grantQuery(caller.domain, owner) < 0) {
+    op.status = GNTST_permission_denied
+    return 0
+  }
+  const grants = Grants.of(caller.host)
+  op.nr_frames = grants.tableFrameCount(owner, false)
+  op.max_nr_frames = grants.limitOf(owner)
+  op.status = GNTST_okay
+  return 0
+}
+
+function set_version(_caller: Vcpu, op: ViewOf<typeof GnttabSetVersion>): Status {
+  const wanted = op.version
+  op.version = 1
+  if (wanted === 1) return 0
+  return wanted === 2 ? -ENOSYS : -EINVAL
+}
+
+function get_version(caller: Vcpu, op: ViewOf<typeof GnttabGetVersion>): Status {
+  const owner = caller.host.domain(op.dom, caller.domain)
+  if (!owner) return -ESRCH
+  const refusal = caller.host.xsm.grantQuery(caller.domain, owner)
+  if (refusal < 0) return refusal
+  op.version = 1
+  return 0
+}
+
+/** There are none in version 1. */
+function get_status_frames(_caller: Vcpu, op: ViewOf<typeof GnttabGetStatusFrames>): Status {
+  op.status = GNTST_general_error
+  return 0
+}
+
+function copy(caller: Vcpu, op: ViewOf<typeof GnttabCopy>): Status {
+  op.status = copyStatus(caller, op)
+  return 0
+}
+
+function copyStatus(caller: Vcpu, op: ViewOf<typeof GnttabCopy>): number {
+  const { source, dest, len, flags } = op
+  if (source.offset + len > PAGE || dest.offset + len > PAGE) return GNTST_bad_copy_arg
+  const end = Grants.of(caller.host)
+  const fromGrant = (flags & GNTCOPY_source_gref) !== 0
+  const toGrant = (flags & GNTCOPY_dest_gref) !== 0
+  const giver = copyDomain(caller, source, fromGrant)
+  if (typeof giver === 'number') return giver
+  const taker = copyDomain(caller, dest, toGrant)
+  if (typeof taker === 'number') return taker
+  let status = begin(caller, giver, source, fromGrant, false)
+  if (status !== GNTST_okay) return status
+  const from = end.mfn
+  status = begin(caller, taker, dest, toGrant, true)
+  if (status === GNTST_okay) {
+    const to = end.mfn
+    const start = from * PAGE + source.offset
+    caller.host.machine.octets.copyWithin(to * PAGE + dest.offset, start, start + len)
+    finish(caller, taker, dest, toGrant, true, to)
+  }
+  finish(caller, giver, source, fromGrant, false, from)
+  return status
+}
+
+type CopyEnd = ViewOf<typeof GnttabCopyPtr>
+
+/** The domain at one end; only by grant may it be another. */
+function copyDomain(caller: Vcpu, end: CopyEnd, granted: boolean): Domain | number {
+  if (!granted && end.domid as number !== DOMID_SELF && end.domid !== caller.domain.id) {
+    return GNTST_permission_denied
+  }
+  const domain = caller.host.domain(end.domid, caller.domain)
+  if (!domain) return GNTST_bad_domain
+  const refusal = caller.host.xsm.grantCopy(caller.domain, domain)
+  return refusal < 0 ? GNTST_permission_denied : domain
+}
+
+/** Takes the frame at one end into `grants.mfn`. */
+function begin(
+  caller: Vcpu, domain: Domain, end: CopyEnd, granted: boolean, write: boolean,
+): number {
+  const grants = Grants.of(caller.host)
+  if (granted) return grants.use(domain, end.u.ref, caller.domain.id, write)
+  domain.p2m.lock()
+  const mfn = domain.p2m.frame(end.u.gmfn, write)
+  const taken = mfn !== 0 && caller.host.frames.get(mfn)
+  domain.p2m.unlock()
+  if (!taken) return GNTST_bad_page
+  grants.mfn = mfn
+  return GNTST_okay
+}
+
+function finish(
+  caller: Vcpu, domain: Domain, end: CopyEnd, granted: boolean, write: boolean, mfn: number,
+): void {
+  if (granted) Grants.of(caller.host).endUse(domain, end.u.ref, write, mfn)
+  else caller.host.frames.put(mfn)
+}
+
+export const grantTableOps = [
+  batch(GNTTABOP_map_grant_ref, GnttabMapGrantRef, map_grant_ref),
+  batch(GNTTABOP_unmap_grant_ref, GnttabUnmapGrantRef, unmap_grant_ref),
+  subop(GNTTABOP_setup_table, GnttabSetupTable, 'inout', setup_table),
+  batch(GNTTABOP_copy, GnttabCopy, copy),
+  subop(GNTTABOP_query_size, GnttabQuerySize, 'inout', query_size),
+  subop(GNTTABOP_set_version, GnttabSetVersion, 'inout', set_version),
+  subop(GNTTABOP_get_status_frames, GnttabGetStatusFrames, 'inout', get_status_frames),
+  subop(GNTTABOP_get_version, GnttabGetVersion, 'inout', get_version),
+]
