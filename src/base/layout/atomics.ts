@@ -7,7 +7,7 @@ import type { Place } from './scalar.ts'
 
 /** The index, in `view.cells`, of the word `offset` bytes after the view's start. */
 export function cellOf(view: Place, offset: number): number {
-  return view.origin + view.base + offset >>> 2
+  return view.origin + view.position + offset >>> 2
 }
 
 /** Adds `n` and answers what was there. */

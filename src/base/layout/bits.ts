@@ -31,8 +31,8 @@ function bitView<W extends Readonly<Record<string, number>>>(
 ): BitView<W> & Movable {
   const { get, set } = type.access(0, abi)
   const view = {
-    base: 0, bytes, cells, origin: bytes.byteOffset,
-    at(offset: number) { this.base = offset; return this },
+    position: 0, bytes, cells, origin: bytes.byteOffset,
+    at(offset: number) { this.position = offset; return this },
     get raw(): number { return get(this) },
     set raw(value: number) { set(this, value) },
   }

@@ -11,7 +11,7 @@ export type Abi = 'x86_64' | 'x86_32'
 
 /** What an accessor reads through: a position in a buffer. */
 export interface Place {
-  readonly base: number
+  readonly position: number
   readonly bytes: DataView
   /** The same buffer as 32-bit words, for Atomics; its index 0 is the buffer's byte 0. */
   readonly cells: Int32Array
@@ -49,40 +49,40 @@ function scalar<T>(
 }
 
 export const u8 = scalar<number>(1, (o) => ({
-  get: (p) => p.bytes.getUint8(p.base + o),
-  set: (p, v) => p.bytes.setUint8(p.base + o, v),
+  get: (p) => p.bytes.getUint8(p.position + o),
+  set: (p, v) => p.bytes.setUint8(p.position + o, v),
 }))
 export const i8 = scalar<number>(1, (o) => ({
-  get: (p) => p.bytes.getInt8(p.base + o),
-  set: (p, v) => p.bytes.setInt8(p.base + o, v),
+  get: (p) => p.bytes.getInt8(p.position + o),
+  set: (p, v) => p.bytes.setInt8(p.position + o, v),
 }))
 export const u16 = scalar<number>(2, (o) => ({
-  get: (p) => p.bytes.getUint16(p.base + o, true),
-  set: (p, v) => p.bytes.setUint16(p.base + o, v, true),
+  get: (p) => p.bytes.getUint16(p.position + o, true),
+  set: (p, v) => p.bytes.setUint16(p.position + o, v, true),
 }))
 export const i16 = scalar<number>(2, (o) => ({
-  get: (p) => p.bytes.getInt16(p.base + o, true),
-  set: (p, v) => p.bytes.setInt16(p.base + o, v, true),
+  get: (p) => p.bytes.getInt16(p.position + o, true),
+  set: (p, v) => p.bytes.setInt16(p.position + o, v, true),
 }))
 export const u32 = scalar<number>(4, (o) => ({
-  get: (p) => p.bytes.getUint32(p.base + o, true),
-  set: (p, v) => p.bytes.setUint32(p.base + o, v, true),
+  get: (p) => p.bytes.getUint32(p.position + o, true),
+  set: (p, v) => p.bytes.setUint32(p.position + o, v, true),
 }))
 export const i32 = scalar<number>(4, (o) => ({
-  get: (p) => p.bytes.getInt32(p.base + o, true),
-  set: (p, v) => p.bytes.setInt32(p.base + o, v, true),
+  get: (p) => p.bytes.getInt32(p.position + o, true),
+  set: (p, v) => p.bytes.setInt32(p.position + o, v, true),
 }))
 export const u64 = scalar<bigint>(8, (o) => ({
-  get: (p) => p.bytes.getBigUint64(p.base + o, true),
-  set: (p, v) => p.bytes.setBigUint64(p.base + o, v, true),
+  get: (p) => p.bytes.getBigUint64(p.position + o, true),
+  set: (p, v) => p.bytes.setBigUint64(p.position + o, v, true),
 }))
 export const i64 = scalar<bigint>(8, (o) => ({
-  get: (p) => p.bytes.getBigInt64(p.base + o, true),
-  set: (p, v) => p.bytes.setBigInt64(p.base + o, v, true),
+  get: (p) => p.bytes.getBigInt64(p.position + o, true),
+  set: (p, v) => p.bytes.setBigInt64(p.position + o, v, true),
 }))
 export const f64 = scalar<number>(8, (o) => ({
-  get: (p) => p.bytes.getFloat64(p.base + o, true),
-  set: (p, v) => p.bytes.setFloat64(p.base + o, v, true),
+  get: (p) => p.bytes.getFloat64(p.position + o, true),
+  set: (p, v) => p.bytes.setFloat64(p.position + o, v, true),
 }))
 
 const WORD = 0x1_0000_0000
@@ -99,24 +99,24 @@ export function writeU53(bytes: DataView, at: number, value: number): void {
 }
 
 const wide: Accessor<number> = (o) => ({
-  get: (p) => readU53(p.bytes, p.base + o),
-  set: (p, v) => writeU53(p.bytes, p.base + o, v),
+  get: (p) => readU53(p.bytes, p.position + o),
+  set: (p, v) => writeU53(p.bytes, p.position + o, v),
 })
 
 /** Sixty-four bits that hold an address, a frame or a count, as a plain number. */
 export const u53 = scalar<number>(8, wide)
 
 export const be16 = scalar<number>(2, (o) => ({
-  get: (p) => p.bytes.getUint16(p.base + o, false),
-  set: (p, v) => p.bytes.setUint16(p.base + o, v, false),
+  get: (p) => p.bytes.getUint16(p.position + o, false),
+  set: (p, v) => p.bytes.setUint16(p.position + o, v, false),
 }))
 export const be32 = scalar<number>(4, (o) => ({
-  get: (p) => p.bytes.getUint32(p.base + o, false),
-  set: (p, v) => p.bytes.setUint32(p.base + o, v, false),
+  get: (p) => p.bytes.getUint32(p.position + o, false),
+  set: (p, v) => p.bytes.setUint32(p.position + o, v, false),
 }))
 export const be64 = scalar<bigint>(8, (o) => ({
-  get: (p) => p.bytes.getBigUint64(p.base + o, false),
-  set: (p, v) => p.bytes.setBigUint64(p.base + o, v, false),
+  get: (p) => p.bytes.getBigUint64(p.position + o, false),
+  set: (p, v) => p.bytes.setBigUint64(p.position + o, v, false),
 }))
 
 function byAbi<T>(native: Scalar<T>, compat: Scalar<T>): Scalar<T> {
@@ -137,8 +137,8 @@ export const ulong = byAbi<number>(u53, u32)
  * canonical address space are exact (the upper half is negative).
  */
 export const pointer = byAbi<number>(scalar<number>(8, (o) => ({
-  get: (p) => p.bytes.getInt32(p.base + o + 4, true) * WORD + p.bytes.getUint32(p.base + o, true),
-  set: (p, v) => writeU53(p.bytes, p.base + o, v),
+  get: (p) => p.bytes.getInt32(p.position + o + 4, true) * WORD + p.bytes.getUint32(p.position + o, true),
+  set: (p, v) => writeU53(p.bytes, p.position + o, v),
 })), u32)
 
 /** The same type aligned to its size under every ABI (`uint64_aligned_t`). */
@@ -168,14 +168,14 @@ export function atomic<T extends number>(type: Scalar<T>): Scalar<T> {
 
 function unsignedCell<T extends number>(o: number): Access<T> {
   return {
-    get: (p) => (Atomics.load(p.cells, p.origin + p.base + o >>> 2) >>> 0) as T,
-    set: (p, v) => { Atomics.store(p.cells, p.origin + p.base + o >>> 2, v | 0) },
+    get: (p) => (Atomics.load(p.cells, p.origin + p.position + o >>> 2) >>> 0) as T,
+    set: (p, v) => { Atomics.store(p.cells, p.origin + p.position + o >>> 2, v | 0) },
   }
 }
 
 function signedCell<T extends number>(o: number): Access<T> {
   return {
-    get: (p) => Atomics.load(p.cells, p.origin + p.base + o >>> 2) as T,
-    set: (p, v) => { Atomics.store(p.cells, p.origin + p.base + o >>> 2, v) },
+    get: (p) => Atomics.load(p.cells, p.origin + p.position + o >>> 2) as T,
+    set: (p, v) => { Atomics.store(p.cells, p.origin + p.position + o >>> 2, v) },
   }
 }

@@ -110,7 +110,16 @@ test('big-endian scalars and packing serve wire formats', () => {
 })
 
 test('a field may not hide a name of the view itself', () => {
-  assert.throws(() => struct('s', { base: u8 }), /cannot be called base/)
+  assert.throws(() => struct('s', { position: u8 }), /cannot be called position/)
+})
+
+test('a field called base stands where views otherwise say where they lie', () => {
+  const segment = struct('segment', { base: u64, limit: u32 })
+  const view = segment.on(new ArrayBuffer(64), 16)
+  view.base = 5n
+  assert.equal(view.base, 5n)
+  assert.equal(view.position, 16)
+  assert.equal(struct('s', { a: u8 }).on(new ArrayBuffer(64), 16).base, 16)
 })
 
 test('texts end with NUL and are cut to fit', () => {

@@ -36,10 +36,15 @@ export type Fields = Readonly<Record<string, Type>>
 /** What a field of type `T` is in a view. */
 export type ValueOf<T> = T extends Scalar<infer V> ? V : T extends Composite<infer V> ? V : never
 
-export type View<F extends Fields> = Movable & {
+export type View<F extends Fields> = (F extends { readonly base: Type } ? Movable : Based) & {
   -readonly [K in keyof F as F[K] extends Scalar<any> ? K : never]: ValueOf<F[K]>
 } & {
   readonly [K in keyof F as F[K] extends Scalar<any> ? never : K]: ValueOf<F[K]>
+}
+
+/** `base` is the view's position under another name, unless a field is called so. */
+export interface Based extends Movable {
+  readonly base: number
 }
 
 /** A buffer to lay a view over, or a window on one. */
@@ -76,7 +81,7 @@ export interface StructOptions {
   readonly since?: string
 }
 
-const RESERVED = new Set(['at', 'base', 'bytes', 'cells', 'origin'])
+const RESERVED = new Set(['at', 'bytes', 'cells', 'origin', 'position'])
 
 /** Fields in C order; C's rules give the offsets. `name` is what C calls the type. */
 export function struct<F extends Fields>(
@@ -140,7 +145,8 @@ function describe<F extends Fields>(
     },
     on(store, at = 0) {
       const window = windowOf(store)
-      return layout.create(window, cellsOf(window, atomic), abi).at(at)
+      const view = layout.create(window, cellsOf(window, atomic), abi)
+      return view.at(at) as unknown as View<F>
     },
   }
   return layout
@@ -173,7 +179,7 @@ interface Child {
 function viewClass(members: readonly Member[], abi: Abi): ViewConstructor {
   const nested = members.filter((m) => m.type.kind === 'composite')
   class StructView implements Movable {
-    base = 0
+    position = 0
     readonly bytes: DataView
     readonly cells: Int32Array
     readonly origin: number
@@ -191,8 +197,12 @@ function viewClass(members: readonly Member[], abi: Abi): ViewConstructor {
       }
     }
 
+    get base(): number {
+      return this.position
+    }
+
     at(offset: number): this {
-      this.base = offset
+      this.position = offset
       const children = this.#children
       for (let i = 0; i < children.length; i++) {
         const child = children[i]!
@@ -247,7 +257,7 @@ export function array<T extends Type>(element: T, length: number): Composite<Arr
 }
 
 class Scalars<T> implements ScalarArray<T>, Movable {
-  base = 0
+  position = 0
   readonly bytes: DataView
   readonly cells: Int32Array
   readonly origin: number
@@ -256,7 +266,7 @@ class Scalars<T> implements ScalarArray<T>, Movable {
   readonly #get: (place: Place) => T
   readonly #set: (place: Place, value: T) => void
   /** Where the element being accessed is: the accessor sees it as its place. */
-  readonly #cursor: { base: number, bytes: DataView, cells: Int32Array, origin: number }
+  readonly #cursor: { position: number, bytes: DataView, cells: Int32Array, origin: number }
 
   constructor(
     element: Scalar<T>, length: number, bytes: DataView, cells: Int32Array, abi: Abi,
@@ -269,29 +279,29 @@ class Scalars<T> implements ScalarArray<T>, Movable {
     const access = element.access(0, abi)
     this.#get = access.get
     this.#set = access.set
-    this.#cursor = { base: 0, bytes, cells, origin: bytes.byteOffset }
+    this.#cursor = { position: 0, bytes, cells, origin: bytes.byteOffset }
   }
 
   at(offset: number): this {
-    this.base = offset
+    this.position = offset
     return this
   }
 
   get(index: number): T {
     if (index >>> 0 >= this.length) throw new Bug(`index ${index} of ${this.length}`)
-    this.#cursor.base = this.base + index * this.#step
+    this.#cursor.position = this.position + index * this.#step
     return this.#get(this.#cursor)
   }
 
   set(index: number, value: T): void {
     if (index >>> 0 >= this.length) throw new Bug(`index ${index} of ${this.length}`)
-    this.#cursor.base = this.base + index * this.#step
+    this.#cursor.position = this.position + index * this.#step
     this.#set(this.#cursor, value)
   }
 }
 
 class Parts<V> implements PartArray<V>, Movable {
-  base = 0
+  position = 0
   readonly bytes: DataView
   readonly cells: Int32Array
   readonly origin: number
@@ -311,13 +321,13 @@ class Parts<V> implements PartArray<V>, Movable {
   }
 
   at(offset: number): this {
-    this.base = offset
+    this.position = offset
     this.#item.at(offset)
     return this
   }
 
   item(index: number): V {
     if (index >>> 0 >= this.length) throw new Bug(`index ${index} of ${this.length}`)
-    return this.#item.at(this.base + index * this.#step)
+    return this.#item.at(this.position + index * this.#step)
   }
 }
