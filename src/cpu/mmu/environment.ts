@@ -1,0 +1,83 @@
+/**
+ * What the MMU's generated functions are built upon: memories, imports, globals; and what their
+ * callers say of an access.
+ */
+import { i32, i64, type Expression } from '../../wasm/expression.ts'
+import type { FunctionReference, ModuleBuilder } from '../../wasm/module.ts'
+import { CoreControl, coreMap } from '../core-memory.ts'
+import { CpuContext } from '../state.ts'
+
+/** Bits that describe an access. */
+export const Access = {
+  WRITE: 1,
+  /** With user rights; without it, with supervisor rights. */
+  USER: 2,
+  EXEC: 4,
+  /** Translates only: no fault, no accessed or dirty bit, no TLB entry. */
+  PROBE: 8,
+  /** By the processor itself (descriptor tables, TSS): SMAP applies whatever EFLAGS.AC says. A
+   * supervisor access at CPL 3 is always one. */
+  IMPLICIT: 16,
+  /** Through SS: a non-canonical address is #SS, not #GP. */
+  STACK: 32,
+} as const
+
+/** Negative results of a translation. */
+export const FAULT = -1
+/** The frame cannot serve the access: MMIO, a hole, or a write to a read-only frame. */
+export const OUTSIDE = -2
+
+export interface MmuEnvironment {
+  /** Index of core memory and of machine memory in the module. */
+  readonly core: number
+  readonly machine: number
+  /** Called as (machine address i32, size i32) before a store to a frame that holds decoded code;
+   * returns nothing. It may clear the frame's bit (`clearCode`). */
+  readonly codeWritten: FunctionReference
+}
+
+/** Indexes of the Wasm globals that generated code uses. */
+export interface MmuGlobals {
+  /** Bases of the TLB tables that serve the current privilege level. */
+  readonly readTable: number
+  readonly writeTable: number
+  /** Access.USER at CPL 3, else 0: the flags of an ordinary access. */
+  readonly access: number
+  /** How the last slow access ended: 0, or why it stopped (Stop). */
+  readonly status: number
+}
+
+export function declareGlobals(module: ModuleBuilder): MmuGlobals {
+  return {
+    readTable: module.global('i32', coreMap.readSupervisor),
+    writeTable: module.global('i32', coreMap.writeSupervisor),
+    access: module.global('i32', 0),
+    status: module.global('i32', 0),
+  }
+}
+
+type ControlField = keyof typeof CoreControl.offsets
+type ContextField = keyof typeof CpuContext.offsets
+
+/** Address of a field of the control block. */
+export function controlAt(field: ControlField): number {
+  return coreMap.control + CoreControl.offsets[field]
+}
+
+/** The low 32 bits of a field of the control block, and of the context. */
+export function controlWord(env: MmuEnvironment, field: ControlField): Expression {
+  return i32.load(env.core, i32.const(0), controlAt(field))
+}
+
+export function contextWord(env: MmuEnvironment, field: ContextField): Expression {
+  return i32.load(env.core, i32.const(0), coreMap.context + CpuContext.offsets[field])
+}
+
+export function contextLong(env: MmuEnvironment, field: ContextField): Expression {
+  return i64.load(env.core, i32.const(0), coreMap.context + CpuContext.offsets[field])
+}
+
+/** `word` & `mask`: a condition. */
+export function has(word: Expression, mask: number): Expression {
+  return i32.and(word, i32.const(mask))
+}

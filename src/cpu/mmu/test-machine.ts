@@ -1,0 +1,193 @@
+/**
+ * A small machine for the tests of this folder: an engine module with nothing but the MMU, core
+ * memory, 32 MiB of machine memory, and a domain whose p2m and page tables the tests write.
+ *
+ * Guest frame n is machine frame n + FRAME_SHIFT; the p2m lies below.
+ */
+import { i32, i64, type Local } from '../../wasm/expression.ts'
+import { ModuleBuilder } from '../../wasm/module.ts'
+import { CoreControl, coreMap, type CoreControlView } from '../core-memory.ts'
+import { AccessExit, GuestFault } from '../interfaces.ts'
+import {
+  DIRECTORY_ENTRIES, LEAF_ENTRIES, P2M_HOLE, P2M_MFN_SHIFT, P2M_RAM_RW,
+} from '../p2m-format.ts'
+import { CpuContext, type CpuContextView } from '../state.ts'
+import { InlineAccess } from './inline-access.ts'
+import { MmuMemory } from './linear-memory.ts'
+import { buildMmu, exportMmu, type MmuExports } from './mmu.ts'
+
+const WASM_PAGE = 0x10000
+const MACHINE_BYTES = 32 << 20
+const P2M_FRAME = 16
+const LEAF_FRAME = P2M_FRAME + DIRECTORY_ENTRIES / LEAF_ENTRIES
+export const FRAME_SHIFT = 0x100
+export const GUEST_FRAMES = LEAF_ENTRIES * 4
+
+export interface TestExports extends MmuExports {
+  /** Through the inline path; -1 and -2 pass for values, see `status`. */
+  inlineLoad(linear: bigint): bigint
+  inlineStore(linear: bigint, value: bigint): number
+  /** Adds to 64 bits in place; 0 when done. */
+  inlineAdd(linear: bigint, value: bigint): number
+  /** Sums `count` loads of 64 bits, `stride` bytes apart, for measurements. */
+  inlineSum(linear: bigint, stride: bigint, count: number): bigint
+}
+
+function addInline(module: ModuleBuilder, mmu: ReturnType<typeof buildMmu>): void {
+  const load = module.function({ parameters: ['i64'], result: 'i64' })
+  const loaded = load.local('i64')
+  load.block((stopped) => {
+    new InlineAccess(mmu, load).load(load.parameters[0]!, 64, loaded, stopped)
+    load.return(loaded)
+  })
+  load.return(i64.const(0))
+  module.exportFunction('inlineLoad', load)
+
+  const store = module.function({ parameters: ['i64', 'i64'], result: 'i32' })
+  store.block((stopped) => {
+    const [linear, value] = store.parameters as [Local, Local]
+    new InlineAccess(mmu, store).store(linear, 64, value, stopped)
+    store.return(i32.const(0))
+  })
+  store.return(i32.const(1))
+  module.exportFunction('inlineStore', store)
+
+  const add = module.function({ parameters: ['i64', 'i64'], result: 'i32' })
+  const place = add.local('i64')
+  const old = add.local('i64')
+  add.block((stopped) => {
+    const [linear, value] = add.parameters as [Local, Local]
+    const access = new InlineAccess(mmu, add)
+    access.loadForWrite(linear, 64, old, place, stopped)
+    access.writeBack(linear, 64, i64.add(old, value), place, stopped)
+    add.return(i32.const(0))
+  })
+  add.return(i32.const(1))
+  module.exportFunction('inlineAdd', add)
+
+  const sum = module.function({ parameters: ['i64', 'i64', 'i32'], result: 'i64' })
+  const [linear, stride, count] = sum.parameters as [Local, Local, Local]
+  const one = sum.local('i64')
+  const total = sum.local('i64')
+  const access = new InlineAccess(mmu, sum)
+  sum.block((stopped) => sum.loop((again) => {
+    access.load(linear, 64, one, stopped)
+    sum.set(total, i64.add(total, one))
+    sum.set(linear, i64.add(linear, stride))
+    sum.set(count, i32.sub(count, i32.const(1)))
+    sum.brIf(again, count)
+  }))
+  sum.return(total)
+  module.exportFunction('inlineSum', sum)
+}
+
+const built = new ModuleBuilder()
+const codeWritten = built.importFunction('env', 'codeWritten', { parameters: ['i32', 'i32'] })
+const core = built.importMemory('env', 'core', { initialPages: coreMap.records / WASM_PAGE })
+const machine = built.importMemory('env', 'machine', {
+  initialPages: MACHINE_BYTES / WASM_PAGE, maximumPages: MACHINE_BYTES / WASM_PAGE, shared: true,
+})
+const mmu = buildMmu(built, { core, machine, codeWritten })
+exportMmu(built, mmu)
+addInline(built, mmu)
+const compiled = new WebAssembly.Module(built.finish())
+
+export class TestMachine {
+  readonly mmu: TestExports
+  readonly context: CpuContextView
+  readonly control: CoreControlView
+  readonly machine: DataView
+  readonly memory: MmuMemory
+  readonly fault = new GuestFault()
+  readonly exit = new AccessExit()
+  /** Stores to code frames: machine address and size. */
+  readonly codeWrites: [number, number][] = []
+  #usedFrames = 0
+
+  constructor() {
+    const coreMemory = new WebAssembly.Memory({ initial: coreMap.records / WASM_PAGE })
+    const pages = MACHINE_BYTES / WASM_PAGE
+    const machineMemory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true })
+    const instance = new WebAssembly.Instance(compiled, {
+      env: {
+        core: coreMemory,
+        machine: machineMemory,
+        codeWritten: (at: number, size: number) => this.codeWrites.push([at >>> 0, size]),
+      },
+    })
+    this.mmu = instance.exports as unknown as TestExports
+    this.context = CpuContext.on(coreMemory.buffer, coreMap.context)
+    this.control = CoreControl.on(coreMemory.buffer, coreMap.control)
+    this.machine = new DataView(machineMemory.buffer)
+    this.memory = new MmuMemory(this.mmu, this.context, this.control, this.fault, this.exit)
+    this.control.emptyTag = 0x5a5a_1234
+    this.control.faultVector = -1
+    this.control.p2m = P2M_FRAME << 12
+    for (let block = 0; block < GUEST_FRAMES / LEAF_ENTRIES; block++) {
+      this.machine.setUint32((P2M_FRAME << 12) + block * 4, LEAF_FRAME + block, true)
+    }
+    for (let gfn = 0; gfn < GUEST_FRAMES; gfn++) this.setP2m(gfn, P2M_RAM_RW)
+    this.mmu.resetTlb()
+    this.mmu.selectTables()
+  }
+
+  setP2m(gfn: number, type: number): void {
+    const word = type === P2M_HOLE ? 0 : gfn + FRAME_SHIFT << P2M_MFN_SHIFT | type
+    this.machine.setUint32((LEAF_FRAME << 12) + gfn * 4, word, true)
+  }
+
+  /** Machine address of a guest-physical one. */
+  at(physical: number): number {
+    return physical + (FRAME_SHIFT << 12)
+  }
+
+  /** A fresh zeroed guest frame's number. */
+  frame(): number {
+    return ++this.#usedFrames
+  }
+
+  read64(physical: number): bigint {
+    return this.machine.getBigUint64(this.at(physical), true)
+  }
+
+  write64(physical: number, value: bigint): void {
+    this.machine.setBigUint64(this.at(physical), value, true)
+  }
+
+  read32(physical: number): number {
+    return this.machine.getUint32(this.at(physical), true)
+  }
+
+  write32(physical: number, value: number): void {
+    this.machine.setUint32(this.at(physical), value, true)
+  }
+
+  /** Maps a page in four-level tables below CR3, making tables with all permissions as needed.
+   * Returns the guest-physical address of the leaf entry. */
+  map(linear: bigint, entry: bigint, shift: 12 | 21 | 30 = 12): number {
+    let table = Number(this.context.cr3 & 0xf_ffff_f000n)
+    for (let level = 39; ; level -= 9) {
+      const at = table + Number(linear >> BigInt(level) & 511n) * 8
+      if (level === shift) {
+        this.write64(at, entry)
+        return at
+      }
+      if ((this.read64(at) & 1n) === 0n) this.write64(at, BigInt(this.frame() << 12) | 7n)
+      table = Number(this.read64(at) & 0xf_ffff_f000n)
+    }
+  }
+
+  /** Long mode at CPL 0, with NX, global pages, WP, and an empty top table. */
+  longMode(): this {
+    this.context.cr0 = 0x8001_0001n
+    this.context.cr4 = 0xb0n
+    this.context.efer = 0xd00n
+    this.context.cr3 = BigInt(this.frame() << 12)
+    return this
+  }
+
+  setCpl(cpl: number): void {
+    this.context.cpl = cpl
+    this.mmu.selectTables()
+  }
+}
