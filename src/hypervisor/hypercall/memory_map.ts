@@ -8,6 +8,10 @@ import { E820Entry } from '../../abi/xen/xen.ts'
 import { MAX_E820 } from '../domain/state.ts'
 import { subop } from './operation.ts'
 
+/** One entry on its way in or out: neither side's changes reach the other's. */
+const scratch = new DataView(new ArrayBuffer(E820Entry.size))
+const entry = E820Entry.on(scratch)
+
 const memoryMap = subop(XENMEM_memory_map, XenMemoryMap, 'inout',
   function memory_map(caller, op) {
     const { state } = caller.domain
@@ -15,16 +19,14 @@ const memoryMap = subop(XENMEM_memory_map, XenMemoryMap, 'inout',
     op.nr_entries = Math.min(op.nr_entries, state.e820Count)
     for (let i = 0; i < op.nr_entries; i++) {
       const range = state.e820.item(i)
-      const bytes = new DataView(range.bytes.buffer, range.base, E820Entry.size)
-      if (!caller.memory.copyOut(bytes, op.buffer + i * E820Entry.size, E820Entry.size)) {
-        return -EFAULT
-      }
+      entry.addr = range.addr
+      entry.size = range.size
+      entry.type = range.type
+      const at = op.buffer + i * E820Entry.size
+      if (!caller.memory.copyOut(scratch, at, E820Entry.size)) return -EFAULT
     }
     return 0
   })
-
-const scratch = new DataView(new ArrayBuffer(E820Entry.size))
-const entry = E820Entry.on(scratch)
 
 const setMemoryMap = subop(XENMEM_set_memory_map, XenForeignMemoryMap, 'in',
   function set_memory_map(caller, op) {

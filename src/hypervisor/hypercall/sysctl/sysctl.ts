@@ -1,0 +1,225 @@
+/**
+ * HYPERVISOR_sysctl: what control tools ask of the host (xen/include/public/sysctl.h, 0x15).
+ *
+ * There is one NUMA node and one cpupool, number 0, with all CPUs and the scheduler that we claim to
+ * be (credit2). Left out, -ENOSYS: tracing, power management, topology of PCI, CPU policies.
+ */
+import { EACCES, EFAULT, EINVAL, ENOENT, ENOSYS } from '../../../abi/xen/errno.ts'
+import { DomctlGetdomaininfo, XEN_SCHEDULER_CREDIT2 } from '../../../abi/xen/domctl.ts'
+import * as S from '../../../abi/xen/sysctl.ts'
+import { __HYPERVISOR_sysctl } from '../../../abi/xen/xen.ts'
+import type { Vcpu } from '../../domain/vcpu.ts'
+import type { HypercallArgs } from '../args.ts'
+import { putBitmap, type SysctlCommand, sysctlCommand, type SysctlView } from
+  '../domctl/control.ts'
+import { fillInfo } from '../domctl/info.ts'
+import { columns, type Hypercall, type Status } from '../operation.ts'
+
+const CAPABILITIES = S.XEN_SYSCTL_PHYSCAP_hvm | S.XEN_SYSCTL_PHYSCAP_hap
+  | S.XEN_SYSCTL_PHYSCAP_gnttab_v1
+
+function physinfo(caller: Vcpu, op: SysctlView): Status {
+  const { state, frames } = caller.host
+  const info = op.u.physinfo
+  info.threads_per_core = 1
+  info.cores_per_socket = state.coreCount
+  info.nr_cpus = state.coreCount
+  info.max_cpu_id = state.coreCount - 1
+  info.nr_nodes = 1
+  info.max_node_id = 0
+  info.cpu_khz = state.tscKhz
+  info.capabilities = CAPABILITIES
+  info.arch_capabilities = 0
+  info.total_pages = frames.total
+  info.free_pages = frames.free
+  info.scrub_pages = 0
+  info.outstanding_pages = 0
+  info.max_mfn = frames.total - 1
+  for (let i = 0; i < 8; i++) info.hw_cap.set(i, state.hwCap.get(i))
+  return 0
+}
+
+const chunk = new Uint8Array(4096)
+
+/** Copies the log out; `count` becomes how much of it. */
+function readconsole(caller: Vcpu, op: SysctlView): Status {
+  const request = op.u.readconsole
+  const { console } = caller.host
+  let at = console.consumed
+  if (request.incremental && (request.index - at | 0) > 0) at = request.index
+  let done = 0
+  while (done < request.count) {
+    const part = chunk.subarray(0, Math.min(chunk.length, request.count - done))
+    const length = console.read(at, part)
+    if (length === 0) break
+    if (!caller.memory.writeFrom(part.subarray(0, length), request.buffer + done)) return -EFAULT
+    at = console.next()
+    done += length
+  }
+  request.count = done
+  request.index = at
+  if (request.clear) console.clear()
+  return 0
+}
+
+const infoBytes = new DataView(new ArrayBuffer(DomctlGetdomaininfo.size))
+const info = DomctlGetdomaininfo.on(infoBytes)
+
+function getdomaininfolist(caller: Vcpu, op: SysctlView): Status {
+  const request = op.u.getdomaininfolist
+  let count = 0
+  let from: number = request.first_domain
+  while (count < request.max_domains) {
+    const domain = caller.host.nextDomain(from)
+    if (!domain) break
+    from = domain.id + 1
+    fillInfo(domain, info)
+    const at = request.buffer + count * DomctlGetdomaininfo.size
+    if (!caller.memory.copyOut(infoBytes, at, DomctlGetdomaininfo.size)) return -EFAULT
+    count++
+  }
+  request.num_domains = count
+  return 0
+}
+
+function debug_keys(caller: Vcpu, op: SysctlView): Status {
+  const { keys, nr_keys } = op.u.debug_keys
+  const text = new Uint8Array(Math.min(nr_keys, 64))
+  if (!caller.memory.readInto(text, keys)) return -EFAULT
+  for (const key of text) pressKey(caller, key)
+  return 0
+}
+
+/** The keys that are there: `h` for help, `q` for domains. */
+function pressKey(caller: Vcpu, key: number): void {
+  const { console } = caller.host
+  switch (String.fromCharCode(key)) {
+    case 'h':
+      console.print("'h' pressed -> showing installed handlers")
+      console.print(" key 'h' (ascii '68') => show this message")
+      console.print(" key 'q' (ascii '71') => dump domain (and guest debug) info")
+      break
+    case 'q': dumpDomains(caller); break
+    default: break
+  }
+}
+
+function dumpDomains(caller: Vcpu): void {
+  const { console, host } = { console: caller.host.console, host: caller.host }
+  console.print("'q' pressed -> dumping domain info")
+  for (let domain = host.nextDomain(0); domain; domain = host.nextDomain(domain.id + 1)) {
+    const { state } = domain
+    console.print(`General information for domain ${domain.id}:`)
+    console.print(`    pause_count=${state.pauseCount} nr_pages=${state.totPages} `
+      + `max_pages=${state.maxPages} shutdown=${state.shutdown} p2m_frames=${state.p2mFrames}`)
+    for (let i = 0; i < domain.vcpuCount; i++) {
+      const vcpu = domain.vcpu(i)
+      if (!vcpu) continue
+      const { core, running, flags, pauseCount } = vcpu.state
+      console.print(`    VCPU${i}: CPU${core} [has=${running !== 0 ? 'T' : 'F'}] `
+        + `flags=${flags.toString(16)} pause_count=${pauseCount}`)
+    }
+  }
+}
+
+const wordBytes = new DataView(new ArrayBuffer(16))
+
+function getcpuinfo(caller: Vcpu, op: SysctlView): Status {
+  const request = op.u.getcpuinfo
+  const { host } = caller
+  const count = Math.min(request.max_cpus, host.state.coreCount)
+  for (let i = 0; i < count; i++) {
+    wordBytes.setBigUint64(0, BigInt(Math.round(host.core(i).idleTimeNs)), true)
+    if (!caller.memory.copyOut(wordBytes, request.info + i * 8, 8)) return -EFAULT
+  }
+  request.nr_cpus = count
+  return 0
+}
+
+function cputopoinfo(caller: Vcpu, op: SysctlView): Status {
+  const request = op.u.cputopoinfo
+  const { coreCount } = caller.host.state
+  if (request.cputopo !== 0) {
+    const topo = S.SysctlCputopo.on(wordBytes)
+    for (let i = 0; i < Math.min(request.num_cpus, coreCount); i++) {
+      topo.core = i
+      topo.socket = 0
+      topo.node = 0
+      const at = request.cputopo + i * S.SysctlCputopo.size
+      if (!caller.memory.copyOut(wordBytes, at, S.SysctlCputopo.size)) return -EFAULT
+    }
+  }
+  request.num_cpus = coreCount
+  return 0
+}
+
+function numainfo(caller: Vcpu, op: SysctlView): Status {
+  const request = op.u.numainfo
+  const { frames } = caller.host
+  if (request.num_nodes > 0) {
+    if (request.meminfo !== 0) {
+      const memory = S.SysctlMeminfo.on(wordBytes)
+      memory.memsize = BigInt(frames.total * 4096)
+      memory.memfree = BigInt(frames.free * 4096)
+      if (!caller.memory.copyOut(wordBytes, request.meminfo, S.SysctlMeminfo.size)) return -EFAULT
+    }
+    if (request.distance !== 0 && !caller.memory.writeU32(request.distance, 10)) return -EFAULT
+  }
+  request.num_nodes = 1
+  return 0
+}
+
+function cpupool_op(caller: Vcpu, op: SysctlView): Status {
+  const request = op.u.cpupool_op
+  const { host } = caller
+  switch (request.op) {
+    case S.XEN_SYSCTL_CPUPOOL_OP_INFO:
+      if (request.cpupool_id !== 0) return -ENOENT
+      request.sched_id = XEN_SCHEDULER_CREDIT2
+      request.n_dom = host.state.domainCount
+      return putBitmap(caller, request.cpumap, (i) => i < host.state.coreCount) ? 0 : -EFAULT
+    case S.XEN_SYSCTL_CPUPOOL_OP_FREEINFO:
+      return putBitmap(caller, request.cpumap, () => false) ? 0 : -EFAULT
+    default: return request.op === 0 || request.op > 7 ? -EINVAL : -ENOSYS
+  }
+}
+
+const commands: readonly SysctlCommand[] = [
+  sysctlCommand(S.XEN_SYSCTL_readconsole, 'inout', readconsole),
+  sysctlCommand(S.XEN_SYSCTL_physinfo, 'inout', physinfo),
+  sysctlCommand(S.XEN_SYSCTL_sched_id, 'inout', function sched_id(_caller, op) {
+    op.u.sched_id.sched_id = XEN_SCHEDULER_CREDIT2
+    return 0
+  }),
+  sysctlCommand(S.XEN_SYSCTL_getdomaininfolist, 'inout', getdomaininfolist),
+  sysctlCommand(S.XEN_SYSCTL_debug_keys, 'in', debug_keys),
+  sysctlCommand(S.XEN_SYSCTL_getcpuinfo, 'inout', getcpuinfo),
+  sysctlCommand(S.XEN_SYSCTL_cputopoinfo, 'inout', cputopoinfo),
+  sysctlCommand(S.XEN_SYSCTL_numainfo, 'inout', numainfo),
+  sysctlCommand(S.XEN_SYSCTL_cpupool_op, 'inout', cpupool_op),
+]
+const byNumber = new Map(commands.map((command) => [command.number, command]))
+
+const bytes = new DataView(new ArrayBuffer(S.XenSysctl.size))
+const op = S.XenSysctl.on(bytes)
+
+function sysctl(caller: Vcpu, args: HypercallArgs): Status {
+  const at = args.pointer(0)
+  if (!caller.memory.copyIn(bytes, at, S.XenSysctl.size)) return -EFAULT
+  if (op.interface_version !== S.XEN_SYSCTL_INTERFACE_VERSION) return -EACCES
+  const refusal = caller.host.xsm.sysctl(caller.domain, op.cmd)
+  if (refusal < 0) return refusal
+  const command = byNumber.get(op.cmd)
+  if (!command) return -ENOSYS
+  const status = command.run(caller, op)
+  if (status < 0 || command.direction === 'in') return status
+  return caller.memory.copyOut(bytes, at, S.XenSysctl.size) ? status : -EFAULT
+}
+
+export const sysctlCall: Hypercall = {
+  number: __HYPERVISOR_sysctl,
+  name: 'sysctl',
+  columns: columns.everyone,
+  subops: commands.map(({ number, name }) => ({ number, name, run: () => 0 })),
+  run: sysctl,
+}
