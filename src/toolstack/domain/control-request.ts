@@ -31,11 +31,11 @@ export function requestControl(
       else resolve()
     }
     const cancel = timers.delay(TIMEOUT_MS, () => {
+      finish(new LibxlError(ERROR_TIMEDOUT,
+        `guest didn't acknowledge control request: ${ERROR_TIMEDOUT}`))
       store.transaction((tree) => {
         if (tree.read(path) === what) tree.write(path, '')
       })
-      finish(new LibxlError(ERROR_TIMEDOUT,
-        `guest didn't acknowledge control request: ${ERROR_TIMEDOUT}`))
     })
     store.write(path, what)
     watch = store.watch(path, () => {

@@ -1,0 +1,247 @@
+/**
+ * For tests only: a control domain over a hypervisor that only keeps books. Domains never run; a
+ * test says when they print, shut down or answer.
+ */
+import { HVM_SAVE_CODE_END, HVM_SAVE_CODE_HEADER, HvmSaveDescriptor, HvmSaveHeader } from
+  '../../abi/save/hvm.ts'
+import {
+  asDomid, asEvtchnPort, type Domid, type EvtchnPort, type Gfn,
+} from '../../abi/numbers.ts'
+import { VIRQ_DOM_EXC } from '../../abi/xen/xen.ts'
+import { ENOMEM, ESRCH } from '../../abi/xen/errno.ts'
+import { silentLog } from '../../base/log.ts'
+import {
+  type ControlDomain, type CreateDomainConfig, type DomainInfo, type EventChannels,
+  type ForeignMemory, type GrantTable, type Mapping, XenError, type Xenctrl,
+} from '../../dom0/interfaces.ts'
+import type { DomainSpec } from './libxl.ts'
+import type { ToolstackHost } from './local-libxl.ts'
+
+/** A fake domain: its pages, parameters and what domctl says of it. */
+export class FakeDomain {
+  readonly domid: Domid
+  readonly pages = new Map<number, Uint8Array>()
+  readonly parameters = new Map<number, number>()
+  readonly granted: string[] = []
+  readonly mapped = new Set<Mapping>()
+  context: Uint8Array = new Uint8Array(0)
+  info: DomainInfo
+  nextPort = 1
+  populated = 0
+
+  constructor(domid: Domid, config: CreateDomainConfig) {
+    this.domid = domid
+    this.info = {
+      domid, dying: false, hvm: true, shutdown: false, paused: true, blocked: false,
+      running: false, debugged: false, xsDomain: false, hap: true, shutdownReason: 0,
+      totalPages: 0, maxPages: 0, outstandingPages: 0, sharedInfoFrame: 0, cpuTimeNs: 0,
+      onlineVcpus: config.maxVcpus, maxVcpuId: config.maxVcpus - 1, ssidref: 0,
+      handle: config.handle, cpupool: 0,
+    }
+  }
+
+  page(gfn: number): Uint8Array {
+    let page = this.pages.get(gfn)
+    if (!page) this.pages.set(gfn, page = new Uint8Array(new SharedArrayBuffer(4096)))
+    return page
+  }
+}
+
+export class FakeControl implements ControlDomain {
+  readonly domains = new Map<number, FakeDomain>()
+  readonly handlers = new Map<number, () => void>()
+  readonly calls: string[] = []
+  freePages = 1 << 20
+  /** The call that is refused, to see what is left behind. */
+  failAt = ''
+  nextDomid = 1
+  nextPort = 1
+  virqPort = 0
+  logText = '(XEN) fake\n'
+
+  constructor() {
+    const own = new FakeDomain(asDomid(0), { handle: new Uint8Array(16), flags: 0, maxVcpus: 1 })
+    own.info = { ...own.info, hvm: false, paused: false, running: true, totalPages: 1 << 18 }
+    this.domains.set(0, own)
+  }
+
+  domain(domid: number): FakeDomain {
+    const domain = this.domains.get(domid)
+    if (!domain) throw new XenError('domctl', ESRCH, 'ESRCH')
+    return domain
+  }
+
+  /** As a guest's SCHEDOP_shutdown. */
+  shutDown(domid: number, reason: number): void {
+    const domain = this.domain(domid)
+    domain.info = { ...domain.info, shutdown: true, shutdownReason: reason }
+    this.handlers.get(this.virqPort)?.()
+  }
+
+  /** Prints from the guest's end of its console, which must be empty. */
+  print(domid: number, text: string): void {
+    const page = this.domain(domid).page(0xfefff)
+    const words = new Int32Array(page.buffer)
+    const producer = words[771] ?? 0
+    for (let i = 0; i < text.length; i++) {
+      page[1024 + ((producer + i) & 2047)] = text.charCodeAt(i)
+    }
+    words[771] = producer + text.length
+    for (const handler of [...this.handlers.values()]) handler()
+  }
+
+  readonly xenctrl = new Proxy({} as Xenctrl, {
+    get: (_, name) => (...args: unknown[]): unknown => {
+      const call = String(name)
+      this.calls.push(call)
+      if (call === this.failAt) throw new XenError(call, ENOMEM, 'ENOMEM')
+      const known = this.#calls[call]
+      return known?.(...args as never[])
+    },
+  })
+
+  readonly #calls: Readonly<Record<string, (...args: never[]) => unknown>> = {
+    createDomain: (config: CreateDomainConfig) => {
+      const domid = asDomid(this.nextDomid++)
+      this.domains.set(domid, new FakeDomain(domid, config))
+      return domid
+    },
+    destroyDomain: (domid: Domid) => void this.domains.delete(this.domain(domid).domid),
+    getDomainInfo: (domid: Domid) => this.domains.get(domid)?.info,
+    getDomainInfoList: (first: Domid) =>
+      [...this.domains.values()].filter((d) => d.domid >= first).map((d) => d.info),
+    pauseDomain: (domid: Domid) => this.#set(domid, { paused: true }),
+    unpauseDomain: (domid: Domid) => this.#set(domid, { paused: false }),
+    setDomainHandle: (domid: Domid, handle: Uint8Array) => this.#set(domid, { handle }),
+    setHvmParam: (domid: Domid, parameter: number, value: number) =>
+      void this.domain(domid).parameters.set(parameter, value),
+    populateRange: (domid: Domid, _first: Gfn, count: number, order: number) =>
+      this.#set(domid, { totalPages: this.domain(domid).info.totalPages + (count << order) }),
+    getHvmContext: () => emptyContext(),
+    setHvmContext: (domid: Domid, bytes: Uint8Array) => {
+      this.domain(domid).context = bytes
+    },
+    getVcpuInfo: () => ({ online: true, blocked: true, running: false, cpuTimeNs: 0, cpu: 0 }),
+    getVcpuAffinity: () => ({ hard: Uint8Array.of(0xff), soft: Uint8Array.of(0xff) }),
+    readConsole: () => new TextEncoder().encode(this.logText),
+    cpupoolFreeCpus: () => new Uint8Array(1),
+    schedId: () => 6,
+    physinfo: () => ({
+      nrCpus: 1, maxCpuId: 0, nrNodes: 1, threadsPerCore: 1, coresPerSocket: 1, cpuKhz: 2_000_000,
+      totalPages: 1 << 20, freePages: this.freePages, scrubPages: 0, outstandingPages: 0,
+      maxMfn: 1 << 20, hwCap: [1, 2, 3, 4, 5, 6, 7, 8], capabilities: 0x3b,
+    }),
+    version: () => ({
+      major: 4, minor: 17, extra: '.7', capabilities: 'xen-3.0-x86_64 hvm-3.0-x86_64 ',
+      changeset: '', commandLine: '', buildId: '', pageSize: 4096,
+      virtStart: 0xffff800000000000n, compiler: 'c', compileBy: 'b', compileDomain: 'd',
+      compileDate: 'date',
+    }),
+  }
+
+  readonly events: EventChannels = {
+    allocUnbound: (domid) => asEvtchnPort(this.domain(domid).nextPort++),
+    bindInterdomain: () => asEvtchnPort(this.nextPort++),
+    bindVirq: (virq) => {
+      const port = this.nextPort++
+      if (virq === VIRQ_DOM_EXC) this.virqPort = port
+      return asEvtchnPort(port)
+    },
+    notify: () => {},
+    unbind: (port: EvtchnPort) => void this.handlers.delete(port),
+    onEvent: (port, handler) => void this.handlers.set(port, handler),
+  }
+
+  readonly memory: ForeignMemory = {
+    map: (domid, gfns) => {
+      const domain = this.domain(domid)
+      const mapping: Mapping = {
+        length: gfns.length,
+        page: (index) => domain.page(gfns[index] ?? 0),
+        unmap: () => void domain.mapped.delete(mapping),
+      }
+      domain.mapped.add(mapping)
+      return mapping
+    },
+    write: (domid, physicalAddress, bytes) => {
+      const domain = this.domain(domid)
+      for (let i = 0; i < bytes.length; i += 4096) domain.page((physicalAddress + i) >> 12)
+    },
+    read: (_domid, _physicalAddress, length) => new Uint8Array(length),
+  }
+
+  readonly grants: GrantTable = {
+    map: (domid, refs) => this.memory.map(domid, refs.map((ref) => ref as number as Gfn)),
+    seed: (domid, ref, to, frame) =>
+      void this.domain(domid).granted.push(`${ref} d${to} ${frame.toString(16)}`),
+  }
+
+  #set(domid: Domid, change: Partial<DomainInfo>): void {
+    const domain = this.domain(domid)
+    domain.info = { ...domain.info, ...change }
+  }
+}
+
+function emptyContext(): Uint8Array {
+  const bytes = new Uint8Array(2 * HvmSaveDescriptor.size + HvmSaveHeader.size)
+  const header = HvmSaveDescriptor.on(bytes, 0)
+  header.typecode = HVM_SAVE_CODE_HEADER
+  header.length = HvmSaveHeader.size
+  const end = HvmSaveDescriptor.on(bytes, HvmSaveDescriptor.size + HvmSaveHeader.size)
+  end.typecode = HVM_SAVE_CODE_END
+  return bytes
+}
+
+/** A host whose files are given and whose timers run when told. */
+export class FakeHost implements ToolstackHost {
+  readonly files = new Map<string, Uint8Array>()
+  readonly timers = new Set<{ readonly at: number, readonly work: () => void }>()
+  readonly log = silentLog
+  nowMs = 1_795_375_541_230
+  readonly decompressor = {
+    gunzip: (input: Uint8Array) => input, unzstd: (input: Uint8Array) => input,
+  }
+
+  async readFile(path: string): Promise<Uint8Array> {
+    const bytes = this.files.get(path)
+    if (!bytes) throw new Error('No such file or directory')
+    return bytes
+  }
+
+  wallClockMs(): number {
+    return this.nowMs
+  }
+
+  random(count: number): Uint8Array {
+    return new Uint8Array(count).fill(0x5a)
+  }
+
+  schedule(work: () => void): void {
+    queueMicrotask(work)
+  }
+
+  delay(ms: number, work: () => void): () => void {
+    const timer = { at: this.nowMs + ms, work }
+    this.timers.add(timer)
+    return () => void this.timers.delete(timer)
+  }
+
+  /** Lets time pass, and what waits in the event loop happen. */
+  async pass(ms: number): Promise<void> {
+    this.nowMs += ms
+    for (const timer of [...this.timers]) {
+      if (timer.at > this.nowMs) continue
+      this.timers.delete(timer)
+      timer.work()
+    }
+    await new Promise((resolve) => setTimeout(resolve, 0))
+  }
+}
+
+/** A specification that the fake host can satisfy. */
+export const sampleSpec: DomainSpec = {
+  name: 'guest', uuid: '8d2371f8-f99e-46ff-a1d1-81c35d9e3911', type: 'pvh', kernel: '/kernel',
+  commandLine: 'console=hvc0', memoryKib: 262144, maxMemoryKib: 262144, vcpus: 1, maxVcpus: 1,
+  tscMode: 0, onPoweroff: 'destroy', onReboot: 'restart', onCrash: 'destroy',
+  onWatchdog: 'destroy', onSoftReset: 'soft-reset',
+}
