@@ -1,0 +1,39 @@
+/**
+ * What exception delivery is asked to deliver, and what its ways through the modes share.
+ */
+import { pushesErrorCode, Vector } from '../../abi/x86/control.ts'
+import type { Processor } from '../interfaces.ts'
+import { flagsOf, RFLAGS } from '../state.ts'
+
+export type EventKind = 'fault' | 'trap' | 'software' | 'external' | 'nmi'
+
+export interface CpuEvent {
+  readonly vector: number
+  readonly kind: EventKind
+  readonly hasErrorCode: boolean
+  readonly errorCode?: number
+  /** Linear address, for CR2. */
+  readonly address?: bigint
+  /** Bits that a debug exception sets in DR6. */
+  readonly dr6?: number
+}
+
+/** The EXT bit of error codes: the event does not come from INT n, INT3 or INTO. */
+export function externalBit(event: CpuEvent): number {
+  return event.kind === 'software' ? 0 : 1
+}
+
+/** Error code for the event's own entry in the descriptor table. */
+export function entryError(event: CpuEvent): number {
+  return event.vector << 3 | 2 | externalBit(event)
+}
+
+/** RFLAGS as they are pushed: a fault's image has RF set, so that its instruction can go on. */
+export function pushedFlags(p: Processor, event: CpuEvent): number {
+  const flags = flagsOf(p.context)
+  return event.kind === 'fault' && event.vector !== Vector.DB ? flags | RFLAGS.RF : flags
+}
+
+export function hasCode(event: CpuEvent): boolean {
+  return event.hasErrorCode && (event.kind === 'fault' || pushesErrorCode(event.vector))
+}

@@ -1,0 +1,51 @@
+/**
+ * What mode the processor is in, and the checks that many services share.
+ */
+import { CR0, CR4, EFER, Vector } from '../../abi/x86/control.ts'
+import type { Processor } from '../interfaces.ts'
+import { type CpuContextView, RFLAGS } from '../state.ts'
+
+export function isProtected(c: CpuContextView): boolean {
+  return (Number(c.cr0) & CR0.PE) !== 0
+}
+
+export function isV86(c: CpuContextView): boolean {
+  return (Number(c.systemFlags) & RFLAGS.VM) !== 0 && isProtected(c)
+}
+
+export function isLongMode(c: CpuContextView): boolean {
+  return (Number(c.efer) & EFER.LMA) !== 0
+}
+
+/** Segments are loaded from descriptors. */
+export function usesDescriptors(c: CpuContextView): boolean {
+  return isProtected(c) && !isV86(c)
+}
+
+export function ioplOf(c: CpuContextView): number {
+  return Number(c.systemFlags) >> 12 & 3
+}
+
+export function requireCpl0(p: Processor): void {
+  if (p.context.cpl !== 0) p.fault(Vector.GP, 0)
+}
+
+/** User-mode instruction prevention: SGDT and its like are privileged. */
+export function requireNoUmip(p: Processor): void {
+  const c = p.context
+  if (c.cpl !== 0 && Number(c.cr4) & CR4.UMIP) p.fault(Vector.GP, 0)
+}
+
+export function isCanonical(address: bigint): boolean {
+  return BigInt.asUintN(64, BigInt.asIntN(48, address)) === address
+}
+
+/** Changes bits of RFLAGS outside the arithmetic flags. */
+export function changeSystemFlags(c: CpuContextView, clear: number, set = 0): void {
+  c.systemFlags = BigInt((Number(c.systemFlags) & ~clear | set) >>> 0)
+}
+
+/** The general register as an unsigned 32-bit number. */
+export function gpr32(c: CpuContextView, index: number): number {
+  return Number(c.gpr.get(index) & 0xffff_ffffn)
+}
