@@ -39,6 +39,16 @@ export const CoreControl = struct('core control', {
   budget: i32,
   /** Linear address of the page that the current record's code lies in. */
   codePage: u64,
+  /** The same while `codeMachinePage` is its translation, else an odd number. */
+  codePageTag: u64,
+  codeMachinePage: u32,
+  /** What decoded code depends on, in the low bits of code hash entries: CODE_MODE_* below. */
+  codeMode: u32,
+  /** Base of the code segment; 0 in 64-bit code. */
+  codeBase: u64,
+  /** How often the code cache was emptied: records found before the last time are gone. */
+  codeGeneration: u32,
+  pad1: u32,
   /** An access to MMIO, a port, or an MSR. */
   accessAddress: u64,
   accessSize: u32,
@@ -61,6 +71,16 @@ export const CoreControl = struct('core control', {
   retired: u64,
   pad: u16,
 })
+
+/** CoreControl.codeMode: which code, and whether one instruction at a time. Never 0, so that an
+ * empty entry of the code hash fits no mode. */
+export const CODE_MODE_LONG = 1
+export const CODE_MODE_32 = 2
+export const CODE_MODE_16 = 3
+/** Added when SS.B is set outside 64-bit code. */
+export const CODE_MODE_STACK32 = 4
+export const CODE_MODE_STEP = 8
+export const CODE_MODE_MASK = 31
 
 export type CoreControlView = ViewOf<typeof CoreControl>
 
@@ -94,6 +114,9 @@ export const coreMap = {
   end: 112 * MIB,
 } as const
 
+/** Entries of the code hash: machine address of a trace, then its record and mode. */
+export const CODE_HASH_BITS = 17
+
 export const FILL_LOG_ENTRIES = 0x20000
 export const EXEC_TLB_ENTRIES = 0x4000
 export const EXEC_LOG_ENTRIES = 0x3000
@@ -103,8 +126,8 @@ export const Stop = {
   BUDGET: 0,
   /** An exception is in faultVector; rip and registers are those before the instruction. */
   FAULT: 1,
-  /** The next instruction must be decoded: rip says where. */
-  DECODE: 2,
+  /** A single step ended. */
+  STEP: 2,
   MMIO_READ: 3,
   MMIO_WRITE: 4,
   /** A service asked for an exit that the Cpu class knows (port, MSR, CPUID, halt, ...). */

@@ -218,6 +218,21 @@ export function simd(
   return new Operation(type, 0xfd, opcode, operands, lanes)
 }
 
+type CompareExchange = (
+  memory: number, address: Expression, expected: Expression, value: Expression, offset?: number,
+) => Expression
+
+/** A 64-bit value from an atomic load of the size that `opcode` has, zero-extended. */
+function atomicLoad(opcode: number, alignment: number): Load {
+  return (memory, address, offset = 0) =>
+    new Operation('i64', 0xfe, opcode, [address], memarg(memory, offset, alignment))
+}
+
+function compareExchange(opcode: number, alignment: number): CompareExchange {
+  return (memory, address, expected, value, offset = 0) => new Operation(
+    'i64', 0xfe, opcode, [address, expected, value], memarg(memory, offset, alignment))
+}
+
 /** Sequentially consistent accesses, for memory that other threads use as well. */
 export const atomics = {
   i32: {
@@ -233,12 +248,14 @@ export const atomics = {
   i64: {
     ...family({ add: 0x1f, sub: 0x26, and: 0x2d, or: 0x34, xor: 0x3b, xchg: 0x42 },
       atomic('i64', 3)),
-    load: (memory: number, address: Expression, offset = 0): Expression =>
-      new Operation('i64', 0xfe, 0x11, [address], memarg(memory, offset, 3)),
-    cmpxchg: (
-      memory: number, address: Expression, expected: Expression, value: Expression, offset = 0,
-    ): Expression =>
-      new Operation('i64', 0xfe, 0x49, [address, expected, value], memarg(memory, offset, 3)),
+    load: atomicLoad(0x11, 3),
+    load8U: atomicLoad(0x14, 0),
+    load16U: atomicLoad(0x15, 1),
+    load32U: atomicLoad(0x16, 2),
+    cmpxchg: compareExchange(0x49, 3),
+    cmpxchg8U: compareExchange(0x4c, 0),
+    cmpxchg16U: compareExchange(0x4d, 1),
+    cmpxchg32U: compareExchange(0x4e, 2),
   },
 } as const
 
@@ -256,6 +273,13 @@ export function call(
   target: { readonly index: number, readonly result?: ValueType }, ...operands: Expression[]
 ): Expression {
   return new Operation(target.result ?? 'i32', 0, 0x10, operands, [target.index])
+}
+
+/** Calls element `index` of table 0, a function of type number `type` (ModuleBuilder.typeOf). */
+export function callIndirect(
+  type: number, result: ValueType, index: Expression, ...operands: Expression[]
+): Expression {
+  return new Operation(result, 0, 0x11, [...operands, index], [type, 0])
 }
 
 /** Stores `value` into `local` and leaves it as the expression's value. */

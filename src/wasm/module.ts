@@ -37,6 +37,7 @@ export class ModuleBuilder {
   #memoryCount = 0
   readonly #globals = new Bytes()
   #globalCount = 0
+  #importedGlobals = 0
   readonly #exports = new Bytes()
   #exportCount = 0
   readonly #functions: { readonly type: number, readonly builder: FunctionBuilder }[] = []
@@ -45,7 +46,7 @@ export class ModuleBuilder {
     assert(this.#functions.length === 0, 'imports are declared before functions')
     this.#import(module, name)
     this.#imports.byte(0)
-    this.#imports.u32(this.#typeOf(signature))
+    this.#imports.u32(this.typeOf(signature))
     return reference(this.#importedFunctions++, signature.result)
   }
 
@@ -58,6 +59,25 @@ export class ModuleBuilder {
     this.#imports.u32(limits.initialPages)
     if (limits.maximumPages !== undefined) this.#imports.u32(limits.maximumPages)
     return this.#memoryCount++
+  }
+
+  /** Imports a table of functions; it is table 0. */
+  importTable(module: string, name: string, initial: number): void {
+    this.#import(module, name)
+    this.#imports.byte(1)
+    this.#imports.byte(0x70)
+    this.#imports.byte(0)
+    this.#imports.u32(initial)
+  }
+
+  /** Imports a mutable global and returns its index. */
+  importGlobal(module: string, name: string, type: ValueType): number {
+    assert(this.#globalCount === 0, 'globals are imported before others are declared')
+    this.#import(module, name)
+    this.#imports.byte(3)
+    this.#imports.byte(typeCodes[type])
+    this.#imports.byte(1)
+    return this.#importedGlobals++
   }
 
   /** Declares a mutable global and returns its index. */
@@ -73,15 +93,22 @@ export class ModuleBuilder {
       this.#globals.s32(Number(initial))
     }
     this.#globals.byte(0x0b)
-    return this.#globalCount++
+    return this.#importedGlobals + this.#globalCount++
   }
 
   /** Declares a function, whose body is written through the returned builder. */
   function(signature: Signature): FunctionBuilder {
     const index = this.#importedFunctions + this.#functions.length
     const builder = new FunctionBuilder(index, signature.parameters, signature.result)
-    this.#functions.push({ type: this.#typeOf(signature), builder })
+    this.#functions.push({ type: this.typeOf(signature), builder })
     return builder
+  }
+
+  exportGlobal(name: string, index: number): void {
+    this.#exports.name(name)
+    this.#exports.byte(3)
+    this.#exports.u32(index)
+    this.#exportCount += 1
   }
 
   exportFunction(name: string, target: FunctionReference): void {
@@ -116,7 +143,8 @@ export class ModuleBuilder {
     this.#importCount += 1
   }
 
-  #typeOf(signature: Signature): number {
+  /** The number of a function type, for indirect calls. */
+  typeOf(signature: Signature): number {
     const key = `${signature.parameters.join()}:${signature.result ?? ''}`
     const known = this.#types.indexOf(key)
     if (known >= 0) return known

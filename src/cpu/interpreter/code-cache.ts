@@ -1,0 +1,301 @@
+/**
+ * Decoded code: traces of records, found by the machine address of their first instruction and the
+ * mode that it was decoded for.
+ *
+ * A trace runs from its entry through conditional branches to an unconditional one, the end of the
+ * page, or TRACE_LIMIT instructions. It lies in one page of code; an instruction that crosses into
+ * the next page is a trace of its own, which checks first that the second page is still the one it
+ * was decoded from. When a frame with code is written to, every record decoded from it becomes a
+ * LOOK_UP, also the one about to be executed, so that self-modifying code takes effect at once.
+ * Record memory is handed out in order; when it is used up, everything is forgotten.
+ */
+import { assert } from '../../base/assert.ts'
+import { type CodeMode, type Decode, MAX_LENGTH } from '../../isa/decode/decoder.ts'
+import type { Instruction, Operand } from '../../isa/operand.ts'
+import {
+  CODE_HASH_BITS, CODE_MODE_16, CODE_MODE_LONG, CODE_MODE_STACK32, CODE_MODE_STEP, coreMap,
+} from '../core-memory.ts'
+import { CpuContext, SegmentState, X87Register } from '../state.ts'
+import { field, RECORD_BYTES, RECORD_SHIFT, Special } from './record.ts'
+import type { CodeModeShape } from './shape.ts'
+import { controlAt } from './support.ts'
+
+const TRACE_LIMIT = 64
+const PAGE = 4096
+const at = CpuContext.offsets
+const UD = 6
+const GP = 13
+
+interface Trace {
+  readonly machine: number
+  readonly mode: number
+  readonly first: number
+  readonly records: number
+}
+
+/** What the cache needs of the engine around it. */
+export interface CodeCacheNeeds {
+  readonly core: ArrayBuffer
+  readonly machine: Uint8Array
+  readonly decode: Decode
+  /** Number of the handler for an instruction, or -1 when a service carries it out. */
+  handlerOf(instruction: Instruction, mode: CodeModeShape): number
+  /** Machine address for fetching at a linear address, or -1 when that faults. */
+  execTranslate(linear: bigint): number
+  markCode(machine: number): void
+  clearCode(machine: number): void
+  /** Linear address of the instruction to decode. */
+  linear(): bigint
+}
+
+export class CodeCache {
+  readonly #needs: CodeCacheNeeds
+  readonly #u8: Uint8Array
+  readonly #u16: Uint16Array
+  readonly #u32: Uint32Array
+  readonly #i64: BigInt64Array
+  readonly #pages = new Map<number, Trace[]>()
+  /** Instructions of records that services carry out, by record number. */
+  readonly #serviced: (Instruction | undefined)[] = []
+  readonly #window = new Uint8Array(MAX_LENGTH)
+  #free: number = coreMap.records
+  /** How many instructions were decoded, for statistics. */
+  decoded = 0
+
+  constructor(needs: CodeCacheNeeds) {
+    this.#needs = needs
+    this.#u8 = new Uint8Array(needs.core)
+    this.#u16 = new Uint16Array(needs.core)
+    this.#u32 = new Uint32Array(needs.core)
+    this.#i64 = new BigInt64Array(needs.core)
+  }
+
+  /** The instruction of a record that a service carries out. */
+  instructionOf(record: number): Instruction {
+    const instruction = this.#serviced[record - coreMap.records >>> RECORD_SHIFT]
+    assert(instruction, 'the record is a service')
+    return instruction
+  }
+
+  /** Decodes the code at `machine` for the current mode; returns its record, or 0 when the fetch of
+   * its second page faults. */
+  decode(machine: number): number {
+    if (this.#free + (TRACE_LIMIT + 2) * RECORD_BYTES > coreMap.end) this.flush()
+    const mode = this.#u32[controlAt('codeMode') >>> 2]!
+    const first = this.#free
+    if (!this.#decodeTrace(machine, mode)) return 0
+    const trace = { machine, mode, first, records: (this.#free - first) / RECORD_BYTES }
+    this.#remember(machine & -PAGE, trace)
+    const entry = hashEntry(machine)
+    this.#u32[entry] = machine
+    this.#u32[entry + 1] = first | mode
+    return first
+  }
+
+  /** As decode, for the trace that `record` begins, in place of it. */
+  decodeAgain(record: number, machinePage: number): number {
+    const machine = (machinePage | this.#u16[record + field.pageOffset >>> 1]!) >>> 0
+    const entry = hashEntry(machine)
+    if (this.#u32[entry] === machine) this.#u32[entry + 1] = 0
+    return this.decode(machine)
+  }
+
+  /** Forgets all code of the frame that `machine` lies in. */
+  invalidate(machine: number): void {
+    const page = (machine & -PAGE) >>> 0
+    const traces = this.#pages.get(page)
+    this.#needs.clearCode(page)
+    if (!traces) return
+    this.#pages.delete(page)
+    for (const trace of traces) {
+      const entry = hashEntry(trace.machine)
+      if (this.#u32[entry + 1] === (trace.first | trace.mode)) this.#u32[entry + 1] = 0
+      for (let i = 0; i < trace.records; i++) {
+        this.#u16[trace.first + i * RECORD_BYTES + field.handler >>> 1] = Special.LOOK_UP
+      }
+    }
+  }
+
+  /** Forgets everything. No record may be in use but the one that asked for decoding. */
+  flush(): void {
+    for (const page of this.#pages.keys()) this.#needs.clearCode(page)
+    this.#pages.clear()
+    this.#serviced.length = 0
+    const hash = coreMap.codeHash >>> 2
+    this.#u32.fill(0, hash, hash + (2 << CODE_HASH_BITS))
+    this.#free = coreMap.records
+    this.#u32[controlAt('codeGeneration') >>> 2]! += 1
+  }
+
+  #remember(page: number, trace: Trace): void {
+    const key = page >>> 0
+    const traces = this.#pages.get(key)
+    if (traces) {
+      traces.push(trace)
+      return
+    }
+    this.#pages.set(key, [trace])
+    this.#needs.markCode(key)
+  }
+
+  #decodeTrace(machine: number, mode: number): boolean {
+    const page = (machine & -PAGE) >>> 0
+    const codeMode = codeModeOf(mode)
+    const shape = modeShapeOf(mode)
+    const limit = mode & CODE_MODE_STEP ? 1 : TRACE_LIMIT
+    let offset = machine & PAGE - 1
+    for (let count = 0; count < limit; count++) {
+      const from = page + offset
+      const bytes = this.#needs.machine.subarray(from, Math.min(from + MAX_LENGTH, page + PAGE))
+      const instruction = this.#needs.decode(bytes, codeMode)
+      if (instruction === 'truncated') {
+        if (count > 0) break
+        return this.#decodeCrossing(page, offset, mode)
+      }
+      if (typeof instruction === 'string') {
+        this.#appendRaise(offset, instruction === 'too-long' ? GP : UD)
+        return true
+      }
+      this.#append(instruction, offset, shape)
+      offset += instruction.length
+      if (instruction.definition.fields.endsBlock) return true
+      if (offset >= PAGE) break
+    }
+    this.#appendSpecial(mode & CODE_MODE_STEP ? Special.STEP_END : Special.LOOK_UP, offset)
+    return true
+  }
+
+  /** An instruction that crosses into the following page. */
+  #decodeCrossing(page: number, offset: number, mode: number): boolean {
+    const nextLinear = (this.#needs.linear() | 0xfffn) + 1n
+    const second = this.#needs.execTranslate(nextLinear)
+    if (second < 0) return false
+    const head = this.#needs.machine.subarray(page + offset, page + PAGE)
+    this.#window.set(head)
+    this.#window.set(
+      this.#needs.machine.subarray(second, second + MAX_LENGTH - head.length), head.length)
+    const first = this.#free
+    this.#appendSpecial(Special.CHECK_NEXT_PAGE, offset)
+    this.#u32[first + field.immediate >>> 2] = second
+    const instruction = this.#needs.decode(this.#window, codeModeOf(mode))
+    if (typeof instruction === 'string') {
+      this.#appendRaise(offset, instruction === 'invalid' ? UD : GP)
+    } else {
+      this.#append(instruction, offset, modeShapeOf(mode))
+      if (!instruction.definition.fields.endsBlock) {
+        this.#appendSpecial(mode & CODE_MODE_STEP ? Special.STEP_END : Special.LOOK_UP,
+          offset + instruction.length)
+      }
+    }
+    const machine = page + offset
+    this.#remember(second, { machine, mode, first, records: (this.#free - first) / RECORD_BYTES })
+    return true
+  }
+
+  #claim(handler: number, offset: number, nextOffset: number): number {
+    const record = this.#free
+    this.#free += RECORD_BYTES
+    this.#u8.fill(0, record, record + RECORD_BYTES)
+    this.#u16[record + field.handler >>> 1] = handler
+    this.#u16[record + field.pageOffset >>> 1] = offset
+    this.#u16[record + field.nextOffset >>> 1] = nextOffset
+    this.#serviced[record - coreMap.records >>> RECORD_SHIFT] = undefined
+    return record
+  }
+
+  #appendSpecial(handler: number, offset: number): void {
+    this.#claim(handler, offset, offset)
+  }
+
+  #appendRaise(offset: number, vector: number): void {
+    const record = this.#claim(Special.RAISE, offset, offset)
+    this.#u32[record + field.immediate >>> 2] = vector
+    this.#u8[record + field.scale] = vector === GP ? 1 : 0
+  }
+
+  #append(instruction: Instruction, offset: number, shape: CodeModeShape): void {
+    this.decoded += 1
+    const nextOffset = offset + instruction.length
+    const handler = this.#needs.handlerOf(instruction, shape)
+    if (handler < 0) {
+      const record = this.#claim(Special.SERVICE, offset, nextOffset)
+      this.#serviced[record - coreMap.records >>> RECORD_SHIFT] = instruction
+      return
+    }
+    const record = this.#claim(handler, offset, nextOffset)
+    this.#u8[record + field.segment] = instruction.segment
+    let registers = 0
+    for (const operand of instruction.operands) {
+      const address = registerAddress(operand)
+      if (address >= 0) {
+        this.#u16[record + field.registers[registers++]! >>> 1] = address
+      } else {
+        this.#fillOperand(record, operand, nextOffset)
+      }
+    }
+  }
+
+  #fillOperand(record: number, operand: Operand, nextOffset: number): void {
+    switch (operand.kind) {
+      case 'memory': {
+        const base = operand.ripRelative ? controlAt('codePage')
+          : operand.base < 0 ? at.zero : at.gpr + operand.base * 8
+        const index = operand.index < 0 ? at.zero : at.gpr + operand.index * 8
+        this.#u16[record + field.base >>> 1] = base
+        this.#u16[record + field.index >>> 1] = index
+        this.#u8[record + field.scale] = operand.scale
+        this.#u8[record + field.segment] = operand.segment
+        this.#i64[record + field.displacement >>> 3] = operand.ripRelative
+          ? operand.displacement + BigInt(nextOffset) : operand.displacement
+        break
+      }
+      case 'immediate':
+        this.#i64[record + field.immediate >>> 3] = operand.value
+        break
+      case 'relative':
+        this.#i64[record + field.immediate >>> 3] = BigInt(nextOffset + operand.displacement)
+        this.#u8[record + field.scale] = operand.width === 16 ? 1 : operand.width === 32 ? 2 : 0
+        break
+      default:
+        break
+    }
+  }
+}
+
+/** Address in core memory of a register operand, or -1 for what is no register. */
+function registerAddress(operand: Operand): number {
+  switch (operand.kind) {
+    case 'gpr': return at.gpr + operand.index * 8 + (operand.high ? 1 : 0)
+    case 'xmm': return at.vector + operand.index * 32
+    case 'mm': case 'st': return at.x87 + operand.index * X87Register.size
+    case 'segment':
+      return at.segments + operand.index * SegmentState.size + SegmentState.offsets.selector
+    case 'control': return operand.index === 8 ? at.cr8
+      : [at.cr0, at.zero, at.cr2, at.cr3, at.cr4][operand.index] ?? at.zero
+    case 'debug': return at.dr + (operand.index & 7) * 8
+    default: return -1
+  }
+}
+
+function hashEntry(machine: number): number {
+  const mixed = machine ^ machine >>> CODE_HASH_BITS - 3
+  return (coreMap.codeHash >>> 2) + (mixed & (1 << CODE_HASH_BITS) - 1) * 2
+}
+
+const LONG: CodeMode = { long: true, defaultSize32: true }
+const CODE32: CodeMode = { long: false, defaultSize32: true }
+const CODE16: CodeMode = { long: false, defaultSize32: false }
+
+function codeModeOf(mode: number): CodeMode {
+  switch (mode & 3) {
+    case CODE_MODE_LONG: return LONG
+    case CODE_MODE_16: return CODE16
+    default: return CODE32
+  }
+}
+
+function modeShapeOf(mode: number): CodeModeShape {
+  if ((mode & 3) === CODE_MODE_LONG) return { long: true, stackWidth: 64 }
+  return { long: false, stackWidth: mode & CODE_MODE_STACK32 ? 32 : 16 }
+}
+

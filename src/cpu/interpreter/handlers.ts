@@ -1,0 +1,61 @@
+/**
+ * Generates handlers: what the interpreter does for an instruction of a shape.
+ */
+import { i32, type Expression } from '../../wasm/expression.ts'
+import type { Instruction } from '../../isa/operand.ts'
+import { RCX } from '../../isa/operand.ts'
+import type { EngineParts, InstructionShape, Site } from './parts.ts'
+import { WasmReading } from './reading.ts'
+import { LocalPool, type Value } from './value.ts'
+
+/** Writes the handler for instructions shaped like `instruction` into `site`. */
+export function emitHandler(
+  parts: EngineParts, site: Site, pool: LocalPool, instruction: Instruction,
+  shape: InstructionShape,
+): void {
+  pool.releaseAll()
+  const m = new WasmReading(parts, site, pool, shape, instruction.operands)
+  const execute = instruction.definition.fields.execute!
+  if (shape.repeat === 0) {
+    execute(m, ...instruction.operands)
+    m.finish()
+    return
+  }
+  emitRepeated(m, instruction, shape, () => execute(m, ...instruction.operands))
+}
+
+/**
+ * One round of a repeated string instruction: it counts down and starts itself again, so that
+ * interrupts are taken between rounds with the registers as the manuals want them.
+ */
+function emitRepeated(
+  m: WasmReading, instruction: Instruction, shape: InstructionShape, execute: () => void,
+): void {
+  const width = shape.addressSize
+  const count = m.gpr(RCX, width)
+  m.when(m.isZero(count), () => m.leaveByNext())
+  execute()
+  const left: Value = m.sub(count, m.const(1))
+  m.setGpr(RCX, width, left)
+  const more = m.isZero(m.isZero(m.zx(left, width)))
+  if (instruction.row.properties.string === 'repe') {
+    const wanted = shape.repeat === 0xf3 ? m.flag('zf') : m.isZero(m.flag('zf'))
+    m.when(m.and(more, wanted), () => m.leaveByAgain())
+  } else {
+    m.when(more, () => m.leaveByAgain())
+  }
+  m.finish()
+}
+
+/** The ways out of a handler that is a function of its own: it returns what comes next. */
+export function functionExits(site: Pick<Site, 'target' | 'record'>): Site['exits'] {
+  const { target, record } = site
+  const leave = (value: Expression): void => target.return(value)
+  return {
+    next: () => leave(i32.add(record, i32.const(32))),
+    goTo: (next) => leave(next),
+    stop: () => leave(i32.const(-1)),
+    again: () => leave(record),
+  }
+}
+

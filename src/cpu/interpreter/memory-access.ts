@@ -1,0 +1,242 @@
+/**
+ * The memory accesses of a handler: TLB check in line, the MMU's functions when it misses.
+ *
+ * core-memory.ts explains the entry format. An access that crosses a page takes the slow path too.
+ * After a slow access the handler leaves when the MMU says that it did not complete.
+ */
+import { atomics, call, globalGet, i32, i64, v128, type Expression, type Local,
+} from '../../wasm/expression.ts'
+import type { StoreKind } from '../../wasm/function.ts'
+import { TLB_ENTRIES } from '../core-memory.ts'
+import { Access } from '../mmu/environment.ts'
+import { CORE, MACHINE, type EngineParts, type InstructionShape, type Site } from './parts.ts'
+import { SS } from '../../isa/operand.ts'
+import type { FunctionReference } from '../../wasm/module.ts'
+import { field } from './record.ts'
+import type { LocalPool } from './value.ts'
+
+/** In place of a machine address: the access went through the slow path. */
+const SLOW = -1
+
+/** Machine and linear address of a memory operand that is read and then written. */
+export interface Place {
+  readonly linear: Local
+  readonly machine: Local
+  readonly old: Local
+}
+
+export class MemoryAccess {
+  readonly #parts: EngineParts
+  readonly #site: Site
+  readonly #pool: LocalPool
+  readonly #shape: InstructionShape
+
+  /** The accesses that follow go through SS, whatever the record says: pushes and pops. */
+  #throughStack = false
+
+  constructor(parts: EngineParts, site: Site, pool: LocalPool, shape: InstructionShape) {
+    this.#parts = parts
+    this.#site = site
+    this.#pool = pool
+    this.#shape = shape
+  }
+
+  /** Runs `access` as an access through SS. */
+  onStack(access: () => void): void {
+    this.#throughStack = true
+    access()
+    this.#throughStack = false
+  }
+
+  /** Loads `width` bits into `into`, zero-extended. */
+  load(address: Expression, width: number, into: Local): void {
+    const { target } = this.#site
+    const linear = this.#keep(address)
+    this.#lookUp(linear, width, this.#parts.readTable, (machine) => {
+      target.set(into, loadOf(width, machine))
+    }, () => {
+      target.set(into, this.#loadSlow(linear, width))
+      this.#leaveIfStopped()
+    })
+  }
+
+  store(address: Expression, width: number, value: Expression): void {
+    const { target } = this.#site
+    const linear = this.#keep(address)
+    const kept = this.#pool.take('i64')
+    target.set(kept, value)
+    this.#lookUp(linear, width, this.#parts.writeTable, (machine) => {
+      target.store(storeKind(width), MACHINE, machine, kept)
+    }, () => this.#storeSlow(linear, width, kept))
+  }
+
+  /** Loads a value that `writeBack` or `exchange` will replace; faults as the write would. */
+  readForWrite(linear: Local, width: number, machine: Local, into: Local): void {
+    const { target } = this.#site
+    this.#lookUp(linear, width, this.#parts.writeTable, (found) => {
+      target.set(machine, found)
+      target.set(into, this.#shape.lock ? atomicLoadOf(width, machine) : loadOf(width, machine))
+    }, () => {
+      target.set(machine, i32.const(SLOW))
+      target.drop(call(this.#parts.probeWrite, linear, i32.const(width / 8), this.#flags()))
+      this.#leaveIfStopped()
+      target.set(into, this.#loadSlow(linear, width))
+      this.#leaveIfStopped()
+    }, this.#shape.lock)
+  }
+
+  writeBack(linear: Local, machine: Local, width: number, value: Expression): void {
+    const { target } = this.#site
+    const kept = this.#pool.take('i64')
+    target.set(kept, value)
+    target.if(i32.ne(machine, i32.const(SLOW)),
+      () => target.store(storeKind(width), MACHINE, machine, kept),
+      () => this.#storeSlow(linear, width, kept))
+  }
+
+  /** A locked write back: starts the instruction again when somebody else wrote in between. */
+  exchange(place: Place, width: number, value: Expression): void {
+    const { target, exits } = this.#site
+    const kept = this.#pool.take('i64')
+    target.set(kept, value)
+    target.if(i32.ne(place.machine, i32.const(SLOW)), () => {
+      const found = compareExchange(width, place.machine, place.old, kept)
+      target.if(i64.ne(found, place.old), () => exits.again())
+    }, () => this.#storeSlow(place.linear, width, kept))
+  }
+
+  loadVector(address: Expression, aligned: boolean, into: Local): void {
+    const { target } = this.#site
+    const linear = this.#keep(address)
+    this.#checkAlignment(linear, aligned)
+    this.#lookUp(linear, 128, this.#parts.readTable, (machine) => {
+      target.set(into, v128.load(MACHINE, machine))
+    }, () => {
+      target.set(into, call(this.#parts.load128, linear, this.#flags()))
+      this.#leaveIfStopped()
+    })
+  }
+
+  storeVector(address: Expression, aligned: boolean, value: Expression): void {
+    const { target } = this.#site
+    const linear = this.#keep(address)
+    const kept = this.#pool.take('v128')
+    target.set(kept, value)
+    this.#checkAlignment(linear, aligned)
+    this.#lookUp(linear, 128, this.#parts.writeTable, (machine) => {
+      target.store('v128', MACHINE, machine, kept)
+    }, () => this.#storeSlow(linear, 128, kept))
+  }
+
+  #checkAlignment(linear: Local, aligned: boolean): void {
+    if (!aligned) return
+    const { target, exits } = this.#site
+    target.if(i32.and(i32.wrap(linear), i32.const(15)), () => {
+      target.call(this.#parts.raise, i32.const(13), i32.const(0), i32.const(1))
+      exits.stop()
+    })
+  }
+
+  #keep(address: Expression): Local {
+    const linear = this.#pool.take('i64')
+    this.#site.target.set(linear, address)
+    return linear
+  }
+
+  #storeSlow(linear: Local, width: number, value: Local): void {
+    const { target, exits } = this.#site
+    target.if(call(this.#storeOf(width), linear, value, this.#flags()), () => exits.stop())
+  }
+
+  #loadSlow(linear: Local, width: number): Expression {
+    const { load8, load16, load32, load64 } = this.#parts
+    const load = width === 8 ? load8 : width === 16 ? load16 : width === 32 ? load32 : load64
+    return call(load, linear, this.#flags())
+  }
+
+  #storeOf(width: number): FunctionReference {
+    const { store8, store16, store32, store64, store128 } = this.#parts
+    switch (width) {
+      case 8: return store8
+      case 16: return store16
+      case 32: return store32
+      case 64: return store64
+      default: return store128
+    }
+  }
+
+  /** How the MMU is to take the access; a stack segment makes bad addresses #SS. */
+  #flags(): Expression {
+    const ordinary = globalGet(this.#parts.access, 'i32')
+    if (!this.#throughStack) {
+      const segment = i32.load8U(CORE, this.#site.record, field.segment)
+      return i32.or(ordinary, i32.shl(i32.eq(segment, i32.const(SS)), i32.const(5)))
+    }
+    return i32.or(ordinary, i32.const(Access.STACK))
+  }
+
+  #leaveIfStopped(): void {
+    const { target, exits } = this.#site
+    target.if(globalGet(this.#parts.stopped, 'i32'), () => exits.stop())
+  }
+
+  /** Runs `hit` with the machine address when the TLB has the whole access, else `miss`. */
+  #lookUp(
+    linear: Local, width: number, table: number, hit: (machine: Expression) => void,
+    miss: () => void, aligned = false,
+  ): void {
+    const { target } = this.#site
+    const found = this.#pool.take('i64')
+    const index = i32.and(i32.wrap(i64.shrU(linear, i64.const(9))), i32.const((TLB_ENTRIES - 1) * 8))
+    target.set(found, i64.xor(linear, i64.load(CORE, i32.add(globalGet(table, 'i32'), index))))
+    const sameSpace = i64.eqz(i64.shrU(found, i64.const(32)))
+    const bytes = width / 8
+    const position = i32.and(i32.wrap(linear), i32.const(0xfff))
+    let fits = sameSpace
+    if (aligned && bytes > 1) {
+      // Atomic accesses must be aligned in WebAssembly; others are split, and not atomic.
+      fits = i32.and(sameSpace, i32.eqz(i32.and(i32.wrap(linear), i32.const(bytes - 1))))
+    } else if (bytes > 1) {
+      fits = i32.and(sameSpace, i32.leU(position, i32.const(4096 - bytes)))
+    }
+    target.if(fits, () => hit(i32.wrap(found)), miss)
+  }
+}
+
+function loadOf(width: number, machine: Expression): Expression {
+  switch (width) {
+    case 8: return i64.load8U(MACHINE, machine)
+    case 16: return i64.load16U(MACHINE, machine)
+    case 32: return i64.load32U(MACHINE, machine)
+    default: return i64.load(MACHINE, machine)
+  }
+}
+
+function atomicLoadOf(width: number, machine: Expression): Expression {
+  switch (width) {
+    case 8: return atomics.i64.load8U(MACHINE, machine)
+    case 16: return atomics.i64.load16U(MACHINE, machine)
+    case 32: return atomics.i64.load32U(MACHINE, machine)
+    default: return atomics.i64.load(MACHINE, machine)
+  }
+}
+
+function compareExchange(
+  width: number, machine: Expression, expected: Expression, value: Expression,
+): Expression {
+  switch (width) {
+    case 8: return atomics.i64.cmpxchg8U(MACHINE, machine, expected, value)
+    case 16: return atomics.i64.cmpxchg16U(MACHINE, machine, expected, value)
+    case 32: return atomics.i64.cmpxchg32U(MACHINE, machine, expected, value)
+    default: return atomics.i64.cmpxchg(MACHINE, machine, expected, value)
+  }
+}
+
+function storeKind(width: number): StoreKind {
+  switch (width) {
+    case 8: return 'i64As8'
+    case 16: return 'i64As16'
+    case 32: return 'i64As32'
+    default: return 'i64'
+  }
+}

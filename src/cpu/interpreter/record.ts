@@ -1,0 +1,56 @@
+/**
+ * The decoded record: one instruction as the interpreter's loop executes it.
+ *
+ * Records of a trace lie one behind the other in core memory, so that the next instruction is the
+ * next record. Register fields are addresses in core memory (state.ts), so that one handler serves
+ * all registers, high bytes included.
+ */
+
+export const RECORD_BYTES = 32
+export const RECORD_SHIFT = 5
+
+/** Byte offsets of a record's fields. */
+export const field = {
+  /** u16: number of the handler. */
+  handler: 0,
+  /** u16: offset of the instruction in its page. */
+  pageOffset: 2,
+  /** u16: offset of the following instruction, which may be 4096 or more. */
+  nextOffset: 4,
+  /** u8: the index register is shifted left by this. */
+  scale: 6,
+  /** u8: number of the memory operand's segment register. */
+  segment: 7,
+  /** u16: addresses of the register operands, in operand order. */
+  registers: [8, 10, 12] as const,
+  /** u16: addresses of base and index register; with a memory operand there are at most two
+   * register operands, so the base may lie where a third would. */
+  base: 12,
+  index: 14,
+  /** i64: displacement of the memory operand. */
+  displacement: 16,
+  /** u32: a branch's link, the record of its target when known and in the same page, else 0.
+   * Direct branches have no memory operand. */
+  link: 16,
+  /** i64: the immediate; of a direct branch, the target's offset from the start of the page. */
+  immediate: 24,
+} as const
+
+/** Handlers that no instruction has, in front of the numbers of those that instructions have. */
+export const Special = {
+  /** Looks up the code at its own address: ends a trace, and replaces records of code that was
+   * written to. */
+  LOOK_UP: 0,
+  /** The instruction is carried out by a service. */
+  SERVICE: 1,
+  /** Raises the exception whose vector is the immediate. */
+  RAISE: 2,
+  /** Checks that the following page is still the machine frame in the immediate, then goes on: stands
+   * before an instruction that crosses into it. */
+  CHECK_NEXT_PAGE: 3,
+  /** Stops the loop: ends the trace of a single step. */
+  STEP_END: 4,
+  /** Calls the function of the function table whose index is in the upper half of the handler's
+   * number space. */
+  FIRST_FREE: 5,
+} as const

@@ -1,0 +1,304 @@
+/**
+ * Functions of the engine's module that handlers share: finding code, near jumps, segment checks,
+ * and arithmetic that WebAssembly has no instruction for.
+ */
+import { call, globalGet, i32, i64, select, type Expression } from '../../wasm/expression.ts'
+import type { FunctionBuilder } from '../../wasm/function.ts'
+import type { FunctionReference, ModuleBuilder } from '../../wasm/module.ts'
+import { CR0, CR4, Vector } from '../../abi/x86/control.ts'
+import {
+  CODE_HASH_BITS, CODE_MODE_LONG, CODE_MODE_MASK, CoreControl, coreMap, Stop,
+} from '../core-memory.ts'
+import { CpuContext, SegmentState } from '../state.ts'
+import { CORE } from './parts.ts'
+import { field } from './record.ts'
+
+const Z = i32.const(0)
+const control = CoreControl.offsets
+
+/** Address of a field of CoreControl. */
+export function controlAt(name: keyof typeof control): number {
+  return coreMap.control + control[name]
+}
+
+export function loadControl64(name: keyof typeof control): Expression {
+  return i64.load(CORE, Z, controlAt(name))
+}
+
+export function loadControl32(name: keyof typeof control): Expression {
+  return i32.load(CORE, Z, controlAt(name))
+}
+
+/** What the support functions call in turn. */
+export interface SupportNeeds {
+  readonly stopped: number
+  /** (linear i64) -> machine address i64, negative when stopped. */
+  readonly execTranslate: FunctionReference
+  /** Imported: (machine address i32) -> record i32, or 0 when stopped. */
+  readonly decode: FunctionReference
+}
+
+export interface Support {
+  readonly raise: FunctionReference
+  readonly lookUp: FunctionReference
+  readonly jump: FunctionReference
+  readonly resolve: FunctionReference
+  readonly segmentLinear: FunctionReference
+  readonly divideQuotient: FunctionReference
+  readonly divideRemainder: FunctionReference
+  readonly mulHighUnsigned: FunctionReference
+  readonly mulHighSigned: FunctionReference
+  readonly enterMmx: FunctionReference
+  readonly sseCheck: FunctionReference
+}
+
+export function buildSupport(module: ModuleBuilder, needs: SupportNeeds): Support {
+  const raise = buildRaise(module, needs.stopped)
+  const lookUp = buildLookUp(module, needs, raise)
+  const jump = buildJump(module, lookUp, raise)
+  const { quotient, remainder } = buildDivision(module)
+  return {
+    raise,
+    lookUp,
+    jump,
+    resolve: buildResolve(module, jump),
+    segmentLinear: buildSegmentLinear(module, raise),
+    divideQuotient: quotient,
+    divideRemainder: remainder,
+    ...buildMulHigh(module),
+    enterMmx: buildEnterMmx(module, raise),
+    sseCheck: buildSseCheck(module, raise),
+  }
+}
+
+/** Notes an exception of the current instruction. */
+function buildRaise(module: ModuleBuilder, stopped: number): FunctionBuilder {
+  const f = module.function({ parameters: ['i32', 'i32', 'i32'] })
+  const [vector, errorCode, hasErrorCode] = f.parameters
+  f.store('i32', CORE, Z, vector!, controlAt('faultVector'))
+  f.store('i32', CORE, Z, errorCode!, controlAt('faultErrorCode'))
+  f.store('i32', CORE, Z, hasErrorCode!, controlAt('faultHasErrorCode'))
+  f.store('i32', CORE, Z, i32.const(Stop.FAULT), controlAt('stop'))
+  f.setGlobal(stopped, i32.const(1))
+  return f
+}
+
+/** The record for the code at a linear address. When it cannot be had, the context's rip says where
+ * it would have been: the jump has happened, and the fetch faults. */
+function buildLookUp(
+  module: ModuleBuilder, needs: SupportNeeds, raise: FunctionReference,
+): FunctionBuilder {
+  const f = module.function({ parameters: ['i64'], result: 'i32' })
+  const [linear] = f.parameters
+  const machine = f.local('i32')
+  const translated = f.local('i64')
+  const page = f.local('i64')
+  const entry = f.local('i32')
+  const record = f.local('i32')
+  f.set(page, i64.and(linear!, i64.const(-4096n)))
+  f.if(i64.eq(page, loadControl64('codePageTag')), () => {
+    f.set(machine, i32.or(loadControl32('codeMachinePage'),
+      i32.and(i32.wrap(linear!), i32.const(4095))))
+  }, () => {
+    f.store('i64', CORE, Z, i64.sub(linear!, loadControl64('codeBase')), CpuContext.offsets.rip)
+    f.set(translated, call(needs.execTranslate, linear!))
+    f.if(i64.ltS(translated, i64.const(0n)), () => {
+      // Where there is no memory the fetch reads all ones, which is no instruction.
+      f.if(i32.eqz(globalGet(needs.stopped, 'i32')),
+        () => f.call(raise, i32.const(6), i32.const(0), i32.const(0)))
+      f.return(i32.const(0))
+    })
+    f.set(machine, i32.wrap(translated))
+    f.store('i64', CORE, Z, page, controlAt('codePage'))
+    f.store('i64', CORE, Z, page, controlAt('codePageTag'))
+    f.store('i32', CORE, Z, i32.and(machine, i32.const(-4096)), controlAt('codeMachinePage'))
+  })
+  const mixed = i32.xor(machine, i32.shrU(machine, i32.const(CODE_HASH_BITS - 3)))
+  f.set(entry, i32.shl(i32.and(mixed, i32.const((1 << CODE_HASH_BITS) - 1)), i32.const(3)))
+  f.set(record, i32.load(CORE, entry, coreMap.codeHash + 4))
+  f.if(i32.eq(i32.load(CORE, entry, coreMap.codeHash), machine), () => {
+    f.if(i32.eq(i32.and(record, i32.const(CODE_MODE_MASK)), loadControl32('codeMode')),
+      () => f.return(i32.and(record, i32.const(~CODE_MODE_MASK))))
+  })
+  f.store('i64', CORE, Z, i64.sub(linear!, loadControl64('codeBase')), CpuContext.offsets.rip)
+  f.return(call(needs.decode, machine))
+  return f
+}
+
+/** A near jump to an instruction pointer. */
+function buildJump(
+  module: ModuleBuilder, lookUp: FunctionReference, raise: FunctionReference,
+): FunctionBuilder {
+  const f = module.function({ parameters: ['i64'], result: 'i32' })
+  const [rip] = f.parameters
+  const mode = i32.and(loadControl32('codeMode'), i32.const(3))
+  f.if(i32.ne(mode, i32.const(CODE_MODE_LONG)), () => {
+    const limit = i64.load32U(CORE, Z, segmentAt(1) + SegmentState.offsets.limit)
+    f.if(i64.gtU(rip!, limit), () => {
+      f.store('i64', CORE, Z, rip!, CpuContext.offsets.rip)
+      f.call(raise, i32.const(13), i32.const(0), i32.const(1))
+      f.return(i32.const(0))
+    })
+    f.return(call(lookUp, i64.and(i64.add(rip!, loadControl64('codeBase')),
+      i64.const(0xffff_ffffn))))
+  })
+  f.return(call(lookUp, rip!))
+  return f
+}
+
+/** A direct branch whose link is not known: goes there, and links when the page is the same. */
+function buildResolve(module: ModuleBuilder, jump: FunctionReference): FunctionBuilder {
+  const f = module.function({ parameters: ['i32'], result: 'i32' })
+  const [record] = f.parameters
+  const target = f.local('i32')
+  const rip = f.local('i64')
+  const offset = f.local('i64')
+  const generation = f.local('i32')
+  f.set(generation, loadControl32('codeGeneration'))
+  f.set(offset, i64.load(CORE, record!, field.immediate))
+  f.set(rip, i64.sub(i64.add(loadControl64('codePage'), offset), loadControl64('codeBase')))
+  // The scale field of a branch says how wide its instruction pointer is: 1 16 bits, 2 32 bits.
+  const width = i32.load8U(CORE, record!, field.scale)
+  f.if(i32.eq(width, i32.const(1)), () => f.set(rip, i64.and(rip, i64.const(0xffffn))))
+  f.if(i32.eq(width, i32.const(2)), () => f.set(rip, i64.and(rip, i64.const(0xffff_ffffn))))
+  f.set(target, call(jump, rip))
+  const samePage = i32.and(i64.ltU(offset, i64.const(4096n)), i32.eqz(width))
+  f.if(i32.and(samePage, i32.eq(generation, loadControl32('codeGeneration'))),
+    () => f.store('i32', CORE, record!, target, field.link))
+  f.return(target)
+  return f
+}
+
+/** Address of a segment register in core memory. */
+export function segmentAt(segment: number): number {
+  return CpuContext.offsets.segments + segment * SegmentState.size
+}
+
+/** Segmentation outside 64-bit code (AMD APM 2, 4.8 and 4.12): the linear address, or #GP, #SS. */
+function buildSegmentLinear(module: ModuleBuilder, raise: FunctionReference): FunctionBuilder {
+  const f = module.function({ parameters: ['i32', 'i64', 'i32', 'i32'], result: 'i64' })
+  const [segment, offset, size, write] = f.parameters
+  const at = f.local('i32')
+  const attributes = f.local('i32')
+  const last = f.local('i64')
+  const limit = f.local('i64')
+  const at0 = CpuContext.offsets.segments
+  f.set(at, i32.shl(segment!, i32.const(4)))
+  f.set(attributes, i32.load16U(CORE, at, at0 + SegmentState.offsets.attributes))
+  f.set(limit, i64.load32U(CORE, at, at0 + SegmentState.offsets.limit))
+  f.set(last, i64.add(offset!, i64.extendU(i32.sub(size!, i32.const(1)))))
+  f.block((fault) => {
+    f.brIf(fault, i32.eqz(i32.and(attributes, i32.const(1 << 7))))
+    const isCode = i32.and(attributes, i32.const(8))
+    f.if(isCode, () => {
+      f.brIf(fault, write!)
+      f.brIf(fault, i32.eqz(i32.and(attributes, i32.const(2))))
+      f.brIf(fault, i64.gtU(last, limit))
+    }, () => {
+      f.brIf(fault, i32.and(write!, i32.eqz(i32.and(attributes, i32.const(2)))))
+      f.if(i32.and(attributes, i32.const(4)), () => {
+        const top = select(i64.const(0xffff_ffffn), i64.const(0xffffn),
+          i32.and(attributes, i32.const(1 << 10)))
+        f.brIf(fault, i64.leU(offset!, limit))
+        f.brIf(fault, i64.gtU(last, top))
+      }, () => f.brIf(fault, i64.gtU(last, limit)))
+    })
+    f.return(i64.and(i64.add(offset!, i64.load(CORE, at, at0)), i64.const(0xffff_ffffn)))
+  })
+  f.call(raise, select(i32.const(12), i32.const(13), i32.eq(segment!, i32.const(2))),
+    i32.const(0), i32.const(1))
+  f.return(i64.const(0n))
+  return f
+}
+
+/** 128 by 64 bits, a bit at a time where the upper half is not zero: rare in real code. */
+function buildDivision(
+  module: ModuleBuilder,
+): { quotient: FunctionBuilder, remainder: FunctionBuilder } {
+  const build = (wantQuotient: boolean): FunctionBuilder => {
+    const f = module.function({ parameters: ['i64', 'i64', 'i64'], result: 'i64' })
+    const [high, low, divisor] = f.parameters
+    const left = f.local('i32')
+    const carry = f.local('i64')
+    f.if(i64.eqz(divisor!), () => f.return(i64.const(0n)))
+    f.if(i64.eqz(high!), () => f.return(
+      wantQuotient ? i64.divU(low!, divisor!) : i64.remU(low!, divisor!)))
+    f.set(left, i32.const(64))
+    f.loop((again) => {
+      f.set(carry, i64.shrU(high!, i64.const(63)))
+      f.set(high!, i64.or(i64.shl(high!, i64.const(1)), i64.shrU(low!, i64.const(63))))
+      f.set(low!, i64.shl(low!, i64.const(1)))
+      f.if(i32.or(i64.ne(carry, i64.const(0n)), i64.geU(high!, divisor!)), () => {
+        f.set(high!, i64.sub(high!, divisor!))
+        f.set(low!, i64.or(low!, i64.const(1n)))
+      })
+      f.set(left, i32.sub(left, i32.const(1)))
+      f.brIf(again, left)
+    })
+    f.return(wantQuotient ? low! : high!)
+    return f
+  }
+  return { quotient: build(true), remainder: build(false) }
+}
+
+/** The upper half of 64 by 64 bits, from 32-bit halves. */
+function buildMulHigh(
+  module: ModuleBuilder,
+): { mulHighUnsigned: FunctionBuilder, mulHighSigned: FunctionBuilder } {
+  const unsigned = module.function({ parameters: ['i64', 'i64'], result: 'i64' })
+  {
+    const f = unsigned
+    const [a, b] = f.parameters
+    const low = i64.const(0xffff_ffffn)
+    const s = i64.const(32)
+    const lowLow = f.local('i64')
+    const middle = f.local('i64')
+    const other = f.local('i64')
+    f.set(lowLow, i64.mul(i64.and(a!, low), i64.and(b!, low)))
+    f.set(middle, i64.add(i64.mul(i64.shrU(a!, s), i64.and(b!, low)), i64.shrU(lowLow, s)))
+    f.set(other, i64.add(i64.mul(i64.and(a!, low), i64.shrU(b!, s)), i64.and(middle, low)))
+    f.return(i64.add(i64.mul(i64.shrU(a!, s), i64.shrU(b!, s)),
+      i64.add(i64.shrU(middle, s), i64.shrU(other, s))))
+  }
+  const signed = module.function({ parameters: ['i64', 'i64'], result: 'i64' })
+  {
+    const f = signed
+    const [a, b] = f.parameters
+    const sign = i64.const(63)
+    const correction = i64.add(i64.and(i64.shrS(a!, sign), b!), i64.and(i64.shrS(b!, sign), a!))
+    f.return(i64.sub(call(unsigned, a!, b!), correction))
+  }
+  return { mulHighUnsigned: unsigned, mulHighSigned: signed }
+}
+
+const contextWord = (name: 'cr0' | 'cr4'): Expression =>
+  i32.load(CORE, Z, CpuContext.offsets[name])
+
+/** Raises `vector`, which has no error code, and returns. */
+function leaveWith(f: FunctionBuilder, raise: FunctionReference, vector: number): void {
+  f.call(raise, i32.const(vector), Z, Z)
+  f.return()
+}
+
+/** What every SSE instruction asks first (AMD APM 2, table 8-10): #UD, then #NM. */
+function buildSseCheck(module: ModuleBuilder, raise: FunctionReference): FunctionBuilder {
+  const f = module.function({ parameters: [] })
+  const usable = i32.and(contextWord('cr4'), i32.const(CR4.OSFXSR))
+  f.if(i32.or(i32.and(contextWord('cr0'), i32.const(CR0.EM)), i32.eqz(usable)),
+    () => leaveWith(f, raise, Vector.UD))
+  f.if(i32.and(contextWord('cr0'), i32.const(CR0.TS)), () => leaveWith(f, raise, Vector.NM))
+  return f
+}
+
+/** What every MMX instruction asks and does first (AMD APM 1, 5.9): TOP is 0, all tags valid. */
+function buildEnterMmx(module: ModuleBuilder, raise: FunctionReference): FunctionBuilder {
+  const f = module.function({ parameters: [] })
+  const at = CpuContext.offsets
+  const status = i32.load16U(CORE, Z, at.x87Status)
+  f.if(i32.and(contextWord('cr0'), i32.const(CR0.EM)), () => leaveWith(f, raise, Vector.UD))
+  f.if(i32.and(contextWord('cr0'), i32.const(CR0.TS)), () => leaveWith(f, raise, Vector.NM))
+  f.if(i32.and(status, i32.const(1 << 7)), () => leaveWith(f, raise, Vector.MF))
+  f.store('i32As16', CORE, Z, i32.and(status, i32.const(~(7 << 11))), at.x87Status)
+  f.store('i32As8', CORE, Z, i32.const(0xff), at.x87Tags)
+  return f
+}
