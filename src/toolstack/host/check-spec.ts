@@ -1,0 +1,67 @@
+/**
+ * Whether what came over the socket is a domain's specification, field by field.
+ */
+import {
+  type CreateOptions, type DomainSpec, ERROR_INVAL, LibxlError, type ShutdownAction,
+} from '../domain/libxl.ts'
+import { recordOf } from './protocol.ts'
+
+const ACTIONS: readonly ShutdownAction[] = [
+  'destroy', 'restart', 'rename-restart', 'preserve', 'coredump-destroy', 'coredump-restart',
+  'soft-reset',
+]
+const MAX_VCPUS = 128
+const MAX_MEMORY_KIB = 2 ** 31
+
+type Check = (value: unknown) => boolean
+
+const text: Check = (value) => typeof value === 'string' && !value.includes('\0')
+const optionalText: Check = (value) => value === undefined || value === null || text(value)
+const action: Check = (value) => ACTIONS.includes(value as ShutdownAction)
+const within = (low: number, high: number): Check => (value) =>
+  Number.isSafeInteger(value) && (value as number) >= low && (value as number) <= high
+
+const checks: Readonly<Record<keyof DomainSpec, Check>> = {
+  name: (value) => typeof value === 'string' && /^[^\0-\x1f/]{1,255}$/.test(value),
+  uuid: optionalText,
+  type: (value) => value === 'pvh',
+  kernel: text,
+  ramdisk: optionalText,
+  commandLine: text,
+  memoryKib: within(0, MAX_MEMORY_KIB),
+  maxMemoryKib: within(0, MAX_MEMORY_KIB),
+  vcpus: within(1, MAX_VCPUS),
+  maxVcpus: within(1, MAX_VCPUS),
+  tscMode: within(0, 3),
+  onPoweroff: action,
+  onReboot: action,
+  onCrash: action,
+  onWatchdog: action,
+  onSoftReset: action,
+}
+
+/** `value` as a specification, or LibxlError naming the first field that is wrong. */
+export function checkSpec(value: unknown): DomainSpec {
+  const record = recordOf(value)
+  if (!record) throw new LibxlError(ERROR_INVAL, 'a domain specification is missing')
+  for (const [name, check] of Object.entries(checks)) {
+    if (!check(record[name])) throw new LibxlError(ERROR_INVAL, `invalid domain ${name}`)
+  }
+  return record as unknown as DomainSpec
+}
+
+export function checkOptions(value: unknown): CreateOptions {
+  const record = recordOf(value) ?? {}
+  return { paused: record['paused'] === true, unattended: record['unattended'] === true }
+}
+
+/** `value` as a domid that may exist. */
+export function checkDomid(value: unknown): number {
+  if (within(0, 0x7fef)(value)) return value as number
+  throw new LibxlError(ERROR_INVAL, 'invalid domid')
+}
+
+export function checkName(value: unknown): string {
+  if (checks.name(value)) return value as string
+  throw new LibxlError(ERROR_INVAL, 'invalid domain name')
+}

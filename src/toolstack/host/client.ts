@@ -1,0 +1,215 @@
+/**
+ * xl's side of the socket: the toolstack's interface, answered by the host process.
+ */
+import {
+  type ConsoleSession, type ConsoleSink, type CreateOptions, type DomainEnd, type DomainSpec,
+  type DomainSummary, ERROR_FAIL, type HostInfo, type Libxl, LibxlError, type VcpuSummary,
+} from '../domain/libxl.ts'
+import {
+  encodeLine, errorOf, type Failure, type Hello, LineReader, PROTOCOL_VERSION, recordOf,
+} from './protocol.ts'
+import type { ByteStream } from './stream.ts'
+
+/** The host process went away, or was never there. */
+export class HostGone extends LibxlError {
+  constructor() {
+    super(ERROR_FAIL, 'host process ended')
+  }
+}
+
+interface Pending {
+  resolve(value: unknown): void
+  reject(error: LibxlError): void
+}
+
+/** Opens a connection, says hello, and gives the stream once the host has welcomed it. */
+async function greet(
+  connect: () => Promise<ByteStream>, hello: Hello,
+): Promise<{ readonly stream: ByteStream, readonly lines: LineReader }> {
+  const stream = await connect()
+  const lines = new LineReader()
+  await new Promise<void>((resolve, reject) => {
+    let settled = false
+    stream.onClose(() => reject(new HostGone()))
+    stream.onData((bytes) => {
+      if (settled) return
+      const line = lines.next(bytes)
+      if (line === undefined) return
+      settled = true
+      const welcome = line === 'bad' ? undefined : recordOf(line.value)
+      const failure = welcome?.['error']
+      if (failure) reject(errorOf(failure as Failure))
+      else if (welcome?.['xenolith'] === PROTOCOL_VERSION) resolve()
+      else reject(new LibxlError(ERROR_FAIL, 'the socket is not that of a host process'))
+      stream.pause()
+    })
+    stream.write(encodeLine(hello))
+  })
+  return { stream, lines }
+}
+
+export class RemoteLibxl implements Libxl {
+  readonly #connect: () => Promise<ByteStream>
+  readonly #stream: ByteStream
+  readonly #lines: LineReader
+  readonly #pending = new Map<number, Pending>()
+  #nextId = 1
+  #closed = false
+
+  private constructor(
+    connect: () => Promise<ByteStream>, stream: ByteStream, lines: LineReader,
+  ) {
+    this.#connect = connect
+    this.#stream = stream
+    this.#lines = lines
+    stream.onData((bytes) => this.#receive(bytes))
+    stream.onClose(() => this.#gone())
+    stream.resume()
+  }
+
+  /** Connects to a host process; `connect` opens one stream to its socket. */
+  static async open(connect: () => Promise<ByteStream>): Promise<RemoteLibxl> {
+    const { stream, lines } = await greet(connect, { xenolith: PROTOCOL_VERSION, kind: 'control' })
+    return new RemoteLibxl(connect, stream, lines)
+  }
+
+  close(): void {
+    this.#stream.end()
+  }
+
+  /** Resolves while the host process lives, rejects with HostGone otherwise. */
+  async ping(): Promise<void> {
+    await this.#call('ping')
+  }
+
+  /** Asks the host process to end, domains and all. */
+  async end(): Promise<void> {
+    await this.#call('end')
+  }
+
+  info(): Promise<HostInfo> {
+    return this.#call('info')
+  }
+
+  list(): Promise<DomainSummary[]> {
+    return this.#call('list')
+  }
+
+  vcpus(domid: number): Promise<VcpuSummary[]> {
+    return this.#call('vcpus', domid)
+  }
+
+  create(spec: DomainSpec, options: CreateOptions): Promise<number> {
+    return this.#call('create', spec, options)
+  }
+
+  async spec(domid: number): Promise<DomainSpec | undefined> {
+    return (await this.#call<DomainSpec | null>('spec', domid)) ?? undefined
+  }
+
+  destroy(domid: number): Promise<void> {
+    return this.#call('destroy', domid)
+  }
+
+  pause(domid: number): Promise<void> {
+    return this.#call('pause', domid)
+  }
+
+  unpause(domid: number): Promise<void> {
+    return this.#call('unpause', domid)
+  }
+
+  shutdown(domid: number): Promise<void> {
+    return this.#call('shutdown', domid)
+  }
+
+  reboot(domid: number): Promise<void> {
+    return this.#call('reboot', domid)
+  }
+
+  rename(domid: number, name: string): Promise<void> {
+    return this.#call('rename', domid, name)
+  }
+
+  waitForEnd(domid: number): Promise<DomainEnd> {
+    return this.#call('waitForEnd', domid)
+  }
+
+  readLog(clear: boolean): Promise<string> {
+    return this.#call('readLog', clear)
+  }
+
+  sendDebugKeys(keys: string): Promise<void> {
+    return this.#call('sendDebugKeys', keys)
+  }
+
+  async attachConsole(domid: number, sink: ConsoleSink): Promise<ConsoleSession> {
+    const { stream, lines } = await greet(this.#connect,
+      { xenolith: PROTOCOL_VERSION, kind: 'console', domid })
+    let room: (() => void)[] = []
+    const wake = (): void => {
+      const waiting = room
+      room = []
+      for (const callback of waiting) callback()
+    }
+    let full = false
+    let attached = true
+    stream.onDrain(() => {
+      full = false
+      wake()
+    })
+    stream.onData((bytes) => {
+      if (attached) sink.output(bytes)
+    })
+    stream.onClose(() => {
+      wake()
+      if (attached) sink.closed()
+      attached = false
+    })
+    const first = lines.takeRest()
+    if (first.length > 0) sink.output(first)
+    stream.resume()
+    return {
+      write: (bytes) => !(full = !stream.write(bytes)),
+      whenRoom: (callback) => {
+        if (full) room.push(callback)
+        else callback()
+      },
+      detach: () => {
+        attached = false
+        stream.end()
+      },
+    }
+  }
+
+  #call<T>(method: string, ...params: unknown[]): Promise<T> {
+    return new Promise<T>((resolve, reject) => {
+      if (this.#closed) return reject(new HostGone())
+      const id = this.#nextId++
+      this.#pending.set(id, { resolve: (value) => resolve(value as T), reject })
+      this.#stream.write(encodeLine({ id, method, params }))
+    })
+  }
+
+  #receive(bytes: Uint8Array): void {
+    for (let line = this.#lines.next(bytes); line !== undefined; line = this.#lines.next()) {
+      const reply = line === 'bad' ? undefined : recordOf(line.value)
+      const id = reply?.['id']
+      const pending = typeof id === 'number' ? this.#pending.get(id) : undefined
+      if (!reply || typeof id !== 'number' || !pending) {
+        this.#stream.end()
+        return
+      }
+      this.#pending.delete(id)
+      const failure = reply['error']
+      if (failure) pending.reject(errorOf(failure as Failure))
+      else pending.resolve(reply['result'])
+    }
+  }
+
+  #gone(): void {
+    this.#closed = true
+    for (const pending of this.#pending.values()) pending.reject(new HostGone())
+    this.#pending.clear()
+  }
+}

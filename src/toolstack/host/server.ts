@@ -1,0 +1,219 @@
+/**
+ * The host process's side of the socket: takes connections, answers requests, carries consoles.
+ *
+ * Whoever connects is trusted to control domains (the socket's folder sees to that) but not to be
+ * correct: no line, however wrong, ends more than its own connection. When no domain and no
+ * connection is left for a while, the host is told that it may end.
+ */
+import { Bug } from '../../base/assert.ts'
+import { ConsoleBuffer } from '../../backends/console-buffer.ts'
+import { CONSOLE_LIMIT } from '../../backends/console.ts'
+import { ERROR_FAIL, ERROR_INVAL, type ConsoleSession, type Libxl, LibxlError } from
+  '../domain/libxl.ts'
+import { checkDomid, checkName, checkOptions, checkSpec } from './check-spec.ts'
+import {
+  encodeLine, failureOf, LineReader, PROTOCOL_VERSION, recordOf, type Reply,
+} from './protocol.ts'
+import type { ByteStream } from './stream.ts'
+
+/** What the server needs of its process. */
+export interface ServerHost {
+  readonly pid: number
+  /** How many domains there are. */
+  domainCount(): number
+  /** Runs `work` after `ms`; the result cancels it. */
+  delay(ms: number, work: () => void): () => void
+  /** Nothing is left to do, or a client asked for the end. */
+  end(): void
+  /** A mistake of ours: the process must not go on. */
+  fatal(error: unknown): void
+}
+
+export const IDLE_MS = 60_000
+/** Who connects says hello within this time. */
+const HELLO_MS = 10_000
+const CONNECTIONS_LIMIT = 256
+const REQUESTS_LIMIT = 64
+
+type Method = (libxl: Libxl, params: readonly unknown[]) => Promise<unknown>
+
+const methods: Readonly<Record<string, Method>> = {
+  info: (libxl) => libxl.info(),
+  list: (libxl) => libxl.list(),
+  vcpus: (libxl, [domid]) => libxl.vcpus(checkDomid(domid)),
+  create: (libxl, [spec, options]) => libxl.create(checkSpec(spec), checkOptions(options)),
+  spec: (libxl, [domid]) => libxl.spec(checkDomid(domid)),
+  destroy: (libxl, [domid]) => libxl.destroy(checkDomid(domid)),
+  pause: (libxl, [domid]) => libxl.pause(checkDomid(domid)),
+  unpause: (libxl, [domid]) => libxl.unpause(checkDomid(domid)),
+  shutdown: (libxl, [domid]) => libxl.shutdown(checkDomid(domid)),
+  reboot: (libxl, [domid]) => libxl.reboot(checkDomid(domid)),
+  rename: (libxl, [domid, name]) => libxl.rename(checkDomid(domid), checkName(name)),
+  waitForEnd: (libxl, [domid]) => libxl.waitForEnd(checkDomid(domid)),
+  readLog: (libxl, [clear]) => libxl.readLog(clear === true),
+  sendDebugKeys: (libxl, [keys]) => libxl.sendDebugKeys(typeof keys === 'string' ? keys : ''),
+  ping: async () => null,
+}
+
+export class HostServer {
+  readonly #libxl: Libxl
+  readonly #host: ServerHost
+  #connections = 0
+  #cancelIdle: (() => void) | undefined
+
+  constructor(libxl: Libxl, host: ServerHost) {
+    this.#libxl = libxl
+    this.#host = host
+    this.#watchIdle()
+  }
+
+  /** Serves one more client. */
+  accept(stream: ByteStream): void {
+    this.#connections++
+    this.#cancelIdle?.()
+    stream.onClose(() => {
+      this.#connections--
+      this.#watchIdle()
+    })
+    if (this.#connections > CONNECTIONS_LIMIT) {
+      this.#refuse(stream, new LibxlError(ERROR_FAIL, 'too many connections'))
+      return
+    }
+    const lines = new LineReader()
+    const cancel = this.#host.delay(HELLO_MS, () => stream.end())
+    stream.onClose(cancel)
+    let handle: ((bytes: Uint8Array) => void) | undefined
+    stream.onData((bytes) => {
+      if (handle) return handle(bytes)
+      const line = lines.next(bytes)
+      if (line === undefined) return
+      cancel()
+      handle = this.#greet(stream, lines, line === 'bad' ? undefined : line.value)
+    })
+  }
+
+  /** Answers a hello; what handles the bytes from then on. */
+  #greet(stream: ByteStream, lines: LineReader, hello: unknown): (bytes: Uint8Array) => void {
+    const record = recordOf(hello)
+    if (record?.['xenolith'] !== PROTOCOL_VERSION) {
+      this.#refuse(stream, new LibxlError(ERROR_INVAL,
+        `the host process speaks version ${PROTOCOL_VERSION} of xl's protocol`))
+      return () => {}
+    }
+    if (record['kind'] === 'console') return this.#console(stream, lines, record['domid'])
+    stream.write(encodeLine({ xenolith: PROTOCOL_VERSION, pid: this.#host.pid }))
+    const serve = this.#control(stream, lines)
+    serve(new Uint8Array(0))
+    return serve
+  }
+
+  #refuse(stream: ByteStream, error: unknown): void {
+    stream.write(encodeLine({ xenolith: PROTOCOL_VERSION, error: failureOf(error) }))
+    stream.end()
+  }
+
+  #control(stream: ByteStream, lines: LineReader): (bytes: Uint8Array) => void {
+    let running = 0
+    let open = true
+    stream.onClose(() => (open = false))
+    return (bytes) => {
+      for (let line = lines.next(bytes); line !== undefined; line = lines.next()) {
+        const request = line === 'bad' ? undefined : recordOf(line.value)
+        const id = request?.['id']
+        if (!open) return
+        if (!request || typeof id !== 'number' || running >= REQUESTS_LIMIT) {
+          open = false
+          return stream.end()
+        }
+        running++
+        void this.#answer(id, request).then((reply) => {
+          running--
+          if (open) stream.write(encodeLine(reply))
+        })
+      }
+    }
+  }
+
+  async #answer(id: number, request: Readonly<Record<string, unknown>>): Promise<Reply> {
+    const name = String(request['method'])
+    const params = Array.isArray(request['params']) ? request['params'] as unknown[] : []
+    try {
+      if (name === 'end') {
+        this.#host.delay(0, () => this.#host.end())
+        return { id, result: null }
+      }
+      const method = Object.hasOwn(methods, name) ? methods[name] : undefined
+      if (!method) throw new LibxlError(ERROR_INVAL, `no such request: ${name}`)
+      return { id, result: (await method(this.#libxl, params)) ?? null }
+    } catch (error) {
+      if (error instanceof Bug) this.#host.fatal(error)
+      return { id, error: failureOf(error) }
+    }
+  }
+
+  /** Carries a console. A client that does not read loses the oldest, as if nobody had attached. */
+  #console(
+    stream: ByteStream, lines: LineReader, domid: unknown,
+  ): (bytes: Uint8Array) => void {
+    const waiting = new ConsoleBuffer(CONSOLE_LIMIT)
+    const typed: Uint8Array[] = [lines.takeRest()]
+    let session: ConsoleSession | undefined
+    let blocked = false
+    let open = true
+    let ended = false
+    const send = (bytes: Uint8Array): void => {
+      if (!open) return
+      if (blocked) waiting.push(bytes)
+      else blocked = !stream.write(bytes)
+    }
+    stream.onDrain(() => {
+      blocked = false
+      if (waiting.size > 0) send(waiting.takeAll())
+      if (ended && waiting.size === 0) stream.end()
+    })
+    stream.onClose(() => {
+      open = false
+      session?.detach()
+    })
+    const type = (bytes: Uint8Array): void => {
+      if (!session) {
+        typed.push(bytes)
+        stream.pause()
+      } else if (bytes.length > 0 && !session.write(bytes)) {
+        stream.pause()
+        session.whenRoom(() => stream.resume())
+      }
+    }
+    const attach = async (): Promise<void> => {
+      const known = checkDomid(domid)
+      if (!await this.#libxl.spec(known)) {
+        throw new LibxlError(ERROR_FAIL, `unable to get domain type for domid=${known}`)
+      }
+      stream.write(encodeLine({ xenolith: PROTOCOL_VERSION, pid: this.#host.pid }))
+      session = await this.#libxl.attachConsole(known, {
+        output: send,
+        closed: () => {
+          ended = true
+          if (waiting.size === 0) stream.end()
+        },
+      })
+      if (!open) session.detach()
+      stream.resume()
+      for (const bytes of typed) type(bytes)
+    }
+    attach().catch((error: unknown) => {
+      if (error instanceof Bug) this.#host.fatal(error)
+      this.#refuse(stream, error)
+    })
+    return type
+  }
+
+  #watchIdle(): void {
+    this.#cancelIdle?.()
+    this.#cancelIdle = this.#host.delay(IDLE_MS, () => {
+      if (this.#connections > 0) return
+      if (this.#host.domainCount() === 0) this.#host.end()
+      else this.#watchIdle()
+    })
+  }
+}
