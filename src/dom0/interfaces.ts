@@ -29,8 +29,8 @@ export interface HypercallGate {
   readonly buffer: Uint8Array
   /** Dom0's page at `gfn`, through its own p2m; undefined at a hole. */
   page(gfn: Gfn): Uint8Array | undefined
-  /** Calls `handler` soon after Dom0's vcpu 0 is given an event. */
-  onUpcall(handler: () => void): void
+  /** Calls `handler` soon after Dom0's vcpu 0 is given an event; answers what ends that. */
+  onUpcall(handler: () => void): () => void
 }
 
 export interface XenVersion {

@@ -1,7 +1,7 @@
 /**
  * A vcpu as one thread sees it: its shared state and what hypercalls need of it.
  */
-import { atomicAdd, atomicAnd, atomicOr } from '../../base/layout/atomics.ts'
+import { atomicAdd, atomicAnd, atomicExchange, atomicOr, cellOf } from '../../base/layout/atomics.ts'
 import type { ViewOf } from '../../base/layout/struct.ts'
 import { GuestMemory, nowhere, type Translate } from '../memory/guest-memory.ts'
 import type { Host } from '../host/host.ts'
@@ -52,7 +52,7 @@ export class Vcpu {
 
   /** Lets it run if nothing else keeps it (VPF_… cleared, pauses ended before). */
   wake(): void {
-    if (this.domain.isControl) return this.host.ringControl()
+    if (this.domain.isControl) return this.kick()
     if (this.isRunnable) this.host.services.scheduler.wake(this)
   }
 
@@ -64,13 +64,15 @@ export class Vcpu {
 
   /** Takes the work that was asked for: the core, before it enters the guest. */
   takeWork(): number {
-    return Atomics.exchange(this.state.cells,
-      this.state.origin + this.state.base + VcpuState.offsets.work >>> 2, 0) >>> 0
+    return atomicExchange(this.state, VcpuState.offsets.work, 0)
   }
 
-  /** Makes the core that runs it leave the guest. */
+  /** Makes the core that runs it leave the guest; wakes the control domain's thread. */
   kick(): void {
-    if (this.domain.isControl) return this.host.ringControl()
+    if (this.domain.isControl) {
+      Atomics.notify(this.state.cells, cellOf(this.state, VcpuState.offsets.work))
+      return
+    }
     const running = this.state.running
     if (running !== 0) this.host.kickCore(running - 1)
   }

@@ -45,8 +45,6 @@ export interface HostSettings {
 export interface HostParts {
   readonly clock: Clock
   readonly xsm?: Xsm
-  /** Parts with state of their own; created in order, destroyed in the opposite one. */
-  readonly subsystems?: readonly Subsystem[]
   readonly services?: Partial<Services>
 }
 
@@ -59,7 +57,8 @@ export class Host {
   readonly console: ConsoleRing
   readonly clock: Clock
   readonly xsm: Xsm
-  readonly subsystems: readonly Subsystem[]
+  /** Parts with state of their own; created in order, destroyed in the opposite one. */
+  readonly subsystems: Subsystem[] = []
   /** Set at assembly; until then nothing is sent, woken or granted. */
   readonly services: Services
   readonly domctlLock: RankedLock
@@ -79,7 +78,6 @@ export class Host {
     this.console = new ConsoleRing(this.hypervisor, parts.clock)
     this.clock = parts.clock
     this.xsm = parts.xsm ?? dummyXsm
-    this.subsystems = parts.subsystems ?? []
     this.domctlLock = new RankedLock(this.hypervisor.cells, LOCK_RANK.domctl, 'domctl')
     this.domainLock = new RankedLock(this.hypervisor.cells, LOCK_RANK.domain, 'domain')
     this.#core = CoreState.on(memory.hypervisor)
@@ -186,11 +184,6 @@ export class Host {
     const core = this.core(index)
     Atomics.store(this.machine.cells, core.kickWord >>> 2, 1)
     ring(this.hypervisor.cells, core.base + CoreState.offsets.doorbell)
-  }
-
-  /** Wakes the control domain's thread. */
-  ringControl(): void {
-    ring(this.hypervisor.cells, HostState.offsets.controlDoorbell)
   }
 
   /** A zeroed domain struct (0: no memory), with the domctl lock held. */

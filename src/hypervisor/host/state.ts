@@ -85,9 +85,6 @@ export const HostState = struct('host', {
   /** Domains' `global` virqs go to Dom0 unless another handler is set. */
   virqHandlers: array(u32, 24),
 
-  /** Counts rings for the control domain's thread. */
-  controlDoorbell: atomic(u32),
-
   tscKhz: u32,
   /** What sysctl physinfo shows of the processor: CPUID 1 edx, ecx, and so on. */
   hwCap: array(u32, 8),

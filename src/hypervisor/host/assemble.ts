@@ -1,0 +1,27 @@
+/**
+ * Puts a thread's hypervisor together: the host, its subsystems, and the way in.
+ *
+ * Every thread that executes hypercalls does this once over the same two memories. The order of the
+ * subsystems is the order in which they learn of new domains.
+ */
+import type { Clock } from '../../base/clock.ts'
+import { Events } from '../events/events.ts'
+import { Grants } from '../grants/grants.ts'
+import { Dispatcher } from '../hypercall/dispatch.ts'
+import { hypercalls } from '../hypercall/table.ts'
+import { Host, type HostMemory } from './host.ts'
+
+export interface Hypervisor {
+  readonly host: Host
+  readonly dispatcher: Dispatcher
+}
+
+export function assemble(memory: HostMemory, clock: Clock): Hypervisor {
+  const host = new Host(memory, { clock })
+  const events = new Events(host)
+  const grants = new Grants(host)
+  host.services.events = events
+  host.services.grants = grants
+  host.subsystems.push(events, grants)
+  return { host, dispatcher: new Dispatcher(hypercalls) }
+}
