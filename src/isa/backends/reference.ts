@@ -1,0 +1,404 @@
+/**
+ * The reference reading: semantics evaluated at once on bigints. Slow and obvious, the oracle of
+ * the other readings where the host CPU cannot be one.
+ *
+ * `runInstruction` carries out one instruction with all its repetitions.
+ */
+import { assert } from '../../base/assert.ts'
+import type { Backend, Flags, FloatOp } from '../backend.ts'
+import type { FlagName } from '../definition.ts'
+import { float, floatFlags } from '../float/float.ts'
+import {
+  type Instruction, type MemoryOperand, type Operand, RCX, RSP, SS,
+} from '../operand.ts'
+import { pureFunctions } from '../pure.ts'
+import type { VectorOp } from '../vector-op.ts'
+import { vectorOperation } from './lanes.ts'
+import { flagBits, ReferenceFault, type ReferenceState } from './reference-state.ts'
+
+const MASK64 = (1n << 64n) - 1n
+const MASK128 = (1n << 128n) - 1n
+const UD = 6
+const NM = 7
+const GP = 13
+const MF = 16
+const XM = 19
+
+function maskOf(width: number): bigint {
+  return (1n << BigInt(width)) - 1n
+}
+
+/** Evaluates semantics over a state, for one instruction at a time. */
+export class ReferenceBackend implements Backend<bigint> {
+  readonly #state: ReferenceState
+  readonly #instruction: Instruction
+  /** Where control goes after the instruction. */
+  target: bigint
+  #floatFlags = 0
+
+  constructor(state: ReferenceState, instruction: Instruction) {
+    this.#state = state
+    this.#instruction = instruction
+    this.target = this.nextIp()
+  }
+
+  get operandSize() { return this.#instruction.operandSize }
+  get addressSize() { return this.#instruction.addressSize }
+  get segment() { return this.#instruction.segment }
+  get stackWidth() { return this.#state.stackWidth }
+  get long() { return this.#state.long }
+  widthOf(operand: Operand): number { return operand.width }
+  isMemory(operand: Operand): boolean { return operand.kind === 'memory' }
+
+  immediate(operand: Operand): bigint {
+    assert(operand.kind === 'immediate', 'immediate() is for immediates')
+    return operand.value & MASK64
+  }
+
+  read(operand: Operand): bigint {
+    switch (operand.kind) {
+      case 'gpr': return operand.high ? this.gpr(operand.index, 16) >> 8n
+        : this.gpr(operand.index, operand.width)
+      case 'memory': return this.load(operand.segment, this.address(operand), operand.width)
+      case 'immediate': return operand.value & MASK64
+      case 'segment': return BigInt(this.#state.selectors[operand.index]!)
+      case 'mm': return this.#state.x87.significand(operand.index) & maskOf(operand.width)
+      case 'xmm': return this.#state.xmm[operand.index]! & MASK64 & maskOf(operand.width)
+      default: throw new Error(`read of ${operand.kind}`)
+    }
+  }
+
+  readSigned(operand: Operand): bigint { return this.sx(this.read(operand), operand.width) }
+
+  readForWrite(operand: Operand): bigint {
+    if (operand.kind === 'memory') this.#probe(operand, this.address(operand), operand.width)
+    return this.read(operand)
+  }
+
+  write(operand: Operand, value: bigint): void {
+    if (operand.kind === 'memory') {
+      this.store(operand.segment, this.address(operand), operand.width, value)
+    } else if (operand.kind === 'gpr') {
+      if (!operand.high) this.setGpr(operand.index, operand.width, value)
+      else {
+        const rest = this.gpr(operand.index, 64) & ~0xff00n
+        this.#state.gpr[operand.index] = rest | (value & 0xffn) << 8n
+      }
+    } else {
+      this.writeVector(operand, value)
+    }
+  }
+
+  address(operand: Operand): bigint {
+    assert(operand.kind === 'memory', 'only memory has an address')
+    let address = operand.displacement
+    if (operand.ripRelative) address += this.nextIp()
+    if (operand.base >= 0) address += this.gpr(operand.base, 64)
+    if (operand.index >= 0) address += this.gpr(operand.index, 64) << BigInt(operand.scale)
+    return address & maskOf(operand.addressWidth)
+  }
+
+  #probe(operand: MemoryOperand, offset: bigint, width: number): void {
+    this.#state.memory.probeWrite(this.#linear(operand.segment, offset), width / 8)
+  }
+
+  #linear(segment: number, offset: bigint): bigint {
+    return offset + this.#state.segmentBases[segment]! & (this.long ? MASK64 : maskOf(32))
+  }
+
+  loadAt(operand: Operand, byteOffset: bigint, width: number): bigint {
+    assert(operand.kind === 'memory', 'loadAt() is for memory')
+    return this.load(operand.segment, this.address(operand) + byteOffset, width)
+  }
+
+  storeAt(operand: Operand, byteOffset: bigint, width: number, value: bigint): void {
+    assert(operand.kind === 'memory', 'storeAt() is for memory')
+    this.store(operand.segment, this.address(operand) + byteOffset, width, value)
+  }
+
+  gpr(index: number, width: number): bigint {
+    return this.#state.gpr[index]! & maskOf(width)
+  }
+
+  setGpr(index: number, width: number, value: bigint): void {
+    const mask = maskOf(width)
+    const kept = width >= 32 ? 0n : this.#state.gpr[index]! & ~mask
+    this.#state.gpr[index] = kept | value & mask
+  }
+
+  load(segment: number, offset: bigint, width: number): bigint {
+    const cut = offset & maskOf(this.addressSize)
+    return this.#state.memory.load(this.#linear(segment, cut), width / 8)
+  }
+
+  store(segment: number, offset: bigint, width: number, value: bigint): void {
+    const linear = this.#linear(segment, offset & maskOf(this.addressSize))
+    this.#state.memory.store(linear, width / 8, value & maskOf(width))
+  }
+
+  loadStack(offset: bigint, width: number): bigint {
+    const linear = this.#linear(SS, offset & maskOf(this.stackWidth))
+    return this.#state.memory.load(linear, width / 8)
+  }
+
+  storeStack(offset: bigint, width: number, value: bigint): void {
+    const linear = this.#linear(SS, offset & maskOf(this.stackWidth))
+    this.#state.memory.store(linear, width / 8, value & maskOf(width))
+  }
+
+  push(width: number, value: bigint): void {
+    const pointer = this.gpr(RSP, this.stackWidth) - BigInt(width / 8)
+    this.storeStack(pointer, width, value)
+    this.setGpr(RSP, this.stackWidth, pointer)
+  }
+
+  pop(width: number): bigint {
+    const pointer = this.gpr(RSP, this.stackWidth)
+    const value = this.loadStack(pointer, width)
+    this.setGpr(RSP, this.stackWidth, pointer + BigInt(width / 8))
+    return value
+  }
+
+  const(value: bigint | number): bigint { return BigInt(value) & MASK64 }
+  add(a: bigint, b: bigint): bigint { return a + b & MASK64 }
+  sub(a: bigint, b: bigint): bigint { return a - b & MASK64 }
+  mul(a: bigint, b: bigint): bigint { return a * b & MASK64 }
+  mulHighUnsigned(a: bigint, b: bigint): bigint { return a * b >> 64n }
+  mulHighSigned(a: bigint, b: bigint): bigint {
+    return BigInt.asIntN(64, a) * BigInt.asIntN(64, b) >> 64n & MASK64
+  }
+
+  divideUnsigned(high: bigint, low: bigint, divisor: bigint): bigint {
+    return (high << 64n | low) / divisor
+  }
+
+  remainderUnsigned(high: bigint, low: bigint, divisor: bigint): bigint {
+    return (high << 64n | low) % divisor
+  }
+
+  and(a: bigint, b: bigint): bigint { return a & b }
+  or(a: bigint, b: bigint): bigint { return a | b }
+  xor(a: bigint, b: bigint): bigint { return a ^ b }
+  not(a: bigint): bigint { return a ^ MASK64 }
+  neg(a: bigint): bigint { return -a & MASK64 }
+  shl(a: bigint, count: bigint): bigint { return a << (count & 63n) & MASK64 }
+  shr(a: bigint, count: bigint): bigint { return a >> (count & 63n) }
+  sar(a: bigint, count: bigint): bigint {
+    return BigInt.asIntN(64, a) >> (count & 63n) & MASK64
+  }
+
+  rotl(a: bigint, count: bigint): bigint {
+    return this.shl(a, count) | this.shr(a, 64n - (count & 63n) & 63n)
+  }
+
+  rotr(a: bigint, count: bigint): bigint { return this.rotl(a, 64n - (count & 63n)) }
+  clz(a: bigint): bigint { return a === 0n ? 64n : BigInt(64 - a.toString(2).length) }
+  ctz(a: bigint): bigint { return a === 0n ? 64n : 63n - this.clz(a & -a) }
+  popcnt(a: bigint): bigint { return BigInt(a.toString(2).replaceAll('0', '').length) }
+  zx(a: bigint, width: number): bigint { return a & maskOf(width) }
+  sx(a: bigint, width: number): bigint {
+    return width === 0 ? 0n : BigInt.asIntN(width, a) & MASK64
+  }
+
+  bitOf(a: bigint, index: number): bigint { return a >> BigInt(index) & 1n }
+  isZero(a: bigint): bigint { return a === 0n ? 1n : 0n }
+  equal(a: bigint, b: bigint): bigint { return a === b ? 1n : 0n }
+  lessUnsigned(a: bigint, b: bigint): bigint { return a < b ? 1n : 0n }
+  lessSigned(a: bigint, b: bigint): bigint {
+    return BigInt.asIntN(64, a) < BigInt.asIntN(64, b) ? 1n : 0n
+  }
+
+  evenParity(a: bigint): bigint { return this.popcnt(a & 0xffn) & 1n ^ 1n }
+  select(condition: bigint, a: bigint, b: bigint): bigint { return condition ? a : b }
+
+  flag(name: FlagName | 'df'): bigint {
+    return this.#state.flags & flagBits[name] ? 1n : 0n
+  }
+
+  setFlags(flags: Flags<bigint>): void {
+    for (const [name, value] of Object.entries(flags) as [FlagName | 'df', bigint][]) {
+      assert(value === 0n || value === 1n, `${name} is a boolean`)
+      if (value) this.#state.flags |= flagBits[name]
+      else this.#state.flags &= ~flagBits[name]
+    }
+  }
+
+  resultFlags(result: bigint, width: number): Flags<bigint> {
+    const cut = this.zx(result, width)
+    return { zf: this.isZero(cut), sf: this.bitOf(cut, width - 1), pf: this.evenParity(cut) }
+  }
+
+  condition(code: number): bigint {
+    const less = this.flag('sf') ^ this.flag('of')
+    const values = [
+      this.flag('of'), this.flag('cf'), this.flag('zf'), this.flag('cf') | this.flag('zf'),
+      this.flag('sf'), this.flag('pf'), less, less | this.flag('zf'),
+    ]
+    return values[code >> 1]! ^ BigInt(code & 1)
+  }
+
+  when(condition: bigint, then: () => void, otherwise?: () => void): void {
+    if (condition) then()
+    else otherwise?.()
+  }
+
+  nextIp(): bigint {
+    const next = this.#state.rip + BigInt(this.#instruction.length)
+    return next & (this.long ? MASK64 : maskOf(32))
+  }
+
+  branch(target: Operand, condition = 1n): void {
+    assert(target.kind === 'relative', 'branch() is for relative targets')
+    if (condition) this.jump(this.nextIp() + BigInt(target.displacement))
+  }
+
+  jump(target: bigint): void { this.target = target & maskOf(this.operandSize) }
+
+  faultIf(condition: bigint, vector: number, errorCode?: number): void {
+    if (condition) throw new ReferenceFault(vector, errorCode)
+  }
+
+  readVector(operand: Operand): bigint {
+    switch (operand.kind) {
+      case 'xmm': return this.#state.xmm[operand.index]!
+      case 'mm': return this.#state.x87.significand(operand.index)
+      case 'memory': {
+        const linear = this.#linear(operand.segment, this.address(operand))
+        return this.#state.memory.load(linear, operand.width / 8)
+      }
+      default: throw new Error(`readVector of ${operand.kind}`)
+    }
+  }
+
+  readVectorAligned(operand: Operand): bigint {
+    this.#align(operand)
+    return this.readVector(operand)
+  }
+
+  writeVector(operand: Operand, value: bigint): void {
+    switch (operand.kind) {
+      case 'xmm':
+        this.#state.xmm[operand.index] = value & MASK128
+        return
+      case 'mm':
+        this.#state.x87.setRegister(operand.index, 0xffff, value & MASK64)
+        return
+      case 'memory':
+        this.store(operand.segment, this.address(operand), operand.width, value)
+        return
+      default: throw new Error(`writeVector of ${operand.kind}`)
+    }
+  }
+
+  writeVectorAligned(operand: Operand, value: bigint): void {
+    this.#align(operand)
+    this.writeVector(operand, value)
+  }
+
+  #align(operand: Operand): void {
+    if (operand.kind !== 'memory' || operand.width !== 128) return
+    const linear = this.#linear(operand.segment, this.address(operand))
+    if (linear & 15n) throw new ReferenceFault(GP, 0)
+  }
+
+  xmm(index: number): bigint { return this.#state.xmm[index]! }
+  vectorConst(bits: bigint): bigint { return bits & MASK128 }
+  vector(op: VectorOp, ...operands: bigint[]): bigint {
+    return vectorOperation(op, operands[0]!, operands[1] ?? 0n)
+  }
+
+  shuffle(a: bigint, b: bigint, lanes: readonly number[]): bigint {
+    const both = a | b << 128n
+    return lanes.reduce((sum, lane, i) =>
+      sum | (both >> BigInt(lane * 8) & 0xffn) << BigInt(i * 8), 0n)
+  }
+
+  lane(vector: bigint, width: 8 | 16 | 32 | 64, index: number): bigint {
+    return vector >> BigInt(width * index) & maskOf(width)
+  }
+
+  withLane(vector: bigint, width: 8 | 16 | 32 | 64, index: number, value: bigint): bigint {
+    const shift = BigInt(width * index)
+    const mask = maskOf(width)
+    return vector & ~(mask << shift) & MASK128 | (value & mask) << shift
+  }
+
+  vectorOf(low: bigint): bigint { return low }
+  bitselect(a: bigint, b: bigint, mask: bigint): bigint { return a & mask | b & ~mask & MASK128 }
+
+  enterMmx(): void {
+    if (this.#state.cr0 & 4) throw new ReferenceFault(UD)
+    if (this.#state.cr0 & 8) throw new ReferenceFault(NM)
+    const x87 = this.#state.x87
+    // Bit 7, ES, says that an unmasked exception waits.
+    if (x87.statusWord & 0x80) throw new ReferenceFault(MF)
+    x87.statusWord &= ~0x3800
+    x87.tags = 0xff
+  }
+
+  float(op: FloatOp, width: 32 | 64, ...operands: bigint[]): bigint {
+    const [a, b] = operands
+    const result = float(op, width, a!, b ?? 0n, this.#state.mxcsr)
+    this.#floatFlags |= floatFlags
+    return result
+  }
+
+  floatCheck(): void {
+    const mxcsr = this.#state.mxcsr
+    const unmasked = this.#floatFlags & ~(mxcsr >> 7) & 63
+    this.#state.mxcsr |= this.#floatFlags
+    this.#floatFlags = 0
+    if (unmasked) throw new ReferenceFault(XM)
+  }
+
+  sseCheck(): void {
+    if (this.#state.cr0 & 4 || !(this.#state.cr4 & 0x200)) throw new ReferenceFault(UD)
+    if (this.#state.cr0 & 8) throw new ReferenceFault(NM)
+  }
+
+  pure(name: string, ...operands: bigint[]): bigint {
+    const known = pureFunctions[name]
+    assert(known !== undefined, `pure function ${name} exists`)
+    return known.run(...operands)
+  }
+}
+
+/** A repeat prefix: whether another round follows, once rCX was counted down. */
+function repeats(backend: ReferenceBackend, instruction: Instruction): boolean {
+  const count = backend.gpr(RCX, instruction.addressSize) - 1n
+  backend.setGpr(RCX, instruction.addressSize, count)
+  if (count === 0n) return false
+  if (instruction.row.properties.string !== 'repe') return true
+  return backend.flag('zf') === (instruction.repeat === 0xf3 ? 1n : 0n)
+}
+
+/** How a reading finds the routine of an instruction that has no `execute`. */
+export type RunService = (service: string, state: ReferenceState, instruction: Instruction) => void
+
+/**
+ * Carries out one instruction and moves rip. Throws ReferenceFault; the state is then as it was,
+ * but for the rounds of a repeated string instruction that were complete.
+ */
+export function runInstruction(
+  state: ReferenceState, instruction: Instruction, runService?: RunService,
+): void {
+  const { definition, operands } = instruction
+  const execute = definition.fields.execute
+  if (!execute) {
+    assert(runService && definition.service, `service ${definition.service} can be run`)
+    const next = new ReferenceBackend(state, instruction).nextIp()
+    runService(definition.service, state, instruction)
+    state.rip = next
+    return
+  }
+  const backend = new ReferenceBackend(state, instruction)
+  if (instruction.repeat) {
+    if (backend.gpr(RCX, instruction.addressSize) !== 0n) {
+      do execute(backend, ...operands)
+      while (repeats(backend, instruction))
+    }
+  } else {
+    execute(backend, ...operands)
+  }
+  state.rip = backend.target
+}
