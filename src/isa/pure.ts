@@ -5,6 +5,7 @@
  * A family of functions is a record in a file of its own, joined here.
  */
 import { assert } from '../base/assert.ts'
+import { integerFunctions } from './pure-integer.ts'
 import { vectorFunctions } from './pure-vector.ts'
 
 export interface PureFunction {
@@ -15,6 +16,7 @@ export interface PureFunction {
 }
 
 export const pureFunctions: Readonly<Record<string, PureFunction>> = {
+  ...integerFunctions,
   ...vectorFunctions,
 }
 

@@ -19,6 +19,10 @@ import { shift } from './shift.ts'
 import { sseConvert } from './sse-convert.ts'
 import { sseFloat } from './sse-float.ts'
 import { sseMove } from './sse-move.ts'
+import { sse4 } from './sse-sse4.ts'
+import { sse4a } from './sse-sse4a.ts'
+import { ssse3 } from './sse-ssse3.ts'
+import { sseString } from './sse-string.ts'
 import { stack } from './stack.ts'
 import { string } from './string.ts'
 import { controlInstructions } from './system-control.ts'
@@ -30,4 +34,5 @@ export const allInstructions: readonly Definition[] = [
   ...string, ...control, ...random,
   ...systemInstructions, ...segmentInstructions, ...controlInstructions,
   ...mmxArithmetic, ...mmxShift, ...mmxShuffle, ...sseMove, ...sseFloat, ...sseConvert,
+  ...ssse3, ...sse4, ...sse4a, ...sseString,
 ]

@@ -1,0 +1,111 @@
+/**
+ * RCPSS and RSQRTSS: estimates of 12 bits, the same bits as the processor that we report (AMD
+ * family 19h) gives. The manual only bounds the error (AMD APM 4, 1.5 * 2^-12); guests should not
+ * see results change when they move between hosts, so the estimates are tables and not formulas.
+ *
+ * An estimate depends on the first twelve bits of the fraction. A table holds, for each, how far it
+ * is from the rounded value at the middle of its interval, plus one: two bits, three to a
+ * character. The tables were read from the processor.
+ */
+import type { PureFunction } from './pure.ts'
+
+const RECIPROCAL = `
+QVVpqCVVlqKUVVqqQVFUVVqqlqapaVqqRVVpVVqVlqVpaVqWlaVpVVWVVVVpaVaVqqWpWpqalWlpaVWVlWVUBQQRVlFFVVWaUU
+UVZllmmqKVVWWWZZppplmmmmWaaaaaZZZZZVVVVVRWWWWVppZZZlmmllVaWWVFZZVUEommlVBRVZmpEVmZqSUZmZKRVVmZVZmq
+qSUVVZWVmZmZVZmZmVlZmZWVmVVVZqqqmVlZWVVmmZmZZqqZmppqmZWmqZmVUUllpVWmmqKFVVZZVlllpVWWmmWZZZZaVVlllR
+RVVVVZZZZZVVVVVVVVVVVZZZZVllllVVWWVVVVVFFFppplVBVUVlFVWZlWVaplaWplWqZlWapmVapVaVlVVlVqmaqmValVZVqp
+WqVVVFVRVZVVFVlVVVUVWFVRVVVQFkqlWlVVVVaVqVpqpWRVVWVZVlaVpVlqVpWVqWlaVlaVpVVpVVVVVRlaVqaVpVVVVpWVqW
+VFVVFAqVVVQpWVVRlaVVFVVVVVVWVVVVVlqqqqVVVVqWVVVVVVVVVlqqqqqWVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVVpqqqqqa
+VVVVVVVVVVVZVVVVlqqqBAVVVVVVVVVVlaVVVVqWVVVpaVVVlaVVVVVVVVBUVVVVlqaVVVWVVpVpqaVVlVVVWVqWVVFUVFQlaV
+qaVqWpqCUVQVFQVBVVVqWpqVpWlqVlWVaVVVVVVZpqlqVlWVWVFVFUFUpVlVllqVqVVVVUVUZVVVVlaVWVRVUVVFVRVVVUFVVV
+RVUFVVqlapWpValWlVZVWFVRVUVpValWVVVFVVqlWZVVFVRFlWZVVZqlWpVVFVQBlVVFVUVZlVWVlWapVWaplVVZlVWVlVWZFV
+VVVVUURFlllWapVVWZVVUVRFVllWWZFVVURVZZlVVRRFFUVVWVRZZplVVVVVZZVllllWWWWaaZZppplllmmWWWaaaZZZppllll
+lVVVVWWVVVVVRRRRRVWWWWWVVVVVmmmmmWWVVVVUUUUUEEFFVVVZVVWWmmlpUUFFVVVVVVWVllVZZZWWmmlppZKFRRRUUEFFVR
+RUUEFFRRRUpZaWmmlZZZWWllVZVVVVVVRVUFVammpZZVWlVVRVUFVWmlZZVVVVRllZZWWVVRVUZZWlVVRUEFRWVVVUZZWlVpmp
+ZWWFVRUEZVVVRlVZVVFRUFRVEVVUVRUVRVFRVFVVEVVEVREVREVmZamZZmZZmVVmVVWVVVVVEVVERlZmlZWVVWVVEVVERkZmVV
+WVVFRVZmVVmVVFRUVmZVVZVVRERUZWVVVmZZmZVVRERUZWVVVmZVVVpqmZmVVFRERVVEREZmVVVlZWVVVmZVVVZmVVVV`
+
+const ROOT_OF_EVEN = `
+AAQVVBAAVVFAAUVVVVlqqWVVaVFAAUVVVVlWVVVVqqaBAUVVVVQVVVVVVVVVVVVVVVRVVVVBVVVFAUVFVVlaVVlaVpaBVVVVVp
+WVqGQVFUVVVVlVVpVVaVlaVpWVqWlqVpWVqVlaVpVVaVlVVVVFVVQVBUVVaVlVVVVBVVlaVZVVVZVZValalGUFVFVRVVVVVVlV
+VVZVWVWlVZVVVWlVVVVVVFVRVUFUWqlalWZVWVVVVUFUWalWVVVVVBVlWZVVFVWZlVZplWKQRFVUBVVVVVUVVVVRVVVVFVVVVV
+UVVVVRVVVVBFVURZZplWaVlVWZFVVVRZpplWWVlVVVWaaplRRBFFVVVVVZZplllSRFFFVVVUVVVZVVlllVWWWWaZZZZplllllW
+WWWWWZZZZZVVVllVVVVVVUUUpplllllVVVVUUUVVlllppVVVllVZZZaaVVVVVVWWmmVUUUVFVVVZVVWWmllpZZaaRRRVUUVFVV
+RVVVVVVVVVVVVVVVVVVVVVZZmmmllZaWWWlZZZVVlVVVRVVFVWmppZZVmlVVRVVFVWmpZZVVlVVllZaWWVVZVUZZmmVVRVVFRW
+lZVVpZmmlVVWVZVmZZmlZmmZaSVFVVUVVVVRVVVVVVVWVVVVZVlVVlVVVVVWVVVVVVVRVVRVFRVFRUUmpZmVZmVZWVVWVVkZmZ
+qqVVlZmFVVVVlZmZmpVVVVmZmZmqaVVVlZmZmZqWVVVVmZmZmZRVVVVVVVlZmZmZmZRUVVVVVVVVVVmZmZVVVVVVVVVVVlZmZm
+ZmZmZmZmZmZmZmZmZmZmZmZmZmZmZmZmZmZmZmZmVVVVVVVVVVVVVpqqamZmZmZmZmZWVVVVmZWVVVVVZmpqqVVVmZWVEVVVZm
+lZmVVVWVVmZqmZVVlZVlZmqZWVVVVVZmlZmVFRVVVVVZmVZmpamVVRVVVEVVFVVlVVlZVmZWmZqmZqRUVVUVVVVVVVZVVZVlZW
+lZVmZVmZZmZZmpZmlZmmZmmZamZampZmlZmmZWmZZmVZVVVWVVUVVVFRVUVRZamqZmlZamVVWlZVVVVWVRUFVVUWmpZmVZVmVV
+UVVVUmmpZmVZVmVVUFVVUWmlZWVVVVVlZZWmWVVVVZZWmlpWVVVVWmlZZaVRVUVlZZWmWVUFVVZVWllpZZWmWVUFVVZVWllpZZ
+WmWVUFVVVVVVllZZVWWRVUEFVVVVUVlVZVVWmlVZZaWmlppZaWmmqpZaVVRVUUVFVRVVVVFVVVVVUVVVVVVVWVVVVVVVUVVVVR
+VVVVFVllVZZVWWVlVVZVVVVVVVVRVVUUVaqmmmppZZaWWmllVVZVVVVVFVVlmmppZZaWWWllVVVVVVUUVaaWWmllVVVV`
+
+const ROOT_OF_ODD = `
+RVVVlVVWWWaZZpppQQRRRBFFFFVpppppllmmmWWWWWWZZZZZVVVVVZaaaaaZZZZZVVRRRVWWWWWVUUUUllVVVVVZVVVWmlllZZ
+aaWSRVUUUFVVRRVUVFFVRVVUUFVVRRVUFFFlmppZZWmllVZVWVFVRVUEUammlVZVVFFlmpZZVWlZVmUEVRUVVVWVZWmZZmUEVR
+UVRVVVVWVZVlZVmVZmlZWmZWmZZmZZmlZmlZWlZWmZVmZVmVVlVVVVVFVVEVVERVVlVZmZWWVVVZVERUVlVVmZWFRVVVZVlZmV
+REVVVWVVVZqZmZmVRVVVVWVVVVpZmZmVRERERFRUVVZVVVVlZmZmZmZmZmZmZmZmZmZmZmZmZmZmZmZmZmVVVVVVVVVVVVVVER
+ERUmZmZmVVVVVVVVERUmZmZVVVVVVlZmZmZUVVVZWmZmpGVVVVWlZmZZRVVRUVZWVVmlZmZaRVVRUVZVVVVlZWVZmmZmlFVRER
+VUVVEVVVVVUVVVVRVlVVVVZWmZamZZmlZmlZWmZVmVZmVZWlZVlVVWVVVVVVFVRUVmpZmmZVmVZWVVVVVVUFRVZWmZZWVZVVVR
+UFRRZVmVZVFVVVVmlZZWVVVVVlZZWmVVUFVVZWmlZVFVRVUWlVZVZWmlZVFVRVUWlVVVZWmlZVEFRRUVVFVRZVWVVlZZVWVVRV
+VVVVVZVVWVlVZZVWWllVZZWWmllZZZWWmllZZZWWmllZZZVWWllVZZVVWVlVVVVVVVVFVVRRVUUEVaWmmlVZZZZWVVVlVRRRVV
+ZZaaaWllllVRVVVVEFFFFVllllVRRVVVZZZZaWVVVVVRRRRRVVVZZVUUUUUVVWWWFFFFFVVVVVlmmmmmVVVVVlllllVRRRRRVV
+VVVlllllVRRRRRVVVVVlllllVRRRRRVVVVVlllVVVWWWWWaaaaaWUUUUUUUUUVRRRRVVVVFVVVVVVWWVVVZZZVVllllVVWWWWW
+ZZZZZlllllVWWWWWZZZZVllllVVWWWVVZZVVVlVVVVVVUUQRRlWWaaZZZplllVVWWVVVVVVFFVVUUUQRRVWWaZZZVlVVVVUVVR
+RBFFVZZlllVVVVVVRRFFVZZpllVVVVVRRRFFVZZllVVVUVRlWWaZZVVVVVUUQRBVWVZVVFFVUUllVWVVRRFFVZZlVVVUURRVWV
+ZVVFFUUQlVVVVlWWaZZRFVVVVlVWZVQRFVUVVVVWZlVWaVQRFVUVVVVWZlVWaVQRFVURVVVVVlVWZllWapVRFVURFVVVVVVVZl
+VWZllWFUQBFVURFVURVVVVVVVVVlVWZlVWZllWaplWaVQBFUQRFVURFVURFVURFVURVVVVVVVVVVVVVVVVVVVVVVVVVV`
+
+const DIGITS = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/'
+
+/** The twelve fraction bits of `estimate(x)`, in [1/2, 1), for x from 1 to 2 or from 2 to 4. */
+function tableOf(text: string, start: number, estimate: (x: number) => number): Uint16Array {
+  const digits = text.replaceAll('\n', '')
+  return Uint16Array.from({ length: 4096 }, (_, index) => {
+    const packed = DIGITS.indexOf(digits[Math.floor(index / 3)]!)
+    const correction = (packed >> index % 3 * 2 & 3) - 1
+    const middle = (1 + (index + 0.5) / 4096) * start
+    return Math.floor((estimate(middle) * 2 - 1) * 4096 + 0.5) + correction
+  })
+}
+
+const reciprocals = tableOf(RECIPROCAL, 1, (x) => 1 / x)
+const rootsOfEven = tableOf(ROOT_OF_EVEN, 1, (x) => 1 / Math.sqrt(x))
+const rootsOfOdd = tableOf(ROOT_OF_ODD, 2, (x) => 1 / Math.sqrt(x))
+
+const QUIET = 0x400000
+const INFINITY = 0x7f800000
+
+function reciprocal(bits: number): number {
+  const sign = bits & 0x80000000
+  const exponent = bits >> 23 & 0xff
+  if (exponent === 0) return sign | INFINITY
+  if (exponent === 0xff) return bits & 0x7fffff ? bits | QUIET : sign
+  const result = 253 - exponent
+  return result <= 0 ? sign : sign | result << 23 | reciprocals[bits >> 11 & 0xfff]! << 11
+}
+
+function reciprocalRoot(bits: number): number {
+  const sign = bits & 0x80000000
+  const exponent = bits >> 23 & 0xff
+  if (exponent === 0) return sign | INFINITY
+  if (exponent === 0xff && bits & 0x7fffff) return bits | QUIET
+  if (sign) return 0xffc00000
+  if (exponent === 0xff) return 0
+  const odd = exponent - 127 & 1
+  const table = odd ? rootsOfOdd : rootsOfEven
+  return 126 - (exponent - 127 - odd) / 2 << 23 | table[bits >> 11 & 0xfff]! << 11
+}
+
+function onBits(compute: (bits: number) => number): PureFunction {
+  return {
+    operands: 's', result: 's',
+    run: (bits) => BigInt(compute(Number(BigInt.asIntN(32, bits!))) >>> 0),
+  }
+}
+
+export const estimates: Readonly<Record<string, PureFunction>> = {
+  rcp32: onBits(reciprocal),
+  rsqrt32: onBits(reciprocalRoot),
+}
