@@ -14,7 +14,7 @@ import {
   GNTST_general_error, GNTST_okay, GNTST_permission_denied, GNTTABOP_copy,
   GNTTABOP_get_status_frames, GNTTABOP_get_version, GNTTABOP_map_grant_ref,
   GNTTABOP_query_size, GNTTABOP_set_version, GNTTABOP_setup_table, GNTTABOP_unmap_grant_ref,
-  GnttabCopy, type GnttabCopyPtr, GnttabGetStatusFrames, GnttabGetVersion, GnttabMapGrantRef,
+  GnttabCopy, GnttabGetStatusFrames, GnttabGetVersion, GnttabMapGrantRef,
   GnttabQuerySize, GnttabSetupTable, GnttabSetVersion, GnttabUnmapGrantRef,
 } from '../../abi/xen/grant_table.ts'
 import { DOMID_SELF } from '../../abi/xen/xen.ts'
@@ -158,7 +158,7 @@ function copyStatus(caller: Vcpu, op: ViewOf<typeof GnttabCopy>): number {
   return status
 }
 
-type CopyEnd = ViewOf<typeof GnttabCopyPtr>
+type CopyEnd = ViewOf<typeof GnttabCopy>['source']
 
 /** The domain at one end; only by grant may it be another. */
 function copyDomain(caller: Vcpu, end: CopyEnd, granted: boolean): Domain | number {

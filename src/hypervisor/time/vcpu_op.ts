@@ -1,0 +1,216 @@
+/**
+ * HYPERVISOR_vcpu_op and HYPERVISOR_set_timer_op: vcpus up and down, their timers, and where their
+ * state is shown (xen/include/public/vcpu.h).
+ *
+ * Left out: VCPUOP_initialise (PVH guests start processors through their LAPICs), and
+ * VCPUOP_get_physid, which needs a pinned vcpu.
+ */
+import type { Fields, Layout, View, ViewOf } from '../../base/layout/struct.ts'
+import { EFAULT, EINVAL, ENOENT, ETIME } from '../../abi/xen/errno.ts'
+import { SHUTDOWN_poweroff } from '../../abi/xen/sched.ts'
+import {
+  VCPU_SSHOTTMR_future, VCPUOP_down, VCPUOP_get_runstate_info, VCPUOP_is_up,
+  VCPUOP_register_runstate_memory_area, VCPUOP_register_vcpu_info,
+  VCPUOP_register_vcpu_time_memory_area, VCPUOP_send_nmi, VCPUOP_set_periodic_timer,
+  VCPUOP_set_singleshot_timer, VCPUOP_stop_periodic_timer, VCPUOP_stop_singleshot_timer,
+  VCPUOP_up, VcpuRegisterRunstateMemoryArea, VcpuRegisterTimeMemoryArea,
+  VcpuRegisterVcpuInfo, VcpuRunstateInfo, VcpuSetPeriodicTimer, VcpuSetSingleshotTimer,
+} from '../../abi/xen/vcpu.ts'
+import { __HYPERVISOR_set_timer_op, VcpuInfo } from '../../abi/xen/xen.ts'
+import { NO_FRAME, VPF_down, WORK_NMI } from '../domain/state.ts'
+import type { Vcpu } from '../domain/vcpu.ts'
+import { unblock, vcpuInfoAt } from '../events/upcall.ts'
+import type { HypercallArgs } from '../hypercall/args.ts'
+import { columns, plainSubop, simple, type Status, type Subop } from '../hypercall/operation.ts'
+import { NO_DEADLINE } from './state.ts'
+import { Timekeeper } from './timekeeper.ts'
+
+const SHORTEST_PERIOD_NS = 1e6
+/** Xen takes a time further ahead than this for a mistake, and fires soon. */
+const FAR_NS = 2 ** 50
+const SOON_NS = 100e6
+const WORD = 0x1_0000_0000
+
+/** A sub-operation on the vcpu that the second argument names. */
+function on(number: number, name: string, run: (caller: Vcpu, target: Vcpu) => Status): Subop {
+  return plainSubop(number, name, (caller, _argument, args) => {
+    const target = caller.domain.vcpu(args.u32(1))
+    return target ? run(caller, target) : -ENOENT
+  })
+}
+
+/** One that takes or answers a struct as well. */
+function withStruct<F extends Fields>(
+  number: number, name: string, layout: Layout<F>, direction: 'in' | 'out',
+  run: (caller: Vcpu, target: Vcpu, op: View<F>) => Status,
+): Subop {
+  const bytes = new DataView(new ArrayBuffer(layout.size))
+  const op = layout.on(bytes)
+  return plainSubop(number, name, (caller, argument, args) => {
+    const target = caller.domain.vcpu(args.u32(1))
+    if (!target) return -ENOENT
+    if (direction === 'in' && !caller.memory.copyIn(bytes, argument, layout.size)) return -EFAULT
+    const status = run(caller, target, op)
+    if (status < 0 || direction === 'in') return status
+    return caller.memory.copyOut(bytes, argument, layout.size) ? status : -EFAULT
+  })
+}
+
+function up(_caller: Vcpu, target: Vcpu): Status {
+  if (target.state.initialised === 0) return -EINVAL
+  if (target.clearFlag(VPF_down)) target.wake()
+  return 0
+}
+
+/** The last vcpu that goes down takes its domain with it. */
+export function down(_caller: Vcpu, target: Vcpu): Status {
+  const { domain } = target
+  target.setFlag(VPF_down)
+  if (domain.onlineVcpus() === 0) {
+    target.clearFlag(VPF_down)
+    domain.shutdown(SHUTDOWN_poweroff)
+    return 0
+  }
+  target.host.services.scheduler.sleep(target)
+  target.kick()
+  return 0
+}
+
+function isUp(_caller: Vcpu, target: Vcpu): Status {
+  return target.state.flags & VPF_down ? 0 : 1
+}
+
+function getRunstate(_caller: Vcpu, target: Vcpu, op: ViewOf<typeof VcpuRunstateInfo>): Status {
+  Timekeeper.of(target.host).describeRunstate(target, op)
+  return 0
+}
+
+function signedAt(bytes: DataView, at: number): number {
+  return bytes.getInt32(at + 4, true) * WORD + bytes.getUint32(at, true)
+}
+
+function registerRunstate(
+  caller: Vcpu, target: Vcpu, op: ViewOf<typeof VcpuRegisterRunstateMemoryArea>,
+): Status {
+  const time = Timekeeper.of(target.host)
+  time.stateOf(target).runstateArea = signedAt(op.bytes, op.base)
+  if (target.id === caller.id) time.showRunstate(caller)
+  return 0
+}
+
+function registerTimeArea(
+  caller: Vcpu, target: Vcpu, op: ViewOf<typeof VcpuRegisterTimeMemoryArea>,
+): Status {
+  const time = Timekeeper.of(target.host)
+  time.stateOf(target).timeArea = signedAt(op.bytes, op.base)
+  if (target.id === caller.id) time.showTimeArea(caller)
+  return 0
+}
+
+function setPeriodic(
+  caller: Vcpu, target: Vcpu, op: ViewOf<typeof VcpuSetPeriodicTimer>,
+): Status {
+  if (target.id !== caller.id) return -EINVAL
+  if (op.period_ns < SHORTEST_PERIOD_NS || op.period_ns >= FAR_NS) return -EINVAL
+  const state = Timekeeper.of(target.host).stateOf(target)
+  state.periodNs = op.period_ns
+  state.nextPeriodic = target.host.clock.now() + op.period_ns
+  return 0
+}
+
+function stopPeriodic(caller: Vcpu, target: Vcpu): Status {
+  if (target.id !== caller.id) return -EINVAL
+  Timekeeper.of(target.host).stateOf(target).nextPeriodic = NO_DEADLINE
+  return 0
+}
+
+function setSingleshot(
+  caller: Vcpu, target: Vcpu, op: ViewOf<typeof VcpuSetSingleshotTimer>,
+): Status {
+  if (target.id !== caller.id) return -EINVAL
+  const time = Timekeeper.of(target.host)
+  const timeout = op.timeout_abs_ns
+  if (op.flags & VCPU_SSHOTTMR_future && timeout < time.systemTime(target.domain)) return -ETIME
+  time.stateOf(target).singleshot = target.domain.state.bornNs + timeout
+  return 0
+}
+
+function stopSingleshot(caller: Vcpu, target: Vcpu): Status {
+  if (target.id !== caller.id) return -EINVAL
+  Timekeeper.of(target.host).stateOf(target).singleshot = NO_DEADLINE
+  return 0
+}
+
+/** Moves the vcpu's vcpu_info to where the guest wants it, once. */
+function registerInfo(
+  caller: Vcpu, target: Vcpu, op: ViewOf<typeof VcpuRegisterVcpuInfo>,
+): Status {
+  const { host, domain } = caller
+  if (op.offset > 4096 - VcpuInfo.size || (op.offset & 7) !== 0) return -EINVAL
+  const before = target.state.vcpuInfoMfn
+  if (before !== NO_FRAME && before !== domain.state.sharedInfoMfn) return -EINVAL
+  if (target.id !== caller.id && (target.state.flags & VPF_down) === 0) return -EINVAL
+  domain.p2m.lock()
+  const mfn = domain.p2m.frame(op.mfn, true)
+  const taken = mfn !== 0 && mfn !== domain.state.sharedInfoMfn && host.frames.get(mfn)
+  domain.p2m.unlock()
+  if (!taken) return -EINVAL
+  const to = mfn * 4096 + op.offset
+  const from = vcpuInfoAt(target)
+  const { octets, words } = host.machine
+  if (from >= 0) octets.copyWithin(to, from, from + VcpuInfo.size)
+  else octets.fill(0, to, to + VcpuInfo.size)
+  target.state.vcpuInfoOffset = op.offset
+  target.state.vcpuInfoMfn = mfn
+  // Nothing that was raised at the old place may be lost: the guest looks at all words.
+  const selector = to + VcpuInfo.offsets.evtchn_pending_sel >>> 2
+  words[selector] = 0xffff_ffff
+  words[selector + 1] = 0xffff_ffff
+  Atomics.store(octets, to, 1)
+  Timekeeper.of(host).updateVcpuTime(target)
+  host.services.events.vcpuInfoMoved?.(target)
+  return 0
+}
+
+function sendNmi(_caller: Vcpu, target: Vcpu): Status {
+  target.requestWork(WORK_NMI)
+  unblock(target)
+  return 0
+}
+
+export const vcpuOps = [
+  on(VCPUOP_up, 'up', up),
+  on(VCPUOP_down, 'down', down),
+  on(VCPUOP_is_up, 'is_up', isUp),
+  withStruct(VCPUOP_get_runstate_info, 'get_runstate_info', VcpuRunstateInfo, 'out',
+    getRunstate),
+  withStruct(VCPUOP_register_runstate_memory_area, 'register_runstate_memory_area',
+    VcpuRegisterRunstateMemoryArea, 'in', registerRunstate),
+  withStruct(VCPUOP_set_periodic_timer, 'set_periodic_timer', VcpuSetPeriodicTimer, 'in',
+    setPeriodic),
+  on(VCPUOP_stop_periodic_timer, 'stop_periodic_timer', stopPeriodic),
+  withStruct(VCPUOP_set_singleshot_timer, 'set_singleshot_timer', VcpuSetSingleshotTimer, 'in',
+    setSingleshot),
+  on(VCPUOP_stop_singleshot_timer, 'stop_singleshot_timer', stopSingleshot),
+  withStruct(VCPUOP_register_vcpu_info, 'register_vcpu_info', VcpuRegisterVcpuInfo, 'in',
+    registerInfo),
+  on(VCPUOP_send_nmi, 'send_nmi', sendNmi),
+  withStruct(VCPUOP_register_vcpu_time_memory_area, 'register_vcpu_time_memory_area',
+    VcpuRegisterTimeMemoryArea, 'in', registerTimeArea),
+]
+
+/** HYPERVISOR_set_timer_op: VIRQ_TIMER at a system time; 0 stops it. */
+function setTimer(caller: Vcpu, args: HypercallArgs): Status {
+  const timeout = args.pointer(0)
+  const time = Timekeeper.of(caller.host)
+  const now = time.systemTime(caller.domain)
+  const state = time.stateOf(caller)
+  const { bornNs } = caller.domain.state
+  if (timeout === 0) state.singleshot = NO_DEADLINE
+  else if (timeout < 0 || timeout - now > FAR_NS) state.singleshot = bornNs + now + SOON_NS
+  else state.singleshot = bornNs + timeout
+  return 0
+}
+
+export const setTimerCall = simple(__HYPERVISOR_set_timer_op, 'set_timer_op', setTimer,
+  columns.everyone)
