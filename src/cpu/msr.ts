@@ -18,7 +18,7 @@ export const MSR_FAULT = Symbol('fault')
 
 export type MsrWrite = 'done' | 'fault' | 'exit'
 
-const EFER_WRITABLE = EFER.SCE | EFER.LME | EFER.NXE | EFER.FFXSR | EFER.TCE | EFER.AIBRSE
+const EFER_WRITABLE = EFER.SCE | EFER.LME | EFER.NXE | EFER.AIBRSE
 
 /** Registers that are plain fields of the context. */
 const FIELDS = {

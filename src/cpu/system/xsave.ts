@@ -13,7 +13,7 @@ import { linearOperand } from './control.ts'
 import { requireCpl0 } from './mode.ts'
 
 export const XCR0_SUPPORTED = XCR0.X87 | XCR0.SSE
-export const MXCSR_MASK = 0x2_ffff
+export const MXCSR_MASK = 0xffff
 const MXCSR_DEFAULT = 0x1f80
 const LEGACY_SIZE = 512
 const HEADER_SIZE = 64
