@@ -1,0 +1,69 @@
+/**
+ * Reaching the host process, and starting it when there is none.
+ */
+import { spawn } from 'node:child_process'
+import { closeSync, openSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { logName, openRunFolder, runFolderPath, socketName } from './run-folder.ts'
+import { connectUnix, type SocketStream } from './unix-socket.ts'
+
+/** The host process cannot be reached or started. */
+export class HostProcessError extends Error {
+  override readonly name = 'HostProcessError'
+}
+
+const START_MS = 30_000
+const POLL_MS = 40
+const LOG_TAIL = 2000
+
+type Environment = Readonly<Record<string, string | undefined>>
+
+/** A stream to the running host process; undefined when none runs. */
+export async function connectHost(environment: Environment): Promise<SocketStream | undefined> {
+  const path = join(runFolderPath(environment), socketName)
+  try {
+    return await connectUnix(path)
+  } catch (cause) {
+    const { code } = cause as NodeJS.ErrnoException
+    if (code === 'ENOENT' || code === 'ECONNREFUSED') return undefined
+    const why = code === 'EACCES' || code === 'EPERM' ? 'Permission denied' : code
+    throw new HostProcessError(`cannot reach the host process at ${path}: ${why}`, { cause })
+  }
+}
+
+/** A stream to the host process, which is started from `program` when none runs. */
+export async function connectOrStart(
+  environment: Environment, program: string,
+): Promise<SocketStream> {
+  const running = await connectHost(environment)
+  if (running) return running
+  const folder = openRunFolder(runFolderPath(environment))
+  const log = openSync(join(folder, logName), 'w', 0o600)
+  const child = spawn(process.execPath, [program], {
+    detached: true, stdio: ['ignore', log, log], cwd: '/', env: environment,
+  })
+  closeSync(log)
+  let exited: string | undefined
+  child.once('exit', (code, signal) => (exited = signal ?? `exit code ${code}`))
+  child.once('error', (error) => (exited = error.message))
+  child.unref()
+  for (const end = Date.now() + START_MS; Date.now() < end;) {
+    await new Promise((resolve) => setTimeout(resolve, POLL_MS))
+    const stream = await connectHost(environment)
+    if (stream) return stream
+    if (exited !== undefined) break
+  }
+  const why = exited ?? 'it does not answer'
+  throw new HostProcessError(
+    `cannot start the host process: ${why}${tailOf(join(folder, logName))}`)
+}
+
+/** The end of the log, on lines of its own. */
+function tailOf(path: string): string {
+  try {
+    const text = readFileSync(path, 'utf8').trim().slice(-LOG_TAIL)
+    return text === '' ? '' : `\n${text}`
+  } catch {
+    return ''
+  }
+}
