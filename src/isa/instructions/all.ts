@@ -7,6 +7,8 @@ import type { Definition } from '../definition.ts'
 import { arithmetic } from './arithmetic.ts'
 import { bmi } from './bmi.ts'
 import { control } from './control.ts'
+import { cryptoAes } from './crypto-aes.ts'
+import { cryptoSha } from './crypto-sha.ts'
 import { decimal } from './decimal.ts'
 import { logic } from './logic.ts'
 import { mmxArithmetic } from './mmx-arithmetic.ts'
@@ -34,5 +36,5 @@ export const allInstructions: readonly Definition[] = [
   ...string, ...control, ...random,
   ...systemInstructions, ...segmentInstructions, ...controlInstructions,
   ...mmxArithmetic, ...mmxShift, ...mmxShuffle, ...sseMove, ...sseFloat, ...sseConvert,
-  ...ssse3, ...sse4, ...sse4a, ...sseString,
+  ...ssse3, ...sse4, ...sse4a, ...sseString, ...cryptoAes, ...cryptoSha,
 ]
