@@ -145,6 +145,7 @@ export class Cpu implements Processor {
   run(budget: number): ExitKind {
     assert(!this.#awaiting, `the ${this.#awaiting} exit is answered before the next run`)
     let left = budget
+    this.#exitRequested = false
     for (;;) {
       if (this.#windowWanted && this.canTakeInterrupt()) return this.#leave('window')
       if (left <= 0) return this.#leave('budget')
@@ -188,7 +189,10 @@ export class Cpu implements Processor {
     this.#deliver({ vector: 2, kind: 'nmi', hasErrorCode: false })
   }
 
+  /** In answer to an exit that an instruction asked for (RDMSR, VMMCALL), its own fault. */
   injectException(vector: number, errorCode?: number): void {
+    if (this.#exitRequested) this.context.rip = this.#adapter.ip
+    this.#exitRequested = false
     this.#deliver(errorCode === undefined
       ? { vector, kind: 'fault', hasErrorCode: false }
       : { vector, kind: 'fault', hasErrorCode: true, errorCode })
@@ -204,6 +208,7 @@ export class Cpu implements Processor {
     this.#bytes.set(bytes.subarray(0, CPU_CONTEXT_SIZE), coreMap.context)
     this.control.replayCount = 0
     this.#awaiting = undefined
+    this.#exitRequested = false
     this.memory.flushAll()
     this.modeChanged()
   }
