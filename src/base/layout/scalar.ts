@@ -137,7 +137,8 @@ export const ulong = byAbi<number>(u53, u32)
  * canonical address space are exact (the upper half is negative).
  */
 export const pointer = byAbi<number>(scalar<number>(8, (o) => ({
-  get: (p) => p.bytes.getInt32(p.position + o + 4, true) * WORD + p.bytes.getUint32(p.position + o, true),
+  get: (p) => p.bytes.getInt32(p.position + o + 4, true) * WORD +
+    p.bytes.getUint32(p.position + o, true),
   set: (p, v) => writeU53(p.bytes, p.position + o, v),
 })), u32)
 
