@@ -203,8 +203,14 @@ function emitFlush(f: FunctionBuilder, env: MmuEnvironment, keepGlobal: boolean)
     else emptyExec()
   })
   f.store('i32', env.core, i32.const(0), kept, controlAt('execFillCount'))
+  emitForgetCodePage(f, env)
   if (keepGlobal) return
   f.memoryFill(env.core, i32.const(coreMap.largePages), i32.const(0), i32.const(LARGE_PAGE_MARKS))
+}
+
+/** The run loop remembers the translation of the page that it executes. */
+function emitForgetCodePage(f: FunctionBuilder, env: MmuEnvironment): void {
+  f.store('i64', env.core, i32.const(0), i64.const(-1), controlAt('codePageTag'))
 }
 
 /** Empties `pages` entries of each data table from index `from` on. */
@@ -233,6 +239,7 @@ function buildFlushPage(
     f.call(flushAll)
     f.return()
   })
+  emitForgetCodePage(f, env)
   const mark = regionMark(linear)
   f.if(i32.load8U(env.core, mark, coreMap.largePages), () => {
     f.store('i32As8', env.core, mark, i32.const(0), coreMap.largePages)
@@ -252,6 +259,7 @@ function buildFlushPage(
 function buildReset(module: ModuleBuilder, env: MmuEnvironment): FunctionBuilder {
   const f = module.function({ parameters: [] })
   emitEmptyRange(f, env, i32.const(0), TLB_ENTRIES)
+  emitForgetCodePage(f, env)
   f.memoryFill(env.core, i32.const(coreMap.execTlb), i32.const(0xff),
     i32.const(EXEC_TLB_ENTRIES << ExecEntry.shift))
   f.memoryFill(env.core, i32.const(coreMap.largePages), i32.const(0), i32.const(LARGE_PAGE_MARKS))
