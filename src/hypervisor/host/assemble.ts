@@ -9,6 +9,8 @@ import { Events } from '../events/events.ts'
 import { Grants } from '../grants/grants.ts'
 import { Dispatcher } from '../hypercall/dispatch.ts'
 import { hypercalls } from '../hypercall/table.ts'
+import { RoundRobin } from '../sched/scheduler.ts'
+import { Timekeeper } from '../time/timekeeper.ts'
 import { Host, type HostMemory } from './host.ts'
 
 export interface Hypervisor {
@@ -21,7 +23,11 @@ export function assemble(memory: HostMemory, clock: Clock): Hypervisor {
   const events = new Events(host)
   const grants = new Grants(host)
   host.services.events = events
+  const time = new Timekeeper(host)
+  const scheduler = new RoundRobin(host)
   host.services.grants = grants
-  host.subsystems.push(events, grants)
+  host.services.time = time
+  host.services.scheduler = scheduler
+  host.subsystems.push(events, grants, time, scheduler)
   return { host, dispatcher: new Dispatcher(hypercalls) }
 }

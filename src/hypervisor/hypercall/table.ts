@@ -7,10 +7,15 @@
  * only a Dom0 with hardware does (platform_op, kexec_op, arch_0), the compat numbers 6, 16 and 19,
  * and xsm_op, xenoprof_op, tmem_op, argo_op, xenpmu_op, dm_op and hypfs_op.
  */
-import { __HYPERVISOR_event_channel_op, __HYPERVISOR_grant_table_op, __HYPERVISOR_hvm_op } from
-  '../../abi/xen/xen.ts'
+import {
+  __HYPERVISOR_event_channel_op, __HYPERVISOR_grant_table_op, __HYPERVISOR_hvm_op,
+  __HYPERVISOR_physdev_op, __HYPERVISOR_sched_op, __HYPERVISOR_vcpu_op,
+} from '../../abi/xen/xen.ts'
 import { eventChannelOps } from '../events/event_channel.ts'
+import { hvmEventOps } from '../events/hvm_op.ts'
 import { grantTableOps } from '../grants/grant_table.ts'
+import { schedOps } from '../sched/sched_op.ts'
+import { setTimerCall, vcpuOps } from '../time/vcpu_op.ts'
 import { consoleIoCall } from './console_io.ts'
 import { domctlCall } from './domctl/domctl.ts'
 import { hvmParamOps } from './hvm_param.ts'
@@ -27,10 +32,15 @@ export const hypercalls: readonly Hypercall[] = [
   operation(__HYPERVISOR_grant_table_op, 'grant_table_op', grantTableOps,
     { columns: columns.everyone }),
   vmAssistCall,
+  setTimerCall,
+  operation(__HYPERVISOR_vcpu_op, 'vcpu_op', vcpuOps,
+    { columns: columns.everyone, argumentAt: 2 }),
+  operation(__HYPERVISOR_sched_op, 'sched_op', schedOps, { columns: columns.everyone }),
+  operation(__HYPERVISOR_physdev_op, 'physdev_op', [], { columns: columns.everyone }),
   operation(__HYPERVISOR_event_channel_op, 'event_channel_op', eventChannelOps,
     { columns: columns.everyone }),
   operation(__HYPERVISOR_hvm_op, 'hvm_op', [
-    ...hvmParamOps,
+    ...hvmParamOps, ...hvmEventOps,
   ], { columns: columns.everyone }),
   sysctlCall,
   domctlCall,
