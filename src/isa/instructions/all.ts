@@ -19,6 +19,7 @@ import { multiply } from './multiply.ts'
 import { random } from './random.ts'
 import { shift } from './shift.ts'
 import { sseConvert } from './sse-convert.ts'
+import { sseFence } from './sse-fence.ts'
 import { sseFloat } from './sse-float.ts'
 import { sseMove } from './sse-move.ts'
 import { sse4 } from './sse-sse4.ts'
@@ -35,6 +36,6 @@ export const allInstructions: readonly Definition[] = [
   ...arithmetic, ...multiply, ...logic, ...shift, ...bmi, ...decimal, ...move, ...stack,
   ...string, ...control, ...random,
   ...systemInstructions, ...segmentInstructions, ...controlInstructions,
-  ...mmxArithmetic, ...mmxShift, ...mmxShuffle, ...sseMove, ...sseFloat, ...sseConvert,
+  ...mmxArithmetic, ...mmxShift, ...mmxShuffle, ...sseMove, ...sseFloat, ...sseConvert, ...sseFence,
   ...ssse3, ...sse4, ...sse4a, ...sseString, ...cryptoAes, ...cryptoSha,
 ]
