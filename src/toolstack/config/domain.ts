@@ -1,0 +1,253 @@
+/**
+ * What an xl.cfg asks for, as a domain's configuration.
+ *
+ * Obeys xl.cfg(5); the messages, their order and the defaults are those of real xl 4.17. It differs
+ * where xl is silent to nobody's good: an unknown option is named in a warning, and sizes below zero
+ * are refused.
+ */
+import { ConfigError, parseConfig, type Value } from './parser.ts'
+import { DEVICE_LISTS, KNOWN_OPTIONS, SERVICES } from './options.ts'
+import { Settings } from './settings.ts'
+
+export type DomainType = 'pv' | 'pvh' | 'hvm'
+
+export type ShutdownAction =
+  | 'destroy' | 'restart' | 'rename-restart' | 'preserve'
+  | 'coredump-destroy' | 'coredump-restart' | 'soft-reset'
+
+/** A domain as configured. Paths are as the user wrote them. */
+export interface DomainConfig {
+  readonly name: string
+  readonly uuid: string | undefined
+  readonly type: DomainType
+  readonly pool: string | undefined
+  readonly kernel: string | undefined
+  readonly ramdisk: string | undefined
+  readonly commandLine: string
+  /** What the domain has at the start; never more than `maxMemoryKib`. */
+  readonly memoryKib: number
+  readonly maxMemoryKib: number
+  readonly vcpus: number
+  readonly maxVcpus: number
+  readonly onPoweroff: ShutdownAction
+  readonly onReboot: ShutdownAction
+  readonly onWatchdog: ShutdownAction
+  readonly onCrash: ShutdownAction
+  readonly onSoftReset: ShutdownAction
+  /** XEN_DOMCTL_settscinfo's mode: an index into TSC_MODES. */
+  readonly tscMode: number
+  readonly cpuWeight: number | undefined
+  readonly cap: number | undefined
+  readonly maxGrantFrames: number | undefined
+  readonly maxMaptrackFrames: number | undefined
+  readonly maxGrantVersion: number | undefined
+  readonly maxEventChannels: number | undefined
+  /** Options with a wish that is not fulfilled yet: the option, and the words for the wish. */
+  readonly wishes: ReadonlyArray<{ readonly option: string, readonly what: string }>
+}
+
+export interface LoadedConfig {
+  readonly config: DomainConfig
+  /** Lines for standard error. */
+  readonly messages: readonly string[]
+  /** The names of the options that occurred; `xl create -n` leaves defaults out. */
+  readonly given: ReadonlySet<string>
+}
+
+export const TSC_MODES = ['default', 'always_emulate', 'native', 'native_paravirt'] as const
+
+const ACTIONS: readonly ShutdownAction[] = [
+  'destroy', 'restart', 'rename-restart', 'preserve', 'coredump-destroy', 'coredump-restart',
+  'soft-reset',
+]
+const DEFAULT_MEMORY_KIB = 32 * 1024
+const KIB_A_MIB = 1024
+const MOST_VCPUS = 128
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i
+
+/**
+ * Reads an xl.cfg's `text`, which messages call `source`. `assignments` are those of the command
+ * line; they come last and so override. Throws ConfigError.
+ */
+export function loadDomainConfig(
+  source: string, text: string, assignments: readonly string[] = [],
+): LoadedConfig {
+  const extra = assignments.map((assignment) => `${assignment}\n`).join('')
+  const whole = extra ? `${text}\n${extra}` : text
+  return new Reader(new Settings(source, parseConfig(source, whole))).read()
+}
+
+/** Why a domain cannot be made as configured, although the configuration is sound. */
+export function refusalOf(config: DomainConfig): string | undefined {
+  if (config.type !== 'pvh') {
+    return `type="${config.type}": only PVH domains are supported yet (type="pvh")`
+  }
+  const [wish] = config.wishes
+  if (wish) return `${wish.option}: ${wish.what} are not supported yet`
+  return undefined
+}
+
+class Reader {
+  readonly #settings: Settings
+
+  constructor(settings: Settings) {
+    this.#settings = settings
+  }
+
+  read(): LoadedConfig {
+    const settings = this.#settings
+    const type = this.#type()
+    const name = settings.string('name')
+    if (name === undefined) this.#fail('Domain name must be specified.')
+    const uuid = this.#uuid()
+    const pool = settings.string('pool')
+    const cpuWeight = settings.number('cpu_weight')
+    const cap = settings.number('cap')
+    const cpus = this.#vcpus()
+    const memory = this.#memory()
+    const actions = {
+      onPoweroff: this.#action('on_poweroff', 'destroy'),
+      onReboot: this.#action('on_reboot', 'restart'),
+      onWatchdog: this.#action('on_watchdog', 'destroy'),
+      onCrash: this.#action('on_crash', 'destroy'),
+      onSoftReset: this.#action('on_soft_reset', 'soft-reset'),
+    }
+    const tscMode = this.#tscMode()
+    const limits = {
+      maxGrantFrames: this.#count('max_grant_frames'),
+      maxMaptrackFrames: this.#count('max_maptrack_frames'),
+      maxGrantVersion: this.#count('max_grant_version'),
+      maxEventChannels: this.#count('max_event_channels'),
+    }
+    const kernel = settings.string('kernel')
+    const direct = kernel !== undefined || type === 'hvm'
+    if (!direct && !settings.has('bootloader') && !settings.has('firmware')) {
+      this.#fail('Neither kernel nor bootloader specified')
+    }
+    const commandLine = this.#commandLine()
+    const ramdisk = settings.string('ramdisk')
+    const wishes = this.#wishes()
+    this.#unknown()
+    return {
+      config: {
+        name, uuid, type, pool, kernel, ramdisk, commandLine, ...memory, ...cpus, ...actions,
+        tscMode, cpuWeight, cap, ...limits, wishes,
+      },
+      messages: settings.messages,
+      given: settings.names(),
+    }
+  }
+
+  #fail(line: string): never {
+    throw new ConfigError([...this.#settings.messages, line])
+  }
+
+  #type(): DomainType {
+    const type = this.#typeNamed(this.#settings.string('type'))
+    const builder = this.#settings.string('builder')
+    const built = this.#typeNamed(builder === 'generic' ? 'pv' : builder)
+    if (type && built && type !== built) {
+      this.#fail('Contradicting "builder" and "type" options specified.')
+    }
+    return type ?? built ?? 'pv'
+  }
+
+  #typeNamed(name: string | undefined): DomainType | undefined {
+    if (name === undefined || name === 'pv' || name === 'pvh' || name === 'hvm') return name
+    return this.#fail(`Invalid domain type ${name}.`)
+  }
+
+  #uuid(): string | undefined {
+    const uuid = this.#settings.string('uuid')
+    if (uuid !== undefined && !UUID.test(uuid)) this.#fail(`Failed to parse UUID: ${uuid}`)
+    return uuid?.toLowerCase()
+  }
+
+  #vcpus(): { vcpus: number, maxVcpus: number } {
+    const vcpus = this.#count('vcpus')
+    const max = this.#count('maxvcpus')
+    if (max !== undefined && vcpus !== undefined && max < vcpus) this.#fail('xl: maxvcpus < vcpus')
+    const most = max ?? vcpus
+    if (most !== undefined && most > MOST_VCPUS) {
+      this.#fail(`xl: ${most} vcpus; a domain has at most ${MOST_VCPUS}`)
+    }
+    // Zero is as good as nothing to xl.
+    const maxVcpus = max || vcpus || 1
+    return { vcpus: vcpus || maxVcpus, maxVcpus }
+  }
+
+  #memory(): { memoryKib: number, maxMemoryKib: number } {
+    const memory = this.#count('memory')
+    const max = this.#count('maxmem')
+    const memoryKib = memory === undefined ? undefined : memory * KIB_A_MIB
+    const maxMemoryKib = max === undefined ? memoryKib ?? DEFAULT_MEMORY_KIB : max * KIB_A_MIB
+    return { memoryKib: Math.min(memoryKib ?? maxMemoryKib, maxMemoryKib), maxMemoryKib }
+  }
+
+  /** A number that cannot be below zero. */
+  #count(name: string): number | undefined {
+    const value = this.#settings.number(name)
+    if (value === undefined) return undefined
+    if (value < 0 || value > Number.MAX_SAFE_INTEGER / KIB_A_MIB) {
+      this.#fail(`ERROR: invalid value ${value} for "${name}"`)
+    }
+    return value
+  }
+
+  #action(name: string, fallback: ShutdownAction): ShutdownAction {
+    const text = this.#settings.string(name)
+    if (text === undefined) return fallback
+    const action = ACTIONS.find((known) => known === text)
+    return action ?? this.#fail(`Unknown ${name} action "${text}" specified`)
+  }
+
+  #tscMode(): number {
+    const text = this.#settings.string('tsc_mode')
+    if (text === undefined) return 0
+    const { messages } = this.#settings
+    if (/^[0-9]/.test(text)) {
+      const mode = this.#settings.number('tsc_mode') ?? 0
+      const name = TSC_MODES[mode]
+      const example = name ? `e.g. tsc_mode="${name}"` : ''
+      messages.push('WARNING: specifying "tsc_mode" as an integer is deprecated. ' +
+        `Please use the named parameter variant. ${example}`)
+      return name ? mode : this.#fail(`ERROR: invalid value ${mode} for "tsc_mode"`)
+    }
+    messages.push(`got a tsc mode string: "${text}"`)
+    const mode = TSC_MODES.findIndex((name) => name === text)
+    return mode >= 0 ? mode : this.#fail(`ERROR: invalid value "${text}" for "tsc_mode"`)
+  }
+
+  #commandLine(): string {
+    const whole = this.#settings.string('cmdline')
+    const root = this.#settings.string('root')
+    const extra = this.#settings.string('extra')
+    if (whole !== undefined) {
+      if (root !== undefined || extra !== undefined) {
+        this.#settings.messages.push('Warning: ignoring root= and extra= in favour of cmdline=')
+      }
+      return whole
+    }
+    const parts = root === undefined ? [] : [`root=${root}`]
+    if (extra !== undefined) parts.push(extra)
+    return parts.join(' ')
+  }
+
+  #wishes(): Array<{ option: string, what: string }> {
+    const wishes: Array<{ option: string, what: string }> = []
+    for (const [option, what] of DEVICE_LISTS) {
+      const items: readonly Value[] = this.#settings.list(option) ?? []
+      if (items.length > 0) wishes.push({ option, what })
+    }
+    for (const [option, what] of SERVICES) {
+      if (this.#settings.string(option)) wishes.push({ option, what })
+    }
+    return wishes
+  }
+
+  #unknown(): void {
+    for (const setting of this.#settings.unknown(KNOWN_OPTIONS)) {
+      this.#settings.warn(setting, `unknown parameter \`${setting.name}' is ignored`)
+    }
+  }
+}
