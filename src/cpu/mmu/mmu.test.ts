@@ -145,7 +145,7 @@ test('a read-only frame is read from memory and written by an exit', () => {
   machine.setP2m(gfn, P2M_RAM_RO)
   machine.map(0x9000n, BigInt(gfn << 12) | PRESENT | RW | D)
   assert.equal(machine.mmu.inlineLoad(0x9000n), 77n)
-  assert.equal(machine.mmu.inlineStore(0x9000n, 1n), 1)
+  assert.equal(machine.mmu.inlineStore(0x9000n, 1n), Stop.MMIO_WRITE)
   assert.equal(machine.control.stop, Stop.MMIO_WRITE)
   assert.equal(machine.read64(gfn << 12), 77n)
 })

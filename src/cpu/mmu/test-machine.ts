@@ -4,7 +4,10 @@
  *
  * Guest frame n is machine frame n + FRAME_SHIFT; the p2m lies below.
  */
-import { i32, i64, type Local } from '../../wasm/expression.ts'
+import {
+  call, globalGet, i32, i64, v128, type Expression, type Local,
+} from '../../wasm/expression.ts'
+import type { FunctionBuilder } from '../../wasm/function.ts'
 import { ModuleBuilder } from '../../wasm/module.ts'
 import { CoreControl, coreMap, type CoreControlView } from '../core-memory.ts'
 import { AccessExit, GuestFault } from '../interfaces.ts'
@@ -12,9 +15,9 @@ import {
   DIRECTORY_ENTRIES, LEAF_ENTRIES, P2M_HOLE, P2M_MFN_SHIFT, P2M_RAM_RW,
 } from '../p2m-format.ts'
 import { CpuContext, type CpuContextView } from '../state.ts'
-import { InlineAccess } from './inline-access.ts'
 import { MmuMemory } from './linear-memory.ts'
-import { buildMmu, exportMmu, type MmuExports } from './mmu.ts'
+import { buildMmu, exportMmu, type MmuExports, type MmuFunctions } from './mmu.ts'
+import { emitLookup } from './tlb.ts'
 
 const WASM_PAGE = 0x10000
 const MACHINE_BYTES = 32 << 20
@@ -29,56 +32,122 @@ export interface TestExports extends MmuExports {
   inlineStore(linear: bigint, value: bigint): number
   /** Adds to 64 bits in place; 0 when done. */
   inlineAdd(linear: bigint, value: bigint): number
+  /** 128 bits between memory and the start of scratch in core memory; the status. */
+  loadVector(linear: bigint, flags: number): number
+  storeVector(linear: bigint, flags: number): number
   /** Sums `count` loads of 64 bits, `stride` bytes apart, for measurements. */
   inlineSum(linear: bigint, stride: bigint, count: number): bigint
 }
 
-function addInline(module: ModuleBuilder, mmu: ReturnType<typeof buildMmu>): void {
-  const load = module.function({ parameters: ['i64'], result: 'i64' })
-  const loaded = load.local('i64')
-  load.block((stopped) => {
-    new InlineAccess(mmu, load).load(load.parameters[0]!, 64, loaded, stopped)
-    load.return(loaded)
-  })
-  load.return(i64.const(0))
-  module.exportFunction('inlineLoad', load)
+/** The functions that stand in for generated code: TLB hits inline, the rest as slow calls. */
+class Inline {
+  readonly #module: ModuleBuilder
+  readonly #mmu: MmuFunctions
 
-  const store = module.function({ parameters: ['i64', 'i64'], result: 'i32' })
-  store.block((stopped) => {
-    const [linear, value] = store.parameters as [Local, Local]
-    new InlineAccess(mmu, store).store(linear, 64, value, stopped)
-    store.return(i32.const(0))
-  })
-  store.return(i32.const(1))
-  module.exportFunction('inlineStore', store)
+  constructor(module: ModuleBuilder, mmu: MmuFunctions) {
+    this.#module = module
+    this.#mmu = mmu
+    this.#addLoad()
+    this.#addStore()
+    this.#addAdd()
+    this.#addSum()
+    this.#addVectors()
+  }
 
-  const add = module.function({ parameters: ['i64', 'i64'], result: 'i32' })
-  const place = add.local('i64')
-  const old = add.local('i64')
-  add.block((stopped) => {
-    const [linear, value] = add.parameters as [Local, Local]
-    const access = new InlineAccess(mmu, add)
-    access.loadForWrite(linear, 64, old, place, stopped)
-    access.writeBack(linear, 64, i64.add(old, value), place, stopped)
-    add.return(i32.const(0))
-  })
-  add.return(i32.const(1))
-  module.exportFunction('inlineAdd', add)
+  #flags(): Expression {
+    return globalGet(this.#mmu.globals.access, 'i32')
+  }
 
-  const sum = module.function({ parameters: ['i64', 'i64', 'i32'], result: 'i64' })
-  const [linear, stride, count] = sum.parameters as [Local, Local, Local]
-  const one = sum.local('i64')
-  const total = sum.local('i64')
-  const access = new InlineAccess(mmu, sum)
-  sum.block((stopped) => sum.loop((again) => {
-    access.load(linear, 64, one, stopped)
-    sum.set(total, i64.add(total, one))
-    sum.set(linear, i64.add(linear, stride))
-    sum.set(count, i32.sub(count, i32.const(1)))
-    sum.brIf(again, count)
-  }))
-  sum.return(total)
-  module.exportFunction('inlineSum', sum)
+  #stopped(): Expression {
+    return globalGet(this.#mmu.globals.status, 'i32')
+  }
+
+  /** Runs `hit` with the machine address of 64 bits, or `miss`. */
+  #attempt(
+    f: FunctionBuilder, linear: Local, table: number, hit: (machine: Local) => void,
+    miss: () => void,
+  ): void {
+    const found = f.local('i64')
+    f.set(found, emitLookup(this.#mmu.env, linear, globalGet(table, 'i32')))
+    const outside = i32.wrap(i64.shrU(found, i64.const(32)))
+    const crosses = i32.gtU(i32.and(i32.wrap(linear), i32.const(0xfff)), i32.const(0xff8))
+    f.if(i32.or(outside, crosses), miss, () => hit(found))
+  }
+
+  #load(f: FunctionBuilder, linear: Local, into: Local): void {
+    const { env, globals, slow } = this.#mmu
+    this.#attempt(f, linear, globals.readTable, (machine) => {
+      f.set(into, i64.load(env.machine, i32.wrap(machine)))
+    }, () => f.set(into, call(slow.load[64], linear, this.#flags())))
+  }
+
+  #addLoad(): void {
+    const f = this.#module.function({ parameters: ['i64'], result: 'i64' })
+    const loaded = f.local('i64')
+    this.#load(f, f.parameters[0]!, loaded)
+    f.return(loaded)
+    this.#module.exportFunction('inlineLoad', f)
+  }
+
+  #addStore(): void {
+    const { env, globals, slow } = this.#mmu
+    const f = this.#module.function({ parameters: ['i64', 'i64'], result: 'i32' })
+    const [linear, value] = f.parameters as [Local, Local]
+    this.#attempt(f, linear, globals.writeTable, (machine) => {
+      f.store('i64', env.machine, i32.wrap(machine), value)
+    }, () => f.return(call(slow.store[64], linear, value, this.#flags())))
+    f.return(i32.const(0))
+    this.#module.exportFunction('inlineStore', f)
+  }
+
+  #addAdd(): void {
+    const { env, slow } = this.#mmu
+    const f = this.#module.function({ parameters: ['i64', 'i64'], result: 'i32' })
+    const [linear, value] = f.parameters as [Local, Local]
+    const place = f.local('i64')
+    const old = f.local('i64')
+    f.set(place, call(slow.probeWrite, linear, i32.const(8), this.#flags()))
+    f.if(this.#stopped(), () => f.return(i32.const(1)))
+    f.if(i64.geS(place, i64.const(0)), () => {
+      const at = i32.wrap(place)
+      f.store('i64', env.machine, at, i64.add(i64.load(env.machine, at), value))
+      f.return(i32.const(0))
+    })
+    f.set(old, call(slow.load[64], linear, this.#flags()))
+    f.if(this.#stopped(), () => f.return(i32.const(1)))
+    f.return(call(slow.store[64], linear, i64.add(old, value), this.#flags()))
+    this.#module.exportFunction('inlineAdd', f)
+  }
+
+  #addSum(): void {
+    const f = this.#module.function({ parameters: ['i64', 'i64', 'i32'], result: 'i64' })
+    const [linear, stride, count] = f.parameters as [Local, Local, Local]
+    const one = f.local('i64')
+    const total = f.local('i64')
+    f.loop((again) => {
+      this.#load(f, linear, one)
+      f.set(total, i64.add(total, one))
+      f.set(linear, i64.add(linear, stride))
+      f.set(count, i32.sub(count, i32.const(1)))
+      f.brIf(again, count)
+    })
+    f.return(total)
+    this.#module.exportFunction('inlineSum', f)
+  }
+
+  #addVectors(): void {
+    const { env, slow } = this.#mmu
+    const at = i32.const(coreMap.scratch)
+    const load = this.#module.function({ parameters: ['i64', 'i32'], result: 'i32' })
+    const [from, flags] = load.parameters as [Local, Local]
+    load.store('v128', env.core, at, call(slow.load[128], from, flags))
+    load.return(this.#stopped())
+    this.#module.exportFunction('loadVector', load)
+    const store = this.#module.function({ parameters: ['i64', 'i32'], result: 'i32' })
+    const [to, rights] = store.parameters as [Local, Local]
+    store.return(call(slow.store[128], to, v128.load(env.core, at), rights))
+    this.#module.exportFunction('storeVector', store)
+  }
 }
 
 const built = new ModuleBuilder()
@@ -89,7 +158,7 @@ const machine = built.importMemory('env', 'machine', {
 })
 const mmu = buildMmu(built, { core, machine, codeWritten })
 exportMmu(built, mmu)
-addInline(built, mmu)
+void new Inline(built, mmu)
 const compiled = new WebAssembly.Module(built.finish())
 
 export class TestMachine {
@@ -97,6 +166,8 @@ export class TestMachine {
   readonly context: CpuContextView
   readonly control: CoreControlView
   readonly machine: DataView
+  /** 16 bytes at the start of scratch. */
+  readonly vector: DataView
   readonly memory: MmuMemory
   readonly fault = new GuestFault()
   readonly exit = new AccessExit()
@@ -119,6 +190,7 @@ export class TestMachine {
     this.context = CpuContext.on(coreMemory.buffer, coreMap.context)
     this.control = CoreControl.on(coreMemory.buffer, coreMap.control)
     this.machine = new DataView(machineMemory.buffer)
+    this.vector = new DataView(coreMemory.buffer, coreMap.scratch, 16)
     this.memory = new MmuMemory(this.mmu, this.context, this.control, this.fault, this.exit)
     this.control.emptyTag = 0x5a5a_1234
     this.control.faultVector = -1
