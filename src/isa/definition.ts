@@ -102,7 +102,8 @@ export interface DefinitionFields {
   execute?<V>(m: Backend<V>, ...operands: Operand[]): void
   /** Or the name of the routine that does it; defaults to the definition's name. */
   readonly service?: string | true
-  /** Control may not continue with the next instruction: the decoder ends a block after it. */
+  /** Control never continues with the next instruction, or what was decoded behind it may be wrong
+   * afterwards: a block ends after it. Conditional branches do not end one. */
   readonly endsBlock?: boolean
 }
 

@@ -56,7 +56,6 @@ const conditionalJumps = conditionNames.map((condition, code) => define(`j${cond
     row(`7${code.toString(16)}`, 'Jb').default64(),
     row(`0f 8${code.toString(16)}`, 'Jz').default64(),
   ],
-  endsBlock: true,
   execute(m, target) {
     m.branch(target!, m.condition(code))
   },
