@@ -65,7 +65,6 @@ const conditionalJumps = conditionNames.map((condition, code) => define(`j${cond
 function loop(name: string, opcode: string, also?: <V>(m: Backend<V>) => V): Definition {
   return define(name, {
     encodings: [row(opcode, 'Jb').default64()],
-    endsBlock: true,
     execute(m, target) {
       const count = m.zx(m.sub(m.gpr(RCX, m.addressSize), m.const(1)), m.addressSize)
       const again = m.isZero(m.isZero(count))
@@ -78,7 +77,6 @@ function loop(name: string, opcode: string, also?: <V>(m: Backend<V>) => V): Def
 /** JCXZ, JECXZ or JRCXZ by address size. */
 const jcxz = define('jcxz', {
   encodings: [row('e3', 'Jb').default64()],
-  endsBlock: true,
   execute(m, target) {
     m.branch(target!, m.isZero(m.gpr(RCX, m.addressSize)))
   },
