@@ -1,0 +1,43 @@
+/**
+ * What a subcommand of xl is: a row of the table in commands.ts.
+ */
+import type { Option } from './getopt.ts'
+import type { World } from './world.ts'
+
+/** Options before the subcommand. */
+export interface Globals {
+  readonly force: boolean
+  readonly dryRun: boolean
+}
+
+/** A subcommand as it was called. */
+export interface Invocation {
+  readonly world: World
+  readonly globals: Globals
+  readonly options: ReadonlyMap<string, string>
+  readonly operands: readonly string[]
+  /** Prints the subcommand's help and gives back `code`. */
+  usage(code: number): number
+}
+
+export interface Command {
+  readonly name: string
+  readonly summary: string
+  /** What follows the name in its usage. */
+  readonly synopsis: string
+  /** The lines under "Options:". */
+  readonly optionsHelp?: string
+  /** The global options it understands, as its usage shows them. */
+  readonly globals: string
+  readonly options: readonly Option[]
+  /** How many operands it needs at least. */
+  readonly needs: number
+  run(invocation: Invocation): Promise<number>
+}
+
+/** The help of one subcommand, as `xl help NAME` prints it. */
+export function usageOf(command: Command): string {
+  const options = command.optionsHelp ? `Options:\n\n${command.optionsHelp}\n` : ''
+  return `Usage: xl [-${command.globals}] ${command.name} ${command.synopsis}\n\n` +
+    `${command.summary}.\n\n${options}`
+}

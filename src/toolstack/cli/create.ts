@@ -1,0 +1,166 @@
+/**
+ * `xl create`.
+ */
+import { loadDomainConfig, refusalOf } from '../config/domain.ts'
+import { ConfigError } from '../config/parser.ts'
+import type { DomainSpec, Libxl } from '../domain/libxl.ts'
+import type { Command, Invocation } from './command.ts'
+import { createJson } from './config-json.ts'
+import { runConsole } from './console-client.ts'
+import { complain, Exit, type World } from './world.ts'
+
+const EXIT_NO_CONFIG = 6
+const EXIT_FAILED = 3
+
+async function create(invocation: Invocation): Promise<number> {
+  const { world, options, globals } = invocation
+  const assignments: string[] = []
+  let file = options.get('defconfig')
+  for (const operand of invocation.operands) {
+    if (operand.includes('=')) assignments.push(operand)
+    else if (file === undefined) file = operand
+    else return invocation.usage(2)
+  }
+  if (file === undefined) {
+    world.err('Config file not specified and none in save file\n')
+    return EXIT_NO_CONFIG
+  }
+  const spec = await loadSpec(invocation, file, assignments)
+  const dryRun = options.has('dryrun') || globals.dryRun
+  if (dryRun) {
+    world.out(createJson(spec))
+    return 0
+  }
+  if (options.has('debug')) world.err(createJson(spec))
+  if (options.has('vnc')) world.err('xl: this domain has no VNC display\n')
+  const own = options.has('foreground')
+  const libxl = await (own ? world.ownMachine() : world.machine())
+  const attach = options.has('console')
+  const paused = options.has('paused')
+  let domid: number
+  try {
+    // With a console the domain waits until somebody listens, so that no word is lost.
+    domid = await libxl.create(spec, {
+      paused: paused || attach, unattended: options.has('unattended'),
+    })
+  } catch (error) {
+    complain(world, error)
+    return EXIT_FAILED
+  }
+  if (attach) {
+    const code = await attachTo(world, libxl, domid, paused)
+    if (code !== 0 || !own) return code
+  }
+  if (own || options.has('wait')) return await untilItEnds(world, libxl, spec.name, domid)
+  return 0
+}
+
+async function loadSpec(
+  invocation: Invocation, file: string, assignments: readonly string[],
+): Promise<DomainSpec> {
+  const { world, options } = invocation
+  let text: string
+  try {
+    text = await world.readText(file)
+  } catch (error) {
+    world.err(`Failed to read config file: ${file}: ${(error as Error).message}\n`)
+    throw new Exit(EXIT_FAILED)
+  }
+  if (!options.has('quiet')) world.err(`Parsing config from ${file}\n`)
+  try {
+    const { config, messages } = loadDomainConfig(file, text, assignments)
+    for (const line of messages) world.err(`${line}\n`)
+    const refusal = refusalOf(config)
+    if (refusal === undefined && config.kernel !== undefined) {
+      return {
+        name: config.name, uuid: config.uuid, type: 'pvh',
+        kernel: world.absolutePath(config.kernel),
+        ramdisk: config.ramdisk === undefined ? undefined : world.absolutePath(config.ramdisk),
+        commandLine: config.commandLine, memoryKib: config.memoryKib,
+        maxMemoryKib: config.maxMemoryKib, vcpus: config.vcpus, maxVcpus: config.maxVcpus,
+        tscMode: config.tscMode, onPoweroff: config.onPoweroff, onReboot: config.onReboot,
+        onCrash: config.onCrash, onWatchdog: config.onWatchdog, onSoftReset: config.onSoftReset,
+      }
+    }
+    world.err(`xl: ${file}: ${refusal ?? 'a PVH domain needs a kernel'}\n`)
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error
+    for (const line of error.lines) world.err(`${line}\n`)
+  }
+  throw new Exit(1)
+}
+
+async function attachTo(
+  world: World, libxl: Libxl, domid: number, paused: boolean,
+): Promise<number> {
+  const end = await runConsole(world, libxl, domid, async () => {
+    if (!paused) await libxl.unpause(domid)
+  })
+  if (end !== 'host gone') return 0
+  world.err('xl: host process ended\n')
+  return 1
+}
+
+/** Stays until the domain is gone for good, as xl does in the foreground. */
+async function untilItEnds(
+  world: World, libxl: Libxl, name: string, first: number,
+): Promise<number> {
+  let domid: number | undefined = first
+  world.err(`Waiting for domain ${name} (domid ${domid}) to die [pid ${world.pid}]\n`)
+  while (domid !== undefined) {
+    try {
+      const end = await libxl.waitForEnd(domid)
+      world.err(end.how === 'shutdown'
+        ? `Domain ${domid} has shut down, reason code ${end.reason}\n`
+        : `Domain ${domid} has been destroyed.\n`)
+    } catch {
+      // It ended before anybody could ask.
+    }
+    domid = await successor(libxl, name, domid)
+  }
+  world.err('Done. Exiting now\n')
+  return 0
+}
+
+/** The domain that follows `domid` after a restart; undefined when none will. */
+async function successor(libxl: Libxl, name: string, domid: number): Promise<number | undefined> {
+  const spec = await libxl.spec(domid)
+  // A preserved domain is still there: nothing follows.
+  if (spec !== undefined) return undefined
+  return (await libxl.list()).find((domain) => domain.name === name)?.domid
+}
+
+export const createCommand: Command = {
+  name: 'create',
+  summary: 'Create a domain from config file <filename>',
+  synopsis: '<ConfigFile> [options] [vars]',
+  optionsHelp: `-c                      Connect to the console after the domain is created.
+-d                      Enable debug messages.
+-e                      Do not wait in the background for the death of the domain.
+-F                      Run in foreground until death of the domain.
+-f FILE, --defconfig=FILE
+                     Use the given configuration file.
+-h                      Print this help.
+-n, --dryrun            Dry run - prints the resulting configuration
+                         (deprecated in favour of global -N option).
+-p                      Leave the domain paused after it is created.
+-q, --quiet             Quiet.
+-V, --vncviewer         Connect to the VNC display after the domain is created.
+-A, --vncviewer-autopass
+                        Pass VNC password to viewer via stdin.
+--ignore-global-affinity-masks Ignore global masks in xl.conf.
+--foreground            Run the machine in this process, for this domain alone.`,
+  globals: 'vtTfN',
+  options: [
+    { key: 'console', letter: 'c' }, { key: 'debug', letter: 'd' },
+    { key: 'unattended', letter: 'e' }, { key: 'wait', letter: 'F' },
+    { key: 'defconfig', letter: 'f', name: 'defconfig', value: true },
+    { key: 'dryrun', letter: 'n', name: 'dryrun' }, { key: 'paused', letter: 'p' },
+    { key: 'quiet', letter: 'q', name: 'quiet' }, { key: 'vnc', letter: 'V', name: 'vncviewer' },
+    { key: 'vnc', letter: 'A', name: 'vncviewer-autopass' },
+    { key: 'affinity', name: 'ignore-global-affinity-masks' },
+    { key: 'foreground', name: 'foreground' },
+  ],
+  needs: 0,
+  run: create,
+}

@@ -1,0 +1,114 @@
+/**
+ * xl: the command line of the toolstack, in real xl's words (4.17).
+ */
+import { LibxlError } from '../domain/libxl.ts'
+import { type Command, type Globals, type Invocation, usageOf } from './command.ts'
+import { controlCommands } from './control.ts'
+import { createCommand } from './create.ts'
+import { getopt, type Option } from './getopt.ts'
+import { allNames } from './names.ts'
+import { queryCommands } from './queries.ts'
+import { Exit, type World } from './world.ts'
+
+const commands: ReadonlyMap<string, Command> = new Map(
+  [createCommand, ...controlCommands, ...queryCommands].map((command) => [command.name, command]))
+
+const globalOptions: readonly Option[] = [
+  { key: 'verbose', letter: 'v' }, { key: 'force', letter: 'f' }, { key: 'cr', letter: 't' },
+  { key: 'times', letter: 'T' }, { key: 'dryrun', letter: 'N' },
+]
+const helpOption: Option = { key: 'help', letter: 'h', name: 'help' }
+
+/** Runs one command line; its exit code. */
+export async function runXl(words: readonly string[], world: World): Promise<number> {
+  const parsed = getopt(words, globalOptions, true)
+  if ('unknown' in parsed) {
+    const letter = parsed.unknown
+    world.err(letter.startsWith('--')
+      ? `xl: unrecognized option '${letter}'\n`
+      : `xl: invalid option -- '${letter}'\n`)
+    world.err('unknown global option\n')
+    return 1
+  }
+  const [name, ...rest] = parsed.operands
+  if (name === undefined) {
+    world.out(overview())
+    return 1
+  }
+  if (name === 'help') return help(rest, world)
+  const command = findCommand(name)
+  if (!command) {
+    world.err('command not implemented\n')
+    return 1
+  }
+  const globals: Globals = {
+    force: parsed.options.has('force'), dryRun: parsed.options.has('dryrun'),
+  }
+  if (globals.dryRun && !command.globals.includes('N')) {
+    world.err('command does not implement -N (dryrun) option\n')
+    return 1
+  }
+  return runCommand(command, rest, globals, world)
+}
+
+async function runCommand(
+  command: Command, words: readonly string[], globals: Globals, world: World,
+): Promise<number> {
+  const usage = (code: number): number => {
+    world.out(usageOf(command))
+    return code
+  }
+  const parsed = getopt(words, [...command.options, helpOption])
+  if ('unknown' in parsed) {
+    world.err(`option \`${parsed.unknown}' not supported.\n`)
+    return 2
+  }
+  if (parsed.options.has('help')) return usage(0)
+  if (parsed.operands.length < command.needs) {
+    const plural = command.needs === 1 ? '' : 's'
+    world.err(`'xl ${command.name}' requires at least ${command.needs} argument${plural}.\n\n`)
+    return usage(2)
+  }
+  const invocation: Invocation = { world, globals, usage, ...parsed }
+  try {
+    return await command.run(invocation)
+  } catch (error) {
+    if (error instanceof Exit) return error.code
+    if (!(error instanceof LibxlError)) throw error
+    world.err(`xl: ${error.message}\n`)
+    return 1
+  }
+}
+
+/** A command by its name, or by a beginning that fits only one of real xl's names. */
+function findCommand(name: string): Command | undefined {
+  const exact = commands.get(name)
+  if (exact) return exact
+  const fitting = allNames.filter(([known]) => known.startsWith(name))
+  return fitting.length === 1 ? commands.get(fitting[0]?.[0] ?? '') : undefined
+}
+
+function help(words: readonly string[], world: World): number {
+  const [name] = words
+  if (name === undefined || name === 'help') {
+    world.out(overview())
+    return 0
+  }
+  const command = findCommand(name)
+  world.out(command ? usageOf(command) : `command "${name}" not implemented\n`)
+  return 0
+}
+
+function overview(): string {
+  const rows = (implemented: boolean): string => allNames
+    .filter(([name]) => commands.has(name) === implemented)
+    .map(([name, summary]) => row(name, commands.get(name)?.summary ?? summary ?? ''))
+    .join('')
+  return 'Usage xl [-vfNtT] <subcommand> [args]\n\nxl full list of subcommands:\n\n' +
+    `${rows(true)}\nNot implemented in this version:\n\n${rows(false)}`
+}
+
+function row(name: string, summary: string): string {
+  const short = name.length < 20
+  return short ? ` ${name.padEnd(19)} ${summary}\n` : ` ${name} \n${' '.repeat(21)}${summary}\n`
+}

@@ -1,0 +1,169 @@
+/**
+ * The subcommands that only look: list, info, dmesg, domid, domname, uptime, vcpu-list.
+ */
+import type { DomainSummary } from '../domain/libxl.ts'
+import {
+  listTable, uptimeHeader, uptimeRow, vcpuHeader, vcpuRows,
+} from './columns.ts'
+import type { Command, Invocation } from './command.ts'
+import { listJson } from './config-json.ts'
+import { infoText } from './info-text.ts'
+import { complain, findDomain } from './world.ts'
+
+async function list(invocation: Invocation): Promise<number> {
+  const { world, options, operands } = invocation
+  if (operands.length > 1) return invocation.usage(1)
+  const libxl = await world.machine()
+  let domains = await libxl.list()
+  const [name] = operands
+  if (name !== undefined) {
+    const domid = await findDomain(world, libxl, name)
+    domains = domains.filter((domain) => domain.domid === domid)
+    if (domains.length === 0) {
+      world.err(`Error: Domain '${name}' does not exist.\n`)
+      return 1
+    }
+  }
+  if (options.has('long')) {
+    const items = domains.map(async (summary) =>
+      ({ summary, spec: await libxl.spec(summary.domid) }))
+    world.out(listJson(await Promise.all(items)))
+    return 0
+  }
+  world.out(listTable(domains, {
+    verbose: options.has('verbose'), context: options.has('context'),
+    cpupool: options.has('cpupool'), numa: options.has('numa'),
+  }))
+  return 0
+}
+
+async function info({ world, options }: Invocation): Promise<number> {
+  const libxl = await world.machine()
+  world.out(infoText(await libxl.info(), world.uname(), options.has('numa')))
+  return 0
+}
+
+async function dmesg({ world, options }: Invocation): Promise<number> {
+  const libxl = await world.machine()
+  world.out(await libxl.readLog(options.has('clear')))
+  return 0
+}
+
+async function domid({ world, operands }: Invocation): Promise<number> {
+  const libxl = await world.machine()
+  const [name = ''] = operands
+  const found = (await libxl.list()).find((domain) => domain.name === name)
+  if (!found) {
+    world.err(`Can't get domid of domain name '${name}', maybe this domain does not exist.\n`)
+    return 1
+  }
+  world.out(`${found.domid}\n`)
+  return 0
+}
+
+async function domname(invocation: Invocation): Promise<number> {
+  const { world, operands } = invocation
+  const [id = ''] = operands
+  if (!/^\d+$/.test(id)) {
+    world.err('Invalid domain id.\n\n')
+    return 1
+  }
+  const libxl = await world.machine()
+  const found = (await libxl.list()).find((domain) => domain.domid === Number(id))
+  if (found?.name === undefined) {
+    world.err(`Can't get domain name of domain id '${id}', maybe this domain does not exist.\n`)
+    return 1
+  }
+  world.out(`${found.name}\n`)
+  return 0
+}
+
+/** The domains that operands name, in their order; all without operands. */
+async function chosen(
+  { world, operands }: Invocation,
+): Promise<{ domid: number, summary: DomainSummary | undefined }[]> {
+  const libxl = await world.machine()
+  const all = await libxl.list()
+  if (operands.length === 0) {
+    return all.map((summary) => ({ domid: summary.domid, summary }))
+  }
+  const named = []
+  for (const operand of operands) {
+    const id = await findDomain(world, libxl, operand)
+    named.push({ domid: id, summary: all.find((domain) => domain.domid === id) })
+  }
+  return named
+}
+
+async function uptime(invocation: Invocation): Promise<number> {
+  const { world, options } = invocation
+  const short = options.has('short')
+  const domains = await chosen(invocation)
+  if (!short) world.out(uptimeHeader)
+  for (const { domid: id, summary } of domains) {
+    if (summary) world.out(uptimeRow(summary, world.now(), short))
+    else world.err(`libxl: error: Domain ${id}:Can't get start time of domain\n`)
+  }
+  return 0
+}
+
+async function vcpuList(invocation: Invocation): Promise<number> {
+  const { world } = invocation
+  const domains = await chosen(invocation)
+  const libxl = await world.machine()
+  world.out(vcpuHeader)
+  for (const { domid: id, summary } of domains) {
+    try {
+      const vcpus = await libxl.vcpus(id)
+      if (summary) world.out(vcpuRows(summary, vcpus))
+    } catch (error) {
+      complain(world, error)
+    }
+  }
+  return 0
+}
+
+export const queryCommands: readonly Command[] = [
+  {
+    name: 'list', summary: 'List information about all/some domains',
+    synopsis: '[options] [Domain]\n',
+    optionsHelp: `-l, --long              Output all VM details
+-v, --verbose           Prints out UUIDs and security context
+-Z, --context           Prints out security context
+-c, --cpupool           Prints the cpupool the domain is in
+-n, --numa              Prints out NUMA node affinity`,
+    globals: 'vtT',
+    options: [
+      { key: 'long', letter: 'l', name: 'long' }, { key: 'verbose', letter: 'v', name: 'verbose' },
+      { key: 'context', letter: 'Z', name: 'context' },
+      { key: 'cpupool', letter: 'c', name: 'cpupool' }, { key: 'numa', letter: 'n', name: 'numa' },
+    ],
+    needs: 0, run: list,
+  },
+  {
+    name: 'info', summary: 'Get information about Xen host',
+    synopsis: '-n, --numa         List host NUMA topology information',
+    globals: 'vtT', options: [{ key: 'numa', letter: 'n', name: 'numa' }], needs: 0, run: info,
+  },
+  {
+    name: 'dmesg', summary: 'Read and/or clear dmesg buffer', synopsis: '[-c]',
+    optionsHelp: '  -c                        Clear dmesg buffer as well as printing it',
+    globals: 'vtT', options: [{ key: 'clear', letter: 'c' }], needs: 0, run: dmesg,
+  },
+  {
+    name: 'domid', summary: 'Convert a domain name to domain id', synopsis: '<DomainName>',
+    globals: 'vtT', options: [], needs: 1, run: domid,
+  },
+  {
+    name: 'domname', summary: 'Convert a domain id to domain name', synopsis: '<DomainId>',
+    globals: 'vtT', options: [], needs: 1, run: domname,
+  },
+  {
+    name: 'uptime', summary: 'Print uptime for all/some domains', synopsis: '[-s] [Domain]',
+    globals: 'vtT', options: [{ key: 'short', letter: 's' }], needs: 0, run: uptime,
+  },
+  {
+    name: 'vcpu-list', summary: 'List the VCPUs for all/some domains', synopsis: '[Domain, ...]',
+    globals: 'vtT', options: [], needs: 0, run: vcpuList,
+  },
+]

@@ -1,0 +1,60 @@
+/**
+ * What the command line needs of its process, given from outside, and the errors that end it.
+ */
+import { type Libxl, LibxlError } from '../domain/libxl.ts'
+import type { Uname } from './info-text.ts'
+
+/** Standard input and output as a console is attached to them. */
+export interface ConsoleTerminal {
+  readonly isTerminal: boolean
+  write(bytes: Uint8Array): boolean
+  onDrain(handler: () => void): void
+  open(input: (bytes: Uint8Array) => void, ended: () => void): void
+  pause(): void
+  resume(): void
+  close(): void
+}
+
+export interface World {
+  out(text: string): void
+  err(text: string): void
+  readonly terminal: ConsoleTerminal
+  /** The machine in the host process, started when there is none. */
+  machine(): Promise<Libxl>
+  /** A machine in this process, for one domain. */
+  ownMachine(): Promise<Libxl>
+  /** A file's text, or Error with the system's words. */
+  readText(path: string): Promise<string>
+  /** `path` as other processes can open it. */
+  absolutePath(path: string): string
+  now(): Date
+  uname(): Uname
+  readonly pid: number
+}
+
+/** Ends a command with an exit code; what there was to say has been said. */
+export class Exit extends Error {
+  override readonly name = 'Exit'
+  readonly code: number
+
+  constructor(code: number) {
+    super(`exit code ${code}`)
+    this.code = code
+  }
+}
+
+/** Says what went wrong, as libxl logs it. */
+export function complain(world: World, error: unknown): LibxlError {
+  if (!(error instanceof LibxlError)) throw error
+  for (const line of error.message.split('\n')) world.err(`libxl: error: ${line}\n`)
+  return error
+}
+
+/** The domid that `name` (a name or a number) means; Exit when it means none. */
+export async function findDomain(world: World, libxl: Libxl, name: string): Promise<number> {
+  if (/^\d+$/.test(name)) return Number(name)
+  const found = (await libxl.list()).find((domain) => domain.name === name)
+  if (found) return found.domid
+  world.err(`${name} is an invalid domain identifier (rc=-6)\n`)
+  throw new Exit(1)
+}
