@@ -2,7 +2,7 @@
  * xen/include/public/platform.h: what Dom0 tells the hypervisor of the machine. Numbers only: the
  * built-in control domain needs none of them.
  */
-export const XENPF_INTERFACE_VERSION = 0x0300_0000
+export const XENPF_INTERFACE_VERSION = 0x0300_0001
 export const XENPF_settime32 = 17
 export const XENPF_settime64 = 62
 export const XENPF_firmware_info = 50

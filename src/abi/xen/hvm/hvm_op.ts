@@ -7,9 +7,6 @@ import { domid_t } from '../xen.ts'
 
 export const HVMOP_set_param = 0
 export const HVMOP_get_param = 1
-export const HVMOP_set_pci_intx_level = 2
-export const HVMOP_set_isa_irq_level = 3
-export const HVMOP_set_pci_link_route = 4
 export const HVMOP_flush_tlbs = 5
 export const HVMOP_pagetable_dying = 9
 export const HVMOP_get_time = 10
