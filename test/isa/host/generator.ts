@@ -1,0 +1,199 @@
+/**
+ * Test cases: for a row, instruction bytes, and registers and memory that make it do something.
+ */
+import type { Decode } from '../../../src/isa/decode/decoder.ts'
+import { type Pattern, patternOf } from '../../../src/isa/decode/pattern.ts'
+import type { Definition } from '../../../src/isa/definition.ts'
+import {
+  type Instruction, type MemoryOperand, RAX, RBP, RBX, RCX, RDI, RDX, RSP,
+} from '../../../src/isa/operand.ts'
+import type { Random } from '../decoder/byte-strings.ts'
+import { assemble, targetAddress } from './assembler.ts'
+import { at, type Cases, ENTRY, fxAt, GS_BASE, WINDOW_AT, WINDOW_BYTES } from './layout.ts'
+import { float32s, float64s, float80s, integers } from './values.ts'
+
+const MASK64 = (1n << 64n) - 1n
+const GS = 5
+const FLAGS = 0x8d5
+const DF = 0x400
+
+export class Generator {
+  readonly #random: Random
+  readonly #decode: Decode
+
+  constructor(random: Random, decode: Decode) {
+    this.#random = random
+    this.#decode = decode
+  }
+
+  /** Fills a case with an instruction of the row, and returns it; undefined if none came out. */
+  fill(cases: Cases, index: number, pattern: Pattern): Instruction | undefined {
+    const instruction = this.#instruction(cases, index, pattern)
+    if (!instruction) return undefined
+    const random = this.#random
+    for (let i = 0; i < 16; i++) cases.setU64(index, at.gpr + i * 8, this.#integer())
+    let flags = 0x202 | random.next() & FLAGS
+    if (random.below(6) === 0) flags |= DF
+    cases.setU64(index, at.flags, BigInt(flags))
+    this.#fillFx(cases, index)
+    const window = cases.slice(index, at.window, WINDOW_BYTES)
+    for (let i = 0; i < WINDOW_BYTES; i += 8) this.#element(window, i)
+    this.#aim(cases, index, instruction)
+    return instruction
+  }
+
+  #instruction(cases: Cases, index: number, pattern: Pattern): Instruction | undefined {
+    for (let attempt = 0; attempt < 20; attempt++) {
+      const bytes = assemble(pattern, this.#random)
+      if (bytes.length > 15) continue
+      const found = this.#decode(bytes, { long: true, defaultSize32: true })
+      if (typeof found === 'string' || found.row !== pattern.row) continue
+      if (found.length !== bytes.length || jumpsIntoItself(found)) continue
+      cases.slice(index, at.code, 16).fill(0xcc)
+      cases.slice(index, at.code, 16).set(bytes)
+      cases.setU32(index, at.length, bytes.length)
+      return found
+    }
+    return undefined
+  }
+
+  #integer(): bigint {
+    const random = this.#random
+    const bits = BigInt(random.next()) << 32n | BigInt(random.next())
+    switch (random.below(4)) {
+      case 0: return integers[random.below(integers.length)]!
+      case 1: return bits >> BigInt(random.below(64))
+      case 2: return BigInt(random.below(70))
+      default: return bits
+    }
+  }
+
+  /** Eight bytes of memory or register: integers, or floats of either width. */
+  #element(bytes: Uint8Array, offset: number): void {
+    const view = new DataView(bytes.buffer, bytes.byteOffset)
+    const random = this.#random
+    switch (random.below(4)) {
+      case 0:
+        view.setBigUint64(offset, float64s[random.below(float64s.length)]!, true)
+        return
+      case 1:
+        view.setUint32(offset, float32s[random.below(float32s.length)]!, true)
+        view.setUint32(offset + 4, float32s[random.below(float32s.length)]!, true)
+        return
+      case 2:
+        view.setBigUint64(offset, this.#integer() & MASK64, true)
+        return
+      default:
+        view.setUint32(offset, random.next(), true)
+        view.setUint32(offset + 4, random.next(), true)
+    }
+  }
+
+  #fillFx(cases: Cases, index: number): void {
+    const random = this.#random
+    const fx = cases.slice(index, at.fx, 416)
+    fx.fill(0)
+    for (let i = fxAt.xmm; i < 416; i += 8) this.#element(fx, i)
+    const masks = random.below(8) === 0 ? random.next() & 0x1f80 : 0x1f80
+    const modes = random.below(2) === 0 ? random.next() & 0xe000 : 0
+    const sticky = random.below(4) === 0 ? random.next() & 0x3f : 0
+    const daz = random.below(8) === 0 ? 0x40 : 0
+    cases.setU32(index, at.fx + fxAt.mxcsr, masks | modes | sticky | daz)
+    const unmasked = random.below(8) === 0
+    const control = 0x40 | (unmasked ? random.next() & 0x3f : 0x3f)
+      | (random.below(2) === 0 ? 0x300 : random.next() & 0xf00)
+    cases.setU16(index, at.fx + fxAt.control, control)
+    const exceptions = unmasked ? 0 : random.next() & 0x3f
+    cases.setU16(index, at.fx + fxAt.status, random.next() & 0x7f00 | exceptions)
+    fx[fxAt.tags] = random.below(3) === 0 ? random.next() & 0xff : 0xff
+    for (let i = 0; i < 8; i++) {
+      const offset = fxAt.st + i * 16
+      this.#element(fx, offset)
+      const [signExponent, significand] = float80s[random.below(float80s.length)]!
+      cases.setU16(index, at.fx + offset + 8, signExponent)
+      if (random.below(4) !== 0) cases.setU64(index, at.fx + offset, significand)
+      else {
+        // A normal number with all its bits.
+        fx[offset + 7]! |= 0x80
+        cases.setU16(index, at.fx + offset + 8, random.next() & 0x8000 | 0x3fff + random.below(80))
+      }
+    }
+  }
+
+  /** Sets the registers that addresses are made of so that they lie in the window. */
+  #aim(cases: Cases, index: number, instruction: Instruction): void {
+    const random = this.#random
+    const set = (register: number, value: bigint) =>
+      cases.setU64(index, at.gpr + register * 8, value & MASK64)
+    const { name, fields } = instruction.definition
+    const middle = BigInt(WINDOW_AT + 128 + random.below(32) * 8)
+    if (random.below(16) !== 0) set(RSP, middle)
+    if (name === 'leave' || name === 'enter') set(RBP, middle + BigInt(random.below(8) * 8))
+    if (name === 'xlat') set(RBX, BigInt(WINDOW_AT + 64))
+    if (name.startsWith('maskmov')) set(RDI, BigInt(targetAddress(random)))
+    if (/^i?div$/.test(name) && random.below(2) === 0) this.#smallDividend(cases, index)
+    if (instruction.row.properties.string) set(RCX, BigInt(random.below(12)))
+    if (name === 'jcxz' || name.startsWith('loop')) {
+      if (random.below(2) === 0) set(RCX, BigInt(random.below(3)))
+    }
+    const bit = instruction.operands[1]
+    if (/^bt[src]?$/.test(name) && bit?.kind === 'gpr') {
+      set(bit.index, BigInt(random.below(2048) - 512))
+    }
+    const whole = fields.service && /save|rstor|env/.test(name)
+    for (const operand of instruction.operands) {
+      if (operand.kind === 'memory') {
+        this.#point(operand, whole ? WINDOW_AT : targetAddress(random), instruction.length, set)
+      }
+    }
+  }
+
+  #smallDividend(cases: Cases, index: number): void {
+    const low = cases.u64(index, at.gpr + RAX * 8)
+    const sign = low >> 63n ? MASK64 : 0n
+    const value = this.#random.below(2) === 0 ? sign : BigInt(this.#random.below(3))
+    cases.setU64(index, at.gpr + RDX * 8, value)
+  }
+
+  #point(
+    operand: MemoryOperand, target: number, length: number,
+    set: (register: number, value: bigint) => void,
+  ): void {
+    const base = operand.segment === GS ? GS_BASE : 0n
+    let rest = BigInt(target) - base - operand.displacement
+    if (operand.ripRelative) rest -= BigInt(ENTRY + length)
+    const { base: register, index, scale } = operand
+    if (register >= 0 && index >= 0 && register !== index) {
+      const step = BigInt(this.#random.below(64))
+      set(index, step)
+      rest -= step << BigInt(scale)
+      set(register, rest)
+    } else if (register >= 0 && index >= 0) {
+      set(register, rest / ((1n << BigInt(scale)) + 1n))
+    } else if (register >= 0) {
+      set(register, rest)
+    } else if (index >= 0) {
+      set(index, rest >> BigInt(scale))
+    }
+  }
+}
+
+/** Such a jump would not end, or run into its own operands. */
+function jumpsIntoItself(instruction: Instruction): boolean {
+  const target = instruction.operands[0]
+  if (target?.kind !== 'relative') return false
+  return target.displacement < 0 && target.displacement >= -instruction.length
+}
+
+/** Rows that user code can run, and whose outcome is fixed. */
+export function userPatterns(definitions: readonly Definition[]): readonly Pattern[] {
+  const found: Pattern[] = []
+  for (const definition of definitions) {
+    for (const row of definition.fields.encodings) {
+      const { mode, cpl0 } = row.properties
+      if (mode === 'not64' || cpl0) continue
+      found.push(patternOf(definition, row))
+    }
+  }
+  return found
+}
