@@ -158,6 +158,13 @@ export class Cpu implements Processor {
     }
   }
 
+  /** Executes one instruction, or delivers what it raised; returns an exit when there is one. */
+  step(): ExitKind | undefined {
+    const traced = (Number(this.context.systemFlags) & RFLAGS.TF) !== 0
+    const kind = this.#handleStop(this.#step(), traced)
+    return kind && this.#leave(kind)
+  }
+
   /** Answers an 'in' or 'mmio-read' exit with what was read, and acknowledges a 'mmio-write'. */
   complete(value: bigint): void {
     const kind = this.#awaiting
@@ -249,7 +256,7 @@ export class Cpu implements Processor {
     const is64 = long && (code.attributes & SEGMENT_L) !== 0
     let mode = is64 ? CODE_MODE_LONG : code.attributes & SEGMENT_DB ? CODE_MODE_32 : CODE_MODE_16
     if (!is64 && context.segments.item(SS).attributes & SEGMENT_DB) mode |= CODE_MODE_STACK32
-    control.codeMode = mode
+    control.codeMode = mode | control.codeMode & CODE_MODE_STEP
     control.codeBase = is64 ? 0n : code.base
     const ac = (Number(context.systemFlags) & RFLAGS.AC) !== 0
     control.smapActive = Number(context.cr4) & CR4_SMAP && !ac ? 1 : 0

@@ -158,8 +158,8 @@ export class CodeCache {
       }
       this.#append(instruction, offset, shape)
       offset += instruction.length
-      if (instruction.definition.fields.endsBlock) return true
-      if (offset >= PAGE) break
+      if (leaves(instruction)) return true
+      if (endsTrace(instruction) || offset >= PAGE) break
     }
     this.#appendSpecial(mode & CODE_MODE_STEP ? Special.STEP_END : Special.LOOK_UP, offset)
     return true
@@ -182,7 +182,7 @@ export class CodeCache {
       this.#appendRaise(offset, instruction === 'invalid' ? UD : GP)
     } else {
       this.#append(instruction, offset, modeShapeOf(mode))
-      if (!instruction.definition.fields.endsBlock) {
+      if (!leaves(instruction)) {
         this.#appendSpecial(mode & CODE_MODE_STEP ? Special.STEP_END : Special.LOOK_UP,
           offset + instruction.length)
       }
@@ -224,12 +224,13 @@ export class CodeCache {
     }
     const record = this.#claim(handler, offset, nextOffset)
     this.#u8[record + field.segment] = instruction.segment
+    const isString = instruction.row.properties.string !== undefined
     let registers = 0
     for (const operand of instruction.operands) {
       const address = registerAddress(operand)
       if (address >= 0) {
         this.#u16[record + field.registers[registers++]! >>> 1] = address
-      } else {
+      } else if (!isString) {
         this.#fillOperand(record, operand, nextOffset)
       }
     }
@@ -260,6 +261,15 @@ export class CodeCache {
         break
     }
   }
+}
+
+function endsTrace(instruction: Instruction): boolean {
+  return instruction.definition.fields.endsBlock === true
+}
+
+/** Its handler never goes on with the next record. A service may, whatever it mostly does. */
+function leaves(instruction: Instruction): boolean {
+  return endsTrace(instruction) && instruction.definition.service === undefined
 }
 
 /** Address in core memory of a register operand, or -1 for what is no register. */

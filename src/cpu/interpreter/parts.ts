@@ -82,6 +82,8 @@ export interface InstructionShape {
   readonly long: boolean
   readonly addressing: Addressing
   readonly lock: boolean
+  /** A string instruction: its memory operands are at rSI and rDI, not where the record says. */
+  readonly string: boolean
   /** 0, or the repeat prefix of a string instruction. */
   readonly repeat: 0 | 0xf2 | 0xf3
 }

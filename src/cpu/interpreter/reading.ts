@@ -14,7 +14,7 @@ import type { FunctionBuilder, StoreKind } from '../../wasm/function.ts'
 import type { Backend, Flags, FloatOp } from '../../isa/backend.ts'
 import type { FlagName } from '../../isa/definition.ts'
 import { pureNumber, pureFunctions } from '../../isa/pure.ts'
-import { RSP, SS, type Operand } from '../../isa/operand.ts'
+import { ES, RDI, RSP, SS, type Operand } from '../../isa/operand.ts'
 import { vectorOps, type VectorOp } from '../../isa/vector-op.ts'
 import { CoreControl, coreMap } from '../core-memory.ts'
 import { CpuContext } from '../state.ts'
@@ -169,17 +169,16 @@ export class WasmReading implements Backend<Value> {
   }
 
   address(operand: Operand): Value {
-    assert(operand.kind === 'memory', 'an address needs memory')
-    return this.#effective()
+    return this.#effective(operand)
   }
 
   loadAt(operand: Operand, byteOffset: Value, width: number): Value {
-    const offset = this.#cut(this.add(this.#effective(), byteOffset))
+    const offset = this.#cut(this.add(this.#effective(operand), byteOffset))
     return this.#load(this.#linearOf(this.#segmentOf(operand), offset, width, false), width)
   }
 
   storeAt(operand: Operand, byteOffset: Value, width: number, value: Value): void {
-    const offset = this.#cut(this.add(this.#effective(), byteOffset))
+    const offset = this.#cut(this.add(this.#effective(operand), byteOffset))
     this.#store(this.#linearOf(this.#segmentOf(operand), offset, width, true), width,
       this.scalar(value))
   }
@@ -688,8 +687,10 @@ export class WasmReading implements Backend<Value> {
     })
   }
 
-  /** The effective address of the memory operand, cut to the address size. */
-  #effective(): Value {
+  /** The effective address of a memory operand, cut to the address size. */
+  #effective(operand: Operand): Value {
+    assert(operand.kind === 'memory', 'an address needs memory')
+    if (this.#shape.string) return this.gpr(operand.base, this.addressSize)
     const { record } = this.#site
     const slot = (offset: number): Expression => i64.load(CORE, i32.load16U(CORE, record, offset))
     const displacement = i64.load(CORE, record, field.displacement)
@@ -712,6 +713,8 @@ export class WasmReading implements Backend<Value> {
 
   #segmentOf(operand: Operand): Expression {
     assert(operand.kind === 'memory', 'a segment needs memory')
+    // The destination of a string instruction is in ES, whatever prefix stands before it.
+    if (this.#shape.string && operand.base === RDI) return i32.const(ES)
     return i32.load8U(CORE, this.#site.record, field.segment)
   }
 
@@ -723,8 +726,9 @@ export class WasmReading implements Backend<Value> {
 
   /** The linear address of the memory operand, with segment checks outside 64-bit code. */
   #linear(operand: Operand): Value {
-    const offset = this.#effective()
-    const { addressing } = this.#shape
+    const offset = this.#effective(operand)
+    const { addressing, string } = this.#shape
+    if (string) return this.#linearOf(this.#segmentOf(operand), offset, operand.width, false)
     if (addressing === 'base' || addressing === 'indexed') return offset
     // Outside 64-bit code the write check is made by the caller's access kind.
     return this.#linearOf(this.#segmentOf(operand), offset, operand.width, false)

@@ -36,6 +36,7 @@ export function shapeOf(instruction: Instruction, mode: CodeModeShape): Instruct
     // XCHG with memory locks whether it says so or not.
     lock: instruction.lock
       || instruction.definition.name === 'xchg' && memoryOf(instruction.operands) !== undefined,
+    string: instruction.row.properties.string !== undefined,
     repeat: instruction.repeat,
   }
 }
