@@ -1,0 +1,148 @@
+/**
+ * The first guest's files: a Debian kernel and a busybox, fetched once and kept in the cache.
+ *
+ * Debian's packages are found by the names of its meta packages, whose dependency is the kernel of
+ * the day. What was fetched is noted in a small JSON file beside it, and is used without asking the
+ * network again.
+ */
+import { existsSync, readFileSync, statSync } from 'node:fs'
+import { join } from 'node:path'
+import { madeFolder, writeWhole } from './cache.ts'
+import {
+  Apt, extractFile, type PackageInfo, PackageError, type Progress, requireTools,
+} from './packages.ts'
+
+/** Debian's small kernel for clouds, or its full one. */
+export type GuestKind = 'cloud' | 'full'
+
+export interface GuestFiles {
+  readonly kernel: string
+  readonly initrd: string
+}
+
+export interface GuestRequest {
+  readonly kind: GuestKind
+  /** The cache folder. */
+  readonly cache: string
+  readonly progress: Progress
+  /** Files that the user has, and which are not fetched. */
+  readonly own: Partial<GuestFiles>
+  /** Makes the initramfs that holds a busybox. */
+  readonly buildInitrd: (busybox: Uint8Array) => Uint8Array
+}
+
+/** Meta packages in order of preference: Debian's name, then Ubuntu's. */
+const KERNELS: Readonly<Record<GuestKind, readonly string[]>> = {
+  cloud: ['linux-image-cloud-amd64', 'linux-image-virtual'],
+  full: ['linux-image-amd64', 'linux-image-generic'],
+}
+const BUSYBOX = 'busybox-static'
+/** A meta package leads to the kernel's package, in newer releases through one more. */
+const META_DEPTH = 3
+const KERNEL_PACKAGE = /^linux-(image|binary)-/
+
+interface Note {
+  readonly package: string
+  readonly version: string
+  readonly file: string
+}
+
+/** Gives the files of a guest, fetching what the cache does not have. */
+export async function ensureGuest(request: GuestRequest): Promise<GuestFiles> {
+  const { cache, kind, own } = request
+  const folder = madeFolder(cache, 'guest')
+  const fetcher = new Fetcher(cache, request.progress)
+  try {
+    const kernel = own.kernel ?? await cached(folder, `kernel-${kind}`, () => {
+      return fetcher.fetch(KERNELS[kind], folder, './boot/vmlinuz-*', kernelName)
+    })
+    const initrd = own.initrd ?? await ensureInitrd(request, folder, fetcher)
+    return { kernel, initrd }
+  } finally {
+    fetcher.close()
+  }
+}
+
+/** The initramfs is made from busybox and from this program, so it is compared each time. */
+async function ensureInitrd(
+  request: GuestRequest, folder: string, fetcher: Fetcher,
+): Promise<string> {
+  const busybox = await cached(folder, 'busybox', () => {
+    return fetcher.fetch([BUSYBOX], folder, '*bin/busybox', (info) => `busybox-${info.version}`)
+  })
+  const initrd = join(folder, 'initrd')
+  const archive = request.buildInitrd(readFileSync(busybox))
+  if (!existsSync(initrd) || !readFileSync(initrd).equals(archive)) writeWhole(initrd, archive)
+  return initrd
+}
+
+function kernelName(info: PackageInfo): string {
+  return info.name.replace(/^linux-(image|binary)-/, 'vmlinuz-')
+}
+
+/** The path that the note `name` tells of, or a new one from `fetch`. */
+async function cached(folder: string, name: string, fetch: () => Promise<Note>): Promise<string> {
+  const noteFile = join(folder, `${name}.json`)
+  const old = readNote(noteFile)
+  if (old) {
+    const path = join(folder, old.file)
+    if (existsSync(path) && statSync(path).size > 0) return path
+  }
+  const note = await fetch()
+  writeWhole(noteFile, `${JSON.stringify(note, undefined, 2)}\n`)
+  return join(folder, note.file)
+}
+
+function readNote(path: string): Note | undefined {
+  try {
+    const note = JSON.parse(readFileSync(path, 'utf8')) as Partial<Note>
+    return typeof note.file === 'string' && !note.file.includes('/') ? note as Note : undefined
+  } catch {
+    return undefined
+  }
+}
+
+/** An apt client that comes to life when it is first needed. */
+class Fetcher {
+  readonly #cache: string
+  readonly #progress: Progress
+  #apt: Apt | undefined
+
+  constructor(cache: string, progress: Progress) {
+    this.#cache = cache
+    this.#progress = progress
+  }
+
+  /** Fetches the first of `names` that exists, and takes one file out of it. */
+  async fetch(
+    names: readonly string[], folder: string, pattern: string,
+    fileName: (info: PackageInfo) => string,
+  ): Promise<Note> {
+    requireTools()
+    this.#apt ??= new Apt(join(this.#cache, `apt-${process.pid}`), this.#progress)
+    const info = await this.#resolve(this.#apt, names)
+    const downloads = madeFolder(this.#cache, `apt-${process.pid}`, 'downloads')
+    const packageFile = await this.#apt.download(info, downloads)
+    const file = fileName(info).replaceAll(/[^\w.+~-]/g, '_')
+    this.#progress(`Unpacking ${info.name} ...`)
+    await extractFile(packageFile, pattern, join(folder, file))
+    return { package: info.name, version: info.version, file }
+  }
+
+  close(): void {
+    this.#apt?.close()
+  }
+
+  async #resolve(apt: Apt, names: readonly string[]): Promise<PackageInfo> {
+    for (const name of names) {
+      let info = await apt.show(name)
+      for (let depth = 0; info && depth < META_DEPTH; depth++) {
+        const next: string | undefined = info.depends.find((other) => KERNEL_PACKAGE.test(other))
+        if (!next) break
+        info = await apt.show(next)
+      }
+      if (info) return info
+    }
+    throw new PackageError(`the machine's apt sources have no package ${names.join(' or ')}`)
+  }
+}
