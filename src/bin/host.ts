@@ -1,0 +1,80 @@
+/**
+ * The host process: owns the emulated machine, serves xl through a socket that only its user can
+ * reach, and ends when nothing is left to do.
+ *
+ * Its standard output is its log. It is started by xl when there is none; started by hand beside
+ * another it ends at once.
+ */
+import { join } from 'node:path'
+import type { Log } from '../base/log.ts'
+import { connectHost } from '../node/host-process.ts'
+import { openRunFolder, runFolderPath, socketName, storeSocketName } from '../node/run-folder.ts'
+import { type SocketStream, UnixListener } from '../node/unix-socket.ts'
+import { HostServer } from '../toolstack/host/server.ts'
+import { StreamConnection } from '../xenstore/stream.ts'
+import { startCores } from './cores.ts'
+import { type Machine, memoryWish, startMachine } from './machine.ts'
+
+function say(message: string): void {
+  console.log(`${new Date().toISOString()} ${message}`)
+}
+
+const log: Log = { info: say, warn: say, error: say }
+
+/** A mistake of ours, or a core's: the machine's state is not to be trusted any more. */
+function fail(error: unknown): never {
+  say(`fatal: ${error instanceof Error ? error.stack ?? error.message : String(error)}`)
+  process.exit(1)
+}
+
+/** Serves xenstore to programs such as xenstore-ls, as xenstored's own socket does. */
+function serveStore(machine: Machine, stream: SocketStream): void {
+  const connection = new StreamConnection(machine.xenstored, stream)
+  stream.onData((bytes) => connection.receive(bytes))
+  stream.onClose(() => connection.close())
+}
+
+async function main(): Promise<void> {
+  process.on('uncaughtException', fail)
+  process.on('unhandledRejection', fail)
+  process.on('SIGHUP', () => {})
+  const folder = openRunFolder(runFolderPath(process.env))
+  const running = await connectHost(process.env)
+  if (running) {
+    running.end()
+    return
+  }
+  const memoryMib = memoryWish(process.env)
+  const machine = await startMachine({ memoryMib, log, startCores, failed: fail })
+  let ending = false
+  const end = async (): Promise<void> => {
+    if (ending) return
+    ending = true
+    say('ending')
+    listeners.forEach((listener) => listener.close())
+    await machine.stop()
+    process.exit(0)
+  }
+  const delay = (ms: number, work: () => void): (() => void) => {
+    const timer = setTimeout(work, ms)
+    return () => clearTimeout(timer)
+  }
+  const server = new HostServer(machine.libxl, {
+    pid: process.pid, domainCount: () => machine.libxl.domainCount, delay,
+    end: () => void end(), fatal: fail,
+  })
+  const listeners = [
+    await UnixListener.listen(join(folder, storeSocketName), (s) => serveStore(machine, s)),
+    await UnixListener.listen(join(folder, socketName), (stream) => server.accept(stream)),
+  ]
+  process.on('SIGTERM', () => void end())
+  process.on('SIGINT', () => void end())
+  say(`ready: ${memoryMib} MB, pid ${process.pid}`)
+  // Two that started at once: the later one has the name, and nobody will find this one.
+  const check = setInterval(() => {
+    if (!listeners[1]?.isCurrent && machine.libxl.domainCount === 0) void end()
+  }, 5000)
+  check.unref()
+}
+
+await main()

@@ -1,0 +1,109 @@
+/**
+ * The emulated machine put together: its memories, the hypervisor on the control thread, the
+ * control domain with its xenstored and toolstack, and the cores.
+ */
+import { randomBytes } from 'node:crypto'
+import type { Log } from '../base/log.ts'
+import { openControlDomain } from '../dom0/control-domain.ts'
+import type { HypercallGate } from '../dom0/interfaces.ts'
+import { ControlGate } from '../hypervisor/domain/control.ts'
+import { createControlDomain } from '../hypervisor/domain/lifecycle.ts'
+import { watchUpcalls } from '../hypervisor/events/upcall.ts'
+import { assemble } from '../hypervisor/host/assemble.ts'
+import { Host } from '../hypervisor/host/host.ts'
+import { HostClock, monotonicNs } from '../node/clock.ts'
+import { nodeDecompressor } from '../node/compression.ts'
+import { readFileBytes } from '../node/files.ts'
+import { LocalLibxl, type ToolstackHost } from '../toolstack/domain/local-libxl.ts'
+import { Xenstored } from '../xenstore/xenstored.ts'
+
+const WASM_PAGE = 65536
+const BUFFER_PAGES = 64
+const MIB = 1024 * 1024
+/** The most that one machine memory can be, and what a machine has unless told otherwise. */
+const MOST_MIB = 4096
+const TSC_KHZ = 2_000_000
+
+/** What a core needs: the memories, and the host's time. */
+export interface MachineMemory {
+  readonly machine: WebAssembly.Memory
+  readonly hypervisor: SharedArrayBuffer
+  readonly startNs: number
+}
+
+/** The cores of a machine, running until stopped. */
+export interface Cores {
+  stop(): Promise<void>
+}
+
+/** Starts the core workers; `failed` is called when one dies, which is a mistake of ours. */
+export type StartCores = (memory: MachineMemory, failed: (error: Error) => void) => Promise<Cores>
+
+export interface MachineOptions {
+  readonly memoryMib?: number
+  readonly commandLine?: string
+  readonly log: Log
+  readonly startCores: StartCores
+  failed(error: Error): void
+}
+
+export interface Machine {
+  readonly libxl: LocalLibxl
+  readonly xenstored: Xenstored
+  /** Destroys all domains and stops the cores. */
+  stop(): Promise<void>
+}
+
+/** The machine's size in MiB, by the environment's wish. */
+export function memoryWish(environment: Readonly<Record<string, string | undefined>>): number {
+  const wish = Number(environment['XENOLITH_MEMORY'] ?? MOST_MIB)
+  return Number.isInteger(wish) && wish >= 64 && wish <= MOST_MIB ? wish : MOST_MIB
+}
+
+export async function startMachine(options: MachineOptions): Promise<Machine> {
+  const bytes = (options.memoryMib ?? MOST_MIB) * MIB
+  const pages = bytes / WASM_PAGE
+  const machine = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true })
+  const memory: MachineMemory = {
+    machine, hypervisor: new SharedArrayBuffer(Host.memorySize(bytes)), startNs: monotonicNs(),
+  }
+  const clock = new HostClock(memory.startNs)
+  const buffers = {
+    machine: machine.buffer as unknown as SharedArrayBuffer, hypervisor: memory.hypervisor,
+  }
+  Host.lay(buffers, {
+    cores: 1, tscKhz: TSC_KHZ, commandLine: options.commandLine ?? '',
+  }, clock)
+  const { host, dispatcher } = assemble(buffers, clock)
+  const dom0 = createControlDomain(host, BUFFER_PAGES)
+  const gate: HypercallGate = new ControlGate(dom0, dispatcher, BUFFER_PAGES, watchUpcalls)
+  const control = openControlDomain(gate)
+  const xenstored = new Xenstored()
+  const libxl = new LocalLibxl(control, xenstored, toolstackHost(options.log))
+  const cores = await options.startCores(memory, (error) => options.failed(error))
+  return {
+    libxl,
+    xenstored,
+    stop: async () => {
+      libxl.destroyAll()
+      await cores.stop()
+      control.close()
+    },
+  }
+}
+
+/** What the toolstack needs, from Node. */
+function toolstackHost(log: Log): ToolstackHost {
+  return {
+    readFile: readFileBytes,
+    decompressor: nodeDecompressor,
+    log,
+    wallClockMs: () => Date.now(),
+    random: (count) => randomBytes(count),
+    schedule: (work) => void setImmediate(work),
+    delay: (ms, work) => {
+      const timer = setTimeout(work, ms)
+      return () => clearTimeout(timer)
+    },
+  }
+}
