@@ -1,8 +1,8 @@
 /**
- * What CPUID says by itself: an AMD part of family 19h (Zen 4), without AVX (AMD APM 3, appendix E).
+ * What CPUID says by itself: an AMD part of family 19h (Zen 4), without AVX (AMD APM 3, app. E).
  *
  * Everything claimed works. A processor that does not speculate says so (SSB_NO, BTC_NO, SRSO_NO,
- * TSA_*_NO, automatic IBRS), so that kernels leave their mitigations out. Hypervisor leaves are laid
+ * TSA_*_NO, automatic IBRS), so that kernels leave mitigations out. Hypervisor leaves are laid
  * over this by the guest layer.
  */
 import {

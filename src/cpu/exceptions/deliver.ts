@@ -31,7 +31,7 @@ function combine(first: CpuEvent, second: CpuEvent): CpuEvent | undefined {
   return { vector: Vector.DF, kind: 'fault', hasErrorCode: true, errorCode: 0 }
 }
 
-/** One attempt; throws GuestFault. Services for INT n use it, so that their faults are their own. */
+/** One attempt; throws GuestFault. Services for INT n use it: their faults are their own. */
 export function attemptDelivery(p: Processor, event: CpuEvent): void {
   const c = p.context
   if (!isProtected(c)) deliverReal(p, event)
