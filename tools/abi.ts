@@ -2,8 +2,8 @@
  * Checks our description of Xen's ABI against Xen's own headers.
  *
  * `abi.ts` writes static assertions from the layouts and has gcc read them beside the headers of
- * Debian's libxen-dev, natively and, for structs that 32-bit callers use, with -m32. The headers are
- * looked for in $XEN_INCLUDE and /usr/include, else fetched with apt into a cache folder.
+ * Debian's libxen-dev, natively and, for structs that 32-bit callers use, with -m32. The headers
+ * are looked for in $XEN_INCLUDE and /usr/include, else fetched with apt into a cache folder.
  * `abi.ts --golden` compares the list of assertions with docs/reference/abi.golden.txt, without
  * gcc; UPDATE_EXPECT=1 writes that list.
  */

@@ -120,7 +120,9 @@ export const DomctlShadowOp = struct('struct xen_domctl_shadow_op', {
   stats: struct('struct xen_domctl_shadow_op_stats', { fault_count: u32, dirty_count: u32 }),
 })
 export const DomctlMaxMem = struct('struct xen_domctl_max_mem', { max_memkb: aligned(u53) })
-export const DomctlVcpucontext = struct('struct xen_domctl_vcpucontext', { vcpu: u32, ctxt: pointer })
+export const DomctlVcpucontext = struct('struct xen_domctl_vcpucontext', {
+  vcpu: u32, ctxt: pointer,
+})
 export const DomctlGetvcpuinfo = struct('struct xen_domctl_getvcpuinfo', {
   vcpu: u32, online: u8, blocked: u8, running: u8, cpu_time: u53, cpu: u32,
 })
@@ -144,7 +146,9 @@ export const DomctlSettimeoffset = struct('struct xen_domctl_settimeoffset', {
 export const DomctlTscInfo = struct('struct xen_domctl_tsc_info', {
   tsc_mode: u32, gtsc_khz: u32, incarnation: u32, pad: u32, elapsed_nsec: u64,
 })
-export const DomctlHvmcontext = struct('struct xen_domctl_hvmcontext', { size: u32, buffer: pointer })
+export const DomctlHvmcontext = struct('struct xen_domctl_hvmcontext', {
+  size: u32, buffer: pointer,
+})
 export const DomctlAddressSize = struct('struct xen_domctl_address_size', { size: u32 })
 export const DomctlSendtrigger = struct('struct xen_domctl_sendtrigger', {
   trigger: u32, vcpu: u32,

@@ -23,7 +23,9 @@ export const SHUTDOWN_soft_reset = 5
 export const SHUTDOWN_MAX = 5
 
 export const SchedShutdown = struct('struct sched_shutdown', { reason: u32 })
-export const SchedPoll = struct('struct sched_poll', { ports: pointer, nr_ports: u32, timeout: u53 })
+export const SchedPoll = struct('struct sched_poll', {
+  ports: pointer, nr_ports: u32, timeout: u53,
+})
 export const SchedRemoteShutdown = struct('struct sched_remote_shutdown', {
   domain_id: domid_t, reason: u32,
 })

@@ -59,7 +59,9 @@ export const SysctlSchedId = struct('struct xen_sysctl_sched_id', { sched_id: u3
 export const SysctlGetdomaininfolist = struct('struct xen_sysctl_getdomaininfolist', {
   first_domain: domid_t, max_domains: u32, buffer: pointer, num_domains: u32,
 })
-export const SysctlDebugKeys = struct('struct xen_sysctl_debug_keys', { keys: pointer, nr_keys: u32 })
+export const SysctlDebugKeys = struct('struct xen_sysctl_debug_keys', {
+  keys: pointer, nr_keys: u32,
+})
 export const SysctlCpuinfo = struct('struct xen_sysctl_cpuinfo', { idletime: u53 })
 export const SysctlGetcpuinfo = struct('struct xen_sysctl_getcpuinfo', {
   max_cpus: u32, info: pointer, nr_cpus: u32,

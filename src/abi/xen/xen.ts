@@ -1,5 +1,6 @@
 /**
- * xen/include/public/xen.h and arch-x86/xen.h: numbers and structs that all of Xen's interface uses.
+ * xen/include/public/xen.h and arch-x86/xen.h: numbers and structs that all of Xen's interface
+ * uses.
  *
  * Left out: the console descriptions of a PV Dom0 (dom0_vga_console_info), and the 32-bit shape of
  * shared_info and vcpu_info, which is another struct, not the same one with narrower fields.

@@ -2,8 +2,8 @@
  * How domains and vcpus come to be and go.
  *
  * A domain is created paused, without vcpus or memory. Destroying it stops its vcpus, gives back
- * what every part of the hypervisor holds for it, then its frames; frames that others still map stay
- * until they let go. Both happen under the host's domctl lock.
+ * what every part of the hypervisor holds for it, then its frames; frames that others still map
+ * stay until they let go. Both happen under the host's domctl lock.
  */
 import { assert } from '../../base/assert.ts'
 import { EBUSY, EEXIST, EINVAL, ENOMEM } from '../../abi/xen/errno.ts'

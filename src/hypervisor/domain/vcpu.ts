@@ -1,7 +1,8 @@
 /**
  * A vcpu as one thread sees it: its shared state and what hypercalls need of it.
  */
-import { atomicAdd, atomicAnd, atomicExchange, atomicOr, cellOf } from '../../base/layout/atomics.ts'
+import { atomicAdd, atomicAnd, atomicExchange, atomicOr, cellOf } from
+  '../../base/layout/atomics.ts'
 import type { ViewOf } from '../../base/layout/struct.ts'
 import { GuestMemory, nowhere, type Translate } from '../memory/guest-memory.ts'
 import type { Host } from '../host/host.ts'

@@ -1,8 +1,8 @@
 /**
  * HYPERVISOR_sysctl: what control tools ask of the host (xen/include/public/sysctl.h, 0x15).
  *
- * There is one NUMA node and one cpupool, number 0, with all CPUs and the scheduler that we claim to
- * be (credit2). Left out, -ENOSYS: tracing, power management, topology of PCI, CPU policies.
+ * There is one NUMA node and one cpupool, number 0, with all CPUs and the scheduler that we claim
+ * to be (credit2). Left out, -ENOSYS: tracing, power management, topology of PCI, CPU policies.
  */
 import { EACCES, EFAULT, EINVAL, ENOENT, ENOSYS } from '../../../abi/xen/errno.ts'
 import { DomctlGetdomaininfo, XEN_SCHEDULER_CREDIT2 } from '../../../abi/xen/domctl.ts'
