@@ -30,6 +30,8 @@ export interface CoreScheduler {
   sliceEnd(vcpu: Vcpu): number
   /** Whether a vcpu waits for a core. */
   waiting(): boolean
+  /** Whether the run that `pick` began follows one on the same core. */
+  ranHereLast(vcpu: Vcpu, core: number): boolean
 }
 
 export class RoundRobin implements SchedulerService, Subsystem, CoreScheduler {
@@ -107,7 +109,10 @@ export class RoundRobin implements SchedulerService, Subsystem, CoreScheduler {
 
   #begin(vcpu: Vcpu, core: number, now: number): Vcpu {
     this.#remove(vcpu.address)
-    this.#sched.at(vcpu.state.schedAt).sliceEnd = now + TIME_SLICE_NS
+    const sched = this.#sched.at(vcpu.state.schedAt)
+    sched.sliceEnd = now + TIME_SLICE_NS
+    sched.ranBefore = sched.ranNow
+    sched.ranNow = core + 1
     vcpu.state.core = core
     vcpu.state.runningSinceNs = now
     vcpu.state.running = core + 1
@@ -129,6 +134,10 @@ export class RoundRobin implements SchedulerService, Subsystem, CoreScheduler {
 
   sliceEnd(vcpu: Vcpu): number {
     return this.waiting() ? this.#sched.at(vcpu.state.schedAt).sliceEnd : Infinity
+  }
+
+  ranHereLast(vcpu: Vcpu, core: number): boolean {
+    return this.#sched.at(vcpu.state.schedAt).ranBefore === core + 1
   }
 
   waiting(): boolean {

@@ -16,6 +16,9 @@ export const QueueState = struct('run queue', {
 export const VcpuSchedState = struct('vcpu sched', {
   next: u32,
   queued: u32,
+  /** Core number plus one of its present or last run, and of the one before. */
+  ranNow: u32,
+  ranBefore: u32,
   /** Host time at which its slice ends, while it runs. */
   sliceEnd: f64,
 })

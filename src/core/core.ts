@@ -1,0 +1,276 @@
+/**
+ * A physical CPU: runs vcpus one at a time, and executes what they ask of the hypervisor.
+ *
+ * One `step` looks for news, enters the guest once, and deals with the exit. Whatever may concern a
+ * core (a wake-up, a pause, work for its vcpu) kicks it: a count on which it sleeps when idle, and
+ * a word in machine memory that ends a run. The word is cleared before the news is looked for, so
+ * none is lost.
+ *
+ * The registers stay in the processor when a vcpu merely blocks; they are saved all the same, so
+ * that others can read them, and loaded again only if somebody else ran here or changed them.
+ */
+import { ringCount, sleep } from '../base/shared/doorbell.ts'
+import { heldLocks } from '../base/shared/lock.ts'
+import { CPU_CONTEXT_SIZE } from '../cpu/state.ts'
+import { type GuestType, type GuestVcpu, WORK_STARTUP } from '../guest/guest-type.ts'
+import { contextOf } from '../hypervisor/domain/context.ts'
+import {
+  VcpuState, VPF_blocked, WORK_CONTEXT, WORK_NMI,
+} from '../hypervisor/domain/state.ts'
+import type { Vcpu } from '../hypervisor/domain/vcpu.ts'
+import type { Host } from '../hypervisor/host/host.ts'
+import { CoreState } from '../hypervisor/host/state.ts'
+import type { Dispatcher } from '../hypervisor/hypercall/dispatch.ts'
+import { type CoreScheduler, RoundRobin } from '../hypervisor/sched/scheduler.ts'
+import { restingRunstate, Timekeeper } from '../hypervisor/time/timekeeper.ts'
+import { RUNSTATE_running } from '../abi/xen/vcpu.ts'
+import { Budget } from './budget.ts'
+import { dispatchExit } from './exits.ts'
+import { HypercallDoor } from './hypercall.ts'
+import type { CoreProcessor } from './processor.ts'
+import { OtherTimers } from './timers.ts'
+
+/** No core sleeps longer without looking around. */
+const LONGEST_SLEEP_MS = 1000
+
+export interface CoreParts {
+  readonly index: number
+  readonly host: Host
+  readonly dispatcher: Dispatcher
+  readonly cpu: CoreProcessor
+  readonly guests: GuestType
+}
+
+export class Core {
+  readonly #index: number
+  readonly #host: Host
+  readonly #cpu: CoreProcessor
+  readonly #guests: GuestType
+  readonly #scheduler: CoreScheduler
+  readonly #time: Timekeeper
+  readonly #door: HypercallDoor
+  readonly #timers: OtherTimers
+  readonly #budget = new Budget()
+  readonly #kickCell: number
+  readonly #doorbell: number
+  #current: GuestVcpu | undefined
+  /** Whose registers are in the processor, and the number of its struct. */
+  #loaded: Vcpu | undefined
+  #loadedSerial = 0
+  #memory = 0
+  #p2mGeneration = -1
+  #frameGeneration = -1
+
+  constructor(parts: CoreParts) {
+    this.#index = parts.index
+    this.#host = parts.host
+    this.#cpu = parts.cpu
+    this.#guests = parts.guests
+    this.#scheduler = RoundRobin.of(parts.host)
+    this.#time = Timekeeper.of(parts.host)
+    this.#door = new HypercallDoor(parts.dispatcher)
+    this.#timers = new OtherTimers(parts.host, parts.guests, parts.index)
+    const core = parts.host.core(parts.index)
+    this.#kickCell = core.kickWord >>> 2
+    this.#doorbell = core.base + CoreState.offsets.doorbell
+    core.online = 1
+  }
+
+  /** The vcpu that runs here now. */
+  get current(): Vcpu | undefined {
+    return this.#current?.vcpu
+  }
+
+  /** Runs until `stopped` says so; for the worker. */
+  run(stopped: () => boolean): void {
+    while (!stopped()) {
+      const seen = ringCount(this.#host.hypervisor.cells, this.#doorbell)
+      if (!this.step()) this.#idle(seen)
+    }
+    this.#switchOut()
+  }
+
+  /** Makes `run` look at its condition again; from any thread. */
+  static wake(host: Host, index: number): void {
+    host.kickCore(index)
+  }
+
+  /** Looks for news and enters a guest once; false when nobody wants this core. */
+  step(): boolean {
+    const { cells } = this.#host.machine
+    if (Atomics.load(cells, this.#kickCell) !== 0) {
+      Atomics.store(cells, this.#kickCell, 0)
+      this.#timers.forget()
+    }
+    const now = this.#host.clock.now()
+    this.#timers.expire(now, this.#current?.vcpu)
+    const guest = this.#current && this.#keep(this.#current, now) || this.#take(now)
+    if (!guest) return false
+    if (!guest.vcpu.isRunnable) return true
+    try {
+      this.#runGuest(guest, now)
+    } catch (fault) {
+      this.#contain(guest, fault)
+    }
+    return true
+  }
+
+  /** Host time at which an idle core must look up. */
+  get idleDeadline(): number {
+    return this.#timers.deadline(undefined)
+  }
+
+  /** The current vcpu, if it may go on; otherwise it makes room. */
+  #keep(current: GuestVcpu, now: number): GuestVcpu | undefined {
+    this.#prepare(current, now)
+    if (current.vcpu.isRunnable && now < this.#scheduler.sliceEnd(current.vcpu)) return current
+    this.#switchOut()
+    return undefined
+  }
+
+  #take(now: number): GuestVcpu | undefined {
+    const next = this.#scheduler.pick(this.#index, now)
+    if (!next) return undefined
+    const guest = this.#guests.vcpuOf(next)
+    this.#switchIn(guest, now)
+    this.#prepare(guest, now)
+    return guest
+  }
+
+  /** What comes before the guest: its timers, the work asked for, and the end of a wait. */
+  #prepare(guest: GuestVcpu, now: number): void {
+    const { vcpu } = guest
+    if (now >= this.#time.nextDeadline(vcpu)) this.#time.expire(vcpu, now)
+    if (now >= guest.deadline) guest.expire(now)
+    if (vcpu.state.work !== 0) this.#work(guest, vcpu.takeWork())
+    if (vcpu.state.flags & VPF_blocked && guest.pendingVector() >= 0) vcpu.clearFlag(VPF_blocked)
+  }
+
+  #work(guest: GuestVcpu, bits: number): void {
+    const { vcpu } = guest
+    const anew = (bits & WORK_STARTUP) !== 0 && guest.takeStartup(contextOf(vcpu))
+    if (anew || bits & WORK_CONTEXT) this.#load(guest)
+    if (bits & WORK_NMI) {
+      this.#cpu.context.nmiPending = 1
+      vcpu.clearFlag(VPF_blocked)
+    }
+    guest.work(bits)
+  }
+
+  #runGuest(guest: GuestVcpu, now: number): void {
+    const { vcpu } = guest
+    this.#flushStale(vcpu)
+    this.#interrupt(guest)
+    const deadline = Math.min(
+      this.#time.nextDeadline(vcpu), guest.deadline, this.#scheduler.sliceEnd(vcpu),
+      this.#timers.deadline(vcpu))
+    const budget = this.#budget.until(deadline - now)
+    const kind = this.#cpu.run(budget)
+    if (kind === 'budget') this.#budget.learn(budget, this.#host.clock.now() - now)
+    dispatchExit(kind, this.#cpu, guest, this.#door)
+  }
+
+  /** Forgets translations and code that others have made untrue. */
+  #flushStale(vcpu: Vcpu): void {
+    const generation = vcpu.domain.state.p2mGeneration
+    if (generation !== this.#p2mGeneration) {
+      this.#p2mGeneration = generation
+      this.#cpu.flushTlb()
+    }
+    const frames = this.#host.state.frameFreeGeneration
+    if (frames !== this.#frameGeneration) {
+      this.#frameGeneration = frames
+      this.#cpu.flushCode()
+    }
+  }
+
+  /** Delivers an interrupt if the processor takes it, or asks to be told when it does. */
+  #interrupt(guest: GuestVcpu): void {
+    const cpu = this.#cpu
+    const { context } = cpu
+    if (context.nmiPending !== 0 && context.nmiBlocked === 0) {
+      context.nmiPending = 0
+      cpu.injectNmi()
+    }
+    const vector = guest.pendingVector()
+    if (vector < 0) {
+      cpu.requestWindow(false)
+      return
+    }
+    if (!cpu.canTakeInterrupt()) {
+      cpu.requestWindow(true)
+      return
+    }
+    guest.accept(vector)
+    cpu.injectInterrupt(vector)
+    cpu.requestWindow(guest.pendingVector() >= 0)
+  }
+
+  #switchIn(guest: GuestVcpu, now: number): void {
+    const { vcpu } = guest
+    this.#current = guest
+    const stays = this.#loaded === vcpu && this.#loadedSerial === vcpu.state.serial
+      && this.#scheduler.ranHereLast(vcpu, this.#index)
+    if (!stays) this.#load(guest)
+    else guest.enter(this.#cpu.context)
+    this.#time.changeRunstate(vcpu, RUNSTATE_running, now)
+    this.#time.showRunstate(vcpu)
+  }
+
+  /** Puts the vcpu's saved registers into the processor. */
+  #load(guest: GuestVcpu): void {
+    const { vcpu } = guest
+    const cpu = this.#cpu
+    const directory = vcpu.domain.state.p2mDirectory * 4096
+    if (directory !== this.#memory) {
+      this.#memory = directory
+      cpu.setMemory(directory)
+    }
+    this.#p2mGeneration = vcpu.domain.state.p2mGeneration
+    cpu.loadContext(this.#saved(vcpu))
+    const offset = this.#time.stateOf(vcpu).tscOffset
+    cpu.context.tscOffset = BigInt.asUintN(64, BigInt(Math.floor(offset)))
+    vcpu.setTranslate((linear, write) =>
+      cpu.memory.translate(BigInt.asUintN(64, BigInt(linear)), write, false))
+    this.#loaded = vcpu
+    this.#loadedSerial = vcpu.state.serial
+    guest.enter(cpu.context)
+  }
+
+  /** Lets go of the current vcpu: others see its registers, and that it does not run. */
+  #switchOut(): void {
+    const guest = this.#current
+    if (!guest) return
+    const { vcpu } = guest
+    const now = this.#host.clock.now()
+    this.#current = undefined
+    guest.leave()
+    this.#time.changeRunstate(vcpu, restingRunstate(vcpu), now)
+    this.#time.showRunstate(vcpu)
+    const offset = Number(BigInt.asIntN(64, this.#cpu.context.tscOffset))
+    if (offset !== this.#time.stateOf(vcpu).tscOffset) this.#time.setTscOffset(vcpu, offset)
+    this.#cpu.saveContext(this.#saved(vcpu))
+    this.#timers.consider(guest)
+    this.#scheduler.stopped(vcpu, this.#index, now)
+  }
+
+  #saved(vcpu: Vcpu): Uint8Array {
+    const at = vcpu.address + VcpuState.offsets.context
+    return this.#host.hypervisor.octets.subarray(at, at + CPU_CONTEXT_SIZE)
+  }
+
+  /** Our own mistake while a guest ran ends that guest only, unless it left a lock behind. */
+  #contain(guest: GuestVcpu, fault: unknown): void {
+    if (heldLocks() > 0) throw fault
+    const reason = fault instanceof Error ? fault.stack ?? fault.message : String(fault)
+    guest.vcpu.domain.crash(`core ${this.#index}: ${reason}`)
+    this.#loaded = undefined
+  }
+
+  #idle(seen: number): void {
+    const before = this.#host.clock.now()
+    const waitMs = Math.min((this.idleDeadline - before) / 1e6, LONGEST_SLEEP_MS)
+    if (waitMs > 0) sleep(this.#host.hypervisor.cells, this.#doorbell, seen, waitMs)
+    this.#host.core(this.#index).idleTimeNs += this.#host.clock.now() - before
+  }
+}

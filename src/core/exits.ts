@@ -1,0 +1,90 @@
+/**
+ * What a core does about each exit of its processor.
+ *
+ * The work of an exit is bounded. A guest that does what no guest may do gets its architectural
+ * fault, or is crashed; nothing of it reaches the core itself.
+ */
+import { HVM_PARAM_TRIPLE_FAULT_REASON } from '../abi/xen/hvm/params.ts'
+import { SHUTDOWN_MAX, SHUTDOWN_poweroff, SHUTDOWN_reboot } from '../abi/xen/sched.ts'
+import type { ExitKind } from '../cpu/cpu.ts'
+import { RFLAGS } from '../cpu/state.ts'
+import type { GuestVcpu } from '../guest/guest-type.ts'
+import { VPF_blocked, VPF_down } from '../hypervisor/domain/state.ts'
+import type { HypercallDoor } from './hypercall.ts'
+import type { CoreProcessor } from './processor.ts'
+
+const GP = 13
+const [RAX, RCX, RDX, RBX] = [0, 1, 2, 3]
+
+/** Deals with an exit that wants something from the machine. */
+export function dispatchExit(
+  kind: ExitKind, cpu: CoreProcessor, guest: GuestVcpu, door: HypercallDoor,
+): void {
+  const { exit } = cpu
+  switch (kind) {
+    case 'hypercall': return door.enter(guest.vcpu, cpu.context)
+    case 'wrmsr': return writeMsr(cpu, guest)
+    case 'rdmsr': return readMsr(cpu, guest)
+    case 'cpuid': return cpuid(cpu, guest)
+    case 'mmio-read': return cpu.complete(guest.mmioRead(exit.address, exit.size))
+    case 'mmio-write':
+      guest.mmioWrite(exit.address, exit.size, exit.value)
+      return cpu.complete(0n)
+    case 'in': return cpu.complete(guest.portRead(exit.address, exit.size))
+    case 'out': return guest.portWrite(exit.address, exit.size, exit.value)
+    case 'halt': return halt(cpu, guest)
+    case 'shutdown': return tripleFault(guest)
+    case 'budget':
+    case 'window':
+    case 'kick':
+    case 'pause': return
+    default: guest.vcpu.domain.crash(`unknown exit ${String(kind)}`)
+  }
+}
+
+function readMsr(cpu: CoreProcessor, guest: GuestVcpu): void {
+  const value = guest.readMsr(cpu.exit.address)
+  if (value === undefined) {
+    cpu.injectException(GP, 0)
+    return
+  }
+  cpu.context.gpr.set(RAX, value & 0xffff_ffffn)
+  cpu.context.gpr.set(RDX, value >> 32n & 0xffff_ffffn)
+}
+
+function writeMsr(cpu: CoreProcessor, guest: GuestVcpu): void {
+  if (!guest.writeMsr(cpu.exit.address, cpu.exit.value)) cpu.injectException(GP, 0)
+  else if (guest.takeCodeChanged()) cpu.flushCode()
+}
+
+function cpuid(cpu: CoreProcessor, guest: GuestVcpu): void {
+  const { eax, ebx, ecx, edx } = guest.cpuid(cpu.exit.address, Number(cpu.exit.value))
+  const { gpr } = cpu.context
+  gpr.set(RAX, BigInt(eax))
+  gpr.set(RBX, BigInt(ebx))
+  gpr.set(RCX, BigInt(ecx))
+  gpr.set(RDX, BigInt(edx))
+}
+
+/** With interrupts off nothing but an NMI ends HLT: the vcpu has gone down, as in Xen. */
+function halt(cpu: CoreProcessor, guest: GuestVcpu): void {
+  const { vcpu } = guest
+  if (Number(cpu.context.systemFlags) & RFLAGS.IF) {
+    vcpu.setFlag(VPF_blocked)
+    return
+  }
+  vcpu.setFlag(VPF_down)
+  if (vcpu.domain.onlineVcpus() > 0) return
+  vcpu.clearFlag(VPF_down)
+  vcpu.domain.shutdown(SHUTDOWN_poweroff)
+}
+
+/** What a triple fault means is a parameter; a reboot unless it says otherwise. */
+function tripleFault(guest: GuestVcpu): void {
+  const { domain } = guest.vcpu
+  const wanted = Number(domain.state.hvmParams.get(HVM_PARAM_TRIPLE_FAULT_REASON))
+  const reason = wanted > 0 && wanted <= SHUTDOWN_MAX ? wanted : SHUTDOWN_reboot
+  domain.host.console.print(
+    `d${domain.id}v${guest.vcpu.id} Triple fault - invoking HVM shutdown action ${reason}`)
+  domain.shutdown(reason)
+}

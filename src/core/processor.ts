@@ -1,0 +1,24 @@
+/**
+ * What a core needs of a processor: the part of cpu/cpu.ts that its loop uses, so that a test can
+ * drive the loop with a processor that follows a script.
+ */
+import type { Exit, ExitKind } from '../cpu/cpu.ts'
+import type { CpuContextView } from '../cpu/state.ts'
+
+export interface CoreProcessor {
+  readonly context: CpuContextView
+  readonly exit: Exit
+  readonly memory: { translate(address: bigint, write: boolean, user: boolean): number }
+  run(budget: number): ExitKind
+  complete(value: bigint): void
+  canTakeInterrupt(): boolean
+  injectInterrupt(vector: number): void
+  injectNmi(): void
+  injectException(vector: number, errorCode?: number): void
+  requestWindow(on: boolean): void
+  loadContext(bytes: Uint8Array): void
+  saveContext(bytes: Uint8Array): void
+  setMemory(p2mDirectory: number): void
+  flushTlb(): void
+  flushCode(): void
+}
