@@ -100,27 +100,48 @@ function evenParity(byte: number): boolean {
   return (0x6996 >> (folded & 15) & 1) === 0
 }
 
+const at = CpuContext.offsets
+
+/** The lower half of a field of 64 bits, without making a bigint of it. */
+export function lowWord(cpu: CpuContextView, offset: number): number {
+  return cpu.bytes.getUint32(cpu.base + offset, true)
+}
+
+function setWords(cpu: CpuContextView, offset: number, low: number, high: number): void {
+  cpu.bytes.setUint32(cpu.base + offset, low, true)
+  cpu.bytes.setUint32(cpu.base + offset + 4, high, true)
+}
+
+/** Bits of RFLAGS outside the seven that have slots of their own. */
+export function systemFlagsOf(cpu: CpuContextView): number {
+  return lowWord(cpu, at.systemFlags)
+}
+
+export function setSystemFlags(cpu: CpuContextView, flags: number): void {
+  setWords(cpu, at.systemFlags, flags, 0)
+}
+
 /** RFLAGS, whole. */
 export function flagsOf(cpu: CpuContextView): number {
-  let flags = Number(cpu.systemFlags) | RFLAGS.FIXED
-  if (cpu.zf === 0n) flags |= RFLAGS.ZF
-  if (cpu.sf >> 63n) flags |= RFLAGS.SF
-  if (evenParity(Number(cpu.pf & 0xffn))) flags |= RFLAGS.PF
-  if (cpu.cf) flags |= RFLAGS.CF
-  if (cpu.of >> 63n) flags |= RFLAGS.OF
-  if (cpu.af & 16n) flags |= RFLAGS.AF
-  if (cpu.df) flags |= RFLAGS.DF
+  let flags = lowWord(cpu, at.systemFlags) | RFLAGS.FIXED
+  if ((lowWord(cpu, at.zf) | lowWord(cpu, at.zf + 4)) === 0) flags |= RFLAGS.ZF
+  if (lowWord(cpu, at.sf + 4) >>> 31) flags |= RFLAGS.SF
+  if (evenParity(lowWord(cpu, at.pf) & 0xff)) flags |= RFLAGS.PF
+  if (lowWord(cpu, at.cf)) flags |= RFLAGS.CF
+  if (lowWord(cpu, at.of + 4) >>> 31) flags |= RFLAGS.OF
+  if (lowWord(cpu, at.af) & 16) flags |= RFLAGS.AF
+  if (lowWord(cpu, at.df)) flags |= RFLAGS.DF
   return flags
 }
 
 /** Sets RFLAGS, whole; the caller has decided which bits may change. */
 export function setFlags(cpu: CpuContextView, flags: number): void {
-  cpu.zf = flags & RFLAGS.ZF ? 0n : 1n
-  cpu.sf = flags & RFLAGS.SF ? 1n << 63n : 0n
-  cpu.pf = flags & RFLAGS.PF ? 0n : 1n
-  cpu.cf = flags & RFLAGS.CF ? 1n : 0n
-  cpu.of = flags & RFLAGS.OF ? 1n << 63n : 0n
-  cpu.af = flags & RFLAGS.AF ? 16n : 0n
-  cpu.df = flags & RFLAGS.DF ? 1n : 0n
-  cpu.systemFlags = BigInt((flags & ~ARITHMETIC | RFLAGS.FIXED) >>> 0)
+  setWords(cpu, at.zf, flags & RFLAGS.ZF ? 0 : 1, 0)
+  setWords(cpu, at.sf, 0, flags & RFLAGS.SF ? 0x8000_0000 : 0)
+  setWords(cpu, at.pf, flags & RFLAGS.PF ? 0 : 1, 0)
+  setWords(cpu, at.cf, flags & RFLAGS.CF ? 1 : 0, 0)
+  setWords(cpu, at.of, 0, flags & RFLAGS.OF ? 0x8000_0000 : 0)
+  setWords(cpu, at.af, flags & RFLAGS.AF ? 16 : 0, 0)
+  setWords(cpu, at.df, flags & RFLAGS.DF ? 1 : 0, 0)
+  setWords(cpu, at.systemFlags, flags & ~ARITHMETIC | RFLAGS.FIXED, 0)
 }
