@@ -6,7 +6,7 @@ import type { Machine } from '../../isa/machine.ts'
 import { type Instruction, SS } from '../../isa/operand.ts'
 import { attemptDelivery } from '../exceptions/deliver.ts'
 import type { Processor, SystemService } from '../interfaces.ts'
-import { flagsOf, RFLAGS } from '../state.ts'
+import { flagsOf, RFLAGS, systemFlagsOf } from '../state.ts'
 import { changeableFlags, takeFlags } from './iret.ts'
 import { changeSystemFlags, ioplOf, isProtected, isV86, requireCpl0 } from './mode.ts'
 import { setStackPointer, stackPointer, stackWidth } from './stack.ts'
@@ -61,7 +61,7 @@ const cli: SystemService = (_m, p) => {
 const sti: SystemService = (_m, p) => {
   requireIopl(p)
   const c = p.context
-  if (Number(c.systemFlags) & RFLAGS.IF) return
+  if (systemFlagsOf(c) & RFLAGS.IF) return
   changeSystemFlags(c, 0, RFLAGS.IF)
   c.interruptShadow = 1
   p.interruptsEnabled()

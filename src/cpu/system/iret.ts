@@ -7,7 +7,7 @@ import type { Descriptor } from '../../abi/x86/descriptor.ts'
 import type { Machine } from '../../isa/machine.ts'
 import { CS, DS, ES, FS, GS, type Instruction, RSP, SS } from '../../isa/operand.ts'
 import type { Processor, SystemService } from '../interfaces.ts'
-import { flagsOf, RFLAGS, setFlags } from '../state.ts'
+import { flagsOf, RFLAGS, setFlags, systemFlagsOf } from '../state.ts'
 import {
   dropInnerSegments, errorOf, fetchDescriptor, isNull, markAccessed, setNullSegment,
   setRealSegment, setSegment, setV86Segment, withinLimit,
@@ -47,7 +47,7 @@ const iret: SystemService = (m, p, instruction) => {
   const size = instruction.operandSize / 8
   if (!isProtected(c)) iretReal(p, size, false)
   else if (isV86(c)) iretV86(p, size)
-  else if (Number(c.systemFlags) & RFLAGS.NT) iretTask(p)
+  else if (systemFlagsOf(c) & RFLAGS.NT) iretTask(p)
   else iretProtected(m, p, instruction)
   const wasBlocked = c.nmiBlocked
   c.nmiBlocked = 0

@@ -3,18 +3,22 @@
  */
 import { CR0, CR4, EFER, Vector } from '../../abi/x86/control.ts'
 import type { Processor } from '../interfaces.ts'
-import { type CpuContextView, RFLAGS } from '../state.ts'
+import {
+  CpuContext, type CpuContextView, lowWord, RFLAGS, setSystemFlags, systemFlagsOf,
+} from '../state.ts'
+
+const at = CpuContext.offsets
 
 export function isProtected(c: CpuContextView): boolean {
-  return (Number(c.cr0) & CR0.PE) !== 0
+  return (lowWord(c, at.cr0) & CR0.PE) !== 0
 }
 
 export function isV86(c: CpuContextView): boolean {
-  return (Number(c.systemFlags) & RFLAGS.VM) !== 0 && isProtected(c)
+  return (systemFlagsOf(c) & RFLAGS.VM) !== 0 && isProtected(c)
 }
 
 export function isLongMode(c: CpuContextView): boolean {
-  return (Number(c.efer) & EFER.LMA) !== 0
+  return (lowWord(c, at.efer) & EFER.LMA) !== 0
 }
 
 /** Segments are loaded from descriptors. */
@@ -23,7 +27,7 @@ export function usesDescriptors(c: CpuContextView): boolean {
 }
 
 export function ioplOf(c: CpuContextView): number {
-  return Number(c.systemFlags) >> 12 & 3
+  return systemFlagsOf(c) >> 12 & 3
 }
 
 export function requireCpl0(p: Processor): void {
@@ -42,7 +46,7 @@ export function isCanonical(address: bigint): boolean {
 
 /** Changes bits of RFLAGS outside the arithmetic flags. */
 export function changeSystemFlags(c: CpuContextView, clear: number, set = 0): void {
-  c.systemFlags = BigInt((Number(c.systemFlags) & ~clear | set) >>> 0)
+  setSystemFlags(c, systemFlagsOf(c) & ~clear | set)
 }
 
 /** The general register as an unsigned 32-bit number. */

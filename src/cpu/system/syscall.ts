@@ -6,7 +6,7 @@ import { CR4, EFER, Vector } from '../../abi/x86/control.ts'
 import { FLAT_CODE32, FLAT_CODE64, FLAT_DATA } from '../../abi/x86/descriptor.ts'
 import { CS, FS, GS, RCX, RDX, RSP, SS } from '../../isa/operand.ts'
 import type { Processor, SystemService } from '../interfaces.ts'
-import { flagsOf, RFLAGS, setFlags } from '../state.ts'
+import { flagsOf, RFLAGS, setFlags, systemFlagsOf } from '../state.ts'
 import { setFlatSegment } from './descriptors.ts'
 import { changeSystemFlags, isCanonical, isLongMode, isProtected, requireCpl0 } from './mode.ts'
 
@@ -112,7 +112,7 @@ const swapgs: SystemService = (_m, p) => {
 function changeAc(p: Processor, on: boolean): void {
   const c = p.context
   if (c.cpl !== 0 || !isProtected(c)) p.fault(Vector.UD)
-  const before = (Number(c.systemFlags) & RFLAGS.AC) !== 0
+  const before = (systemFlagsOf(c) & RFLAGS.AC) !== 0
   if (before === on) return
   changeSystemFlags(c, RFLAGS.AC, on ? RFLAGS.AC : 0)
   p.modeChanged()
