@@ -8,6 +8,7 @@ import { assert } from '../../base/assert.ts'
 import type { Backend, Flags, FloatOp } from '../backend.ts'
 import type { FlagName } from '../definition.ts'
 import { float, floatFlags } from '../float/float.ts'
+import { BEFORE_COMPUTING } from '../float/round.ts'
 import {
   type Instruction, type MemoryOperand, type Operand, RCX, RSP, SS,
 } from '../operand.ts'
@@ -35,6 +36,7 @@ export class ReferenceBackend implements Backend<bigint> {
   /** Where control goes after the instruction. */
   target: bigint
   #floatFlags = 0
+  #enteredMmx = false
 
   constructor(state: ReferenceState, instruction: Instruction) {
     this.#state = state
@@ -332,8 +334,14 @@ export class ReferenceBackend implements Backend<bigint> {
     const x87 = this.#state.x87
     // Bit 7, ES, says that an unmasked exception waits.
     if (x87.statusWord & 0x80) throw new ReferenceFault(MF)
-    x87.statusWord &= ~0x3800
-    x87.tags = 0xff
+    this.#enteredMmx = true
+  }
+
+  /** What comes only when nothing can fault any more. */
+  finish(): void {
+    if (!this.#enteredMmx) return
+    this.#state.x87.statusWord &= ~0x3800
+    this.#state.x87.tags = 0xff
   }
 
   float(op: FloatOp, width: 32 | 64, ...operands: bigint[]): bigint {
@@ -346,8 +354,11 @@ export class ReferenceBackend implements Backend<bigint> {
   floatCheck(): void {
     const mxcsr = this.#state.mxcsr
     const unmasked = this.#floatFlags & ~(mxcsr >> 7) & 63
-    this.#state.mxcsr |= this.#floatFlags
+    // An unmasked exception found before computing hides those found after, in all lanes.
+    this.#state.mxcsr |= unmasked & BEFORE_COMPUTING ? this.#floatFlags & BEFORE_COMPUTING
+      : this.#floatFlags
     this.#floatFlags = 0
+    if (unmasked) this.finish()
     if (unmasked) throw new ReferenceFault(XM)
   }
 
@@ -400,5 +411,6 @@ export function runInstruction(
   } else {
     execute(backend, ...operands)
   }
+  backend.finish()
   state.rip = backend.target
 }

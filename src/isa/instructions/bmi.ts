@@ -4,15 +4,15 @@
 import type { Backend } from '../backend.ts'
 import { type Definition, define, row } from '../definition.ts'
 
-/** ANDN and the three BLS instructions all set flags so; AF and PF are undefined. */
+/** The flags of nearly all. AF and PF are undefined by the manuals, and as Zen 4 has them. */
 function setResultFlags<V>(m: Backend<V>, result: V, width: number, carry: V): void {
-  const { zf, sf } = m.resultFlags(result, width)
-  m.setFlags({ cf: carry, zf: zf!, sf: sf!, of: m.const(0) })
+  const zero = m.const(0)
+  m.setFlags({ cf: carry, ...m.resultFlags(result, width), af: zero, of: zero })
 }
 
 const andn = define('andn', {
   encodings: [row('vex.l0.np.0f38 f2 /r', 'Gy', 'By', 'Ey').cpuid('bmi1')],
-  flags: 'oszc',
+  flags: 'oszapc',
   undefinedFlags: 'ap',
   execute(m, target, inverted, source) {
     const result = m.and(m.not(m.read(inverted!)), m.read(source!))
@@ -28,7 +28,7 @@ function lowestBit(
 ): Definition {
   return define(name, {
     encodings: [row(`vex.l0.np.0f38 f3 /${digit}`, 'By', 'Ey').cpuid('bmi1')],
-    flags: 'oszc',
+    flags: 'oszapc',
     undefinedFlags: 'ap',
     execute(m, target, source) {
       const value = m.read(source!)
@@ -48,7 +48,7 @@ function lowBits<V>(m: Backend<V>, value: V, count: V): V {
 
 const bextr = define('bextr', {
   encodings: [row('vex.l0.np.0f38 f7 /r', 'Gy', 'Ey', 'By').cpuid('bmi1')],
-  flags: 'ozc',
+  flags: 'oszapc',
   undefinedFlags: 'sap',
   execute(m, target, source, control) {
     const field = m.read(control!)
@@ -60,13 +60,14 @@ const bextr = define('bextr', {
     const result = lowBits(m, shifted, length)
     m.write(target!, result)
     const zero = m.const(0)
-    m.setFlags({ cf: zero, zf: m.isZero(result), of: zero })
+    const one = m.const(1)
+    m.setFlags({ cf: zero, pf: one, af: one, zf: m.isZero(result), sf: zero, of: zero })
   },
 })
 
 const bzhi = define('bzhi', {
   encodings: [row('vex.l0.np.0f38 f5 /r', 'Gy', 'Ey', 'By').cpuid('bmi2')],
-  flags: 'oszc',
+  flags: 'oszapc',
   undefinedFlags: 'ap',
   execute(m, target, source, control) {
     const width = m.widthOf(target!)

@@ -10,6 +10,14 @@ import { type Definition, define, row } from '../definition.ts'
 import { type Operand, RCX, RSP } from '../operand.ts'
 import { conditionNames } from './move.ts'
 
+const GENERAL_PROTECTION = 13
+
+/** An address that is not canonical faults before anything has changed. */
+function checkTarget<V>(m: Backend<V>, address: V): void {
+  if (!m.long || m.operandSize !== 64) return
+  m.faultIf(m.isZero(m.equal(m.sx(address, 48), address)), GENERAL_PROTECTION, 0)
+}
+
 const jmp = define('jmp', {
   encodings: [
     row('eb', 'Jb').default64(),
@@ -18,8 +26,13 @@ const jmp = define('jmp', {
   ],
   endsBlock: true,
   execute(m, target) {
-    if (target!.kind === 'relative') m.branch(target!)
-    else m.jump(m.read(target!))
+    if (target!.kind === 'relative') {
+      m.branch(target!)
+    } else {
+      const address = m.read(target!)
+      checkTarget(m, address)
+      m.jump(address)
+    }
   },
 })
 
@@ -32,6 +45,7 @@ const call = define('call', {
       m.branch(target!)
     } else {
       const address = m.read(target!)
+      checkTarget(m, address)
       m.push(m.operandSize, m.nextIp())
       m.jump(address)
     }
@@ -42,11 +56,12 @@ const ret = define('ret', {
   encodings: [row('c3').default64(), row('c2', 'Iw').default64()],
   endsBlock: true,
   execute(m, release) {
-    const address = m.pop(m.operandSize)
-    if (release) {
-      const pointer = m.gpr(RSP, m.stackWidth)
-      m.setGpr(RSP, m.stackWidth, m.add(pointer, m.zx(m.immediate(release), 16)))
-    }
+    const pointer = m.gpr(RSP, m.stackWidth)
+    const address = m.loadStack(pointer, m.operandSize)
+    checkTarget(m, address)
+    const popped = m.add(pointer, m.const(m.operandSize / 8))
+    const released = release ? m.add(popped, m.zx(m.immediate(release), 16)) : popped
+    m.setGpr(RSP, m.stackWidth, released)
     m.jump(address)
   },
 })

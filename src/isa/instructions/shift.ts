@@ -1,7 +1,9 @@
 /**
  * Shifts and rotations: SHL, SHR, SAR, ROL, ROR, RCL, RCR, SHLD, SHRD (AMD APM 3).
  *
- * A count is taken modulo 32, or 64 for 64-bit operands; a count of 0 leaves all flags.
+ * A count is taken modulo 32, or 64 for 64-bit operands; a count of 0 leaves all flags. What the
+ * manuals leave undefined is as Zen 4 does it: AF is set, and OF is computed for any count as it is
+ * for 1.
  */
 import type { Backend, Flags } from '../backend.ts'
 import { type Definition, type Row, define, row } from '../definition.ts'
@@ -42,7 +44,7 @@ const shl = define('shl', {
       const carry = width === 64 ? m.bitOf(m.shr(a, m.sub(m.const(64), count)), 0)
         : m.bitOf(result, width)
       return {
-        cf: carry, ...m.resultFlags(result, width), af: m.const(0),
+        cf: carry, ...m.resultFlags(result, width), af: m.const(1),
         of: m.xor(carry, m.bitOf(result, width - 1)),
       }
     })
@@ -61,8 +63,8 @@ const shr = define('shr', {
     m.write(target!, result)
     setFlagsIf(m, count, () => ({
       cf: m.bitOf(m.shr(a, m.sub(count, m.const(1))), 0),
-      ...m.resultFlags(result, width), af: m.const(0),
-      of: m.bitOf(a, width - 1),
+      ...m.resultFlags(result, width), af: m.const(1),
+      of: m.bitOf(result, width - 2),
     }))
   },
 })
@@ -79,7 +81,7 @@ const sar = define('sar', {
     m.write(target!, result)
     setFlagsIf(m, count, () => ({
       cf: m.bitOf(m.sar(a, m.sub(count, m.const(1))), 0),
-      ...m.resultFlags(result, width), af: m.const(0), of: m.const(0),
+      ...m.resultFlags(result, width), af: m.const(1), of: m.const(0),
     }))
   },
 })
@@ -167,24 +169,24 @@ function rotateThroughCarry(name: string, digit: number, left: boolean): Definit
   })
 }
 
-/** SHLD and SHRD below 64 bits: the operands side by side, and the first once more for 16 bits,
- * as counts above 16 have it. */
+/** SHLD and SHRD below 64 bits: the operands side by side, and the second once more for 16 bits,
+ * as counts above 16 have it. The carry is then 0, as if only the first were shifted. */
 function doubleNarrow<V>(m: Backend<V>, a: V, b: V, count: V, width: number, left: boolean) {
   const by = m.const(width)
   const one = m.const(1)
   if (left) {
     const pair = m.or(m.shl(a, by), b)
-    const all = width === 16 ? m.or(m.shl(pair, by), a) : pair
+    const all = width === 16 ? m.or(m.shl(pair, by), b) : pair
     return {
       result: m.zx(m.shr(m.shl(all, count), m.const(32)), width),
-      carry: m.bitOf(m.shr(all, m.sub(m.const(32 + width), count)), 0),
+      carry: m.bitOf(m.shl(a, count), width),
     }
   }
   const pair = m.or(m.shl(b, by), a)
-  const all = width === 16 ? m.or(pair, m.shl(a, m.const(32))) : pair
+  const all = width === 16 ? m.or(pair, m.shl(b, m.const(32))) : pair
   return {
     result: m.zx(m.shr(all, count), width),
-    carry: m.bitOf(m.shr(all, m.sub(count, one)), 0),
+    carry: m.bitOf(m.shr(a, m.sub(count, one)), 0),
   }
 }
 
@@ -215,8 +217,9 @@ function doubleShift(name: string, opcodes: readonly [string, string], left: boo
         : doubleNarrow(m, a, b, count, width, left)
       m.write(target!, result)
       setFlagsIf(m, count, () => ({
-        cf: carry, ...m.resultFlags(result, width), af: m.const(0),
-        of: m.bitOf(m.xor(a, result), width - 1),
+        cf: carry, ...m.resultFlags(result, width), af: m.const(1),
+        of: left ? m.xor(carry, m.bitOf(m.shl(a, count), width - 1))
+          : m.bitOf(m.xor(result, m.shl(result, m.const(1))), width - 1),
       }))
     },
   })

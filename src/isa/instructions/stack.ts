@@ -85,6 +85,8 @@ const enter = define('enter', {
     })
     const links = m.mul(level, m.const(size))
     const top = m.sub(m.sub(frame, links), m.zx(m.immediate(space!), 16))
+    // The new top of the stack must be writable.
+    m.storeStack(top, m.operandSize, m.loadStack(top, m.operandSize))
     m.setGpr(RBP, m.operandSize, frame)
     m.setGpr(RSP, m.stackWidth, top)
   },
