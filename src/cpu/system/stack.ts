@@ -65,17 +65,25 @@ function linearOf(p: Processor, stack: Stack, offset: bigint, size: number): big
   return BigInt.asUintN(32, stack.base + offset)
 }
 
+/** Probes each value from the top down; one probe serves those of 64-bit mode in one page. */
+function probeFrame(p: Processor, stack: Stack, size: number, count: number): void {
+  const step = BigInt(size)
+  let pointer = stack.pointer
+  const inPage = Number(BigInt.asUintN(12, pointer)) >= size * count
+  const probes = stack.width === 64 && inPage ? 1 : count
+  for (let i = 0; i < probes; i++) {
+    pointer = BigInt.asUintN(stack.width, pointer - step)
+    p.memory.probeWrite(linearOf(p, stack, pointer, size), size, stack.user)
+  }
+}
+
 /** Pushes values of `size` bytes, the first one first, and moves the stack's own pointer only. */
 export function pushFrame(
   p: Processor, stack: Stack, size: number, values: readonly bigint[],
 ): void {
   const step = BigInt(size)
+  probeFrame(p, stack, size, values.length)
   let pointer = stack.pointer
-  for (let i = 0; i < values.length; i++) {
-    pointer = BigInt.asUintN(stack.width, pointer - step)
-    p.memory.probeWrite(linearOf(p, stack, pointer, size), size, stack.user)
-  }
-  pointer = stack.pointer
   for (let i = 0; i < values.length; i++) {
     pointer = BigInt.asUintN(stack.width, pointer - step)
     const value = BigInt.asUintN(size * 8, values[i]!)
