@@ -9,13 +9,11 @@ import * as X from '../../abi/xen/arch-x86/cpuid.ts'
 import { type CpuidResult, type CpuidState, type CpuPolicy, nativeCpuid } from
   '../../cpu/cpuid.ts'
 import type { Vcpu } from '../../hypervisor/domain/vcpu.ts'
+import { tscScale } from '../../hypervisor/time/scale.ts'
 
 const XEN_MAJOR = 4
 const XEN_MINOR = 17
 const HYPERCALL_MSR = 0x4000_0000
-/** A TSC tick is a nanosecond: ((ticks << 1) * 2^31) >> 32. */
-const TSC_MUL = 0x8000_0000
-const TSC_SHIFT = 1
 const TIME_HOST_TSC_RELIABLE = 1 << 1
 const TIME_RDTSCP = 1 << 2
 
@@ -76,7 +74,10 @@ function timeLeaf(vcpu: Vcpu, subleaf: number): CpuidResult {
   switch (subleaf) {
     case 0: return answer(
       TIME_HOST_TSC_RELIABLE | TIME_RDTSCP, state.tscMode, state.tscKhz, state.tscIncarnation)
-    case 1: return answer(0, 0, TSC_MUL, TSC_SHIFT)
+    case 1: {
+      const { mul, shift } = tscScale(state.tscKhz)
+      return answer(0, 0, mul, shift & 0xff)
+    }
     case 2: return answer(vcpu.host.state.tscKhz)
     default: return answer()
   }

@@ -40,6 +40,7 @@ export class PvhVcpu implements GuestVcpu {
     this.vcpu = vcpu
     this.lapic = lapic
     this.#policy = policy
+    lapic.timer.ticksPerNs = vcpu.host.state.tscKhz / 1e6
   }
 
   enter(context: CpuContextView): void {

@@ -14,7 +14,7 @@ export const VcpuTimeState = struct('vcpu time', {
   nextPeriodic: f64,
   /** When SCHEDOP_poll gives up. */
   pollDeadline: f64,
-  /** What the guest's TSC reads at host time 0. */
+  /** What the guest's TSC reads at host time 0, in ticks. */
   tscOffset: f64,
   /** RUNSTATE_*, since when, and how long it was in each. */
   runstate: u32,

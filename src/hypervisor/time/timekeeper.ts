@@ -1,10 +1,9 @@
 /**
  * Time as guests are shown it: system time, the TSC, the wall clock, runstates; and their timers.
  *
- * Obeys xen/include/public/xen.h (struct vcpu_time_info, wc_*) and vcpu.h. Every TSC runs at
- * 1 GHz, so a tick is a nanosecond of host time: the scale is exact and never changes, and a time
- * record is only written anew when the guest sets its TSC or moves the record. System time is
- * host time since the domain was made.
+ * Obeys xen/include/public/xen.h (struct vcpu_time_info, wc_*) and vcpu.h. Every TSC counts host
+ * time at the host's rate, so the scale never changes, and a time record is only written anew when
+ * the guest sets its TSC or moves the record. System time is host time since the domain was made.
  *
  * No timer runs: whoever holds the vcpu asks for its next deadline and calls `expire`.
  */
@@ -26,11 +25,9 @@ import { Events } from '../events/events.ts'
 import { vcpuInfoAt } from '../events/upcall.ts'
 import type { Host } from '../host/host.ts'
 import type { Subsystem, TimeService } from '../host/services.ts'
+import { ticksOf, tscScale, type TscScale } from './scale.ts'
 import { DomainTimeState, NO_DEADLINE, VcpuTimeState, WATCHDOGS } from './state.ts'
 
-/** A tick a nanosecond: ns = ((ticks << 1) * 2^31) >> 32. */
-const TSC_TO_SYSTEM_MUL = 0x8000_0000
-const TSC_SHIFT = 1
 /** Bit 63 of state_entry_time while the record is being written. */
 const RUNSTATE_UPDATE = 1n << 63n
 
@@ -40,6 +37,8 @@ export class Timekeeper implements TimeService, Subsystem {
   readonly name = 'time'
   readonly host: Host
   readonly #vcpu: VcpuTimeView
+  readonly #khz: number
+  readonly #scale: TscScale
   readonly #domain: ViewOf<typeof DomainTimeState>
   readonly #record: ViewOf<typeof VcpuTimeInfo>
   readonly #shared: ViewOf<typeof SharedInfo>
@@ -50,6 +49,8 @@ export class Timekeeper implements TimeService, Subsystem {
 
   constructor(host: Host) {
     this.host = host
+    this.#khz = host.state.tscKhz
+    this.#scale = tscScale(this.#khz)
     this.#vcpu = VcpuTimeState.on(host.hypervisor.buffer)
     this.#domain = DomainTimeState.on(host.hypervisor.buffer)
     this.#record = VcpuTimeInfo.on(host.machine.buffer)
@@ -90,7 +91,7 @@ export class Timekeeper implements TimeService, Subsystem {
     state.singleshot = NO_DEADLINE
     state.nextPeriodic = NO_DEADLINE
     state.pollDeadline = NO_DEADLINE
-    state.tscOffset = -vcpu.domain.state.bornNs
+    state.tscOffset = -ticksOf(vcpu.domain.state.bornNs, this.#khz)
     state.runstate = RUNSTATE_offline
     state.runstateEntry = this.host.clock.now()
     this.updateVcpuTime(vcpu)
@@ -148,10 +149,11 @@ export class Timekeeper implements TimeService, Subsystem {
   #write(record: ViewOf<typeof VcpuTimeInfo>, vcpu: Vcpu, now: number): void {
     const version = record.version
     record.version = (version | 1) >>> 0
-    record.tsc_timestamp = BigInt.asUintN(64, BigInt(now + this.stateOf(vcpu).tscOffset))
+    const ticks = ticksOf(now, this.#khz) + this.stateOf(vcpu).tscOffset
+    record.tsc_timestamp = BigInt.asUintN(64, BigInt(ticks))
     record.system_time = BigInt(Math.max(0, now - vcpu.domain.state.bornNs))
-    record.tsc_to_system_mul = TSC_TO_SYSTEM_MUL
-    record.tsc_shift = TSC_SHIFT
+    record.tsc_to_system_mul = this.#scale.mul
+    record.tsc_shift = this.#scale.shift
     record.flags = XEN_PVCLOCK_TSC_STABLE_BIT
     record.version = (version | 1) + 1 >>> 0
   }

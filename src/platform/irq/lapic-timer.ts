@@ -18,8 +18,9 @@ export class LapicTimer {
   readonly #state: LapicStateView
   readonly #rest: LapicRestView
   readonly #clock: Clock
-  /** What the guest's TSC reads at host time 0, in ns ticks. */
+  /** What the guest's TSC reads at host time 0, in ticks. */
   tscOffset = 0
+  ticksPerNs = 1
 
   constructor(state: LapicStateView, rest: LapicRestView, clock: Clock) {
     this.#state = state
@@ -42,7 +43,8 @@ export class LapicTimer {
   /** Fires when the guest's TSC reaches MSR TSC_DEADLINE; zero there means never. */
   armDeadline(): void {
     const ticks = this.#state.tdt_msr
-    this.#rest.timerDeadline = ticks === 0n ? Infinity : Number(ticks) - this.tscOffset
+    this.#rest.timerDeadline = ticks === 0n ? Infinity
+      : (Number(ticks) - this.tscOffset) / this.ticksPerNs
   }
 
   stop(): void {
