@@ -3,10 +3,11 @@
  */
 import { loadDomainConfig, refusalOf } from '../config/domain.ts'
 import { ConfigError } from '../config/parser.ts'
-import type { DomainSpec, Libxl } from '../domain/libxl.ts'
+import { type DomainSpec, type Libxl, LibxlError } from '../domain/libxl.ts'
+import { HostGone } from '../host/client.ts'
 import type { Command, Invocation } from './command.ts'
 import { createJson } from './config-json.ts'
-import { runConsole } from './console-client.ts'
+import { type ConsoleEnd, runConsole } from './console-client.ts'
 import { complain, Exit, type World } from './world.ts'
 
 const EXIT_NO_CONFIG = 6
@@ -47,9 +48,10 @@ async function create(invocation: Invocation): Promise<number> {
     complain(world, error)
     return EXIT_FAILED
   }
+  if (attach && own) return await followConsole(world, libxl, domid, paused)
   if (attach) {
-    const code = await attachTo(world, libxl, domid, paused)
-    if (code !== 0 || !own) return code
+    const end = await attachTo(world, libxl, domid, paused)
+    if (end === 'host gone' || !options.has('wait')) return end === 'host gone' ? 1 : 0
   }
   if (own || options.has('wait')) return await untilItEnds(world, libxl, spec.name, domid)
   return 0
@@ -92,42 +94,46 @@ async function loadSpec(
 
 async function attachTo(
   world: World, libxl: Libxl, domid: number, paused: boolean,
-): Promise<number> {
+): Promise<ConsoleEnd> {
   const end = await runConsole(world, libxl, domid, async () => {
     if (!paused) await libxl.unpause(domid)
   })
-  if (end !== 'host gone') return 0
-  world.err('xl: host process ended\n')
-  return 1
+  if (end === 'host gone') world.err('xl: host process ended\n')
+  return end
+}
+
+/** Stays with a domain of this process, console and all, through its reboots. */
+async function followConsole(
+  world: World, libxl: Libxl, first: number, paused: boolean,
+): Promise<number> {
+  for (let domid: number | undefined = first; domid !== undefined;) {
+    const start = domid === first && !paused
+    const end = await attachTo(world, libxl, domid, !start)
+    if (end !== 'closed') break
+    domid = await libxl.successor(domid)
+  }
+  return 0
 }
 
 /** Stays until the domain is gone for good, as xl does in the foreground. */
 async function untilItEnds(
   world: World, libxl: Libxl, name: string, first: number,
 ): Promise<number> {
-  let domid: number | undefined = first
-  world.err(`Waiting for domain ${name} (domid ${domid}) to die [pid ${world.pid}]\n`)
-  while (domid !== undefined) {
+  world.err(`Waiting for domain ${name} (domid ${first}) to die [pid ${world.pid}]\n`)
+  for (let domid: number | undefined = first; domid !== undefined;) {
     try {
       const end = await libxl.waitForEnd(domid)
       world.err(end.how === 'shutdown'
         ? `Domain ${domid} has shut down, reason code ${end.reason}\n`
         : `Domain ${domid} has been destroyed.\n`)
-    } catch {
-      // It ended before anybody could ask.
+    } catch (error) {
+      // It may have ended before anybody could ask; a host that is gone is another matter.
+      if (!(error instanceof LibxlError) || error instanceof HostGone) throw error
     }
-    domid = await successor(libxl, name, domid)
+    domid = await libxl.successor(domid)
   }
   world.err('Done. Exiting now\n')
   return 0
-}
-
-/** The domain that follows `domid` after a restart; undefined when none will. */
-async function successor(libxl: Libxl, name: string, domid: number): Promise<number | undefined> {
-  const spec = await libxl.spec(domid)
-  // A preserved domain is still there: nothing follows.
-  if (spec !== undefined) return undefined
-  return (await libxl.list()).find((domain) => domain.name === name)?.domid
 }
 
 export const createCommand: Command = {

@@ -18,7 +18,8 @@ import { randomUuid } from './uuid.ts'
 export interface Undertaker {
   tenants(): Iterable<Tenant>
   destroy(domid: number): void
-  restart(tenant: Tenant): Promise<void>
+  /** Makes it again; resolves to the new domid. */
+  restart(tenant: Tenant): Promise<number>
   rename(tenant: Tenant, name: string, uuid?: string): void
   /** Tells the store's clients to look who has died. */
   announce(): void
@@ -27,6 +28,8 @@ export interface Undertaker {
 /** A domain that ends sooner than this is restarted only after a pause. */
 const QUICK_END_MS = 2000
 const RESTART_PAUSE_MS = 2000
+/** Of so many domains that were made again we remember the successor. */
+const SUCCESSORS_KEPT = 64
 
 const REASONS: Readonly<Record<number, keyof DomainSpec & `on${string}`>> = {
   [SHUTDOWN_poweroff]: 'onPoweroff',
@@ -51,6 +54,7 @@ export class DeathWatch {
   readonly #handled = new Set<number>()
   readonly #waiting = new Map<number, ((end: DomainEnd) => void)[]>()
   readonly #pauses = new Set<() => void>()
+  readonly #successors = new Map<number, Promise<number | undefined>>()
   #closed = false
   #restarting = 0
 
@@ -74,6 +78,11 @@ export class DeathWatch {
       waiting.push(resolve)
       this.#waiting.set(domid, waiting)
     })
+  }
+
+  /** What was or will be made in place of a domain that ended. */
+  async successor(domid: number): Promise<number | undefined> {
+    return this.#successors.get(domid)
   }
 
   /** The domain has been torn down. */
@@ -141,21 +150,33 @@ export class DeathWatch {
 
   #restart(tenant: Tenant): void {
     const lived = this.#host.wallClockMs() - tenant.startedMs
-    this.#restarting++
-    const start = async (): Promise<void> => {
-      this.#pauses.delete(cancel)
-      try {
-        this.#host.log.info(`Domain ${tenant.spec.name}: rebooting now`)
-        if (!this.#closed) await this.#undertaker.restart(tenant)
-      } catch (error) {
-        this.#host.log.error(`Domain ${tenant.spec.name}: restart failed: ${String(error)}`)
-      } finally {
-        this.#restarting--
-      }
-    }
     const pause = lived < QUICK_END_MS ? RESTART_PAUSE_MS : 0
-    const cancel = this.#host.delay(pause, () => void start())
-    this.#pauses.add(cancel)
+    this.#restarting++
+    const successor = new Promise<number | undefined>((resolve) => {
+      const cancel = this.#host.delay(pause, () => {
+        this.#pauses.delete(cancel)
+        resolve(this.#again(tenant))
+      })
+      this.#pauses.add(cancel)
+    })
+    this.#successors.set(tenant.domid, successor)
+    const [oldest] = this.#successors.keys()
+    if (this.#successors.size > SUCCESSORS_KEPT && oldest !== undefined) {
+      this.#successors.delete(oldest)
+    }
+  }
+
+  async #again(tenant: Tenant): Promise<number | undefined> {
+    const { log } = this.#host
+    try {
+      log.info(`Domain ${tenant.spec.name}: rebooting now`)
+      return this.#closed ? undefined : await this.#undertaker.restart(tenant)
+    } catch (error) {
+      log.error(`Domain ${tenant.spec.name}: restart failed: ${String(error)}`)
+      return undefined
+    } finally {
+      this.#restarting--
+    }
   }
 
   #tell(domid: number, end: DomainEnd): void {

@@ -160,6 +160,8 @@ export interface Libxl {
   rename(domid: number, name: string): Promise<void>
   /** Resolves when the domain shuts down or is gone. */
   waitForEnd(domid: number): Promise<DomainEnd>
+  /** The domain made again in place of one that ended; undefined when there will be none. */
+  successor(domid: number): Promise<number | undefined>
   /** The hypervisor's log. */
   readLog(clear: boolean): Promise<string>
   sendDebugKeys(keys: string): Promise<void>

@@ -170,6 +170,10 @@ export class LocalLibxl implements Libxl {
     return this.#deaths.next(domid)
   }
 
+  async successor(domid: number): Promise<number | undefined> {
+    return this.#deaths.successor(domid)
+  }
+
   async readLog(clear: boolean): Promise<string> {
     return new TextDecoder().decode(this.#control.xenctrl.readConsole(clear))
   }
@@ -313,8 +317,8 @@ export class LocalLibxl implements Libxl {
     this.#deaths.gone(domid)
   }
 
-  async #restart(tenant: Tenant): Promise<void> {
-    await this.create(tenant.spec, { unattended: false })
+  #restart(tenant: Tenant): Promise<number> {
+    return this.create(tenant.spec, { unattended: false })
   }
 
   #rename(tenant: Tenant, name: string, uuid?: string): void {

@@ -135,6 +135,10 @@ export class RemoteLibxl implements Libxl {
     return this.#call('waitForEnd', domid)
   }
 
+  async successor(domid: number): Promise<number | undefined> {
+    return (await this.#call<number | null>('successor', domid)) ?? undefined
+  }
+
   readLog(clear: boolean): Promise<string> {
     return this.#call('readLog', clear)
   }

@@ -50,6 +50,7 @@ const methods: Readonly<Record<string, Method>> = {
   reboot: (libxl, [domid]) => libxl.reboot(checkDomid(domid)),
   rename: (libxl, [domid, name]) => libxl.rename(checkDomid(domid), checkName(name)),
   waitForEnd: (libxl, [domid]) => libxl.waitForEnd(checkDomid(domid)),
+  successor: (libxl, [domid]) => libxl.successor(checkDomid(domid)),
   readLog: (libxl, [clear]) => libxl.readLog(clear === true),
   sendDebugKeys: (libxl, [keys]) => libxl.sendDebugKeys(typeof keys === 'string' ? keys : ''),
   ping: async () => null,

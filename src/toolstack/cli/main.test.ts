@@ -1,0 +1,282 @@
+/**
+ * xl's words and exit codes, as real xl 4.17 gave them for the same command lines.
+ */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { Xenstored } from '../../xenstore/xenstored.ts'
+import { sampleElf } from '../build/sample-kernel.ts'
+import { FakeControl, FakeHost } from '../domain/fake-control.ts'
+import { LocalLibxl } from '../domain/local-libxl.ts'
+import { HostGone } from '../host/client.ts'
+import { runXl } from './main.ts'
+import type { ConsoleTerminal, World } from './world.ts'
+
+class FakeTerminal implements ConsoleTerminal {
+  isTerminal = false
+  shown = ''
+  opened = 0
+  closed = 0
+  type: (bytes: Uint8Array) => void = () => {}
+  write(bytes: Uint8Array): boolean {
+    this.shown += new TextDecoder().decode(bytes)
+    return true
+  }
+  onDrain(): void {}
+  open(input: (bytes: Uint8Array) => void): void {
+    this.opened++
+    this.type = input
+  }
+  pause(): void {}
+  resume(): void {}
+  close(): void {
+    this.closed++
+  }
+}
+
+const configText = 'name="pvh"\ntype="pvh"\nkernel="/kernel"\nmemory=256\nextra="console=hvc0"\n'
+
+function xl() {
+  const control = new FakeControl()
+  const host = new FakeHost()
+  host.files.set('/kernel', sampleElf())
+  const libxl = new LocalLibxl(control, new Xenstored(), host)
+  const terminal = new FakeTerminal()
+  const files = new Map([['a.cfg', configText]])
+  let out = ''
+  let err = ''
+  const world: World = {
+    out: (text) => void (out += text),
+    err: (text) => void (err += text),
+    terminal,
+    machine: async () => libxl,
+    ownMachine: async () => libxl,
+    readText: async (path) => {
+      const text = files.get(path)
+      if (text === undefined) throw new Error('No such file or directory')
+      return text
+    },
+    absolutePath: (path) => path,
+    now: () => new Date(host.nowMs),
+    uname: () => ({ host: 'h', release: 'r', version: 'v', machine: 'x86_64' }),
+    pid: 7,
+  }
+  /** Runs a command line; what it said and its exit code. */
+  const run = async (line: string): Promise<{ code: number, out: string, err: string }> => {
+    out = err = ''
+    const code = await runXl(line.split(' ').filter((word) => word !== ''), world)
+    return { code, out, err }
+  }
+  return { control, host, libxl, terminal, files, world, run }
+}
+
+/** Expects what a command line says: `>` lines on standard output, `!` lines on standard error. */
+async function expectXl(
+  run: (line: string) => Promise<{ code: number, out: string, err: string }>,
+  line: string, code: number, ...said: string[]
+): Promise<void> {
+  const mark = (text: string, sign: string): string[] =>
+    text.split('\n').slice(0, -1).map((one) => sign + one)
+  const result = await run(line)
+  assert.deepEqual([...mark(result.err, '!'), ...mark(result.out, '>')], said, line)
+  assert.equal(result.code, code, line)
+}
+
+test('mistakes are answered in the words of xl', async () => {
+  const { run } = xl()
+  await expectXl(run, 'create /nonexistent', 3,
+    '!Failed to read config file: /nonexistent: No such file or directory')
+  await expectXl(run, 'domid nosuch', 1,
+    '!Can\'t get domid of domain name \'nosuch\', maybe this domain does not exist.')
+  for (const line of ['destroy nosuch', 'console nosuch', 'vcpu-list nosuch', 'shutdown nosuch',
+    'reboot nosuch', 'pause nosuch', 'unpause nosuch', 'uptime nosuch', 'list nosuch']) {
+    await expectXl(run, line, 1, '!nosuch is an invalid domain identifier (rc=-6)')
+  }
+  await expectXl(run, 'badcmd', 1, '!command not implemented')
+  await expectXl(run, 'sh', 1, '!command not implemented')
+  await expectXl(run, 'pause', 2, '!\'xl pause\' requires at least 1 argument.', '!',
+    '>Usage: xl [-vtTf] pause <Domain>', '>', '>Pause execution of a domain.', '>')
+  await expectXl(run, 'list -z', 2, '!option `z\' not supported.')
+  await expectXl(run, '-z list', 1, '!xl: invalid option -- \'z\'', '!unknown global option')
+  await expectXl(run, '-N list', 1, '!command does not implement -N (dryrun) option')
+  await expectXl(run, 'create', 6, '!Config file not specified and none in save file')
+  await expectXl(run, 'create a=b', 6, '!Config file not specified and none in save file')
+  await expectXl(run, 'shutdown', 1, '!You must specify -a or a domain id.', '!')
+  await expectXl(run, 'list 99', 1, '!Error: Domain \'99\' does not exist.')
+  await expectXl(run, 'domname abc', 1, '!Invalid domain id.', '!')
+  await expectXl(run, 'domname 99', 1,
+    '!Can\'t get domain name of domain id \'99\', maybe this domain does not exist.')
+  await expectXl(run, 'destroy 0', 1, '!Not destroying domain 0; use -f to force.',
+    '!This can only be done when using a disaggregated hardware domain and toolstack.', '!')
+  await expectXl(run, 'pause 0', 0, '!libxl: error: Pausing domain: Invalid argument')
+  await expectXl(run, 'help nosuch', 0, '>command "nosuch" not implemented')
+  await expectXl(run, 'console 99', 1,
+    '!libxl: error: unable to get domain type for domid=99', '!Unable to attach console')
+  await expectXl(run, 'create -n a.cfg on_poweroff="foo"', 1, '!Parsing config from a.cfg',
+    '!Unknown on_poweroff action "foo" specified')
+})
+
+test('creating a second domain of one name says so and leaves the first', async () => {
+  const { run } = xl()
+  await expectXl(run, 'create a.cfg', 0, '!Parsing config from a.cfg')
+  await expectXl(run, 'create -q a.cfg', 3,
+    '!libxl: error: Domain with name "pvh" already exists.')
+  await expectXl(run, 'domid pvh', 0, '>1')
+  await expectXl(run, 'domname 1', 0, '>pvh')
+})
+
+test('listings have the columns of xl', async () => {
+  const { run, host } = xl()
+  await run('create -p a.cfg')
+  host.nowMs += 417_000
+  const dom0 = 'Domain-0                                     0  1024     1     r-----       0.0'
+  const pvh = 'pvh                                          1   256     1     --p---       0.0'
+  const header = '>Name                                        ID   Mem VCPUs\tState\tTime(s)'
+  await expectXl(run, 'list', 0, header, `>${dom0}`, `>${pvh}`)
+  await expectXl(run, 'li pvh', 0, header, `>${pvh}`)
+  await expectXl(run, 'list -c pvh', 0, `${header}         Cpupool`, `>${pvh}          Pool-0`)
+  await expectXl(run, 'list -n pvh', 0, `${header} NODE Affinity`, `>${pvh} all`)
+  await expectXl(run, 'list -Z pvh', 0, `${header}   Security Label`, `>${pvh}                -`)
+  await expectXl(run, 'list -v 0', 0,
+    `${header}   UUID                            Reason-Code\tSecurity Label`,
+    `>${dom0} 00000000-0000-0000-0000-000000000000        -                -`)
+  await expectXl(run, 'vcpu-list pvh', 0,
+    '>Name                                ID  VCPU   CPU State   Time(s) Affinity (Hard / Soft)',
+    '>pvh                                  1     0    0   -b-       0.0  all / all')
+  await expectXl(run, 'uptime', 0,
+    '>Name                                ID Uptime',
+    '>Domain-0                             0  0:06:57',
+    '>pvh                                  1  0:06:57')
+})
+
+test('xl info has the keys of xl in their order', async () => {
+  const { run } = xl()
+  const { out } = await run('info')
+  const keys = out.split('\n').slice(0, -1).map((line) => line.slice(0, 25).trimEnd())
+  assert.deepEqual(keys.map((key) => key.replace(/ *:$/, '')), [
+    'host', 'release', 'version', 'machine', 'nr_cpus', 'max_cpu_id', 'nr_nodes',
+    'cores_per_socket', 'threads_per_core', 'cpu_mhz', 'hw_caps', 'virt_caps', 'total_memory',
+    'free_memory', 'sharing_freed_memory', 'sharing_used_memory', 'outstanding_claims',
+    'free_cpus', 'xen_major', 'xen_minor', 'xen_extra', 'xen_version', 'xen_caps',
+    'xen_scheduler', 'xen_pagesize', 'platform_params', 'xen_changeset', 'xen_commandline',
+    'cc_compiler', 'cc_compile_by', 'cc_compile_domain', 'cc_compile_date', 'build_id',
+    'xend_config_format',
+  ])
+  assert.match(out, /^hw_caps                : 00000001:00000002:/m)
+  assert.match(out, /^xen_version            : 4\.17\.7$/m)
+})
+
+test('every command of xl is named in its help, those that are missing apart', async () => {
+  const { run } = xl()
+  const { out, code } = await run('help')
+  assert.equal(code, 0)
+  assert.match(out, /^Usage xl \[-vfNtT\] <subcommand> \[args\]\n\nxl full list of subcommands:\n\n/)
+  assert.match(out, /\n create {14}Create a domain from config file <filename>\n/)
+  assert.match(out, /\nNot implemented in this version:\n\n(.*\n)* save {16}Save a domain state/)
+  assert.equal((await run('')).code, 1)
+})
+
+test('a dry run prints the configuration and makes nothing', async () => {
+  const { run, libxl } = xl()
+  const { out, code } = await run('create -n a.cfg memory=128')
+  assert.equal(code, 0)
+  const { b_info: build } = JSON.parse(out) as { b_info: Record<string, unknown> }
+  assert.equal(build['max_memkb'], 131072)
+  assert.equal(build['cmdline'], 'console=hvc0')
+  assert.equal((await libxl.list()).length, 1)
+  assert.equal((await run('-N create a.cfg')).code, 0)
+  assert.equal((await libxl.list()).length, 1)
+})
+
+test('create -c shows every word of the guest and ends with it', async () => {
+  const { run, control, terminal } = xl()
+  const running = run('create -c a.cfg')
+  await settle()
+  control.print(1, 'booting\n')
+  terminal.type(new TextEncoder().encode('poweroff\n'))
+  control.print(1, 'bye\n')
+  control.shutDown(1, 0)
+  assert.deepEqual(await running, { code: 0, out: '', err: 'Parsing config from a.cfg\n' })
+  assert.equal(terminal.shown, 'booting\nbye\n')
+  assert.equal(terminal.closed, 1)
+})
+
+test('Ctrl-] leaves a console at a terminal, and only there', async () => {
+  const { run, libxl, terminal } = xl()
+  await run('create a.cfg')
+  terminal.isTerminal = true
+  const attached = run('console pvh')
+  await settle()
+  terminal.type(new TextEncoder().encode('ls\n\x1d'))
+  assert.equal((await attached).code, 0)
+  terminal.isTerminal = false
+  const piped = run('console pvh')
+  await settle()
+  terminal.type(new TextEncoder().encode('\x1d'))
+  await libxl.destroy(1)
+  assert.equal((await piped).code, 0)
+})
+
+test('a console whose host process dies says so', async () => {
+  const { run, libxl, world, terminal } = xl()
+  const machine = Object.create(libxl) as LocalLibxl
+  let close = (): void => {}
+  machine.create = async () => 1
+  machine.unpause = async () => {}
+  machine.attachConsole = async (_domid, sink) => {
+    close = () => sink.closed()
+    return { write: () => true, whenRoom: () => {}, detach: () => {} }
+  }
+  machine.list = async () => {
+    throw new HostGone()
+  }
+  world.machine = async () => machine
+  const attached = run('create -qc a.cfg')
+  await settle()
+  close()
+  assert.deepEqual(await attached, { code: 1, out: '', err: 'xl: host process ended\n' })
+  assert.equal(terminal.closed, 1)
+})
+
+test('create -F stays until the domain is gone for good, through its reboots', async () => {
+  const { run, control, host } = xl()
+  const running = run('create -F a.cfg')
+  await settle()
+  host.nowMs += 10_000
+  control.shutDown(1, 1)
+  await host.pass(0)
+  await settle()
+  control.shutDown(2, 0)
+  const { code, err } = await running
+  assert.equal(code, 0)
+  assert.match(err, /Domain 2 has shut down, reason code 0\nDone. Exiting now\n$/)
+})
+
+test('shutdown waits for the end when asked to', async () => {
+  const { run, control, libxl } = xl()
+  await run('create a.cfg')
+  const waiting = run('shutdown -w pvh')
+  await settle()
+  libxl.store.write('/local/domain/1/control/shutdown', '')
+  control.shutDown(1, 0)
+  assert.deepEqual(await waiting, {
+    code: 0, out: 'Domain 1 has been shut down, reason code 0\n',
+    err: 'Shutting down domain 1\nWaiting for 1 domains\n',
+  })
+  await expectXl(run, 'shutdown -a -w', 0, '!Waiting for 0 domains')
+})
+
+test('a guest that does not answer a request is reported as xl does', async () => {
+  const { run, host } = xl()
+  await run('create a.cfg')
+  const asking = run('reboot pvh')
+  await settle()
+  await host.pass(60_000)
+  assert.deepEqual(await asking, {
+    code: 1, out: '', err: 'Rebooting domain 1\n' +
+      'libxl: error: guest didn\'t acknowledge control request: -9\nreboot failed (rc=-9)\n',
+  })
+})
+
+function settle(): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, 5))
+}
