@@ -31,6 +31,7 @@ import { string } from './string.ts'
 import { controlInstructions } from './system-control.ts'
 import { segmentInstructions } from './system-segments.ts'
 import { systemInstructions } from './system.ts'
+import { x87Instructions } from './x87.ts'
 
 export const allInstructions: readonly Definition[] = [
   ...arithmetic, ...multiply, ...logic, ...shift, ...bmi, ...decimal, ...move, ...stack,
@@ -38,4 +39,5 @@ export const allInstructions: readonly Definition[] = [
   ...systemInstructions, ...segmentInstructions, ...controlInstructions,
   ...mmxArithmetic, ...mmxShift, ...mmxShuffle, ...sseMove, ...sseFloat, ...sseConvert, ...sseFence,
   ...ssse3, ...sse4, ...sse4a, ...sseString, ...cryptoAes, ...cryptoSha,
+  ...x87Instructions,
 ]

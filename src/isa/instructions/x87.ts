@@ -1,0 +1,111 @@
+/**
+ * The x87 instructions, EMMS and FXSAVE (AMD APM 5; Intel SDM 2, appendix A.5). What they do is in
+ * x87/, as services of the same names.
+ *
+ * `F0` is ST, `Fi` the register that ModRM names. Aliases that no manual lists, but every processor
+ * executes, are rows like others.
+ */
+import { define, row, type Definition, type Row } from '../definition.ts'
+
+function x87(name: string, ...encodings: Row[]): Definition {
+  return define(name, { encodings: encodings.map((r) => r.cpuid('fpu')), service: true })
+}
+
+/** FADD and its like: memory of two sizes by `digit`, registers both ways. */
+function basic(name: string, digit: number, forward: string, backward: string): Definition {
+  return x87(name,
+    row(`d8 /${digit} m`, 'Md'), row(`dc /${digit} m`, 'Mq'),
+    row(`d8 ${forward}+r`, 'F0', 'Fi'), row(`dc ${backward}+r`, 'Fi', 'F0'))
+}
+
+const popping = (name: string, opcode: string) => x87(name, row(`de ${opcode}+r`, 'Fi', 'F0'))
+
+const withInteger = (name: string, digit: number) =>
+  x87(name, row(`da /${digit} m`, 'Md'), row(`de /${digit} m`, 'Mw'))
+
+const onStack = (name: string, opcode: string) => x87(name, row(opcode, 'F0', 'Fi'))
+
+const alone = (name: string, opcode: string) => x87(name, row(opcode))
+
+const arithmetic: readonly Definition[] = [
+  basic('fadd', 0, 'c0', 'c0'), basic('fmul', 1, 'c8', 'c8'),
+  basic('fsub', 4, 'e0', 'e8'), basic('fsubr', 5, 'e8', 'e0'),
+  basic('fdiv', 6, 'f0', 'f8'), basic('fdivr', 7, 'f8', 'f0'),
+  popping('faddp', 'c0'), popping('fmulp', 'c8'), popping('fsubrp', 'e0'),
+  popping('fsubp', 'e8'), popping('fdivrp', 'f0'), popping('fdivp', 'f8'),
+  withInteger('fiadd', 0), withInteger('fimul', 1), withInteger('ficom', 2),
+  withInteger('ficomp', 3), withInteger('fisub', 4), withInteger('fisubr', 5),
+  withInteger('fidiv', 6), withInteger('fidivr', 7),
+]
+
+const comparisons: readonly Definition[] = [
+  x87('fcom', row('d8 /2 m', 'Md'), row('dc /2 m', 'Mq'),
+    row('d8 d0+r', 'F0', 'Fi'), row('dc d0+r', 'F0', 'Fi')),
+  x87('fcomp', row('d8 /3 m', 'Md'), row('dc /3 m', 'Mq'),
+    row('d8 d8+r', 'F0', 'Fi'), row('dc d8+r', 'F0', 'Fi'), row('de d0+r', 'F0', 'Fi')),
+  alone('fcompp', 'de d9'), alone('fucompp', 'da e9'),
+  onStack('fucom', 'dd e0+r'), onStack('fucomp', 'dd e8+r'),
+  flagged('fcomi', 'db f0+r'), flagged('fcomip', 'df f0+r'),
+  flagged('fucomi', 'db e8+r'), flagged('fucomip', 'df e8+r'),
+  alone('ftst', 'd9 e4'), alone('fxam', 'd9 e5'),
+]
+
+function flagged(name: string, opcode: string): Definition {
+  return define(name, {
+    encodings: [row(opcode, 'F0', 'Fi').cpuid('cmov')], flags: 'oszapc', service: true,
+  })
+}
+
+const moves: readonly Definition[] = [
+  x87('fld', row('d9 /0 m', 'Md'), row('dd /0 m', 'Mq'), row('db /5 m', 'Mt'),
+    row('d9 c0+r', 'Fi')),
+  x87('fst', row('d9 /2 m', 'Md'), row('dd /2 m', 'Mq'), row('dd d0+r', 'Fi')),
+  x87('fstp', row('d9 /3 m', 'Md'), row('dd /3 m', 'Mq'), row('db /7 m', 'Mt'),
+    row('dd d8+r', 'Fi'), row('d9 d8+r', 'Fi'), row('df d0+r', 'Fi'), row('df d8+r', 'Fi')),
+  x87('fild', row('df /0 m', 'Mw'), row('db /0 m', 'Md'), row('df /5 m', 'Mq')),
+  x87('fist', row('df /2 m', 'Mw'), row('db /2 m', 'Md')),
+  x87('fistp', row('df /3 m', 'Mw'), row('db /3 m', 'Md'), row('df /7 m', 'Mq')),
+  x87('fisttp', row('df /1 m', 'Mw'), row('db /1 m', 'Md'), row('dd /1 m', 'Mq')),
+  x87('fbld', row('df /4 m', 'Mt')), x87('fbstp', row('df /6 m', 'Mt')),
+  x87('fxch', row('d9 c8+r', 'Fi'), row('dd c8+r', 'Fi'), row('df c8+r', 'Fi')),
+  x87('ffree', row('dd c0+r', 'Fi')), x87('ffreep', row('df c0+r', 'Fi')),
+  onStack('fcmovb', 'da c0+r'), onStack('fcmove', 'da c8+r'), onStack('fcmovbe', 'da d0+r'),
+  onStack('fcmovu', 'da d8+r'), onStack('fcmovnb', 'db c0+r'), onStack('fcmovne', 'db c8+r'),
+  onStack('fcmovnbe', 'db d0+r'), onStack('fcmovnu', 'db d8+r'),
+]
+
+/** Mnemonics of d9 e0 to d9 ff that have no operands, by their second byte. */
+const single: readonly (readonly [string, string])[] = [
+  ['fnop', 'd0'], ['fchs', 'e0'], ['fabs', 'e1'], ['fld1', 'e8'], ['fldl2t', 'e9'],
+  ['fldl2e', 'ea'], ['fldpi', 'eb'], ['fldlg2', 'ec'], ['fldln2', 'ed'], ['fldz', 'ee'],
+  ['f2xm1', 'f0'], ['fyl2x', 'f1'], ['fptan', 'f2'], ['fpatan', 'f3'], ['fxtract', 'f4'],
+  ['fprem1', 'f5'], ['fdecstp', 'f6'], ['fincstp', 'f7'], ['fprem', 'f8'], ['fyl2xp1', 'f9'],
+  ['fsqrt', 'fa'], ['fsincos', 'fb'], ['frndint', 'fc'], ['fscale', 'fd'], ['fsin', 'fe'],
+  ['fcos', 'ff'],
+]
+
+const control: readonly Definition[] = [
+  ...single.map(([name, second]) => alone(name, `d9 ${second}`)),
+  x87('fldcw', row('d9 /5 m', 'Mw')), x87('fnstcw', row('d9 /7 m', 'Mw')),
+  x87('fnstsw', row('dd /7 m', 'Mw'), row('df e0', 'AX')),
+  x87('fldenv', row('d9 /4 m', 'M')), x87('fnstenv', row('d9 /6 m', 'M')),
+  x87('fnsave', row('dd /6 m', 'M')), x87('frstor', row('dd /4 m', 'M')),
+  alone('fneni', 'db e0'), alone('fndisi', 'db e1'), alone('fnclex', 'db e2'),
+  alone('fninit', 'db e3'), alone('fnsetpm', 'db e4'), alone('fwait', '9b'),
+]
+
+const neighbours: readonly Definition[] = [
+  define('emms', { encodings: [row('np 0f 77').cpuid('mmx')], service: true }),
+  define('maskmovq', {
+    encodings: [row('np 0f f7 /r r', 'Pq', 'Nq').cpuid('sse')], service: true,
+  }),
+  define('maskmovdqu', {
+    encodings: [row('66 0f f7 /r r', 'Vx', 'Ux').cpuid('sse2')], service: true,
+  }),
+  define('fxsave', { encodings: [row('np 0f ae /0 m', 'M').cpuid('fxsr')], service: true }),
+  define('fxrstor', { encodings: [row('np 0f ae /1 m', 'M').cpuid('fxsr')], service: true }),
+]
+
+export const x87Instructions: readonly Definition[] = [
+  ...arithmetic, ...comparisons, ...moves, ...control, ...neighbours,
+]

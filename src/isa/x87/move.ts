@@ -1,0 +1,211 @@
+/**
+ * x87 loads, stores, exchanges, constants and conditional moves (Intel SDM 2A; AMD APM 5).
+ */
+import { INVALID, OVERFLOW, UNDERFLOW } from '../float/round.ts'
+import type { Machine, Service } from '../machine.ts'
+import type { Instruction } from '../operand.ts'
+import { toInteger } from './arithmetic.ts'
+import {
+  INDEFINITE, ONE, extended, fromInteger, kindOf, narrow, outcome, widen, zero, type Extended,
+} from './extended.ts'
+import { loadDecimal, storeDecimal } from './decimal.ts'
+import {
+  C1, allFull, computing, controlling, free, get, isEmpty, loadAt, memoryOperand, pop,
+  probe, push, raise, roomToPush, rotate, set, setConditions, settle, stackIndex, storeAt,
+  underflow, type Body,
+} from './unit.ts'
+
+const QUIET = 1n << 62n
+const TRUNCATE = 3
+
+/** A memory operand of a floating-point instruction; a signaling NaN stays one. */
+export function loadFloat(m: Machine, instruction: Instruction): Extended {
+  const { width } = memoryOperand(instruction)!
+  if (width !== 80) return widen(m.read(0), width)
+  const significand = loadAt(m, instruction, 0, 8)
+  return extended(Number(loadAt(m, instruction, 8, 2)), significand)
+}
+
+export function loadInteger(m: Machine, instruction: Instruction): Extended {
+  return fromInteger(BigInt.asIntN(memoryOperand(instruction)!.width, m.read(0)))
+}
+
+const fld: Body = (m, instruction) => {
+  const memory = memoryOperand(instruction)
+  if (!memory) {
+    const index = stackIndex(instruction, 0)
+    if (!isEmpty(m, 7)) roomToPush(m)
+    else if (isEmpty(m, index)) {
+      if (!underflow(m)) push(m, INDEFINITE)
+    } else {
+      setConditions(m, C1, 0)
+      push(m, get(m, index))
+    }
+    return
+  }
+  const value = loadFloat(m, instruction)
+  if (!roomToPush(m)) return
+  if (memory.width !== 80 && kindOf(value) === 'signaling') outcome.flags |= INVALID
+  if (settle(m)) return
+  const quieted = outcome.flags & INVALID ? value.significand | QUIET : value.significand
+  push(m, extended(value.signExponent, quieted))
+}
+
+function pushing(load: (m: Machine, instruction: Instruction) => Extended): Body {
+  return (m, instruction) => {
+    const value = load(m, instruction)
+    if (!roomToPush(m)) return
+    setConditions(m, C1, 0)
+    push(m, value)
+  }
+}
+
+/** A constant's bits rounded down, and whether the nearest value is the next one. */
+function constant(exponent: number, down: bigint, nearestUp: boolean): Body {
+  return pushing((m) => {
+    const mode = m.x87.controlWord >> 10 & 3
+    const up = mode === 2 || mode === 0 && nearestUp
+    return extended(exponent, up ? down + 1n : down)
+  })
+}
+
+function storeFloat(pops: boolean): Body {
+  return (m, instruction) => {
+    if (!memoryOperand(instruction)) return storeToRegister(m, stackIndex(instruction, 0), pops)
+    if (memoryOperand(instruction)!.width === 80) return storeExtended(m, instruction)
+    const { width } = memoryOperand(instruction)!
+    probe(m, instruction, width / 8)
+    if (isEmpty(m, 0)) {
+      if (underflow(m)) return
+      m.write(0, narrow(INDEFINITE, width, m.x87.controlWord))
+    } else {
+      const bits = narrow(get(m, 0), width, m.x87.controlWord)
+      setConditions(m, C1, outcome.up ? C1 : 0)
+      if (raise(m, outcome.flags) & (INVALID | OVERFLOW | UNDERFLOW)) return
+      m.write(0, bits)
+    }
+    if (pops) pop(m)
+  }
+}
+
+function storeExtended(m: Machine, instruction: Instruction): void {
+  probe(m, instruction, 10)
+  if (isEmpty(m, 0) && underflow(m)) return
+  const value = isEmpty(m, 0) ? INDEFINITE : get(m, 0)
+  if (!isEmpty(m, 0)) setConditions(m, C1, 0)
+  storeAt(m, instruction, 0, 8, value.significand)
+  storeAt(m, instruction, 8, 2, BigInt(value.signExponent))
+  pop(m)
+}
+
+function storeToRegister(m: Machine, index: number, pops: boolean): void {
+  if (isEmpty(m, 0)) {
+    if (underflow(m)) return
+    set(m, index, INDEFINITE)
+  } else {
+    setConditions(m, C1, 0)
+    set(m, index, get(m, 0))
+  }
+  if (pops) pop(m)
+}
+
+function storeInteger(pops: boolean, truncated: boolean): Body {
+  return (m, instruction) => {
+    const { width } = memoryOperand(instruction)!
+    probe(m, instruction, width / 8)
+    let value = 1n << BigInt(width - 1)
+    if (isEmpty(m, 0)) {
+      if (underflow(m)) return
+    } else {
+      const mode = truncated ? TRUNCATE : m.x87.controlWord >> 10 & 3
+      value = toInteger(get(m, 0), width, mode)
+      if (settle(m)) return
+    }
+    m.write(0, value)
+    if (pops) pop(m)
+  }
+}
+
+const fbld = pushing((m, instruction) =>
+  loadDecimal(loadAt(m, instruction, 0, 8), Number(loadAt(m, instruction, 8, 2))))
+
+const fbstp: Body = (m, instruction) => {
+  probe(m, instruction, 10)
+  const empty = isEmpty(m, 0)
+  if (empty && underflow(m)) return
+  const digits = storeDecimal(empty ? INDEFINITE : get(m, 0), m.x87.controlWord)
+  if (!empty && settle(m)) return
+  storeAt(m, instruction, 0, 8, digits & 0xffffffffffffffffn)
+  storeAt(m, instruction, 8, 2, digits >> 64n)
+  pop(m)
+}
+
+const fxch: Body = (m, instruction) => {
+  const index = stackIndex(instruction, instruction.operands.length - 1)
+  if (!allFull(m, 0, index)) {
+    if (underflow(m)) return
+    for (const i of [0, index]) if (isEmpty(m, i)) set(m, i, INDEFINITE)
+  } else {
+    setConditions(m, C1, 0)
+  }
+  const top = get(m, 0)
+  set(m, 0, get(m, index))
+  set(m, index, top)
+}
+
+const CF = 1n
+const PF = 4n
+const ZF = 64n
+
+function conditionalMove(flags: bigint, wanted: boolean): Body {
+  return (m, instruction) => {
+    const index = stackIndex(instruction, 1)
+    const holds = (m.flags & flags) !== 0n === wanted
+    if (!allFull(m, 0, index)) {
+      if (!underflow(m)) set(m, 0, INDEFINITE)
+      return
+    }
+    setConditions(m, C1, 0)
+    if (holds) set(m, 0, get(m, index))
+  }
+}
+
+function turnStack(by: number): Body {
+  return (m) => {
+    setConditions(m, C1, 0)
+    rotate(m, by)
+  }
+}
+
+const ffree: Body = (m, instruction) => free(m, stackIndex(instruction, 0))
+
+const ffreep: Body = (m, instruction) => {
+  free(m, stackIndex(instruction, 0))
+  rotate(m, 1)
+}
+
+/** EMMS: every register is empty. */
+const emms: Body = (m) => {
+  m.x87.tags = 0
+}
+
+export const moveServices: Readonly<Record<string, Service>> = {
+  fld: computing(fld), fild: computing(pushing(loadInteger)), fbld: computing(fbld),
+  fst: computing(storeFloat(false)), fstp: computing(storeFloat(true)),
+  fist: computing(storeInteger(false, false)), fistp: computing(storeInteger(true, false)),
+  fisttp: computing(storeInteger(true, true)), fbstp: computing(fbstp),
+  fxch: computing(fxch), ffree: computing(ffree), ffreep: computing(ffreep),
+  fincstp: computing(turnStack(1)), fdecstp: computing(turnStack(-1)),
+  fcmovb: computing(conditionalMove(CF, true)), fcmovnb: computing(conditionalMove(CF, false)),
+  fcmove: computing(conditionalMove(ZF, true)), fcmovne: computing(conditionalMove(ZF, false)),
+  fcmovbe: computing(conditionalMove(CF | ZF, true)),
+  fcmovnbe: computing(conditionalMove(CF | ZF, false)),
+  fcmovu: computing(conditionalMove(PF, true)), fcmovnu: computing(conditionalMove(PF, false)),
+  fld1: computing(pushing(() => ONE)), fldz: computing(pushing(() => zero(0))),
+  fldpi: computing(constant(0x4000, 0xc90fdaa22168c234n, true)),
+  fldl2t: computing(constant(0x4000, 0xd49a784bcd1b8afen, false)),
+  fldl2e: computing(constant(0x3fff, 0xb8aa3b295c17f0bbn, true)),
+  fldlg2: computing(constant(0x3ffd, 0x9a209a84fbcff798n, true)),
+  fldln2: computing(constant(0x3ffe, 0xb17217f7d1cf79abn, true)),
+  emms: controlling(emms, true),
+}

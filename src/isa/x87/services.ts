@@ -1,0 +1,99 @@
+/**
+ * Every service of the x87 unit and its neighbours, by name: what x87, MMX and SSE rows without an
+ * `execute` refer to.
+ */
+import type { Machine, Service } from '../machine.ts'
+import type { Instruction, MemoryOperand } from '../operand.ts'
+import { computeServices } from './compute.ts'
+import { environmentServices } from './environment.ts'
+import { MXCSR_MASK, fxrstorImage, fxsaveImage, placeAt } from './image.ts'
+import { moveServices } from './move.ts'
+import { enterUnit } from './unit.ts'
+
+const RDI = 7
+const UD = 6
+const NM = 7
+const GP = 13
+const CR0_EM = 1 << 2
+const CR0_TS = 1 << 3
+const CR4_OSFXSR = 1 << 9
+
+function checkSse(m: Machine): void {
+  if (m.cr0 & CR0_EM || !(m.cr4 & CR4_OSFXSR)) m.fault(UD)
+  if (m.cr0 & CR0_TS) m.fault(NM)
+}
+
+const ldmxcsr: Service = (m) => {
+  checkSse(m)
+  const value = Number(m.read(0))
+  if (value & ~MXCSR_MASK) m.fault(GP, 0)
+  m.mxcsr = value
+}
+
+const stmxcsr: Service = (m) => {
+  checkSse(m)
+  m.write(0, BigInt(m.mxcsr))
+}
+
+/** Stores the bytes whose mask byte has its top bit set, at DS:rDI. */
+function storeMasked(
+  m: Machine, instruction: Instruction, bytes: bigint, mask: bigint, count: number,
+): void {
+  const { addressSize, segment } = instruction
+  const start = m.gpr(RDI)
+  const at = (byte: number) => BigInt.asUintN(addressSize, start + BigInt(byte))
+  const chosen = Array.from({ length: count }, (_, byte) => byte)
+    .filter((byte) => mask >> BigInt(byte * 8 + 7) & 1n)
+  for (const byte of chosen) m.probeWrite(segment, at(byte), 1)
+  for (const byte of chosen) m.store(segment, at(byte), 1, bytes >> BigInt(byte * 8) & 0xffn)
+}
+
+function registerNumber(instruction: Instruction, operand: number): number {
+  const found = instruction.operands[operand]
+  return found?.kind === 'xmm' || found?.kind === 'mm' ? found.index : 0
+}
+
+const maskmovdqu: Service = (m, instruction) => {
+  checkSse(m)
+  const bytes = m.xmm(registerNumber(instruction, 0))
+  storeMasked(m, instruction, bytes, m.xmm(registerNumber(instruction, 1)), 16)
+}
+
+const maskmovq: Service = (m, instruction) => {
+  if (m.cr0 & CR0_EM) m.fault(UD)
+  enterUnit(m, true)
+  const bytes = m.x87.significand(registerNumber(instruction, 0))
+  storeMasked(m, instruction, bytes, m.x87.significand(registerNumber(instruction, 1)), 8)
+  m.x87.statusWord &= ~0x3800
+  m.x87.tags = 0xff
+}
+
+const emms: Service = (m, instruction) => {
+  if (m.cr0 & CR0_EM) m.fault(UD)
+  moveServices.emms!(m, instruction)
+}
+
+/** The image's operand, which must be aligned to 16 bytes. */
+function imageOperand(m: Machine, instruction: Instruction): [MemoryOperand, bigint] {
+  if (m.cr0 & (CR0_EM | CR0_TS)) m.fault(NM)
+  const [operand] = instruction.operands
+  const offset = m.effectiveAddress(0)
+  if (offset & 15n) m.fault(GP, 0)
+  return [operand as MemoryOperand, offset]
+}
+
+const fxsave: Service = (m, instruction) => {
+  const [{ segment }, offset] = imageOperand(m, instruction)
+  m.probeWrite(segment, offset, 512)
+  fxsaveImage(m, placeAt(m, segment, offset), instruction.operandSize === 64)
+}
+
+const fxrstor: Service = (m, instruction) => {
+  const [{ segment }, offset] = imageOperand(m, instruction)
+  fxrstorImage(m, placeAt(m, segment, offset), instruction.operandSize === 64)
+}
+
+export const x87Services: Readonly<Record<string, Service>> = {
+  ...moveServices, ...computeServices, ...environmentServices,
+  ldmxcsr, stmxcsr, maskmovdqu, maskmovq, emms, fxsave, fxrstor,
+}
