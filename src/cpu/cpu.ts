@@ -11,6 +11,8 @@ import { float, floatFlags } from '../isa/float/float.ts'
 import { allInstructions } from '../isa/instructions/all.ts'
 import type { Service } from '../isa/machine.ts'
 import type { Instruction } from '../isa/operand.ts'
+import { randomService } from '../isa/instructions/random.ts'
+import { x87Services } from '../isa/x87/services.ts'
 import { pureByNumber } from '../isa/pure.ts'
 import {
   CODE_MODE_16, CODE_MODE_32, CODE_MODE_LONG, CODE_MODE_STACK32, CODE_MODE_STEP, CoreControl,
@@ -76,9 +78,7 @@ interface EngineExports extends MmuExports {
 }
 
 const decode = makeDecoder(allInstructions)
-const allServices: Readonly<Record<string, Service & SystemService>> = {
-  ...systemServices,
-} as never
+
 
 export class Cpu implements Processor {
   readonly context: CpuContextView
@@ -94,6 +94,7 @@ export class Cpu implements Processor {
   readonly #handlerNumbers = new Map<number, number>()
   readonly #firstHandler: number
   readonly #adapter: MachineAdapter
+  readonly #services: Readonly<Record<string, SystemService>>
   readonly #fault = new GuestFault()
   readonly #accessExit = new AccessExit()
   #windowWanted = false
@@ -124,6 +125,7 @@ export class Cpu implements Processor {
     this.memory = new MmuMemory(
       this.#exports, this.context, this.control, this.#fault, this.#accessExit)
     this.#adapter = new MachineAdapter(this, this.#core.buffer)
+    this.#services = { ...systemServices, ...x87Services, random: this.#randomService() }
     this.control.emptyTag = emptyTagFrom(options.random())
     this.#exports.resetTlb()
     this.code = new CodeCache({
@@ -402,6 +404,11 @@ export class Cpu implements Processor {
     }
   }
 
+  #randomService(): Service {
+    const { random } = this.#options
+    return randomService(() => BigInt(random()) << 32n | BigInt(random()))
+  }
+
   #inlineHandlers(instructions: readonly Instruction[]): InlineHandler[] {
     const handlers: InlineHandler[] = []
     for (const instruction of instructions) {
@@ -486,7 +493,7 @@ export class Cpu implements Processor {
     this.#redirected = false
     this.#exitRequested = false
     this.#adapter.begin(instruction, rip, next)
-    const routine = allServices[instruction.definition.service!]
+    const routine = this.#services[instruction.definition.service!]
     assert(routine, `there is a service ${instruction.definition.service}`)
     try {
       routine(this.#adapter, this, instruction)

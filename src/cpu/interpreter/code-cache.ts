@@ -15,8 +15,8 @@ import type { Instruction, Operand } from '../../isa/operand.ts'
 import {
   CODE_HASH_BITS, CODE_MODE_16, CODE_MODE_LONG, CODE_MODE_STACK32, CODE_MODE_STEP, coreMap,
 } from '../core-memory.ts'
-import { CpuContext, SegmentState, X87Register } from '../state.ts'
-import { field, RECORD_BYTES, RECORD_SHIFT, Special } from './record.ts'
+import { CpuContext } from '../state.ts'
+import { field, RECORD_BYTES, RECORD_SHIFT, registerAddress, Special } from './record.ts'
 import type { CodeModeShape } from './shape.ts'
 import { controlAt } from './support.ts'
 
@@ -226,10 +226,13 @@ export class CodeCache {
     this.#u8[record + field.segment] = instruction.segment
     const isString = instruction.row.properties.string !== undefined
     let registers = 0
+    let immediates = 0
     for (const operand of instruction.operands) {
       const address = registerAddress(operand)
       if (address >= 0) {
         this.#u16[record + field.registers[registers++]! >>> 1] = address
+      } else if (operand.kind === 'immediate') {
+        this.#i64[record + field.immediates[immediates++]! >>> 3] = operand.value
       } else if (!isString) {
         this.#fillOperand(record, operand, nextOffset)
       }
@@ -250,9 +253,6 @@ export class CodeCache {
           ? operand.displacement + BigInt(nextOffset) : operand.displacement
         break
       }
-      case 'immediate':
-        this.#i64[record + field.immediate >>> 3] = operand.value
-        break
       case 'relative':
         this.#i64[record + field.immediate >>> 3] = BigInt(nextOffset + operand.displacement)
         this.#u8[record + field.scale] = operand.width === 16 ? 1 : operand.width === 32 ? 2 : 0
@@ -270,21 +270,6 @@ function endsTrace(instruction: Instruction): boolean {
 /** Its handler never goes on with the next record. A service may, whatever it mostly does. */
 function leaves(instruction: Instruction): boolean {
   return endsTrace(instruction) && instruction.definition.service === undefined
-}
-
-/** Address in core memory of a register operand, or -1 for what is no register. */
-function registerAddress(operand: Operand): number {
-  switch (operand.kind) {
-    case 'gpr': return at.gpr + operand.index * 8 + (operand.high ? 1 : 0)
-    case 'xmm': return at.vector + operand.index * 32
-    case 'mm': case 'st': return at.x87 + operand.index * X87Register.size
-    case 'segment':
-      return at.segments + operand.index * SegmentState.size + SegmentState.offsets.selector
-    case 'control': return operand.index === 8 ? at.cr8
-      : [at.cr0, at.zero, at.cr2, at.cr3, at.cr4][operand.index] ?? at.zero
-    case 'debug': return at.dr + (operand.index & 7) * 8
-    default: return -1
-  }
 }
 
 function hashEntry(machine: number): number {

@@ -87,6 +87,7 @@ const partSignatures = {
   divideRemainder: { parameters: ['i64', 'i64', 'i64'], result: 'i64' },
   mulHighUnsigned: { parameters: ['i64', 'i64'], result: 'i64' },
   mulHighSigned: { parameters: ['i64', 'i64'], result: 'i64' },
+  mmxCheck: { parameters: [] },
   enterMmx: { parameters: [] },
   sseCheck: { parameters: [] },
 } as const

@@ -14,14 +14,16 @@ export function emitHandler(
   shape: InstructionShape,
 ): void {
   pool.releaseAll()
-  const m = new WasmReading(parts, site, pool, shape, instruction.operands)
+  // The reading tells operands apart by identity, and the decoder may share equal ones.
+  const operands = instruction.operands.map((operand) => ({ ...operand }))
+  const m = new WasmReading(parts, site, pool, shape, operands)
   const execute = instruction.definition.fields.execute!
   if (shape.repeat === 0) {
-    execute(m, ...instruction.operands)
+    execute(m, ...operands)
     m.finish()
     return
   }
-  emitRepeated(m, instruction, shape, () => execute(m, ...instruction.operands))
+  emitRepeated(m, instruction, shape, () => execute(m, ...operands))
 }
 
 /**

@@ -55,7 +55,9 @@ export interface EngineParts {
   /** (a, b) -> i64: upper half of the product. */
   readonly mulHighUnsigned: FunctionReference
   readonly mulHighSigned: FunctionReference
-  /** (): MMX state entered; stops on #NM and #MF. */
+  /** (): stops on #UD, #NM and #MF as MMX instructions do. */
+  readonly mmxCheck: FunctionReference
+  /** (): the x87 state is MMX's: TOP is 0, all tags are valid. */
   readonly enterMmx: FunctionReference
   /** (): stops on #UD and #NM as SSE instructions do. */
   readonly sseCheck: FunctionReference

@@ -20,7 +20,7 @@ import { CoreControl, coreMap } from '../core-memory.ts'
 import { CpuContext } from '../state.ts'
 import { MemoryAccess } from './memory-access.ts'
 import { CORE, type EngineParts, type InstructionShape, type Site } from './parts.ts'
-import { field } from './record.ts'
+import { field, registerAddress } from './record.ts'
 import { countUses, emitSteps, LocalPool, Value, type Effect, type Step } from './value.ts'
 
 const at = CpuContext.offsets
@@ -54,11 +54,14 @@ export class WasmReading implements Backend<Value> {
   readonly #memory: MemoryAccess
   /** Record fields of register operands, by the operand's identity. */
   readonly #registerFields = new Map<Operand, number>()
+  readonly #immediateFields = new Map<Operand, number>()
   /** What readForWrite learnt about where a memory operand lies. */
   readonly #places = new Map<Operand, { readonly linear: Local, readonly machine: Local,
     readonly old: Local }>()
   #steps: Step[] = []
   #left = false
+  /** The state changes last, when nothing can fault any more. */
+  #entersMmx = false
 
   constructor(
     parts: EngineParts, site: Site, pool: LocalPool, shape: InstructionShape,
@@ -75,13 +78,20 @@ export class WasmReading implements Backend<Value> {
     this.long = shape.long
     this.#memory = new MemoryAccess(parts, site, pool, shape)
     let registers = 0
+    let immediates = 0
     for (const operand of operands) {
-      if (isRegister(operand)) this.#registerFields.set(operand, field.registers[registers++]!)
+      if (operand.kind === 'immediate') {
+        this.#immediateFields.set(operand, field.immediates[immediates++]!)
+      }
+      if (registerAddress(operand) >= 0) this.#registerFields.set(operand, field.registers[registers++]!)
     }
   }
 
   /** Writes the collected steps, and goes on with the next instruction unless control left. */
   finish(): void {
+    if (this.#entersMmx) {
+      this.#effect({ inputs: [], emit: () => this.#target.call(this.#parts.enterMmx) })
+    }
     countUses(this.#steps)
     emitSteps(this.#steps, this.#target, this.#pool)
     if (!this.#left) this.#site.exits.next()
@@ -107,7 +117,9 @@ export class WasmReading implements Backend<Value> {
 
   immediate(operand: Operand): Value {
     assert(operand.kind === 'immediate', 'an immediate operand')
-    return this.#pure('i64', [], () => i64.load(CORE, this.#site.record, field.immediate))
+    const offset = this.#immediateFields.get(operand)
+    assert(offset !== undefined, 'an immediate of this instruction')
+    return this.#pure('i64', [], () => i64.load(CORE, this.#site.record, offset))
   }
 
   // Operands.
@@ -523,7 +535,8 @@ export class WasmReading implements Backend<Value> {
   }
 
   enterMmx(): void {
-    this.#check(this.#parts.enterMmx)
+    this.#check(this.#parts.mmxCheck)
+    this.#entersMmx = true
   }
 
   // Floating point and pure functions.
@@ -663,8 +676,11 @@ export class WasmReading implements Backend<Value> {
   /** The address in core memory of a register operand, out of the record. */
   #addressOf(operand: Operand): Expression {
     const offset = this.#registerFields.get(operand)
-    assert(offset !== undefined, `operand ${operand.kind} is no register`)
-    return i32.load16U(CORE, this.#site.record, offset)
+    if (offset !== undefined) return i32.load16U(CORE, this.#site.record, offset)
+    // A register that the definition names itself.
+    const address = registerAddress(operand)
+    assert(address >= 0, `operand ${operand.kind} is no register`)
+    return i32.const(address)
   }
 
   #register(address: Expression, width: number): Value {
@@ -838,15 +854,6 @@ export class WasmReading implements Backend<Value> {
         if (isMmx) this.#target.store('i64As16', CORE, address, i64.const(0xffff), 8)
       },
     })
-  }
-}
-
-function isRegister(operand: Operand): boolean {
-  switch (operand.kind) {
-    case 'gpr': case 'segment': case 'control': case 'debug': case 'xmm': case 'mm': case 'st':
-      return true
-    default:
-      return false
   }
 }
 

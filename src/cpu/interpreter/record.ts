@@ -5,6 +5,10 @@
  * next record. Register fields are addresses in core memory (state.ts), so that one handler serves
  * all registers, high bytes included.
  */
+import type { Operand } from '../../isa/operand.ts'
+import { CpuContext, SegmentState, X87Register } from '../state.ts'
+
+const at = CpuContext.offsets
 
 export const RECORD_BYTES = 32
 export const RECORD_SHIFT = 5
@@ -34,6 +38,8 @@ export const field = {
   link: 16,
   /** i64: the immediate; of a direct branch, the target's offset from the start of the page. */
   immediate: 24,
+  /** Where a first and a second immediate are; those with two have no memory operand. */
+  immediates: [24, 16] as const,
 } as const
 
 /** Handlers that no instruction has, in front of the numbers of those that instructions have. */
@@ -54,3 +60,18 @@ export const Special = {
    * number space. */
   FIRST_FREE: 5,
 } as const
+
+/** Address in core memory of a register operand, or -1 for what is no register. */
+export function registerAddress(operand: Operand): number {
+  switch (operand.kind) {
+    case 'gpr': return at.gpr + operand.index * 8 + (operand.high ? 1 : 0)
+    case 'xmm': return at.vector + operand.index * 32
+    case 'mm': case 'st': return at.x87 + operand.index * X87Register.size
+    case 'segment':
+      return at.segments + operand.index * SegmentState.size + SegmentState.offsets.selector
+    case 'control': return operand.index === 8 ? at.cr8
+      : [at.cr0, at.zero, at.cr2, at.cr3, at.cr4][operand.index] ?? at.zero
+    case 'debug': return at.dr + (operand.index & 7) * 8
+    default: return -1
+  }
+}

@@ -48,6 +48,7 @@ export interface Support {
   readonly divideRemainder: FunctionReference
   readonly mulHighUnsigned: FunctionReference
   readonly mulHighSigned: FunctionReference
+  readonly mmxCheck: FunctionReference
   readonly enterMmx: FunctionReference
   readonly sseCheck: FunctionReference
 }
@@ -66,7 +67,8 @@ export function buildSupport(module: ModuleBuilder, needs: SupportNeeds): Suppor
     divideQuotient: quotient,
     divideRemainder: remainder,
     ...buildMulHigh(module),
-    enterMmx: buildEnterMmx(module, raise),
+    mmxCheck: buildMmxCheck(module, raise),
+    enterMmx: buildEnterMmx(module),
     sseCheck: buildSseCheck(module, raise),
   }
 }
@@ -290,14 +292,21 @@ function buildSseCheck(module: ModuleBuilder, raise: FunctionReference): Functio
   return f
 }
 
-/** What every MMX instruction asks and does first (AMD APM 1, 5.9): TOP is 0, all tags valid. */
-function buildEnterMmx(module: ModuleBuilder, raise: FunctionReference): FunctionBuilder {
+/** What every MMX instruction asks first (AMD APM 2, table 8-10): #UD, #NM, #MF. */
+function buildMmxCheck(module: ModuleBuilder, raise: FunctionReference): FunctionBuilder {
   const f = module.function({ parameters: [] })
-  const at = CpuContext.offsets
-  const status = i32.load16U(CORE, Z, at.x87Status)
+  const status = i32.load16U(CORE, Z, CpuContext.offsets.x87Status)
   f.if(i32.and(contextWord('cr0'), i32.const(CR0.EM)), () => leaveWith(f, raise, Vector.UD))
   f.if(i32.and(contextWord('cr0'), i32.const(CR0.TS)), () => leaveWith(f, raise, Vector.NM))
   f.if(i32.and(status, i32.const(1 << 7)), () => leaveWith(f, raise, Vector.MF))
+  return f
+}
+
+/** What every MMX instruction does to the x87 state (AMD APM 1, 5.9). */
+function buildEnterMmx(module: ModuleBuilder): FunctionBuilder {
+  const f = module.function({ parameters: [] })
+  const at = CpuContext.offsets
+  const status = i32.load16U(CORE, Z, at.x87Status)
   f.store('i32As16', CORE, Z, i32.and(status, i32.const(~(7 << 11))), at.x87Status)
   f.store('i32As8', CORE, Z, i32.const(0xff), at.x87Tags)
   return f
