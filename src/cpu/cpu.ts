@@ -9,11 +9,11 @@ import { assert } from '../base/assert.ts'
 import { makeDecoder } from '../isa/decode/decoder.ts'
 import { float, floatFlags } from '../isa/float/float.ts'
 import { allInstructions } from '../isa/instructions/all.ts'
-import type { Service } from '../isa/machine.ts'
 import type { Instruction } from '../isa/operand.ts'
 import { randomService } from '../isa/instructions/random.ts'
 import { x87Services } from '../isa/x87/services.ts'
 import { pureByNumber } from '../isa/pure.ts'
+import { x87Services } from '../isa/x87/services.ts'
 import {
   CODE_MODE_16, CODE_MODE_32, CODE_MODE_LONG, CODE_MODE_STACK32, CODE_MODE_STEP, CoreControl,
   type CoreControlView, coreMap, Stop,
@@ -21,7 +21,7 @@ import {
 import { deliver } from './exceptions/deliver.ts'
 import type { CpuEvent } from './exceptions/event.ts'
 import {
-  AccessExit, GuestFault, type Processor, type ServiceExit, type SystemService,
+  AccessExit, GuestFault, type Processor, type ServiceExit,
 } from './interfaces.ts'
 import { CodeCache } from './interpreter/code-cache.ts'
 import {
@@ -36,7 +36,7 @@ import type { MmuExports } from './mmu/mmu.ts'
 import {
   CPU_CONTEXT_SIZE, CpuContext, type CpuContextView, flagsOf, RFLAGS, SEGMENT_DB, SEGMENT_L,
 } from './state.ts'
-import { systemServices } from './system/services.ts'
+import { allServices } from './system/services.ts'
 
 const PAGE_BYTES = 65536
 const CR4_SMAP = 1 << 21
@@ -272,6 +272,10 @@ export class Cpu implements Processor {
 
   tsc(): bigint {
     return this.#options.tsc()
+  }
+
+  random(): number {
+    return this.#options.random()
   }
 
   readPort(port: number, size: number): bigint {

@@ -226,6 +226,7 @@ class Decoder {
       segment: state.segment,
       repeat: properties.string ? this.#repeat : 0,
       lock: this.#lock,
+      modrm: state.modrm,
     }
   }
 
