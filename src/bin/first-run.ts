@@ -114,7 +114,7 @@ function handOver(config: string): void {
   say(`./xl create -c ${config}`)
   const child = spawn(join(root, 'xl'), ['create', '-c', config], { stdio: 'inherit' })
   // Signals from the terminal reach the child as well; it decides.
-  for (const signal of ['SIGINT', 'SIGQUIT', 'SIGTSTP'] as const) process.on(signal, () => {})
+  for (const signal of ['SIGINT', 'SIGQUIT'] as const) process.on(signal, () => {})
   process.on('SIGTERM', () => child.kill('SIGTERM'))
   child.on('error', (error) => {
     say(`./xl cannot be run: ${error.message}`)

@@ -185,12 +185,21 @@ test('the ACPI range and the special pages are populated besides RAM', () => {
   assert.equal(image.specialPages.console, 0xfefff)
 })
 
+test('a ramdisk for which there is no room above the kernel lies below it', () => {
+  const ramdisk = new Uint8Array(3 * MIB + 1).fill(7)
+  const { memory, info } = written({ memoryBytes: 17 * MIB, ramdisk })
+  const module = HvmModlistEntry.on(memory.read(info.modlist_paddr, HvmModlistEntry.size))
+  assert.equal(module.paddr, SAMPLE_LOAD_ADDRESS - 3 * MIB - 4096)
+  assert.deepEqual(memory.read(module.paddr + 3 * MIB, 2), Uint8Array.of(7, 0))
+})
+
 test('too little memory is refused with the least that would do', () => {
-  assert.throws(() => plan({ memoryBytes: 16 * MIB, ramdisk: new Uint8Array(3 * MIB) }), {
+  assert.throws(() => plan({ memoryBytes: 17 * MIB, ramdisk: new Uint8Array(16 * MIB) }), {
     name: 'ImageError', problem: 'too little memory',
-    message: 'vmlinux: with its ramdisk does not fit into 16 MB of memory; ' +
-      '20 MB are the least that could hold it',
+    message: 'vmlinux: with its ramdisk does not fit into 17 MB of memory; ' +
+      '33 MB are the least that could hold it',
   })
+  assert.throws(() => plan({ memoryBytes: 16 * MIB }), ImageError)
   assert.throws(() => plan({ memoryBytes: 0 }), ImageError)
 })
 

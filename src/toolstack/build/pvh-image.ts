@@ -2,10 +2,11 @@
  * A PVH domain's memory before its first instruction: what lies where, and its writing.
  *
  * Obeys xen/include/public/arch-x86/hvm/start_info.h, and is laid out as by Xen's libxl and
- * libxenguest. From below: the kernel where its program headers put it, the start info (with modules,
- * memory map and command line), the ramdisk; ACPI at 0xfc000000; eight special pages that end at
- * 0xff000000. The identity page table (special page 6) stays empty: only Intel CPUs that cannot run
- * guests without paging read it.
+ * libxenguest. From below: the kernel where its program headers put it, the start info (with
+ * modules, memory map and command line), the ramdisk; ACPI at 0xfc000000; eight special pages that
+ * end at 0xff000000. A ramdisk for which there is no room above the kernel goes below it, which Xen
+ * does not do. The identity page table (special page 6) stays empty: only Intel CPUs that cannot
+ * run guests without paging read it.
  */
 import {
   HvmMemmapTableEntry, HvmModlistEntry, HvmStartInfo, XEN_HVM_MEMMAP_TYPE_ACPI,
@@ -109,9 +110,9 @@ export function planPvhImage(request: PvhRequest): PvhImage {
   const startInfoAddress = roundUp(kernel.end)
   const commandLine = new TextEncoder().encode(`${request.commandLine}\0`)
   const startInfoSize = startInfoSizeOf(memoryMap.length, commandLine.length)
-  const ramdiskAddress = roundUp(startInfoAddress + startInfoSize)
-  const end = ramdiskAddress + (ramdisk?.length ?? 0)
-  if (end > lowEnd) throw tooLittleMemory(request, end)
+  const infoEnd = startInfoAddress + startInfoSize
+  const ramdiskAddress = placeRamdisk(ramdisk?.length ?? 0, infoEnd, kernel.start, lowEnd)
+  if (infoEnd > lowEnd || ramdiskAddress === undefined) throw tooLittleMemory(request, infoEnd)
 
   const startInfo = writeStartInfo({
     address: startInfoAddress, size: startInfoSize, commandLine, memoryMap,
@@ -149,7 +150,18 @@ function framesOf(range: { readonly address: number, readonly size: number }): F
   return { first: asGfn(range.address / PAGE_SIZE), count: Math.floor(range.size / PAGE_SIZE) }
 }
 
-function tooLittleMemory(request: PvhRequest, end: number): ImageError {
+/** An address for a ramdisk: above the kernel or, failing that, between 1 MiB and the kernel. */
+function placeRamdisk(
+  size: number, kernelEnd: number, kernelStart: number, memoryEnd: number,
+): number | undefined {
+  const above = roundUp(kernelEnd)
+  if (above + size <= memoryEnd) return above
+  const below = Math.floor((kernelStart - size) / PAGE_SIZE) * PAGE_SIZE
+  return below >= MIB ? below : undefined
+}
+
+function tooLittleMemory(request: PvhRequest, infoEnd: number): ImageError {
+  const end = roundUp(infoEnd) + (request.ramdisk?.length ?? 0)
   const what = request.ramdisk ? 'with its ramdisk' : 'without a ramdisk'
   const has = Math.floor(request.memoryBytes / MIB)
   return new ImageError('too little memory', `${request.kernel.name}: ${what} does not fit into ` +

@@ -4,7 +4,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { type DomainConfig, loadDomainConfig, refusalOf } from './domain.ts'
-import { configJson } from './json.ts'
 import { ConfigError } from './parser.ts'
 
 const BASE = 'name="a"\ntype="pvh"\nkernel="/boot/vmlinuz"\nmemory=128\n'
@@ -249,42 +248,4 @@ test('the command line is cmdline, or root and extra', () => {
   assert.equal(config('cmdline="a b"').commandLine, 'a b')
   expectMessages('cmdline="a b"\nextra="c"\n',
     'Warning: ignoring root= and extra= in favour of cmdline=')
-})
-
-test('the JSON is what xl create -n prints', () => {
-  const loaded = load(`${BASE}extra="quiet x=1"\nroot="/dev/xvda"\nvcpus=1\n`)
-  assert.equal(configJson(loaded, 'ef78b586-8a9f-4da4-b616-3ccdda6ae13c'), `{
-    "c_info": {
-        "type": "pvh",
-        "name": "a",
-        "uuid": "ef78b586-8a9f-4da4-b616-3ccdda6ae13c",
-        "run_hotplug_scripts": "True"
-    },
-    "b_info": {
-        "max_vcpus": 1,
-        "avail_vcpus": [
-            0
-        ],
-        "max_memkb": 131072,
-        "target_memkb": 131072,
-        "sched_params": {
-
-        },
-        "claim_mode": "True",
-        "kernel": "/boot/vmlinuz",
-        "cmdline": "root=/dev/xvda quiet x=1",
-        "type.pvh": {
-
-        },
-        "arch_arm": {
-
-        },
-        "arch_x86": {
-
-        }
-    },
-    "on_reboot": "restart",
-    "on_soft_reset": "soft_reset"
-}
-`)
 })

@@ -2,8 +2,8 @@
  * What an xl.cfg asks for, as a domain's configuration.
  *
  * Obeys xl.cfg(5); the messages, their order and the defaults are those of real xl 4.17. It differs
- * where xl is silent to nobody's good: an unknown option is named in a warning, and sizes below zero
- * are refused.
+ * where xl is silent to nobody's good: an unknown option is named in a warning, and negative sizes
+ * and counts are refused.
  */
 import { ConfigError, parseConfig, type Value } from './parser.ts'
 import { DEVICE_LISTS, KNOWN_OPTIONS, SERVICES } from './options.ts'
@@ -50,8 +50,6 @@ export interface LoadedConfig {
   readonly config: DomainConfig
   /** Lines for standard error. */
   readonly messages: readonly string[]
-  /** The names of the options that occurred; `xl create -n` leaves defaults out. */
-  readonly given: ReadonlySet<string>
 }
 
 export const TSC_MODES = ['default', 'always_emulate', 'native', 'native_paravirt'] as const
@@ -134,7 +132,6 @@ class Reader {
         tscMode, cpuWeight, cap, ...limits, wishes,
       },
       messages: settings.messages,
-      given: settings.names(),
     }
   }
 

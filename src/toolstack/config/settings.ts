@@ -21,10 +21,6 @@ export class Settings {
     this.messages = [...parsed.warnings]
   }
 
-  names(): ReadonlySet<string> {
-    return new Set(this.#settings.keys())
-  }
-
   has(name: string): boolean {
     return this.#settings.has(name)
   }
