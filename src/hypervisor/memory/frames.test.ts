@@ -1,0 +1,121 @@
+/**
+ * The frame table and the p2m.
+ */
+import assert from 'node:assert/strict'
+import test from 'node:test'
+import { ENOENT, ENOMEM } from '../../abi/xen/errno.ts'
+import { P2M_RAM_RO, P2M_RAM_RW } from '../../cpu/p2m-format.ts'
+import { sampleMachine } from '../host/sample-machine.ts'
+import { GFN_LIMIT, p2mMfn, p2mType } from './p2m.ts'
+import { movePage, populate, release, showXenFrame, unmap } from './reservation.ts'
+
+test('frame 0 is never given out, and every other one is, once', () => {
+  const { host } = sampleMachine(4)
+  const seen = new Set<number>()
+  const free = host.frames.free
+  for (let mfn = host.frames.allocate(5); mfn !== 0; mfn = host.frames.allocate(5)) {
+    assert.ok(!seen.has(mfn))
+    seen.add(mfn)
+  }
+  assert.equal(seen.size, free)
+  assert.ok(!seen.has(0))
+  for (const mfn of seen) host.frames.disown(mfn)
+  assert.equal(host.frames.free, free)
+})
+
+test('rows are aligned and lie apart from what is in use', () => {
+  const { host } = sampleMachine(8)
+  const { frames } = host
+  const single = frames.allocate(5)
+  const row = frames.allocateRow(5, 512, 512)
+  assert.equal(row % 512, 0)
+  assert.notEqual(row, 0)
+  assert.ok(single < row || single >= row + 512)
+  const more = frames.allocateRow(5, 512, 512)
+  assert.ok(more === 0 || more + 512 <= row || more >= row + 512)
+  assert.equal(frames.allocateRow(5, 4096, 1), 0)
+})
+
+test('a reference keeps a disowned frame, unscrubbed, until it is given back', () => {
+  const { host } = sampleMachine()
+  const { frames, machine } = host
+  const mfn = frames.allocate(5)
+  machine.octets[mfn * 4096 + 77] = 1
+  assert.ok(frames.get(mfn))
+  const free = frames.free
+  frames.disown(mfn)
+  assert.equal(frames.free, free)
+  assert.equal(machine.octets[mfn * 4096 + 77], 1)
+  frames.put(mfn)
+  assert.equal(frames.free, free + 1)
+  assert.equal(machine.octets[mfn * 4096 + 77], 0)
+  assert.equal(frames.get(mfn), false)
+})
+
+test('the p2m answers holes for every gfn that is not there, however absurd', () => {
+  const { guest } = sampleMachine()
+  const { p2m } = guest().domain
+  for (const gfn of [8, -1, GFN_LIMIT, 2 ** 52, NaN, 0.5 + GFN_LIMIT]) {
+    assert.equal(p2m.get(gfn), 0)
+    assert.equal(p2m.translate(gfn * 4096, false), -1)
+  }
+  assert.equal(p2m.translate(8 * 4096 - 1, true) % 4096, 4095)
+})
+
+test('read-only RAM can be read and not written', () => {
+  const { guest } = sampleMachine()
+  const { p2m } = guest().domain
+  p2m.lock()
+  p2m.set(3, P2M_RAM_RO, p2mMfn(p2m.get(3)))
+  p2m.unlock()
+  assert.notEqual(p2m.translate(0x3000, false), -1)
+  assert.equal(p2m.translate(0x3000, true), -1)
+})
+
+test('taking something away counts the generation up; adding does not', () => {
+  const { guest } = sampleMachine()
+  const { domain } = guest()
+  const before = domain.state.p2mGeneration
+  assert.equal(populate(domain, 100, 0), 0)
+  assert.equal(domain.state.p2mGeneration, before)
+  assert.equal(release(domain, 100), 0)
+  assert.equal(domain.state.p2mGeneration, before + 1)
+  assert.equal(release(domain, 100), -ENOENT)
+})
+
+test('a guest that scatters its pages runs out of table before the machine does', () => {
+  const { host, guest } = sampleMachine(16)
+  const { domain } = guest(1)
+  domain.state.maxPages = 100_000
+  domain.state.p2mFrameLimit = 10
+  const free = host.frames.free
+  let status = 0
+  for (let i = 1; i < 100 && status === 0; i++) status = populate(domain, i * 1024, 0)
+  assert.equal(status, -ENOMEM)
+  assert.ok(free - host.frames.free <= 20)
+})
+
+test('shared_info is moved by showing it again, and what lay there is freed', () => {
+  const { guest } = sampleMachine()
+  const { domain } = guest()
+  const { state, p2m } = domain
+  assert.equal(showXenFrame(domain, state.sharedInfoMfn, 2), 0)
+  assert.equal(state.totPages, 7)
+  assert.equal(p2mMfn(p2m.get(2)), state.sharedInfoMfn)
+  assert.equal(showXenFrame(domain, state.sharedInfoMfn, 500), 0)
+  assert.equal(p2m.get(2), 0)
+  assert.equal(state.sharedInfoGfn, 500)
+  assert.equal(unmap(domain, 500), 0)
+  assert.equal(state.totPages, 7)
+})
+
+test('moving a page leaves a hole and keeps its frame', () => {
+  const { guest } = sampleMachine()
+  const { domain } = guest()
+  const mfn = p2mMfn(domain.p2m.get(1))
+  assert.equal(movePage(domain, 1, 900), 0)
+  assert.equal(domain.p2m.get(1), 0)
+  assert.equal(p2mMfn(domain.p2m.get(900)), mfn)
+  assert.equal(p2mType(domain.p2m.get(900)), P2M_RAM_RW)
+  assert.equal(domain.host.frames.gfnOf(mfn), 900)
+})
