@@ -2,8 +2,8 @@
  * HYPERVISOR_console_io: the emergency console.
  *
  * What a guest writes becomes lines of the hypervisor's log, "(d1) …", cut where the guest cuts
- * them or at 255 characters; control characters but tabs are dropped, so that a guest cannot play with
- * the reader's terminal. Reading answers nothing: there is no serial line yet.
+ * them or at 255 characters; control characters but tabs are dropped, so that a guest cannot play
+ * with the reader's terminal. Reading answers nothing: there is no serial line yet.
  */
 import { EFAULT, ENOSYS } from '../../abi/xen/errno.ts'
 import { __HYPERVISOR_console_io, CONSOLEIO_read, CONSOLEIO_write } from '../../abi/xen/xen.ts'
