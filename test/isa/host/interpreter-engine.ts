@@ -1,42 +1,104 @@
 /**
- * The interpreter as an engine under test: a processor in user mode of long mode, with a page of
- * code, a page of data, and no interrupt descriptor table, so that an exception ends in shutdown.
+ * The processor's interpreter as an engine under test: user code at CPL 3 in a machine of a few
+ * pages, whose exception handlers are a HLT each, so that every case ends with an exit.
  */
 import { Cpu } from '../../../src/cpu/cpu.ts'
-import { flagsOf, setFlags } from '../../../src/cpu/state.ts'
+import {
+  LEAF_SHIFT, P2M_MFN_SHIFT, P2M_RAM_RW,
+} from '../../../src/cpu/p2m-format.ts'
+import {
+  CPU_CONTEXT_SIZE, CpuContext, type CpuContextView, setFlags,
+} from '../../../src/cpu/state.ts'
 import {
   at, Cases, type Engine, ENTRY, fxAt, GS_BASE, PAGE_AT, WINDOW_AT, WINDOW_BYTES,
 } from './layout.ts'
 
-const ARITHMETIC = 0xcd5
+const MACHINE_BYTES = 8 << 20
 const P2M = 0x100000
 const P2M_LEAF = 0x110000
-const TABLES = 0x120000
-const CODE = 0x200000
-const DATA = 0x203000
-const DOORBELL = 0x1000
-const USER_RW = 7n
-const MAX_ROUNDS = 100_000
+const PML4 = 0x200000
+const CODE = 0x300000
+const DATA = 0x302000
+const KERNEL = 0x310000
+/** Handlers, then IDT, then GDT and TSS, then the stack; a page each. */
+const KERNEL_AT = 0xffff_8000_0000_0000n
+const IDT_AT = KERNEL_AT + 0x1000n
+const GDT_AT = KERNEL_AT + 0x2000n
+const TSS_AT = KERNEL_AT + 0x2800n
+const STACK_TOP = KERNEL_AT + 0x4000n
+const STACK = KERNEL + 0x3000
+const HLT = 0xf4
+const USER = 7n
+const SUPERVISOR = 3n
+const SMALLEST_HANDLER = 16
+const WITH_ERROR_CODE = [8, 10, 11, 12, 13, 14, 17]
+const BREAKPOINT = 3
+const BUDGET = 1000
 
 export class InterpreterEngine implements Engine {
-  readonly cpu: Cpu
+  readonly #cpu: Cpu
   readonly #bytes: Uint8Array
-  readonly #words: BigUint64Array
+  readonly #view: DataView
+  readonly #context = new Uint8Array(CPU_CONTEXT_SIZE)
+  readonly #registers: CpuContextView
 
   constructor() {
-    const machine = new WebAssembly.Memory({ initial: 64, maximum: 64, shared: true })
+    const pages = MACHINE_BYTES / 65536
+    const machine = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true })
     this.#bytes = new Uint8Array(machine.buffer)
-    this.#words = new BigUint64Array(machine.buffer)
-    this.cpu = new Cpu({ machine, doorbell: DOORBELL, tsc: () => 0n, random: () => 0x1234_5678 })
-    const p2m = new Uint32Array(machine.buffer)
-    p2m[P2M >>> 2] = P2M_LEAF >>> 12
-    for (let gfn = 0; gfn < 1024; gfn++) p2m[(P2M_LEAF >>> 2) + gfn] = gfn << 8 | 1
-    this.#map(ENTRY - 4096, CODE - 4096)
-    this.#map(ENTRY, CODE)
-    this.#map(ENTRY + 4096, CODE + 4096)
-    this.#map(PAGE_AT, DATA)
-    this.#bytes.fill(0xcc, CODE - 4096, CODE + 4096)
-    this.#start()
+    this.#view = new DataView(machine.buffer)
+    this.#registers = CpuContext.on(this.#context.buffer, 0)
+    this.#fillP2m()
+    this.#fillPageTables()
+    this.#fillKernel()
+    this.#bytes.fill(0xcc, CODE, CODE + 0x2000)
+    let random = 1
+    this.#cpu = new Cpu({
+      machine, doorbell: 0x1000, tsc: () => 0n, random: () => random++ * 0x9e3779b1 >>> 0,
+    })
+    this.#cpu.setMemory(P2M)
+  }
+
+  #fillP2m(): void {
+    this.#view.setUint32(P2M, P2M_LEAF >> 12, true)
+    for (let frame = 0; frame < 1 << LEAF_SHIFT; frame++) {
+      this.#view.setUint32(P2M_LEAF + frame * 4, frame << P2M_MFN_SHIFT | P2M_RAM_RW, true)
+    }
+  }
+
+  #entry(table: number, index: number, target: number, rights: bigint): void {
+    this.#view.setBigUint64(table + index * 8, BigInt(target) | rights, true)
+  }
+
+  #fillPageTables(): void {
+    this.#entry(PML4, 0, PML4 + 0x1000, USER)
+    this.#entry(PML4 + 0x1000, 0, PML4 + 0x2000, USER)
+    this.#entry(PML4 + 0x2000, ENTRY >> 21, PML4 + 0x3000, USER)
+    this.#entry(PML4 + 0x3000, 0, CODE, USER)
+    this.#entry(PML4 + 0x3000, 1, CODE + 0x1000, USER)
+    this.#entry(PML4 + 0x2000, PAGE_AT >> 21, PML4 + 0x4000, USER)
+    this.#entry(PML4 + 0x4000, 0, DATA, USER)
+    this.#entry(PML4, 256, PML4 + 0x5000, SUPERVISOR)
+    this.#entry(PML4 + 0x5000, 0, PML4 + 0x6000, SUPERVISOR)
+    this.#entry(PML4 + 0x6000, 0, PML4 + 0x7000, SUPERVISOR)
+    for (let page = 0; page < 4; page++) {
+      this.#entry(PML4 + 0x7000, page, KERNEL + page * 0x1000, SUPERVISOR)
+    }
+  }
+
+  #fillKernel(): void {
+    const view = this.#view
+    for (let vector = 0; vector < 32; vector++) {
+      this.#bytes[KERNEL + vector * SMALLEST_HANDLER] = HLT
+      const handler = KERNEL_AT + BigInt(vector * SMALLEST_HANDLER)
+      const gate = KERNEL + 0x1000 + vector * 16
+      // An interrupt gate that user code may call, to the code segment at 10.
+      view.setBigUint64(gate, handler & 0xffffn | 0x10_0000n | 0xee00n << 32n
+        | (handler >> 16n & 0xffffn) << 48n, true)
+      view.setBigUint64(gate + 8, handler >> 32n, true)
+    }
+    view.setBigUint64(KERNEL + 0x2010, 0x00af_9b00_0000_ffffn, true)
+    view.setBigUint64(KERNEL + 0x2804, STACK_TOP, true)
   }
 
   run(cases: Cases): Cases {
@@ -45,103 +107,104 @@ export class InterpreterEngine implements Engine {
     return outcomes
   }
 
-  #map(linear: number, physical: number): void {
-    const indexes = [39, 30, 21].map((shift) => Math.floor(linear / 2 ** shift) & 511)
-    let table = TABLES
-    for (const [level, index] of indexes.entries()) {
-      const next = TABLES + (level + 1) * 0x2000 + (level === 2 ? index % 2 * 0x1000 : 0)
-      const chosen = level === 2 ? TABLES + 0x8000 + (linear >= PAGE_AT ? 0x1000 : 0) : next
-      this.#words[(table >>> 3) + index] = BigInt(chosen) | USER_RW
-      table = chosen
-    }
-    this.#words[(table >>> 3) + (Math.floor(linear / 4096) & 511)] = BigInt(physical) | USER_RW
-  }
-
-  #start(): void {
-    const { cpu } = this
-    const c = cpu.context
-    c.cr0 = 0x80050033n
-    c.cr3 = BigInt(TABLES)
-    c.cr4 = 0x10620n
-    c.efer = 0xd01n
-    c.cpl = 3
-    c.xcr0 = 1n
-    for (let i = 0; i < 6; i++) {
-      const segment = c.segments.item(i)
-      segment.limit = 0xffffffff
-      segment.selector = i === 1 ? 0x33 : 0x2b
-      segment.attributes = i === 1 ? 0xafb : 0xcf3
-    }
-    c.segments.item(5).base = GS_BASE
-    cpu.modeChanged()
-    cpu.setMemory(P2M)
-  }
-
   #runOne(cases: Cases, outcomes: Cases, index: number): void {
-    const { cpu } = this
-    const length = cases.u32(index, at.length)
-    this.#bytes.fill(0xcc, CODE, CODE + 16)
-    this.#bytes.set(cases.slice(index, at.code, length), CODE)
-    cpu.code.invalidate(CODE)
-    this.#bytes.fill(0, DATA, DATA + 4096)
+    const place = CODE + 0x1000
+    this.#bytes.fill(0xcc, place, place + 16)
+    this.#bytes.set(cases.slice(index, at.code, cases.u32(index, at.length)), place)
+    this.#bytes.fill(0, DATA, DATA + 0x1000)
     const window = DATA + WINDOW_AT - PAGE_AT
     this.#bytes.set(cases.slice(index, at.window, WINDOW_BYTES), window)
-    this.#take(cases, index)
-    let vector = -1
-    for (let round = 0; round < MAX_ROUNDS; round++) {
-      const exit = cpu.step()
-      if (exit === 'shutdown') vector = cpu.control.faultVector
-      if (exit || cpu.context.rip !== BigInt(ENTRY)) break
-    }
-    this.#give(outcomes, index)
-    outcomes.view.setInt32(index * 1088 + at.vector, vector, true)
-    const stray = this.#bytes.subarray(DATA, window).some((byte) => byte !== 0)
-    outcomes.setU32(index, at.stray, stray ? 1 : 0)
+    this.#cpu.code.invalidate(place)
+    this.#takeRegisters(cases, index)
+    this.#cpu.loadContext(this.#context)
+    const exit = this.#cpu.run(BUDGET)
+    this.#cpu.saveContext(this.#context)
+    this.#giveRegisters(outcomes, index, exit)
     outcomes.slice(index, at.window, WINDOW_BYTES)
       .set(this.#bytes.subarray(window, window + WINDOW_BYTES))
+    const stray = this.#bytes.subarray(DATA, window).some((byte) => byte !== 0)
+    outcomes.setU32(index, at.stray, stray ? 1 : 0)
   }
 
-  #take(cases: Cases, index: number): void {
-    const c = this.cpu.context
+  #takeRegisters(cases: Cases, index: number): void {
+    this.#context.fill(0)
+    const cpu = this.#registers
     for (let i = 0; i < 16; i++) {
-      c.gpr.set(i, cases.u64(index, at.gpr + i * 8))
+      cpu.gpr.set(i, cases.u64(index, at.gpr + i * 8))
       const xmm = at.fx + fxAt.xmm + i * 16
-      c.vector.set(i * 4, cases.u64(index, xmm))
-      c.vector.set(i * 4 + 1, cases.u64(index, xmm + 8))
+      cpu.vector.set(i * 4, cases.u64(index, xmm))
+      cpu.vector.set(i * 4 + 1, cases.u64(index, xmm + 8))
     }
-    setFlags(c, Number(cases.u64(index, at.flags)) & ARITHMETIC | 0x202)
-    c.rip = BigInt(ENTRY)
-    c.mxcsr = cases.u32(index, at.fx + fxAt.mxcsr)
-    c.x87Control = cases.u16(index, at.fx + fxAt.control)
-    c.x87Status = cases.u16(index, at.fx + fxAt.status)
-    c.x87Tags = cases.slice(index, at.fx + fxAt.tags, 1)[0]!
-    const top = c.x87Status >> 11 & 7
+    cpu.rip = BigInt(ENTRY)
+    setFlags(cpu, Number(cases.u64(index, at.flags)))
+    const segments = [[0, 0xcf3, 0n], [0x33, 0xafb, 0n], [0x2b, 0xcf3, 0n], [0, 0xcf3, 0n],
+      [0, 0xcf3, 0n], [0, 0xcf3, GS_BASE]] as const
+    segments.forEach(([selector, attributes, base], i) => {
+      const segment = cpu.segments.item(i)
+      segment.selector = selector
+      segment.attributes = attributes
+      segment.base = base
+      segment.limit = 0xffffffff
+    })
+    cpu.tr.base = TSS_AT
+    cpu.tr.limit = 0x67
+    cpu.tr.attributes = 0x8b
+    cpu.tr.selector = 0x18
+    cpu.gdtr.base = GDT_AT
+    cpu.gdtr.limit = 0x2f
+    cpu.idtr.base = IDT_AT
+    cpu.idtr.limit = 32 * 16 - 1
+    cpu.cr0 = 0x8005_0033n
+    cpu.cr3 = BigInt(PML4)
+    cpu.cr4 = 0x620n
+    cpu.efer = 0xd01n
+    cpu.xcr0 = 3n
+    cpu.cpl = 3
+    this.#takeFloat(cases, index)
+  }
+
+  #takeFloat(cases: Cases, index: number): void {
+    const cpu = this.#registers
+    cpu.mxcsr = cases.u32(index, at.fx + fxAt.mxcsr)
+    cpu.x87Control = cases.u16(index, at.fx + fxAt.control)
+    cpu.x87Status = cases.u16(index, at.fx + fxAt.status)
+    cpu.x87Tags = cases.slice(index, at.fx + fxAt.tags, 1)[0]!
+    const top = cpu.x87Status >> 11 & 7
     for (let i = 0; i < 8; i++) {
       const st = at.fx + fxAt.st + i * 16
-      const register = c.x87.item(top + i & 7)
+      const register = cpu.x87.item(top + i & 7)
       register.significand = cases.u64(index, st)
       register.signExponent = cases.u16(index, st + 8)
     }
   }
 
-  #give(outcomes: Cases, index: number): void {
-    const c = this.cpu.context
+  #giveRegisters(outcomes: Cases, index: number, exit: string): void {
+    const cpu = this.#registers
+    const handler = Number(cpu.rip - KERNEL_AT)
+    const vector = exit === 'halt' ? Math.floor(handler / SMALLEST_HANDLER) : -2
+    const frame = STACK + Number(cpu.gpr.get(4) & 0xfffn)
+      + (WITH_ERROR_CODE.includes(vector) ? 8 : 0)
+    const pushed = (word: number) =>
+      vector === -2 ? 0n : this.#view.getBigUint64(frame + word * 8, true)
     for (let i = 0; i < 16; i++) {
-      outcomes.setU64(index, at.gpr + i * 8, c.gpr.get(i))
+      outcomes.setU64(index, at.gpr + i * 8, i === 4 ? pushed(3) : cpu.gpr.get(i))
       const xmm = at.fx + fxAt.xmm + i * 16
-      outcomes.setU64(index, xmm, c.vector.get(i * 4))
-      outcomes.setU64(index, xmm + 8, c.vector.get(i * 4 + 1))
+      outcomes.setU64(index, xmm, cpu.vector.get(i * 4))
+      outcomes.setU64(index, xmm + 8, cpu.vector.get(i * 4 + 1))
     }
-    outcomes.setU64(index, at.flags, BigInt(flagsOf(c) & ARITHMETIC))
-    outcomes.setU64(index, at.rip, c.rip)
-    outcomes.setU32(index, at.fx + fxAt.mxcsr, c.mxcsr)
-    outcomes.setU16(index, at.fx + fxAt.control, c.x87Control)
-    outcomes.setU16(index, at.fx + fxAt.status, c.x87Status)
-    outcomes.slice(index, at.fx + fxAt.tags, 1)[0] = c.x87Tags
-    const top = c.x87Status >> 11 & 7
+    outcomes.setU64(index, at.flags, pushed(2))
+    const rip = pushed(0)
+    const done = vector === BREAKPOINT && rip !== BigInt(ENTRY + 1)
+    outcomes.setU64(index, at.rip, done ? rip - 1n : rip)
+    outcomes.setU32(index, at.vector, (done ? -1 : vector) >>> 0)
+    outcomes.setU32(index, at.fx + fxAt.mxcsr, cpu.mxcsr)
+    outcomes.setU16(index, at.fx + fxAt.control, cpu.x87Control)
+    outcomes.setU16(index, at.fx + fxAt.status, cpu.x87Status)
+    outcomes.slice(index, at.fx + fxAt.tags, 1)[0] = cpu.x87Tags
+    const top = cpu.x87Status >> 11 & 7
     for (let i = 0; i < 8; i++) {
       const st = at.fx + fxAt.st + i * 16
-      const register = c.x87.item(top + i & 7)
+      const register = cpu.x87.item(top + i & 7)
       outcomes.setU64(index, st, register.significand)
       outcomes.setU16(index, st + 8, register.signExponent)
     }
