@@ -10,10 +10,7 @@ import { makeDecoder } from '../isa/decode/decoder.ts'
 import { float, floatFlags } from '../isa/float/float.ts'
 import { allInstructions } from '../isa/instructions/all.ts'
 import type { Instruction } from '../isa/operand.ts'
-import { randomService } from '../isa/instructions/random.ts'
-import { x87Services } from '../isa/x87/services.ts'
 import { pureByNumber } from '../isa/pure.ts'
-import { x87Services } from '../isa/x87/services.ts'
 import {
   CODE_MODE_16, CODE_MODE_32, CODE_MODE_LONG, CODE_MODE_STACK32, CODE_MODE_STEP, CoreControl,
   type CoreControlView, coreMap, Stop,
@@ -94,7 +91,6 @@ export class Cpu implements Processor {
   readonly #handlerNumbers = new Map<number, number>()
   readonly #firstHandler: number
   readonly #adapter: MachineAdapter
-  readonly #services: Readonly<Record<string, SystemService>>
   readonly #fault = new GuestFault()
   readonly #accessExit = new AccessExit()
   #windowWanted = false
@@ -125,7 +121,6 @@ export class Cpu implements Processor {
     this.memory = new MmuMemory(
       this.#exports, this.context, this.control, this.#fault, this.#accessExit)
     this.#adapter = new MachineAdapter(this, this.#core.buffer)
-    this.#services = { ...systemServices, ...x87Services, random: this.#randomService() }
     this.control.emptyTag = emptyTagFrom(options.random())
     this.#exports.resetTlb()
     this.code = new CodeCache({
@@ -408,11 +403,6 @@ export class Cpu implements Processor {
     }
   }
 
-  #randomService(): Service {
-    const { random } = this.#options
-    return randomService(() => BigInt(random()) << 32n | BigInt(random()))
-  }
-
   #inlineHandlers(instructions: readonly Instruction[]): InlineHandler[] {
     const handlers: InlineHandler[] = []
     for (const instruction of instructions) {
@@ -497,7 +487,7 @@ export class Cpu implements Processor {
     this.#redirected = false
     this.#exitRequested = false
     this.#adapter.begin(instruction, rip, next)
-    const routine = this.#services[instruction.definition.service!]
+    const routine = allServices[instruction.definition.service!]
     assert(routine, `there is a service ${instruction.definition.service}`)
     try {
       routine(this.#adapter, this, instruction)

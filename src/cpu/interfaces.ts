@@ -49,6 +49,8 @@ export interface Processor {
   interruptsEnabled(): void
   /** Ticks of the host's time stamp counter; the guest's reads `context.tscOffset` more. */
   tsc(): bigint
+  /** 32 random bits. */
+  random(): number
   /** Reads a port in the midst of an instruction (INS): throws AccessExit until it is answered, as
    * MMIO reads do, and the instruction is executed again. */
   readPort(port: number, size: number): bigint

@@ -101,6 +101,10 @@ export class TestProcessor implements Processor {
   }
 
   interruptsEnabled(): void { this.enabled += 1 }
+  random(): number {
+    return 4
+  }
+
   tsc(): bigint { return this.ticks }
 
   readPort(): bigint {
