@@ -1,12 +1,21 @@
 /**
  * The SHA extensions (Intel SDM 2B; FIPS 180-4 for the functions' meaning).
+ *
+ * Their memory operands need not be aligned on the processor that we report, unlike Intel's.
  */
 import type { Backend } from '../backend.ts'
 import { define, row, type Definition } from '../definition.ts'
-import { combining, type Combine } from './sse-shared.ts'
+import type { Combine } from './sse-shared.ts'
 
-function sha(opcode: string) {
-  return [row(`np 0f 38 ${opcode} /r`, 'Vx', 'Wx').cpuid('sha_ni')]
+function sha(name: string, opcode: string, combine: Combine): Definition {
+  return define(name, {
+    encodings: [row(`np 0f 38 ${opcode} /r`, 'Vx', 'Wx').cpuid('sha_ni')],
+    execute(m, target, source) {
+      m.sseCheck()
+      const b = m.readVector(source!)
+      m.writeVector(target!, combine(m, m.readVector(target!), b, true))
+    },
+  })
 }
 
 /** The four doublewords of a vector, lowest first. */
@@ -125,7 +134,7 @@ const sha1rnds4 = define('sha1rnds4', {
     const constant = m.select(m.bitOf(phase, 1),
       m.select(m.bitOf(phase, 0), m.const(0xca62c1d6), m.const(0x8f1bbcdc)),
       m.select(m.bitOf(phase, 0), m.const(0x6ed9eba1), m.const(0x5a827999)))
-    const message = words(m, m.readVectorAligned(source!))
+    const message = words(m, m.readVector(source!))
     let [d, c, b, a] = words(m, m.readVector(target!))
     let e = m.const(0)
     for (const word of [...message].reverse()) {
@@ -143,10 +152,10 @@ const sha1rnds4 = define('sha1rnds4', {
 })
 
 export const cryptoSha: readonly Definition[] = [
-  combining('sha1nexte', sha('c8'), nextE), combining('sha1msg1', sha('c9'), schedule1First),
-  combining('sha1msg2', sha('ca'), schedule1Second),
-  combining('sha256rnds2', sha('cb'), twoRounds256),
-  combining('sha256msg1', sha('cc'), schedule256First),
-  combining('sha256msg2', sha('cd'), schedule256Second),
+  sha('sha1nexte', 'c8', nextE), sha('sha1msg1', 'c9', schedule1First),
+  sha('sha1msg2', 'ca', schedule1Second),
+  sha('sha256rnds2', 'cb', twoRounds256),
+  sha('sha256msg1', 'cc', schedule256First),
+  sha('sha256msg2', 'cd', schedule256Second),
   sha1rnds4,
 ]

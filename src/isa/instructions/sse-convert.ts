@@ -158,8 +158,8 @@ function withMmx(
     encodings: [row(`${pattern} /r`, target, source).cpuid(c.feature)],
     execute(m, to, from) {
       m.sseCheck()
-      // CVTPI2PD from memory leaves the x87 unit alone.
-      if (to!.kind === 'mm' || from!.kind === 'mm' || c.to === 32) m.enterMmx()
+      // From memory, CVTPI2PS and CVTPI2PD leave the x87 unit alone.
+      if (to!.kind === 'mm' || from!.kind === 'mm') m.enterMmx()
       const a = readAny(m, from!)
       const keeps = to!.kind === 'xmm' && c.to === 32
       const into = keeps ? m.readVector(to!) : m.vectorConst(0n)

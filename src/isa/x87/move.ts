@@ -10,7 +10,7 @@ import {
 } from './extended.ts'
 import { loadDecimal, storeDecimal } from './decimal.ts'
 import {
-  C1, allFull, computing, controlling, free, get, isEmpty, loadAt, memoryOperand, pop,
+  C1, allFull, computing, free, get, isEmpty, loadAt, memoryOperand, pop,
   probe, push, raise, roomToPush, rotate, set, setConditions, settle, stackIndex, storeAt,
   underflow, type Body,
 } from './unit.ts'
@@ -184,11 +184,6 @@ const ffreep: Body = (m, instruction) => {
   rotate(m, 1)
 }
 
-/** EMMS: every register is empty. */
-const emms: Body = (m) => {
-  m.x87.tags = 0
-}
-
 export const moveServices: Readonly<Record<string, Service>> = {
   fld: computing(fld), fild: computing(pushing(loadInteger)), fbld: computing(fbld),
   fst: computing(storeFloat(false)), fstp: computing(storeFloat(true)),
@@ -207,5 +202,4 @@ export const moveServices: Readonly<Record<string, Service>> = {
   fldl2e: computing(constant(0x3fff, 0xb8aa3b295c17f0bbn, true)),
   fldlg2: computing(constant(0x3ffd, 0x9a209a84fbcff798n, true)),
   fldln2: computing(constant(0x3ffe, 0xb17217f7d1cf79abn, true)),
-  emms: controlling(emms, true),
 }

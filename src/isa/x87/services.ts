@@ -17,6 +17,7 @@ const GP = 13
 const CR0_EM = 1 << 2
 const CR0_TS = 1 << 3
 const CR4_OSFXSR = 1 << 9
+const TOP = 7 << 11
 
 function checkSse(m: Machine): void {
   if (m.cr0 & CR0_EM || !(m.cr4 & CR4_OSFXSR)) m.fault(UD)
@@ -35,7 +36,10 @@ const stmxcsr: Service = (m) => {
   m.write(0, BigInt(m.mxcsr))
 }
 
-/** Stores the bytes whose mask byte has its top bit set, at DS:rDI. */
+/**
+ * Stores the bytes whose mask byte has its top bit set, at DS:rDI. All bytes must be writable, as
+ * on the processor that we report, even when none is chosen.
+ */
 function storeMasked(
   m: Machine, instruction: Instruction, bytes: bigint, mask: bigint, count: number,
 ): void {
@@ -44,7 +48,7 @@ function storeMasked(
   const at = (byte: number) => BigInt.asUintN(addressSize, start + BigInt(byte))
   const chosen = Array.from({ length: count }, (_, byte) => byte)
     .filter((byte) => mask >> BigInt(byte * 8 + 7) & 1n)
-  for (const byte of chosen) m.probeWrite(segment, at(byte), 1)
+  m.probeWrite(segment, at(0), count)
   for (const byte of chosen) m.store(segment, at(byte), 1, bytes >> BigInt(byte * 8) & 0xffn)
 }
 
@@ -62,15 +66,18 @@ const maskmovdqu: Service = (m, instruction) => {
 const maskmovq: Service = (m, instruction) => {
   if (m.cr0 & CR0_EM) m.fault(UD)
   enterUnit(m, true)
+  // The processor is in MMX mode even when the store then faults.
+  m.x87.statusWord &= ~TOP
+  m.x87.tags = 0xff
   const bytes = m.x87.significand(registerNumber(instruction, 0))
   storeMasked(m, instruction, bytes, m.x87.significand(registerNumber(instruction, 1)), 8)
-  m.x87.statusWord &= ~0x3800
-  m.x87.tags = 0xff
 }
 
-const emms: Service = (m, instruction) => {
+const emms: Service = (m) => {
   if (m.cr0 & CR0_EM) m.fault(UD)
-  moveServices.emms!(m, instruction)
+  enterUnit(m, true)
+  m.x87.statusWord &= ~TOP
+  m.x87.tags = 0
 }
 
 /** The image's operand, which must be aligned to 16 bytes. */
