@@ -12,7 +12,6 @@ import { openRunFolder, runFolderPath, socketName, storeSocketName } from '../no
 import { type SocketStream, UnixListener } from '../node/unix-socket.ts'
 import { HostServer } from '../toolstack/host/server.ts'
 import { StreamConnection } from '../xenstore/stream.ts'
-import { startCores } from './cores.ts'
 import { type Machine, memoryWish, startMachine } from './machine.ts'
 
 function say(message: string): void {
@@ -45,7 +44,7 @@ async function main(): Promise<void> {
     return
   }
   const memoryMib = memoryWish(process.env)
-  const machine = await startMachine({ memoryMib, log, startCores, failed: fail })
+  const machine = await startMachine({ memoryMib, log, failed: fail })
   let ending = false
   const end = async (): Promise<void> => {
     if (ending) return

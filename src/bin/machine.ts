@@ -3,19 +3,22 @@
  * control domain with its xenstored and toolstack, and the cores.
  */
 import { randomBytes } from 'node:crypto'
+import type { Clock } from '../base/clock.ts'
 import type { Log } from '../base/log.ts'
 import { openControlDomain } from '../dom0/control-domain.ts'
 import type { HypercallGate } from '../dom0/interfaces.ts'
+import { PvhPlatform } from '../guest/pvh/platform.ts'
 import { ControlGate } from '../hypervisor/domain/control.ts'
 import { createControlDomain } from '../hypervisor/domain/lifecycle.ts'
 import { watchUpcalls } from '../hypervisor/events/upcall.ts'
-import { assemble } from '../hypervisor/host/assemble.ts'
-import { Host } from '../hypervisor/host/host.ts'
+import { assemble, type Hypervisor } from '../hypervisor/host/assemble.ts'
+import { Host, type HostMemory } from '../hypervisor/host/host.ts'
 import { HostClock, monotonicNs } from '../node/clock.ts'
 import { nodeDecompressor } from '../node/compression.ts'
 import { readFileBytes } from '../node/files.ts'
 import { LocalLibxl, type ToolstackHost } from '../toolstack/domain/local-libxl.ts'
 import { Xenstored } from '../xenstore/xenstored.ts'
+import { startCores } from './cores.ts'
 
 const WASM_PAGE = 65536
 const BUFFER_PAGES = 64
@@ -31,19 +34,43 @@ export interface MachineMemory {
   readonly startNs: number
 }
 
-/** The cores of a machine, running until stopped. */
-export interface Cores {
-  stop(): Promise<void>
+/** How a core's thread is started. */
+export interface CoreStart {
+  readonly memory: MachineMemory
+  readonly index: number
+  /** One word, not zero when the core shall end. */
+  readonly stop: SharedArrayBuffer
 }
 
-/** Starts the core workers; `failed` is called when one dies, which is a mistake of ours. */
-export type StartCores = (memory: MachineMemory, failed: (error: Error) => void) => Promise<Cores>
+/** The hypervisor as one thread sees it, with the types of guests it can run. */
+export interface ThreadMachine extends Hypervisor {
+  readonly guests: PvhPlatform
+}
+
+/** Puts together what each thread of the machine has: the control thread and the cores alike. */
+export function machineOf(memory: MachineMemory, clock: Clock): ThreadMachine {
+  const hypervisor = assemble(buffersOf(memory), clock)
+  const guests = new PvhPlatform(hypervisor.host)
+  hypervisor.host.subsystems.push(guests)
+  return { ...hypervisor, guests }
+}
+
+/** The host's time stamp counter, in ticks since the host started. */
+export function tscOf(clock: Clock, khz: number): () => bigint {
+  return () => BigInt(Math.floor(clock.now() * khz / 1e6))
+}
+
+function buffersOf(memory: MachineMemory): HostMemory {
+  return {
+    machine: memory.machine.buffer as unknown as SharedArrayBuffer,
+    hypervisor: memory.hypervisor,
+  }
+}
 
 export interface MachineOptions {
   readonly memoryMib?: number
   readonly commandLine?: string
   readonly log: Log
-  readonly startCores: StartCores
   failed(error: Error): void
 }
 
@@ -68,19 +95,16 @@ export async function startMachine(options: MachineOptions): Promise<Machine> {
     machine, hypervisor: new SharedArrayBuffer(Host.memorySize(bytes)), startNs: monotonicNs(),
   }
   const clock = new HostClock(memory.startNs)
-  const buffers = {
-    machine: machine.buffer as unknown as SharedArrayBuffer, hypervisor: memory.hypervisor,
-  }
-  Host.lay(buffers, {
+  Host.lay(buffersOf(memory), {
     cores: 1, tscKhz: TSC_KHZ, commandLine: options.commandLine ?? '',
   }, clock)
-  const { host, dispatcher } = assemble(buffers, clock)
+  const { host, dispatcher } = machineOf(memory, clock)
   const dom0 = createControlDomain(host, BUFFER_PAGES)
   const gate: HypercallGate = new ControlGate(dom0, dispatcher, BUFFER_PAGES, watchUpcalls)
   const control = openControlDomain(gate)
   const xenstored = new Xenstored()
   const libxl = new LocalLibxl(control, xenstored, toolstackHost(options.log))
-  const cores = await options.startCores(memory, (error) => options.failed(error))
+  const cores = await startCores(memory, host, (error) => options.failed(error))
   return {
     libxl,
     xenstored,

@@ -1,0 +1,28 @@
+/**
+ * A core's thread: makes its view of the machine, a processor, and runs vcpus until told to stop.
+ *
+ * It shares nothing with the control thread but the machine's two memories and one stop word.
+ */
+import { parentPort, workerData } from 'node:worker_threads'
+import { assert } from '../base/assert.ts'
+import { Core } from '../core/core.ts'
+import { Cpu } from '../cpu/cpu.ts'
+import { HostClock } from '../node/clock.ts'
+import { randomWord } from '../node/random.ts'
+import { type CoreStart, machineOf, tscOf } from './machine.ts'
+
+const start = workerData as CoreStart
+assert(parentPort, 'a core runs in a worker')
+
+const clock = new HostClock(start.memory.startNs)
+const { host, dispatcher, guests } = machineOf(start.memory, clock)
+const cpu = new Cpu({
+  machine: start.memory.machine,
+  doorbell: host.core(start.index).kickWord,
+  tsc: tscOf(clock, host.state.tscKhz),
+  random: randomWord,
+})
+const core = new Core({ index: start.index, host, dispatcher, cpu, guests })
+const stop = new Int32Array(start.stop)
+parentPort.postMessage('ready')
+core.run(() => Atomics.load(stop, 0) !== 0)
