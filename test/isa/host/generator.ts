@@ -20,10 +20,14 @@ const DF = 0x400
 export class Generator {
   readonly #random: Random
   readonly #decode: Decode
+  readonly #pool: Uint8Array
+  readonly #registers: Uint8Array
 
   constructor(random: Random, decode: Decode) {
     this.#random = random
     this.#decode = decode
+    this.#pool = this.#makePool()
+    this.#registers = this.#makeRegisters()
   }
 
   /** Fills a case with an instruction of the row, and returns it; undefined if none came out. */
@@ -36,8 +40,7 @@ export class Generator {
     if (random.below(6) === 0) flags |= DF
     cases.setU64(index, at.flags, BigInt(flags))
     this.#fillFx(cases, index)
-    const window = cases.slice(index, at.window, WINDOW_BYTES)
-    for (let i = 0; i < WINDOW_BYTES; i += 8) this.#element(window, i)
+    cases.slice(index, at.window, WINDOW_BYTES).set(this.#piece(this.#pool, WINDOW_BYTES, 8))
     this.#aim(cases, index, instruction)
     return instruction
   }
@@ -89,11 +92,44 @@ export class Generator {
     }
   }
 
+  /** Random data, made once; cases take pieces of it from random places. */
+  #makePool(): Uint8Array {
+    const pool = new Uint8Array(1 << 16)
+    for (let i = 0; i < pool.length; i += 8) this.#element(pool, i)
+    return pool
+  }
+
+  /** x87 register images of 16 bytes, made once. */
+  #makeRegisters(): Uint8Array {
+    const random = this.#random
+    const pool = new Uint8Array(1 << 14)
+    const view = new DataView(pool.buffer)
+    for (let offset = 0; offset < pool.length; offset += 16) {
+      this.#element(pool, offset)
+      const [signExponent, significand] = float80s[random.below(float80s.length)]!
+      view.setUint16(offset + 8, signExponent, true)
+      if (random.below(4) !== 0) {
+        view.setBigUint64(offset, significand, true)
+      } else {
+        // A normal number with all its bits.
+        pool[offset + 7]! |= 0x80
+        view.setUint16(offset + 8, random.next() & 0x8000 | 0x3fff + random.below(80), true)
+      }
+    }
+    return pool
+  }
+
+  #piece(pool: Uint8Array, bytes: number, step: number): Uint8Array {
+    const start = this.#random.below((pool.length - bytes) / step) * step
+    return pool.subarray(start, start + bytes)
+  }
+
   #fillFx(cases: Cases, index: number): void {
     const random = this.#random
     const fx = cases.slice(index, at.fx, 416)
-    fx.fill(0)
-    for (let i = fxAt.xmm; i < 416; i += 8) this.#element(fx, i)
+    fx.fill(0, 0, fxAt.st)
+    fx.set(this.#piece(this.#registers, 128, 16), fxAt.st)
+    fx.set(this.#piece(this.#pool, 256, 8), fxAt.xmm)
     const masks = random.below(8) === 0 ? random.next() & 0x1f80 : 0x1f80
     const modes = random.below(2) === 0 ? random.next() & 0xe000 : 0
     const sticky = random.below(4) === 0 ? random.next() & 0x3f : 0
@@ -106,18 +142,6 @@ export class Generator {
     const exceptions = unmasked ? 0 : random.next() & 0x3f
     cases.setU16(index, at.fx + fxAt.status, random.next() & 0x7f00 | exceptions)
     fx[fxAt.tags] = random.below(3) === 0 ? random.next() & 0xff : 0xff
-    for (let i = 0; i < 8; i++) {
-      const offset = fxAt.st + i * 16
-      this.#element(fx, offset)
-      const [signExponent, significand] = float80s[random.below(float80s.length)]!
-      cases.setU16(index, at.fx + offset + 8, signExponent)
-      if (random.below(4) !== 0) cases.setU64(index, at.fx + offset, significand)
-      else {
-        // A normal number with all its bits.
-        fx[offset + 7]! |= 0x80
-        cases.setU16(index, at.fx + offset + 8, random.next() & 0x8000 | 0x3fff + random.below(80))
-      }
-    }
   }
 
   /** Sets the registers that addresses are made of so that they lie in the window. */

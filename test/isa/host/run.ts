@@ -1,0 +1,28 @@
+/**
+ * The oracle by hand: `node test/isa/host/run.ts [reference|interpreter] [names] [cases] [seed]`,
+ * where `names` is a regular expression over mnemonics and `cases` is per row.
+ */
+import { makeDecoder } from '../../../src/isa/decode/decoder.ts'
+import { allInstructions } from '../../../src/isa/instructions/all.ts'
+import { x87Services } from '../../../src/isa/x87/services.ts'
+import { userPatterns } from './generator.ts'
+import { HostEngine } from './host-engine.ts'
+import { ReferenceEngine } from './reference-engine.ts'
+import { summarize, verify } from './verify.ts'
+
+const [engine = 'reference', names = '.', cases = '50', seed = '1'] = process.argv.slice(2)
+const decode = makeDecoder(allInstructions)
+const filter = new RegExp(`^(${names})`)
+const patterns = userPatterns(allInstructions).filter(({ definition }) =>
+  (!definition.service || definition.service in x87Services) && filter.test(definition.name))
+using host = HostEngine.make()
+if (host) {
+  const underTest = engine === 'reference' ? new ReferenceEngine(decode, x87Services)
+    : new (await import('./interpreter-engine.ts')).InterpreterEngine()
+  const report = verify(patterns, {
+    decode, expected: host, underTest, casesPerRow: Number(cases), seed: Number(seed),
+  })
+  for (const line of summarize(report)) console.log(line.slice(0, 240))
+  console.log(`${report.cases} cases of ${patterns.length} rows,`,
+    `${report.differences.length} differences`)
+}
