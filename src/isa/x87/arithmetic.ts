@@ -104,12 +104,16 @@ export function squareRoot(a: Extended, control: number): Extended {
   return encode(rootOfReal(realOf(a)), control)
 }
 
+/** Numbers with this biased exponent and above have no fraction. */
+const ALL_INTEGERS = 16383 + 63
+
 /** FRNDINT. */
 export function roundToIntegral(a: Extended, control: number): Extended {
   const kind = kindOf(a)
   if (kind === 'unsupported') return invalid()
   if (isNaN(kind)) return propagate(a, a)
   if (kind === 'zero' || kind === 'infinity') return a
+  if ((a.signExponent & 0x7fff) >= ALL_INTEGERS) return a
   if (kind === 'denormal') outcome.flags |= DENORMAL
   const whole = roundToInteger(realOf(a), control >> 10 & 3)
   outcome.flags |= rounded.flags
@@ -158,7 +162,7 @@ export function compare(a: Extended, b: Extended, quiet: boolean): Order {
 }
 
 /** What FPREM and FPREM1 leave besides their result. */
-export const remainder = { complete: true, quotient: 0 }
+export const remainder = { complete: true, quotient: 0, defined: true }
 
 /** Reductions of 64 and more exponents are left for the next turn. */
 const WHOLE_REDUCTION = 64
@@ -169,11 +173,13 @@ export function partialRemainder(
 ): Extended {
   remainder.complete = true
   remainder.quotient = 0
+  remainder.defined = false
   const special = exceptional(a, b)
   if (special) return special
   const first = kindOf(a)
   const second = kindOf(b)
   if (first === 'infinity' || second === 'zero') return refuse()
+  remainder.defined = true
   if (first === 'zero') return a
   if (second === 'infinity') return encode(realOf(a), control, false)
   const x = realOf(a)

@@ -1,6 +1,7 @@
 /**
  * x87 arithmetic, comparisons and transcendental functions, as services.
  */
+import { BEFORE_COMPUTING } from '../float/round.ts'
 import type { Machine, Service } from '../machine.ts'
 import type { Instruction } from '../operand.ts'
 import {
@@ -17,7 +18,7 @@ import {
   trigonometric,
 } from './transcendental.ts'
 import {
-  C0, C1, C2, C3, allFull, computing, controlling, get, isEmpty, memoryOperand, pop, push,
+  C0, C1, C2, C3, allFull, computing, controlling, get, isEmpty, memoryOperand, pop, push, raise,
   set, setConditions, settle, stackIndex, underflow, wait, type Body,
 } from './unit.ts'
 
@@ -78,6 +79,11 @@ const fscale: Body = (m) => {
   if (!settle(m)) set(m, 0, result)
 }
 
+/** The low three bits of a quotient, as FPREM leaves them. */
+function conditionsOf(quotient: number): number {
+  return (quotient & 4 ? C0 : 0) | (quotient & 2 ? C3 : 0) | (quotient & 1 ? C1 : 0)
+}
+
 function remainderOf(nearest: boolean): Body {
   return (m) => {
     if (!allFull(m, 0, 1)) {
@@ -88,10 +94,9 @@ function remainderOf(nearest: boolean): Body {
     const result = partialRemainder(get(m, 0), get(m, 1), m.x87.controlWord, nearest)
     outcome.up = false
     const dropped = settle(m)
-    const { quotient, complete } = remainder
-    setConditions(m, C0 | C1 | C2 | C3,
-      (quotient & 4 ? C0 : 0) | (quotient & 2 ? C3 : 0) | (quotient & 1 ? C1 : 0)
-      | (complete ? 0 : C2))
+    const { quotient, complete, defined } = remainder
+    setConditions(m, defined && !dropped ? C0 | C1 | C2 | C3 : C2,
+      defined && !dropped ? conditionsOf(quotient) | (complete ? 0 : C2) : 0)
     if (!dropped) set(m, 0, result)
   }
 }
@@ -126,9 +131,10 @@ function splitting(
     }
     const a = get(m, 0)
     const first = below(a, m.x87.controlWord)
-    const { flags } = outcome
+    const { flags, up } = outcome
     const second = above(a, m.x87.controlWord)
     outcome.flags |= flags
+    outcome.up = up
     if (settle(m)) return
     set(m, 0, first)
     push(m, second)
@@ -187,7 +193,7 @@ function comparingFlags(quiet: boolean, pops: boolean): Body {
       if (underflow(m)) return setOrder(m, order)
     } else {
       order = compare(get(m, 0), get(m, other), quiet)
-      if (settle(m)) return setOrder(m, order)
+      if (raise(m, outcome.flags) & BEFORE_COMPUTING) return setOrder(m, order)
     }
     setOrder(m, order)
     if (pops) pop(m)

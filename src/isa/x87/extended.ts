@@ -8,7 +8,7 @@
  */
 import { real, type Real } from '../float/real.ts'
 import {
-  DENORMAL, DOUBLE, EXTENDED, INVALID, OVERFLOW, SINGLE, UNDERFLOW, rounded, roundReal, type Format,
+  DENORMAL, DOUBLE, EXTENDED, INEXACT, INVALID, OVERFLOW, SINGLE, UNDERFLOW, rounded, roundReal, type Format,
 } from '../float/round.ts'
 
 export interface Extended {
@@ -112,8 +112,11 @@ export function encode(value: Real, control: number, precisionControl = true): E
 
 /** An exponent that even wrapping does not bring into range is an infinity's or a zero's. */
 function wrapped(sign: number, exponent: number, significand: bigint): Extended {
-  if (exponent >= EXPONENT) return infinity(sign)
-  if (exponent < 0) return zero(sign)
+  if (exponent >= EXPONENT || exponent < 0) {
+    outcome.flags |= INEXACT
+    outcome.up = exponent > 0
+    return outcome.up ? infinity(sign) : zero(sign)
+  }
   return extended((sign ? SIGN : 0) | exponent, significand)
 }
 

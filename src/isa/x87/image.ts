@@ -23,6 +23,7 @@ export const MXCSR_MASK = 0xffff
 const MASK64 = 0xffffffffffffffffn
 const REGISTERS = 32
 const XMM = 160
+const IMAGE_BYTES = 512
 const SUMMARY = 1 << 7
 
 /** The operand of an instruction at a segment's offset. */
@@ -131,8 +132,8 @@ export function fxsaveImage(m: Machine, place: Place, wide: boolean): void {
 
 /** FXRSTOR's: everything that may fault comes before anything is changed. */
 export function fxrstorImage(m: Machine, place: Place, wide: boolean): void {
+  place.load(IMAGE_BYTES - 8, 8)
   const mxcsr = loadMxcsr(m, place)
-  place.load(416 - 8, 8)
   restoreX87(m, place, wide)
   restoreXmm(m, place)
   m.mxcsr = mxcsr

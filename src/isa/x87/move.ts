@@ -34,10 +34,9 @@ const fld: Body = (m, instruction) => {
   const memory = memoryOperand(instruction)
   if (!memory) {
     const index = stackIndex(instruction, 0)
-    if (!isEmpty(m, 7)) roomToPush(m)
-    else if (isEmpty(m, index)) {
+    if (isEmpty(m, index)) {
       if (!underflow(m)) push(m, INDEFINITE)
-    } else {
+    } else if (roomToPush(m)) {
       setConditions(m, C1, 0)
       push(m, get(m, index))
     }
@@ -46,7 +45,8 @@ const fld: Body = (m, instruction) => {
   const value = loadFloat(m, instruction)
   if (!roomToPush(m)) return
   if (memory.width !== 80 && kindOf(value) === 'signaling') outcome.flags |= INVALID
-  if (settle(m)) return
+  // An unmasked denormal is loaded nevertheless.
+  if (settle(m) && outcome.flags & INVALID) return
   const quieted = outcome.flags & INVALID ? value.significand | QUIET : value.significand
   push(m, extended(value.signExponent, quieted))
 }
@@ -80,7 +80,9 @@ function storeFloat(pops: boolean): Body {
       m.write(0, narrow(INDEFINITE, width, m.x87.controlWord))
     } else {
       const bits = narrow(get(m, 0), width, m.x87.controlWord)
-      setConditions(m, C1, outcome.up ? C1 : 0)
+      const beyond = outcome.flags & ~m.x87.controlWord & (OVERFLOW | UNDERFLOW)
+      if (beyond) outcome.flags = beyond
+      setConditions(m, C1, outcome.up && !beyond ? C1 : 0)
       if (raise(m, outcome.flags) & (INVALID | OVERFLOW | UNDERFLOW)) return
       m.write(0, bits)
     }
@@ -165,7 +167,6 @@ function conditionalMove(flags: bigint, wanted: boolean): Body {
       if (!underflow(m)) set(m, 0, INDEFINITE)
       return
     }
-    setConditions(m, C1, 0)
     if (holds) set(m, 0, get(m, index))
   }
 }
@@ -177,11 +178,21 @@ function turnStack(by: number): Body {
   }
 }
 
-const ffree: Body = (m, instruction) => free(m, stackIndex(instruction, 0))
+const ffree: Body = (m, instruction) => {
+  setConditions(m, C1, 0)
+  free(m, stackIndex(instruction, 0))
+}
 
 const ffreep: Body = (m, instruction) => {
-  free(m, stackIndex(instruction, 0))
-  rotate(m, 1)
+  ffree(m, instruction)
+  pop(m)
+}
+
+/** An alias of FSTP that does not mind an empty register. */
+const fstpnce: Body = (m, instruction) => {
+  setConditions(m, C1, 0)
+  if (!isEmpty(m, 0)) set(m, stackIndex(instruction, 0), get(m, 0))
+  pop(m)
 }
 
 export const moveServices: Readonly<Record<string, Service>> = {
@@ -189,7 +200,7 @@ export const moveServices: Readonly<Record<string, Service>> = {
   fst: computing(storeFloat(false)), fstp: computing(storeFloat(true)),
   fist: computing(storeInteger(false, false)), fistp: computing(storeInteger(true, false)),
   fisttp: computing(storeInteger(true, true)), fbstp: computing(fbstp),
-  fxch: computing(fxch), ffree: computing(ffree), ffreep: computing(ffreep),
+  fxch: computing(fxch), fstpnce: computing(fstpnce), ffree: computing(ffree), ffreep: computing(ffreep),
   fincstp: computing(turnStack(1)), fdecstp: computing(turnStack(-1)),
   fcmovb: computing(conditionalMove(CF, true)), fcmovnb: computing(conditionalMove(CF, false)),
   fcmove: computing(conditionalMove(ZF, true)), fcmovne: computing(conditionalMove(ZF, false)),

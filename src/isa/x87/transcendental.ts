@@ -9,7 +9,7 @@ import {
 } from '../float/real.ts'
 import { DENORMAL, INEXACT, ZERO_DIVIDE } from '../float/round.ts'
 import {
-  ONE, encode, infinity, invalid, isNaN, kindOf, outcome, propagate, realOf, signOf, zero,
+  ONE, encode, extended, infinity, invalid, isNaN, kindOf, outcome, propagate, realOf, signOf, zero,
   type Extended, type Kind,
 } from './extended.ts'
 import {
@@ -168,7 +168,10 @@ function specialPair(a: Extended, b: Extended): Extended | undefined {
   return undefined
 }
 
-/** 2^a - 1 for -1 to 1; beyond, where the manual leaves it open, the operand. */
+/**
+ * 2^a - 1 for -1 to 1; beyond, where the manual leaves it open, the operand. As on the processor,
+ * not even the exact results for 1 and -1 count as exact.
+ */
 export function powerLessOne(a: Extended, control: number): Extended {
   const special = unusable(a)
   if (special) return special
@@ -178,10 +181,11 @@ export function powerLessOne(a: Extended, control: number): Extended {
   const value = realOf(a)
   const magnitude = magnitudeOf(value)
   if (magnitude >= 0) {
+    outcome.flags |= INEXACT
     const one = a.signExponent === 0x3fff && a.significand === ONE.significand
     const minusOne = a.signExponent === 0xbfff && a.significand === ONE.significand
-    if (minusOne) return { signExponent: 0xbffe, significand: ONE.significand }
-    return one ? ONE : a
+    if (one) return finish(nudged(value, true), control)
+    return minusOne ? extended(0xbffe, ONE.significand) : a
   }
   if (magnitude < TINY) return finish(tinyTimes(value, LN2, value.sign === 1), control)
   return finish(realOfFixed(exponentialLessOne(fixed(value) * LN2 >> BigInt(BITS))), control)

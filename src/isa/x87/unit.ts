@@ -151,8 +151,9 @@ export function raise(m: Machine, flags: number): number {
 
 /** Enters what `outcome` holds, and C1; true when the result must be dropped. */
 export function settle(m: Machine): boolean {
-  setConditions(m, C1, outcome.up ? C1 : 0)
-  return (raise(m, outcome.flags) & BEFORE_COMPUTING) !== 0
+  const dropped = (raise(m, outcome.flags) & BEFORE_COMPUTING) !== 0
+  setConditions(m, C1, outcome.up && !dropped ? C1 : 0)
+  return dropped
 }
 
 /** An empty register was read: true when the exception is unmasked. */
