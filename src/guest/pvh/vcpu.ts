@@ -13,7 +13,7 @@ import { HVM_PARAM_CALLBACK_IRQ, HVM_PARAM_CALLBACK_TYPE_VECTOR } from
 import { XEN_X86_MSR_RELAXED } from '../../abi/xen/xen.ts'
 import type { CpuidResult, CpuPolicy } from '../../cpu/cpuid.ts'
 import { CpuContext, type CpuContextView } from '../../cpu/state.ts'
-import { WORK_EVENTS, WORK_PLATFORM } from '../../hypervisor/domain/state.ts'
+import { DomainState, WORK_EVENTS, WORK_PLATFORM } from '../../hypervisor/domain/state.ts'
 import type { Vcpu } from '../../hypervisor/domain/vcpu.ts'
 import { upcallPending } from '../../hypervisor/events/upcall.ts'
 import type { Lapic } from '../../platform/irq/lapic.ts'
@@ -99,8 +99,8 @@ export class PvhVcpu implements GuestVcpu {
   /** The vector that HVM_PARAM_CALLBACK_IRQ chose, if that is how events come. */
   #callbackVector(): number {
     if (this.vcpu.state.upcallVector !== 0) return NO_VECTOR
-    const { bytes, base } = this.vcpu.domain.state.hvmParams as unknown as Located
-    const at = base + HVM_PARAM_CALLBACK_IRQ * 8
+    const { bytes, base } = this.vcpu.domain.state
+    const at = base + DomainState.offsets.hvmParams + HVM_PARAM_CALLBACK_IRQ * 8
     if (bytes.getUint8(at + 7) !== HVM_PARAM_CALLBACK_TYPE_VECTOR) return NO_VECTOR
     return bytes.getUint8(at)
   }
@@ -201,12 +201,6 @@ export class PvhVcpu implements GuestVcpu {
     const priority = this.lapic.taskPriorityClass
     if (Number(context.cr8) !== priority) context.cr8 = BigInt(priority)
   }
-}
-
-/** An array view, as the place that it is. */
-interface Located {
-  readonly bytes: DataView
-  readonly base: number
 }
 
 function allOnes(size: number): bigint {

@@ -45,7 +45,9 @@ export class Ports {
 
   /** Moves `view` to the lowest free port and answers its number, or -ENOSPC or -ENOMEM. `busy`
    * says whether the guest still has it on a queue. */
-  allocate(domain: Domain, view: PortView, busy: (domain: Domain, port: number) => boolean): number {
+  allocate(
+    domain: Domain, view: PortView, busy: (domain: Domain, port: number) => boolean,
+  ): number {
     if (domain.state.eventsAt === 0) return -ENOMEM
     const fifo = this.stateOf(domain).fifo !== 0
     const abi = fifo ? EVTCHN_FIFO_NR_CHANNELS : EVTCHN_2L_NR_CHANNELS

@@ -1,8 +1,8 @@
 /**
  * The local APIC of one vcpu: xAPIC at 0xfee00000 and x2APIC at MSRs 0x800 to 0x83f.
  *
- * Obeys SDM 3A chapter 10 and AMD APM 2 chapter 16. Vectors are raised with Atomics, so that another
- * core may raise one while the owner runs. The timer is polled: see lapic-timer.ts.
+ * Obeys SDM 3A chapter 10 and AMD APM 2 chapter 16. Vectors are raised with Atomics, so that
+ * another core may raise one while the owner runs. The timer is polled: see lapic-timer.ts.
  *
  * Left out: level-triggered delivery modes other than those of the IOAPIC's EOI message, focus
  * processors, and the relocation of the page (a write of APIC_BASE with another address is #GP).
@@ -12,8 +12,8 @@ import type { Clock } from '../../base/clock.ts'
 import {
   APIC_BASE_BSP, APIC_BASE_ENABLE, APIC_BASE_EXTD, DELIVER, ESR_ILLEGAL_REGISTER,
   ESR_RECEIVE_ILLEGAL, ESR_SEND_ILLEGAL, LAPIC_BASE, LAPIC_HARDWARE_DISABLED,
-  LAPIC_SOFTWARE_DISABLED, LAPIC_VERSION, type LapicRestView, LapicState, type LapicStateView, LVT_MASKED, lvtWritable,
-  REG, SVR_ENABLE, TIMER_MODE_SHIFT, TIMER_TSC_DEADLINE,
+  LAPIC_SOFTWARE_DISABLED, LAPIC_VERSION, type LapicRestView, LapicState, type LapicStateView,
+  LVT_MASKED, lvtWritable, REG, SVR_ENABLE, TIMER_MODE_SHIFT, TIMER_TSC_DEADLINE,
 } from './lapic-state.ts'
 import { LapicTimer } from './lapic-timer.ts'
 import { x2Readable, x2Writable } from './x2apic.ts'

@@ -1,0 +1,85 @@
+/**
+ * A processor that follows a script instead of a guest's code, for tests of the core's loop.
+ *
+ * Each run takes the next act, which may look at and change the registers, and answers the exit.
+ */
+import { CPU_CONTEXT_SIZE, CpuContext, RFLAGS } from '../cpu/state.ts'
+import type { Exit, ExitKind } from '../cpu/cpu.ts'
+import type { CoreProcessor } from './processor.ts'
+
+export type Act = (cpu: ScriptedCpu, budget: number) => ExitKind
+
+export class ScriptedCpu implements CoreProcessor {
+  readonly #bytes = new Uint8Array(CPU_CONTEXT_SIZE)
+  readonly context = CpuContext.on(this.#bytes)
+  readonly exit: Exit = { kind: 'budget', address: 0, size: 0, value: 0n }
+  /** What happened, in order. */
+  readonly log: string[] = []
+  readonly acts: Act[] = []
+  translateTo: (linear: number) => number = () => -1
+  readonly memory = {
+    translate: (address: bigint): number => this.translateTo(Number(BigInt.asIntN(64, address))),
+  }
+  #window = false
+
+  run(budget: number): ExitKind {
+    if (this.#window && this.canTakeInterrupt()) return 'window'
+    const act = this.acts.shift()
+    return act ? act(this, budget) : 'budget'
+  }
+
+  complete(value: bigint): void {
+    this.log.push(`complete ${value.toString(16)}`)
+  }
+
+  canTakeInterrupt(): boolean {
+    return (Number(this.context.systemFlags) & RFLAGS.IF) !== 0
+  }
+
+  injectInterrupt(vector: number): void {
+    this.log.push(`interrupt ${vector.toString(16)}`)
+    this.context.systemFlags &= ~BigInt(RFLAGS.IF)
+  }
+
+  injectNmi(): void {
+    this.log.push('nmi')
+  }
+
+  injectException(vector: number, errorCode?: number): void {
+    this.log.push(`exception ${vector} ${errorCode}`)
+  }
+
+  requestWindow(on: boolean): void {
+    this.#window = on
+  }
+
+  loadContext(bytes: Uint8Array): void {
+    this.log.push('load')
+    this.#bytes.set(bytes)
+  }
+
+  saveContext(bytes: Uint8Array): void {
+    bytes.set(this.#bytes)
+  }
+
+  setMemory(): void {
+    this.log.push('memory')
+  }
+
+  flushTlb(): void {
+    this.log.push('flush')
+  }
+
+  flushCode(): void {}
+}
+
+/** An exit with its particulars. */
+export function act(
+  kind: ExitKind, particulars: Partial<Exit> = {}, before?: (cpu: ScriptedCpu) => void,
+): Act {
+  return (cpu) => {
+    before?.(cpu)
+    Object.assign(cpu.exit, { kind, ...particulars })
+    return kind
+  }
+}
