@@ -169,7 +169,10 @@ const pinsrd = define('pinsrd', {
 
 /** Inserts a single: the source's lane by bits 6-7 (memory has but one), zeros by bits 0-3. */
 const insertps = define('insertps', {
-  encodings: [row('66 0f 3a 21 /r', 'Vx', 'Wd', 'Ib').cpuid('sse4_1')],
+  encodings: [
+    row('66 0f 3a 21 /r r', 'Vx', 'Ux', 'Ib').cpuid('sse4_1'),
+    row('66 0f 3a 21 /r m', 'Vx', 'Md', 'Ib').cpuid('sse4_1'),
+  ],
   execute(m, target, source, immediate) {
     m.sseCheck()
     const how = m.immediate(immediate!)
