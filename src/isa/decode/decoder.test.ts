@@ -38,6 +38,8 @@ const accepted = [
   /^(ud0|ud1): length/,
   // MOV CS, x raises #UD when it is carried out.
   /^mov-to-segment: iced invalid/,
+  // With 66, too, 32 bits of memory are read.
+  /^movsxd: operand 1 width/,
   // PAUSE needs 90 without REX.B; iced does not ask.
   /^xchg: 2 operands, iced pause/,
 ]

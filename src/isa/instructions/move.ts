@@ -43,7 +43,7 @@ const movsx = define('movsx', {
 })
 
 const movsxd = define('movsxd', {
-  encodings: [row('63 /r', 'Gv', 'Ez').only64()],
+  encodings: [row('63 /r', 'Gv', 'Ed').only64()],
   execute(m, target, source) {
     m.write(target!, m.readSigned(source!))
   },

@@ -30,6 +30,7 @@ const STACK = KERNEL + 0x3000
 const HLT = 0xf4
 const USER = 7n
 const SUPERVISOR = 3n
+const NO_EXECUTE = 1n << 63n
 const SMALLEST_HANDLER = 16
 const WITH_ERROR_CODE = [8, 10, 11, 12, 13, 14, 17]
 const BREAKPOINT = 3
@@ -77,7 +78,7 @@ export class InterpreterEngine implements Engine {
     this.#entry(PML4 + 0x3000, 0, CODE, USER)
     this.#entry(PML4 + 0x3000, 1, CODE + 0x1000, USER)
     this.#entry(PML4 + 0x2000, PAGE_AT >> 21, PML4 + 0x4000, USER)
-    this.#entry(PML4 + 0x4000, 0, DATA, USER)
+    this.#entry(PML4 + 0x4000, 0, DATA, USER | NO_EXECUTE)
     this.#entry(PML4, 256, PML4 + 0x5000, SUPERVISOR)
     this.#entry(PML4 + 0x5000, 0, PML4 + 0x6000, SUPERVISOR)
     this.#entry(PML4 + 0x6000, 0, PML4 + 0x7000, SUPERVISOR)
