@@ -108,9 +108,8 @@ export class Fifo {
     if ((Atomics.or(cells, ready, 1 << queue) & 1 << queue) === 0) markEventsPending(vcpu)
   }
 
-  /** A port whose vcpu or priority changed may still be the tail of where it was. */
+  /** A port that is linked anew was taken off its old queue, which is empty if it was the tail. */
   #leaveOldQueue(vcpu: Vcpu, port: number, channel: PortView): void {
-    if (channel.lastVcpu === vcpu.id && channel.lastPriority === channel.priority) return
     const old = vcpu.domain.vcpu(channel.lastVcpu)
     if (old && old.state.eventsAt !== 0) {
       const queues = this.#vcpuEvents.at(old.state.eventsAt)
