@@ -8,6 +8,7 @@
 import { assert } from '../base/assert.ts'
 import { makeDecoder } from '../isa/decode/decoder.ts'
 import { float, floatFlags } from '../isa/float/float.ts'
+import { BEFORE_COMPUTING } from '../isa/float/round.ts'
 import { allInstructions } from '../isa/instructions/all.ts'
 import type { Instruction } from '../isa/operand.ts'
 import { pureByNumber } from '../isa/pure.ts'
@@ -441,7 +442,11 @@ export class Cpu implements Processor {
       service: (record) => this.#service(record),
       float: (number, a, b) => this.#float(number, a, b),
       floatCheck: () => {
-        const unmasked = this.#floatCollected & ~(this.context.mxcsr >> 7) & 0x3f
+        const { mxcsr } = this.context
+        const unmasked = this.#floatCollected & ~(mxcsr >> 7) & 0x3f
+        // An unmasked exception found before computing hides those found after, in all lanes.
+        this.context.mxcsr = mxcsr | (unmasked & BEFORE_COMPUTING
+          ? this.#floatCollected & BEFORE_COMPUTING : this.#floatCollected)
         this.#floatCollected = 0
         return unmasked ? 1 : 0
       },
@@ -457,7 +462,6 @@ export class Cpu implements Processor {
     const result = float(op, width, BigInt.asUintN(64, a), BigInt.asUintN(64, b),
       this.context.mxcsr)
     this.#floatCollected |= floatFlags
-    this.context.mxcsr |= floatFlags
     return BigInt.asIntN(64, result)
   }
 

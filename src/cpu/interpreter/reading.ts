@@ -89,12 +89,17 @@ export class WasmReading implements Backend<Value> {
 
   /** Writes the collected steps, and goes on with the next instruction unless control left. */
   finish(): void {
-    if (this.#entersMmx) {
-      this.#effect({ inputs: [], emit: () => this.#target.call(this.#parts.enterMmx) })
-    }
+    this.#completeMmx()
     countUses(this.#steps)
     emitSteps(this.#steps, this.#target, this.#pool)
     if (!this.#left) this.#site.exits.next()
+  }
+
+  /** What enterMmx announced, once no memory access can fault any more. */
+  #completeMmx(): void {
+    if (!this.#entersMmx) return
+    this.#entersMmx = false
+    this.#effect({ inputs: [], emit: () => this.#target.call(this.#parts.enterMmx) })
   }
 
   /** Goes on with the next instruction, from inside `when`. */
@@ -555,6 +560,8 @@ export class WasmReading implements Backend<Value> {
   }
 
   floatCheck(): void {
+    // The processor has left x87 mode even when the conversion raises #XM.
+    this.#completeMmx()
     this.#check(this.#parts.floatCheck)
   }
 
