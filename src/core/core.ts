@@ -33,8 +33,6 @@ import { OtherTimers } from './timers.ts'
 /** No core sleeps longer without looking around. */
 const LONGEST_SLEEP_MS = 1000
 
-let dbg = 0
-const now2 = (c: any): string => String(performance.now())
 export interface CoreParts {
   readonly index: number
   readonly host: Host
@@ -168,7 +166,6 @@ export class Core {
       this.#timers.deadline(vcpu))
     const budget = this.#budget.until(deadline - now)
     const kind = this.#cpu.run(budget)
-    if (dbg < 400 && kind !== 'budget' && kind!=='in' && kind!=='out'&&kind!=='cpuid') console.error('EXIT', kind, this.#cpu.exit.address.toString(16), kind==='hypercall'? [0,7,6,2].map(i=>this.#cpu.context.gpr.get(i).toString(16)).join(' '):'', budget, deadline-now)
     if (kind === 'budget') this.#budget.learn(budget, this.#host.clock.now() - now)
     dispatchExit(kind, this.#cpu, guest, this.#door)
   }
@@ -205,7 +202,6 @@ export class Core {
       return
     }
     guest.accept(vector)
-    if (dbg++ < 400) console.error('ACCEPT', vector.toString(16), now2(this))
     cpu.injectInterrupt(vector)
     cpu.requestWindow(guest.pendingVector() >= 0)
   }

@@ -231,6 +231,64 @@ test('FIFO: a masked port is not linked until it is unmasked; priorities choose 
   assert.equal(bytes.getUint32(control, true), 1 << 3)
 })
 
+/** Takes what is on the guest's queues, as event_channel.h tells guests to: the ports seen. */
+function consume(m: TestMachine, vcpu: Vcpu, at: ReturnType<typeof fifo>): number[] {
+  const { words } = m.host.machine
+  const seen: number[] = []
+  clearUpcall(m, vcpu)
+  const ready = words[at.control >>> 2]!
+  words[at.control >>> 2] = 0
+  for (let queue = 0; queue < 16; queue++) {
+    if ((ready >>> queue & 1) === 0) continue
+    for (let port = words[(at.control >>> 2) + 2 + queue]!; port !== 0;) {
+      const word = words[at.word(port) >>> 2]!
+      words[at.word(port) >>> 2] = (word & ~(1 << 29 | 0x1ffff | 1 << 31)) >>> 0
+      assert.ok(seen.length < 100, 'the queue ends')
+      if (word >>> 31 && (word & 1 << 30) === 0) seen.push(port)
+      port = word & 0x1ffff
+    }
+    words[(at.control >>> 2) + 2 + queue] = 0
+  }
+  return seen
+}
+
+test('FIFO: a port that was taken off its queue comes again, also alone', () => {
+  const m = new TestMachine()
+  const guest = m.guest()
+  const vcpu = m.vcpu(guest)
+  const at = fifo(m, vcpu)
+  const { guestPort, dom0Port } = join(m, guest)
+  for (let i = 0; i < 3; i++) {
+    op(m, m.vcpu(m.dom0), E.EVTCHNOP_send, dom0Port)
+    assert.deepEqual(consume(m, vcpu, at), [guestPort])
+  }
+})
+
+test('FIFO: no order of sending, taking, and changing priority loses an event', () => {
+  fc.assert(fc.property(
+    fc.array(fc.tuple(fc.nat(4), fc.nat(3), fc.nat(15)), { maxLength: 60 }), (steps) => {
+      const m = new TestMachine()
+      const guest = m.guest()
+      const vcpu = m.vcpu(guest)
+      const at = fifo(m, vcpu)
+      const ports = Array.from({ length: 4 }, () => join(m, guest))
+      const owed = new Set<number>()
+      for (const [kind, which, priority] of [...steps, [4, 0, 0] as const]) {
+        const { guestPort, dom0Port } = ports[which]!
+        if (kind <= 2) {
+          op(m, m.vcpu(m.dom0), E.EVTCHNOP_send, dom0Port)
+          owed.add(guestPort)
+        } else if (kind === 3) {
+          op(m, vcpu, E.EVTCHNOP_set_priority, guestPort, priority)
+        } else {
+          assert.equal(upcallPending(vcpu), owed.size > 0)
+          for (const port of consume(m, vcpu, at)) assert.ok(owed.delete(port))
+          assert.equal(owed.size, 0)
+        }
+      }
+    }), { numRuns: 60 })
+})
+
 test('a domain that goes gives back every port and page', () => {
   const m = new TestMachine()
   // The structs of the first domain stay, to be used again.
