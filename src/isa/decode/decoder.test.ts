@@ -30,7 +30,7 @@ function summary(text: string, mode = long): string {
  * the instruction ignores the upper half, and lengths where there is only #UD.
  */
 const accepted = [
-  /^(aaa|aas|daa|das|lahf|sahf|salc|xlat): /,
+  /^(aaa|aas|daa|das|lahf|sahf|salc|xlat|fxch|maskmovq|maskmovdqu): /,
   /^(nop|prefetch\w*): (\d operands|operand 0 width)/,
   /^(arpl|lar|lsl|lldt|ltr|lmsw|verr|verw|mov-to-segment|smsw|str|sldt): operand . width/,
   /^(movmskp[sd]|pmovmskb|pextr[bw]|pinsr[bw]|l[fgs]s|movdir64b|enqcmd|extractps): operand/,

@@ -1,5 +1,5 @@
 /**
- * Every row that user code can run, in the reference reading and on the host CPU.
+ * Every row that user code can run: our readings of it against the host CPU.
  *
  * HOST_CASES is the number of cases per row: a few here, thousands in the long run.
  */
@@ -10,6 +10,8 @@ import { allInstructions } from '../../../src/isa/instructions/all.ts'
 import { x87Services } from '../../../src/isa/x87/services.ts'
 import { userPatterns } from './generator.ts'
 import { HostEngine } from './host-engine.ts'
+import { InterpreterEngine } from './interpreter-engine.ts'
+import type { Cases, Engine } from './layout.ts'
 import { ReferenceEngine } from './reference-engine.ts'
 import { summarize, verify } from './verify.ts'
 
@@ -17,23 +19,30 @@ const decode = makeDecoder(allInstructions)
 const casesPerRow = Number(process.env['HOST_CASES'] ?? 20)
 const seed = Number(process.env['HOST_SEED'] ?? 20260101)
 
-test('the reference reading does what the host CPU does', (t) => {
-  using host = HostEngine.make()
-  if (!host) {
-    t.skip('no host oracle')
-    return
-  }
-  const patterns = userPatterns(allInstructions).filter(({ definition }) => !definition.service)
-  const underTest = new ReferenceEngine(decode, x87Services)
-  const report = verify(patterns, { decode, expected: host, underTest, casesPerRow, seed })
-  assert.deepEqual(summarize(report).slice(0, 20), [], `HOST_SEED=${seed}`)
-  t.diagnostic(`${report.cases} cases of ${patterns.length} rows`)
-})
+/** All rows but those of services, which have tests of their own. */
+const patterns = userPatterns(allInstructions).filter(({ definition }) => !definition.service)
+
+const engines: readonly (readonly [string, () => Engine])[] = [
+  ['reference reading', () => new ReferenceEngine(decode, x87Services)],
+  ['interpreter', () => new InterpreterEngine()],
+]
+for (const [name, make] of engines) {
+  test(`the ${name} does what the host CPU does`, (t) => {
+    using host = HostEngine.make()
+    if (!host) {
+      t.skip('no host oracle')
+      return
+    }
+    const options = { decode, expected: host, underTest: make(), casesPerRow, seed }
+    const report = verify(patterns, options)
+    assert.deepEqual(summarize(report).slice(0, 20), [], `HOST_SEED=${seed}`)
+    t.diagnostic(`${report.cases} cases of ${patterns.length} rows`)
+  })
+}
 
 test('every row can be assembled and decoded again', () => {
-  const none = { run: (cases: import('./layout.ts').Cases) => cases }
-  const patterns = userPatterns(allInstructions)
-  const report = verify(patterns, {
+  const none = { run: (cases: Cases) => cases }
+  const report = verify(userPatterns(allInstructions), {
     decode, expected: none, underTest: none, casesPerRow: 2, seed,
   })
   assert.deepEqual([...report.byRow].filter(([, count]) => count === 0), [])
