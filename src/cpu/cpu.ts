@@ -38,6 +38,7 @@ import { allServices } from './system/services.ts'
 
 const PAGE_BYTES = 65536
 const CR4_SMAP = 1 << 21
+const MXCSR_MASKS = 0x1f80
 const EFER_LMA = 1 << 10
 const PF = 14
 const DB = 1
@@ -461,7 +462,10 @@ export class Cpu implements Processor {
     const width = number & 0x100 ? 64 : 32
     const result = float(op, width, BigInt.asUintN(64, a), BigInt.asUintN(64, b),
       this.context.mxcsr)
-    this.#floatCollected |= floatFlags
+    // The check that follows asks here only while some exception is not masked.
+    const mxcsr = this.context.mxcsr
+    if ((mxcsr & MXCSR_MASKS) === MXCSR_MASKS) this.context.mxcsr = mxcsr | floatFlags
+    else this.#floatCollected |= floatFlags
     return BigInt.asIntN(64, result)
   }
 

@@ -14,15 +14,19 @@ import type { FunctionBuilder, Label } from '../../wasm/function.ts'
 import { ModuleBuilder, type FunctionReference } from '../../wasm/module.ts'
 import type { Instruction } from '../../isa/operand.ts'
 import { Stop } from '../core-memory.ts'
+import { allMasked, buildFastFloat } from '../fpu/fast-float.ts'
 import { buildMmu, exportMmu, type MmuFunctions } from '../mmu/mmu.ts'
 import { CpuContext } from '../state.ts'
 import { emitHandler, functionExits } from './handlers.ts'
 import { CORE, MACHINE, type EngineParts, type InstructionShape } from './parts.ts'
+import { floatOps } from './reading.ts'
 import { field, RECORD_BYTES, RECORD_SHIFT, Special } from './record.ts'
 import { buildSupport, controlAt, loadControl32, loadControl64 } from './support.ts'
 import { LocalPool } from './value.ts'
 
 const Z = i32.const(0)
+/** #XM. */
+const SIMD_EXCEPTION = 19
 const STOPPED_AT_RECORD = -1
 
 /** What the engine calls in TypeScript. All arguments and results are 32-bit integers but where
@@ -131,9 +135,9 @@ export function buildEngine(
     store128: store[128],
     probeWrite: mmu.slow.probeWrite,
     ...support,
-    float,
+    float: buildFastFloat(module, floatOps, float),
     pure,
-    floatCheck: raiseIf(module, support.raise, floatPending, 19),
+    floatCheck: raiseUnmasked(module, support.raise, floatPending),
   }
   const run = buildLoop(module, parts, { doorbell, inline, service, decodeAgain, mmu })
   for (const name of Object.keys(partSignatures) as PartName[]) {
@@ -145,12 +149,13 @@ export function buildEngine(
   return module.finish()
 }
 
-/** Calls `check`, and raises `vector` when it says so. */
-function raiseIf(
-  module: ModuleBuilder, raise: FunctionReference, check: FunctionReference, vector: number,
+/** Unless all floating-point exceptions are masked, asks `check`, and raises #XM when it says so. */
+function raiseUnmasked(
+  module: ModuleBuilder, raise: FunctionReference, check: FunctionReference,
 ): FunctionBuilder {
   const f = module.function({ parameters: [] })
-  f.if(call(check), () => f.call(raise, i32.const(vector), Z, Z))
+  f.if(allMasked(), () => f.return())
+  f.if(call(check), () => f.call(raise, i32.const(SIMD_EXCEPTION), Z, Z))
   return f
 }
 
