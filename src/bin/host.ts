@@ -60,7 +60,7 @@ async function main(): Promise<void> {
   }
   const server = new HostServer(machine.libxl, {
     pid: process.pid, domainCount: () => machine.libxl.domainCount, delay,
-    end: () => void end(), fatal: fail,
+    log: say, end: () => void end(), fatal: fail,
   })
   const listeners = [
     await UnixListener.listen(join(folder, storeSocketName), (s) => serveStore(machine, s)),

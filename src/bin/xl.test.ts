@@ -27,6 +27,15 @@ after(() => {
   rmSync(scratch, { recursive: true, force: true })
 })
 
+/** Waits until the host's log says `what` for the `count`th time. */
+async function logged(what: string, count: number): Promise<void> {
+  for (let i = 0; i < 200; i++) {
+    if (readFileSync(join(run, 'host.log'), 'utf8').split(what).length > count) return
+    await new Promise((resolve) => setTimeout(resolve, 50))
+  }
+  assert.fail(`the host's log does not say: ${what}`)
+}
+
 function isRoot(): boolean {
   return process.getuid?.() === 0
 }
@@ -101,7 +110,7 @@ test('output that nobody reads to the end is no error', () => {
 test('a console ends when its domain is destroyed by another xl', async () => {
   const child = start('console', 'g')
   const end = ended(child)
-  await new Promise((resolve) => setTimeout(resolve, 1000))
+  await logged('console of domain 1 attached', 1)
   assert.equal(xl('destroy', 'g').code, 0)
   assert.deepEqual(await end, { code: 0, err: '' })
 })
@@ -109,7 +118,7 @@ test('a console ends when its domain is destroyed by another xl', async () => {
 test('a console whose host process is killed says so and ends', async () => {
   const child = start('create', '-q', '-c', '-p', config)
   const end = ended(child)
-  await new Promise((resolve) => setTimeout(resolve, 1500))
+  await logged('console of domain 2 attached', 1)
   endHost()
   assert.deepEqual(await end, { code: 1, err: 'xl: host process ended\n' })
 })

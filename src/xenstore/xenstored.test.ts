@@ -91,7 +91,7 @@ test('a missing node is ENOENT, an illegal name EINVAL, an unknown request ENOSY
   assert.equal(dom0.ask('restrict x'), '!ENOSYS')
 })
 
-test('removing takes the subtree, and removing nothing is no error below an existing parent', () => {
+test('removing takes the subtree; removing nothing below an existing parent is no error', () => {
   const { dom0 } = world()
   dom0.ask('write /a/b/c|1')
   assert.equal(dom0.ask('rm /a'), 'OK')
@@ -169,7 +169,7 @@ test('a guest hears nothing of nodes it may not read', () => {
   assert.deepEqual(guest.events, ['/secret|s'])
 })
 
-test('special watches tell the control domain of domains coming and going, and guests nothing', () => {
+test('special watches tell the control domain who comes and goes, and guests nothing', () => {
   const { store, dom0, guest } = world()
   dom0.ask('watch @introduceDomain|i')
   dom0.ask('watch @releaseDomain|r')

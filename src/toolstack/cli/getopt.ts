@@ -40,7 +40,8 @@ export function getopt(
       const option = longOption(name, known)
       if (!option) return { unknown: word }
       if (option.value && rest.length === 0 && i + 1 >= words.length) return { unknown: word }
-      options.set(option.key, rest.length > 0 ? rest.join('=') : option.value ? words[++i] ?? '' : '')
+      if (rest.length > 0) options.set(option.key, rest.join('='))
+      else options.set(option.key, option.value ? words[++i] ?? '' : '')
     } else {
       const taken = readGroup(word.slice(1), words[i + 1], known, options)
       if (typeof taken === 'string') return { unknown: taken }

@@ -89,7 +89,8 @@ function topologyText(info: HostInfo): string {
   const perSocket = Math.max(1, info.coresPerSocket * info.threadsPerCore)
   for (let cpu = 0; cpu < info.nrCpus; cpu++) {
     const core = Math.floor((cpu % perSocket) / Math.max(1, info.threadsPerCore))
-    text += `${pad(cpu, 3)}:    ${pad(core, 4)} ${pad(Math.floor(cpu / perSocket), 8)} ${pad(0, 8)}\n`
+    const socket = Math.floor(cpu / perSocket)
+    text += `${pad(cpu, 3)}:    ${pad(core, 4)} ${pad(socket, 8)} ${pad(0, 8)}\n`
   }
   text += 'device topology        :\ndevice           node\nNo device topology data available\n'
   text += 'numa_info              :\nnode:    memsize    memfree    distances\n'

@@ -6,9 +6,9 @@
 /** A name alone is implemented, and has its words in its own row. */
 export const allNames: readonly (readonly [string, string?])[] = [
   ['create'],
-  ['config-update', 'Update a running domain\'s saved configuration, used when rebuilding the domain after ' +
-    'reboot.\nWARNING: xl now has better capability to manage domain configuration, avoid ' +
-    'using this command when possible'],
+  ['config-update', 'Update a running domain\'s saved configuration, used when rebuilding the ' +
+    'domain after reboot.\nWARNING: xl now has better capability to manage domain ' +
+    'configuration, avoid using this command when possible'],
   ['list'],
   ['destroy'],
   ['shutdown'],

@@ -193,7 +193,7 @@ test('a request to a domain that goes away meanwhile ends', async () => {
   await outcome
 })
 
-test('the last words of a domain reach whoever is attached, and then the console ends', async () => {
+test('a domain\'s last words reach whoever is attached, and then the console ends', async () => {
   const { libxl, control } = world()
   await libxl.create(sampleSpec, { paused: true })
   let text = ''

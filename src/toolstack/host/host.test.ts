@@ -21,7 +21,7 @@ function world() {
   const fatal: unknown[] = []
   const server = new HostServer(local, {
     pid: 42, domainCount: () => local.domainCount, delay: (ms, work) => host.delay(ms, work),
-    end: () => ends++, fatal: (error) => fatal.push(error),
+    log() {}, end: () => ends++, fatal: (error) => fatal.push(error),
   })
   const sides: FakeStream[] = []
   const connect = async (): Promise<FakeStream> => {

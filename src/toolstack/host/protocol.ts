@@ -57,8 +57,8 @@ export class LineReader {
   #rest: Uint8Array = new Uint8Array(0)
 
   /**
-   * The next line's value out of what came so far plus `bytes`; undefined when no line is whole yet,
-   * or 'bad' when this is no line of the protocol.
+   * The next line's value out of what came so far and `bytes`; undefined when no line is whole
+   * yet, or 'bad' when this is no line of the protocol.
    */
   next(bytes?: Uint8Array): { readonly value: unknown } | 'bad' | undefined {
     if (bytes && bytes.length > 0) {

@@ -23,6 +23,8 @@ export interface ServerHost {
   domainCount(): number
   /** Runs `work` after `ms`; the result cancels it. */
   delay(ms: number, work: () => void): () => void
+  /** For the operator. */
+  log(message: string): void
   /** Nothing is left to do, or a client asked for the end. */
   end(): void
   /** A mistake of ours: the process must not go on. */
@@ -198,6 +200,7 @@ export class HostServer {
           if (waiting.size === 0) stream.end()
         },
       })
+      this.#host.log(`console of domain ${known} attached`)
       if (!open) session.detach()
       stream.resume()
       for (const bytes of typed) type(bytes)
