@@ -28,7 +28,7 @@ export const flagBits = {
   cf: 1 << 0, pf: 1 << 2, af: 1 << 4, zf: 1 << 6, sf: 1 << 7, df: 1 << 10, of: 1 << 11,
 } as const
 
-export class ReferenceX87 implements X87State {
+class ReferenceX87 implements X87State {
   controlWord = 0x37f
   statusWord = 0
   tags = 0

@@ -23,7 +23,7 @@ const bySize: Readonly<Record<string, readonly [string, string, string]>> = {
 }
 
 /** A general register's name. */
-export function registerName(index: number, width: number, high = false): string {
+function registerName(index: number, width: number, high = false): string {
   if (high) return highBytes[index] ?? '?'
   if (width === 8) return lowBytes[index] ?? `r${index}b`
   if (index >= 8) return width === 64 ? `r${index}` : `r${index}${suffixes[width] ?? ''}`

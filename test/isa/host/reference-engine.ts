@@ -5,7 +5,7 @@ import { ReferenceMachine } from '../../../src/isa/backends/reference-machine.ts
 import {
   ReferenceFault, type ReferenceMemory, ReferenceState,
 } from '../../../src/isa/backends/reference-state.ts'
-import { runInstruction } from '../../../src/isa/backends/reference.ts'
+import { runInstruction } from '../../../src/isa/backends/reference-run.ts'
 import type { Decode } from '../../../src/isa/decode/decoder.ts'
 import type { Service } from '../../../src/isa/machine.ts'
 import {

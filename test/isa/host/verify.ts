@@ -39,7 +39,7 @@ export interface VerifyOptions {
 }
 
 /** Key of a row in Report.byRow. */
-export function rowKey(pattern: Pattern): string {
+function rowKey(pattern: Pattern): string {
   return `${pattern.definition.name} ${pattern.row.pattern}`
 }
 
