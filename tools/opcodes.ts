@@ -33,8 +33,7 @@ function properties({ properties: p }: Row): string {
 /** How an encoding's meaning is checked. */
 function checkOf({ fields }: Definition, row: Row): string {
   if (!fields.execute) return 'tests of its service'
-  const { mode, cpl0 } = row.properties
-  return mode === 'not64' || cpl0 ? 'tests' : 'host CPU'
+  return row.properties.cpl0 ? 'tests' : 'host CPU'
 }
 
 function tableOf(definitions: readonly Definition[]): string[] {

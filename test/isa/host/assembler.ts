@@ -1,6 +1,6 @@
 /**
  * Makes instruction bytes out of a definition's row: the inverse of the decoder, with everything
- * that the row leaves open chosen at random. 64-bit code only.
+ * that the row leaves open chosen at random. 32-bit code has no REX prefixes and no GS.
  */
 import {
   MAP_0F, MAP_0F38, MAP_0F3A, MAP_VEX, PREFIX_66, PREFIX_F2, PREFIX_F3, PREFIX_NONE, type Pattern,
@@ -34,26 +34,27 @@ class Assembly {
 }
 
 /** Bytes for the row of `pattern`; the caller decodes them to see what came out. */
-export function assemble(pattern: Pattern, random: Random): Uint8Array {
+export function assemble(pattern: Pattern, random: Random, legacy: boolean): Uint8Array {
   const out = new Assembly()
   const chance = (n: number) => random.below(n) === 0
   const asMemory = pattern.hasModrm && (pattern.form === 'm' || pattern.form === '' && chance(2))
   const { row } = pattern
   if (row.properties.lock && asMemory && chance(6)) out.bytes.push(0xf0)
-  if (chance(12)) out.bytes.push(0x67)
-  if (chance(12)) out.bytes.push(0x65)
-  const rex = random.below(16)
-  const w = pattern.w === 3 ? rex >> 3 : pattern.w >> 1
+  // 16-bit addresses would not reach the window.
+  if (!legacy && chance(12)) out.bytes.push(0x67)
+  if (!legacy && chance(12)) out.bytes.push(0x65)
+  const rex = legacy ? 0 : random.below(16)
+  const w = legacy ? 0 : pattern.w === 3 ? rex >> 3 : pattern.w >> 1
   if (pattern.map >= MAP_VEX) vexPrefix(out, pattern, rex, w, random)
-  else legacyPrefix(out, pattern, rex, w, random)
+  else legacyPrefix(out, pattern, legacy ? undefined : rex, w, random)
   out.bytes.push(pattern.opcode + (pattern.opcodes === 8 ? random.below(8) : 0))
   if (pattern.hasModrm) {
     const value = pattern.modrmValue | random.below(256) & ~pattern.modrmMask
-    if (asMemory) memoryForm(out, value & 0x38, random)
+    if (asMemory) memoryForm(out, value & 0x38, random, legacy)
     else out.bytes.push(pattern.form === '' || pattern.form === 'r' ? value | 0xc0 : value)
   }
   const short = out.bytes.includes(0x66) && pattern.prefixes !== 1 << PREFIX_66
-  immediates(out, row.operands, { w: w === 1, short }, random)
+  immediates(out, row.operands, { w: w === 1, short, legacy }, random)
   if (out.ripAt >= 0) {
     const displacement = targetAddress(random) - ENTRY - out.bytes.length
     for (let i = 0; i < 4; i++) out.bytes[out.ripAt + i] = displacement >> i * 8 & 0xff
@@ -62,7 +63,7 @@ export function assemble(pattern: Pattern, random: Random): Uint8Array {
 }
 
 function legacyPrefix(
-  out: Assembly, pattern: Pattern, rex: number, w: number, random: Random,
+  out: Assembly, pattern: Pattern, rex: number | undefined, w: number, random: Random,
 ): void {
   const { prefixes } = pattern
   if (prefixes & 1 << PREFIX_NONE) {
@@ -75,7 +76,7 @@ function legacyPrefix(
     if (which !== PREFIX_66 && random.below(6) === 0) out.bytes.push(0x66)
     out.bytes.push(mandatoryBytes[which]!)
   }
-  if (w || random.below(2) === 0) out.bytes.push(0x40 | w << 3 | rex & 7)
+  if (rex !== undefined && (w || random.below(2) === 0)) out.bytes.push(0x40 | w << 3 | rex & 7)
   const { map } = pattern
   if (map >= MAP_0F) out.bytes.push(0x0f)
   if (map === MAP_0F38) out.bytes.push(0x38)
@@ -93,9 +94,9 @@ function vexPrefix(
 }
 
 /** ModRM, SIB and displacement of a memory operand; registers are set to fit afterwards. */
-function memoryForm(out: Assembly, reg: number, random: Random): void {
+function memoryForm(out: Assembly, reg: number, random: Random, legacy: boolean): void {
   const displacement = random.below(256)
-  switch (random.below(6)) {
+  switch (legacy ? 1 + random.below(5) : random.below(6)) {
     case 0:
       out.bytes.push(0x05 | reg)
       out.ripAt = out.bytes.length
@@ -124,13 +125,15 @@ function memoryForm(out: Assembly, reg: number, random: Random): void {
 }
 
 function immediates(
-  out: Assembly, codes: readonly string[], size: { w: boolean, short: boolean }, random: Random,
+  out: Assembly, codes: readonly string[],
+  size: { readonly w: boolean, readonly short: boolean, readonly legacy: boolean },
+  random: Random,
 ): void {
   const byte = () => random.below(2) === 0 ? random.below(256)
     : immediateBytes[random.below(immediateBytes.length)]!
   for (const code of codes) {
     if (code[0] === 'O') {
-      const narrow = out.bytes.includes(0x67)
+      const narrow = size.legacy || out.bytes.includes(0x67)
       out.le(targetAddress(random), 4)
       if (!narrow) out.le(0, 4)
       continue

@@ -9,7 +9,9 @@ import {
 } from '../../../src/isa/operand.ts'
 import type { Random } from '../decoder/byte-strings.ts'
 import { assemble, targetAddress } from './assembler.ts'
-import { at, type Cases, ENTRY, fxAt, GS_BASE, WINDOW_AT, WINDOW_BYTES } from './layout.ts'
+import {
+  at, type Cases, ENTRY, fxAt, GS_BASE, LEGACY_MODE, LONG_MODE, WINDOW_AT, WINDOW_BYTES,
+} from './layout.ts'
 import { float32s, float64s, float80s, integers } from './values.ts'
 
 const MASK64 = (1n << 64n) - 1n
@@ -23,9 +25,13 @@ export class Generator {
   readonly #pool: Uint8Array
   readonly #registers: Uint8Array
 
-  constructor(random: Random, decode: Decode) {
+  readonly #legacy: boolean
+
+  /** `legacy`: 32-bit code. */
+  constructor(random: Random, decode: Decode, legacy = false) {
     this.#random = random
     this.#decode = decode
+    this.#legacy = legacy
     this.#pool = this.#makePool()
     this.#registers = this.#makeRegisters()
   }
@@ -35,7 +41,8 @@ export class Generator {
     const instruction = this.#instruction(cases, index, pattern)
     if (!instruction) return undefined
     const random = this.#random
-    for (let i = 0; i < 16; i++) cases.setU64(index, at.gpr + i * 8, this.#integer())
+    cases.setU32(index, at.legacy, this.#legacy ? 1 : 0)
+    for (let i = 0; i < 16; i++) this.#setGpr(cases, index, i, this.#integer())
     let flags = 0x202 | random.next() & FLAGS
     if (random.below(6) === 0) flags |= DF
     cases.setU64(index, at.flags, BigInt(flags))
@@ -47,9 +54,9 @@ export class Generator {
 
   #instruction(cases: Cases, index: number, pattern: Pattern): Instruction | undefined {
     for (let attempt = 0; attempt < 20; attempt++) {
-      const bytes = assemble(pattern, this.#random)
+      const bytes = assemble(pattern, this.#random, this.#legacy)
       if (bytes.length > 15) continue
-      const found = this.#decode(bytes, { long: true, defaultSize32: true })
+      const found = this.#decode(bytes, this.#legacy ? LEGACY_MODE : LONG_MODE)
       if (typeof found === 'string' || found.row !== pattern.row) continue
       if (found.length !== bytes.length || jumpsIntoItself(found)) continue
       cases.slice(index, at.code, 16).fill(0xcc)
@@ -58,6 +65,11 @@ export class Generator {
       return found
     }
     return undefined
+  }
+
+  #setGpr(cases: Cases, index: number, register: number, value: bigint): void {
+    const cut = !this.#legacy ? value & MASK64 : register < 8 ? value & 0xffffffffn : 0n
+    cases.setU64(index, at.gpr + register * 8, cut)
   }
 
   #integer(): bigint {
@@ -148,7 +160,7 @@ export class Generator {
   #aim(cases: Cases, index: number, instruction: Instruction): void {
     const random = this.#random
     const set = (register: number, value: bigint) =>
-      cases.setU64(index, at.gpr + register * 8, value & MASK64)
+      this.#setGpr(cases, index, register, value)
     const { name, fields } = instruction.definition
     const middle = BigInt(WINDOW_AT + 128 + random.below(32) * 8)
     if (random.below(16) !== 0) set(RSP, middle)
@@ -174,9 +186,9 @@ export class Generator {
 
   #smallDividend(cases: Cases, index: number): void {
     const low = cases.u64(index, at.gpr + RAX * 8)
-    const sign = low >> 63n ? MASK64 : 0n
+    const sign = low >> (this.#legacy ? 31n : 63n) ? MASK64 : 0n
     const value = this.#random.below(2) === 0 ? sign : BigInt(this.#random.below(3))
-    cases.setU64(index, at.gpr + RDX * 8, value)
+    this.#setGpr(cases, index, RDX, value)
   }
 
   #point(
@@ -209,14 +221,17 @@ function jumpsIntoItself(instruction: Instruction): boolean {
   return target.displacement < 0 && target.displacement >= -instruction.length
 }
 
-/** Rows that user code can run, and whose outcome is fixed. */
-export function userPatterns(definitions: readonly Definition[]): readonly Pattern[] {
+/** Rows that user code can run, and whose outcome is fixed; `legacy`: in 32-bit code. */
+export function userPatterns(
+  definitions: readonly Definition[], legacy = false,
+): readonly Pattern[] {
   const found: Pattern[] = []
   for (const definition of definitions) {
     for (const row of definition.fields.encodings) {
       const { mode, cpl0 } = row.properties
-      if (mode === 'not64' || cpl0) continue
-      found.push(patternOf(definition, row))
+      if (mode === (legacy ? 'only64' : 'not64') || cpl0) continue
+      const pattern = patternOf(definition, row)
+      if (!legacy || pattern.w !== 2) found.push(pattern)
     }
   }
   return found

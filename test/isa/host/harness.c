@@ -32,7 +32,8 @@ struct test_case {
   uint64_t gpr[16];
   uint64_t flags;
   uint32_t length;
-  uint32_t pad0;
+  /* 32-bit code, in a compatibility segment. */
+  uint32_t legacy;
   uint8_t code[16];
   uint8_t fx[FX];
   uint8_t window[WINDOW];
@@ -57,8 +58,11 @@ _Static_assert(sizeof(struct outcome) == 1088, "outcome");
 static struct outcome result;
 uint64_t saved_rsp;
 uint64_t entry = ENTRY;
+/* Linux's 32-bit user code segment; data and stack are flat. */
+struct { uint32_t offset; uint16_t selector; } __attribute__((packed)) far_entry = { ENTRY, 0x23 };
 static uint8_t fx_area[512] __attribute__((aligned(16)));
 void enter(const struct test_case *test, const void *fx);
+void enter_legacy(const struct test_case *test, const void *fx);
 void leave(void);
 
 __asm__(
@@ -73,6 +77,17 @@ __asm__(
   "mov 96(%rdi), %r12\nmov 104(%rdi), %r13\nmov 112(%rdi), %r14\nmov 120(%rdi), %r15\n"
   "mov 56(%rdi), %rdi\n"
   "jmp *entry(%rip)\n"
+  ".globl enter_legacy\nenter_legacy:\n"
+  "push %rbx\npush %rbp\npush %r12\npush %r13\npush %r14\npush %r15\n"
+  "mov %rsp, saved_rsp(%rip)\n"
+  "fxrstor64 (%rsi)\n"
+  "mov $0x2b, %eax\nmov %eax, %ds\nmov %eax, %es\n"
+  "pushq 128(%rdi)\npopfq\n"
+  "mov 0(%rdi), %eax\nmov 8(%rdi), %ecx\nmov 16(%rdi), %edx\nmov 24(%rdi), %ebx\n"
+  "mov 32(%rdi), %esp\nmov 40(%rdi), %ebp\nmov 48(%rdi), %esi\nmov 56(%rdi), %edi\n"
+  "mov $0, %r8d\nmov $0, %r9d\nmov $0, %r10d\nmov $0, %r11d\n"
+  "mov $0, %r12d\nmov $0, %r13d\nmov $0, %r14d\nmov $0, %r15d\n"
+  "ljmp *far_entry(%rip)\n"
   ".globl leave\nleave:\n"
   "fninit\n"
   "pop %r15\npop %r14\npop %r13\npop %r12\npop %rbp\npop %rbx\nret\n");
@@ -98,6 +113,7 @@ static void take(int signal_number, siginfo_t *info, void *context) {
   regs[REG_RIP] = (greg_t)leave;
   regs[REG_RSP] = saved_rsp;
   regs[REG_EFL] = 0x202;
+  regs[REG_CSGSFS] = (regs[REG_CSGSFS] & ~0xffffll) | 0x33;
   uc->uc_mcontext.fpregs->mxcsr = 0x1f80;
   uc->uc_mcontext.fpregs->swd = 0;
   uc->uc_mcontext.fpregs->cwd = 0x37f;
@@ -140,7 +156,8 @@ static void run(const struct test_case *test) {
   memset(fx_area, 0, sizeof fx_area);
   memcpy(fx_area, test->fx, FX);
   memset(&result, 0, sizeof result);
-  enter(test, fx_area);
+  if (test->legacy) enter_legacy(test, fx_area);
+  else enter(test, fx_area);
   /* The INT3 behind the instruction means that all went well. */
   if (result.vector == 3 && result.rip != ENTRY + 1) {
     result.vector = -1;

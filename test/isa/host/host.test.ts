@@ -6,6 +6,7 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
 import { makeDecoder } from '../../../src/isa/decode/decoder.ts'
+import type { Pattern } from '../../../src/isa/decode/pattern.ts'
 import { allInstructions } from '../../../src/isa/instructions/all.ts'
 import { x87Services } from '../../../src/isa/x87/services.ts'
 import { userPatterns } from './generator.ts'
@@ -16,24 +17,27 @@ import { ReferenceEngine } from './reference-engine.ts'
 import { summarize, verify } from './verify.ts'
 
 const decode = makeDecoder(allInstructions)
-const casesPerRow = Number(process.env['HOST_CASES'] ?? 20)
+const casesPerRow = Number(process.env['HOST_CASES'] ?? 10)
 const seed = Number(process.env['HOST_SEED'] ?? 20260101)
 
 /** All rows but those of services, which have tests of their own. */
-const patterns = userPatterns(allInstructions).filter(({ definition }) => !definition.service)
+function patternsOf(legacy: boolean): readonly Pattern[] {
+  return userPatterns(allInstructions, legacy).filter(({ definition }) => !definition.service)
+}
 
 const engines: readonly (readonly [string, () => Engine])[] = [
   ['reference reading', () => new ReferenceEngine(decode, x87Services)],
   ['interpreter', () => new InterpreterEngine()],
 ]
-for (const [name, make] of engines) {
-  test(`the ${name} does what the host CPU does`, (t) => {
+for (const [name, make] of engines) for (const legacy of [false, true]) {
+  test(`the ${name} does what the host CPU does in ${legacy ? 32 : 64}-bit code`, (t) => {
     using host = HostEngine.make()
     if (!host) {
       t.skip('no host oracle')
       return
     }
-    const options = { decode, expected: host, underTest: make(), casesPerRow, seed }
+    const patterns = patternsOf(legacy)
+    const options = { decode, expected: host, underTest: make(), casesPerRow, seed, legacy }
     const report = verify(patterns, options)
     assert.deepEqual(summarize(report).slice(0, 20), [], `HOST_SEED=${seed}`)
     t.diagnostic(`${report.cases} cases of ${patterns.length} rows`)

@@ -36,6 +36,16 @@ const WITH_ERROR_CODE = [8, 10, 11, 12, 13, 14, 17]
 const BREAKPOINT = 3
 const BUDGET = 1000
 
+/** Selector, attributes and base of ES CS SS DS FS GS. */
+const longSegments = [
+  [0, 0xcf3, 0n], [0x33, 0xafb, 0n], [0x2b, 0xcf3, 0n], [0, 0xcf3, 0n], [0, 0xcf3, 0n],
+  [0, 0xcf3, GS_BASE],
+] as const
+const legacySegments = [
+  [0x2b, 0xcf3, 0n], [0x23, 0xcfb, 0n], [0x2b, 0xcf3, 0n], [0x2b, 0xcf3, 0n], [0, 0, 0n],
+  [0, 0, 0n],
+] as const
+
 export class InterpreterEngine implements Engine {
   readonly #cpu: Cpu
   readonly #bytes: Uint8Array
@@ -138,8 +148,7 @@ export class InterpreterEngine implements Engine {
     }
     cpu.rip = BigInt(ENTRY)
     setFlags(cpu, Number(cases.u64(index, at.flags)))
-    const segments = [[0, 0xcf3, 0n], [0x33, 0xafb, 0n], [0x2b, 0xcf3, 0n], [0, 0xcf3, 0n],
-      [0, 0xcf3, 0n], [0, 0xcf3, GS_BASE]] as const
+    const segments = cases.u32(index, at.legacy) ? legacySegments : longSegments
     segments.forEach(([selector, attributes, base], i) => {
       const segment = cpu.segments.item(i)
       segment.selector = selector

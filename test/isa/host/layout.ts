@@ -12,13 +12,17 @@ export const PAGE_END = 0x20001000
 export const GS_BASE = 0x1000n
 
 export const CASE_BYTES = 1088
-/** Byte offsets in a case; those of an outcome are the same but for the four after flags. */
+/** Byte offsets in a case; an outcome has the last four instead of three after flags. */
 export const at = {
-  gpr: 0, flags: 128, length: 136, code: 144, fx: 160, window: 576,
+  gpr: 0, flags: 128, length: 136, legacy: 140, code: 144, fx: 160, window: 576,
   rip: 136, vector: 144, errorCode: 148, stray: 152,
 } as const
 /** Offsets in the FXSAVE image at `fx`. */
 export const fxAt = { control: 0, status: 2, tags: 4, mxcsr: 24, st: 32, xmm: 160 } as const
+
+/** What the decoder must know, by whether a case is 32-bit code. */
+export const LONG_MODE = { long: true, defaultSize32: true } as const
+export const LEGACY_MODE = { long: false, defaultSize32: true } as const
 
 /** Many cases or outcomes in one buffer. */
 export class Cases {

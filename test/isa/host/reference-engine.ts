@@ -9,7 +9,8 @@ import { runInstruction } from '../../../src/isa/backends/reference-run.ts'
 import type { Decode } from '../../../src/isa/decode/decoder.ts'
 import type { Service } from '../../../src/isa/machine.ts'
 import {
-  at, Cases, type Engine, ENTRY, fxAt, GS_BASE, PAGE_AT, PAGE_END, WINDOW_AT, WINDOW_BYTES,
+  at, Cases, type Engine, ENTRY, fxAt, GS_BASE, LEGACY_MODE,
+  LONG_MODE, PAGE_AT, PAGE_END, WINDOW_AT, WINDOW_BYTES,
 } from './layout.ts'
 
 const PAGE_FAULT = 14
@@ -75,11 +76,15 @@ export class ReferenceEngine implements Engine {
     memory.window = outcomes.slice(index, at.window, WINDOW_BYTES)
     memory.window.set(cases.slice(index, at.window, WINDOW_BYTES))
     const state = new ReferenceState(memory)
+    const legacy = cases.u32(index, at.legacy) !== 0
     state.segmentBases[5] = GS_BASE
+    state.long = !legacy
+    state.stackWidth = legacy ? 32 : 64
+    if (legacy) state.selectors.splice(0, 6, 0x2b, 0x23, 0x2b, 0x2b, 0, 0)
     takeState(state, cases, index)
     const length = cases.u32(index, at.length)
     const code = cases.slice(index, at.code, length)
-    const instruction = this.#decode(code, { long: true, defaultSize32: true })
+    const instruction = this.#decode(code, legacy ? LEGACY_MODE : LONG_MODE)
     let vector = -1
     try {
       if (typeof instruction === 'string') throw new ReferenceFault(6)

@@ -1,6 +1,7 @@
 /**
- * The oracle by hand: `node test/isa/host/run.ts [reference|interpreter] [names] [cases] [seed]`,
- * where `names` is a regular expression over mnemonics and `cases` is per row.
+ * The oracle by hand: `node test/isa/host/run.ts [engine] [names] [cases] [seed]`. `engine` is
+ * reference or interpreter, with 32 behind it for 32-bit code; `names` is a regular expression over
+ * mnemonics, and `cases` is per row.
  */
 import { makeDecoder } from '../../../src/isa/decode/decoder.ts'
 import { allInstructions } from '../../../src/isa/instructions/all.ts'
@@ -13,14 +14,16 @@ import { summarize, verify } from './verify.ts'
 const [engine = 'reference', names = '.', cases = '50', seed = '1'] = process.argv.slice(2)
 const decode = makeDecoder(allInstructions)
 const filter = new RegExp(`^(${names})`)
-const patterns = userPatterns(allInstructions).filter(({ definition }) =>
+const legacy = engine.endsWith('32')
+const patterns = userPatterns(allInstructions, legacy).filter(({ definition }) =>
   (!definition.service || definition.service in x87Services) && filter.test(definition.name))
 using host = HostEngine.make()
 if (host) {
-  const underTest = engine === 'reference' ? new ReferenceEngine(decode, x87Services)
+  const underTest = engine.startsWith('reference') ? new ReferenceEngine(decode, x87Services)
     : new (await import('./interpreter-engine.ts')).InterpreterEngine()
   const report = verify(patterns, {
     decode, expected: host, underTest, casesPerRow: Number(cases), seed: Number(seed),
+    legacy,
   })
   for (const line of summarize(report)) console.log(line.slice(0, 240))
   console.log(`${report.cases} cases of ${patterns.length} rows,`,

@@ -36,6 +36,8 @@ export interface VerifyOptions {
   readonly underTest: Engine
   readonly casesPerRow: number
   readonly seed: number
+  /** 32-bit code. */
+  readonly legacy?: boolean
 }
 
 /** Key of a row in Report.byRow. */
@@ -45,7 +47,7 @@ function rowKey(pattern: Pattern): string {
 
 export function verify(patterns: readonly Pattern[], options: VerifyOptions): Report {
   const report: Report = { cases: 0, differences: [], accepted: new Map(), byRow: new Map() }
-  const generator = new Generator(new Random(options.seed), options.decode)
+  const generator = new Generator(new Random(options.seed), options.decode, options.legacy)
   for (let i = 0; i < patterns.length; i += ROWS_AT_ONCE) {
     verifyRows(patterns.slice(i, i + ROWS_AT_ONCE), options, generator, report)
   }
@@ -86,7 +88,10 @@ function verifyRows(
 }
 
 /** Undefined flags that are not as Zen 4 has them. */
-const notMirrored: Readonly<Record<string, string>> = { div: 'oszapc', idiv: 'oszapc', bextr: 'p' }
+const notMirrored: Readonly<Record<string, string>> = {
+  div: 'oszapc', idiv: 'oszapc', bextr: 'p',
+  daa: 'o', das: 'o', aaa: 'oszp', aas: 'oszp', aam: 'oac', aad: 'oac',
+}
 
 let mirrors: boolean | undefined
 
