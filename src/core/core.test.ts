@@ -142,6 +142,20 @@ test('HLT blocks until an event, which arrives as the upcall vector through the 
   assert.deepEqual(b.cpu.log.filter((line) => line.startsWith('interrupt')), ['interrupt f3'])
 })
 
+test('an event that came while the LAPIC was disabled arrives when it is enabled', () => {
+  const b = new Bench()
+  const { domain, vcpu } = b.guest()
+  vcpu.state.upcallVector = 0xf3
+  const port = allocUnbound(Events.of(b.m.host), domain, 0)
+  const local = bindInterdomain(Events.of(b.m.host), b.m.dom0, domain, port)
+  Events.of(b.m.host).send(b.m.dom0, local)
+  b.core.step()
+  assert.equal(b.cpu.log.includes('interrupt f3'), false)
+  b.enableLapic()
+  b.core.step()
+  assert.ok(b.cpu.log.includes('interrupt f3'))
+})
+
 test('a callback vector outside the LAPIC comes again until the pending byte is clear', () => {
   const b = new Bench()
   const { domain, vcpu } = b.guest()

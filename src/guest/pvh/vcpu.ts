@@ -60,10 +60,18 @@ export class PvhVcpu implements GuestVcpu {
       this.lapic.restored()
       if (this.#context) this.#showPriority(this.#context)
     }
+    if (bits & (WORK_EVENTS | WORK_PLATFORM)) this.#raiseUpcall()
+  }
+
+  #raiseUpcall(): void {
     const { upcallVector } = this.vcpu.state
-    if (bits & WORK_EVENTS && upcallVector !== 0 && upcallPending(this.vcpu)) {
-      this.lapic.raise(upcallVector)
-    }
+    if (upcallVector !== 0 && upcallPending(this.vcpu)) this.lapic.raise(upcallVector)
+  }
+
+  /** After a register was written. A LAPIC that was disabled has ignored the upcall's edge. */
+  #written(wasEnabled: boolean): void {
+    if (this.#context) this.#showPriority(this.#context)
+    if (!wasEnabled && this.lapic.enabled) this.#raiseUpcall()
   }
 
   takeStartup(saved: CpuContextView): boolean {
@@ -113,8 +121,9 @@ export class PvhVcpu implements GuestVcpu {
   mmioWrite(address: number, size: number, value: bigint): void {
     if (!this.#isLapicPage(address) || size > 4) return
     this.#takePriority()
+    const wasEnabled = this.lapic.enabled
     this.lapic.mmioWrite(address - LAPIC_BASE, size, Number(BigInt.asUintN(32, value)))
-    if (this.#context) this.#showPriority(this.#context)
+    this.#written(wasEnabled)
   }
 
   #isLapicPage(address: number): boolean {
@@ -164,8 +173,9 @@ export class PvhVcpu implements GuestVcpu {
     }
     if (msr >= MSR.X2APIC_FIRST && msr <= MSR.X2APIC_LAST) {
       this.#takePriority()
+      const wasEnabled = this.lapic.enabled
       if (!this.lapic.writeMsr(msr, low, high)) return false
-      if (this.#context) this.#showPriority(this.#context)
+      this.#written(wasEnabled)
       return true
     }
     if (msr === MSR.TSC_DEADLINE && this.lapic.offersTscDeadline) {

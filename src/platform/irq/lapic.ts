@@ -118,10 +118,9 @@ export class Lapic {
     return own >>> 4 === wanted >>> 4 && (own & wanted & 15) !== 0
   }
 
-  /** Raises `vector`; answers whether it was not already waiting. As in Xen, one that is raised
-   * while software has the APIC disabled waits until it is enabled. */
+  /** Raises `vector`; answers whether it was not already waiting. A disabled APIC ignores it. */
   raise(vector: number, level = false): boolean {
-    if (this.state.disabled & LAPIC_HARDWARE_DISABLED) return false
+    if (!this.enabled) return false
     if (vector < 16) {
       this.#error(ESR_RECEIVE_ILLEGAL)
       return false
