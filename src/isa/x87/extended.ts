@@ -8,7 +8,8 @@
  */
 import { real, type Real } from '../float/real.ts'
 import {
-  DENORMAL, DOUBLE, EXTENDED, INEXACT, INVALID, OVERFLOW, SINGLE, UNDERFLOW, rounded, roundReal, type Format,
+  DENORMAL, DOUBLE, EXTENDED, INEXACT, INVALID, OVERFLOW, SINGLE, UNDERFLOW, rounded, roundReal,
+  type Format,
 } from '../float/round.ts'
 
 export interface Extended {

@@ -5,7 +5,9 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { ReferenceMachine } from '../backends/reference-machine.ts'
-import { ReferenceFault, ReferenceState, type ReferenceMemory } from '../backends/reference-state.ts'
+import {
+  ReferenceFault, ReferenceState, type ReferenceMemory,
+} from '../backends/reference-state.ts'
 import { makeDecoder } from '../decode/decoder.ts'
 import { allInstructions } from '../instructions/all.ts'
 import { x87Instructions } from '../instructions/x87.ts'
