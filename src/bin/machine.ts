@@ -5,6 +5,7 @@
 import { randomBytes } from 'node:crypto'
 import type { Clock } from '../base/clock.ts'
 import type { Log } from '../base/log.ts'
+import { type CpuPolicy, defaultPolicy } from '../cpu/cpuid.ts'
 import { openControlDomain } from '../dom0/control-domain.ts'
 import type { HypercallGate } from '../dom0/interfaces.ts'
 import { PvhPlatform } from '../guest/pvh/platform.ts'
@@ -97,6 +98,7 @@ export async function startMachine(options: MachineOptions): Promise<Machine> {
   const clock = new HostClock(memory.startNs)
   Host.lay(buffersOf(memory), {
     cores: 1, tscKhz: TSC_KHZ, commandLine: options.commandLine ?? '',
+    hwCap: hwCapOf(defaultPolicy),
   }, clock)
   const { host, dispatcher } = machineOf(memory, clock)
   const dom0 = createControlDomain(host, BUFFER_PAGES)
@@ -114,6 +116,14 @@ export async function startMachine(options: MachineOptions): Promise<Machine> {
       control.close()
     },
   }
+}
+
+/** The words of `hw_caps`, in the order of xen/arch-x86/cpufeatureset.h. */
+function hwCapOf({ features }: CpuPolicy): number[] {
+  return [
+    features['1.edx'], features['1.ecx'], features['80000001.edx'], features['80000001.ecx'],
+    features['d1.eax'], features['7.ebx'], features['7.ecx'], features['80000007.edx'],
+  ].map((word) => word >>> 0)
 }
 
 /** What the toolstack needs, from Node. */

@@ -10,7 +10,8 @@ import {
 } from '../../abi/xen/sched.ts'
 import { VIRQ_DOM_EXC } from '../../abi/xen/xen.ts'
 import type { ControlDomain } from '../../dom0/interfaces.ts'
-import type { DomainEnd, DomainSpec, ShutdownAction } from './libxl.ts'
+import type { ShutdownAction } from '../config/domain.ts'
+import type { DomainEnd, DomainSpec } from './libxl.ts'
 import type { Tenant, ToolstackHost } from './local-libxl.ts'
 import { randomUuid } from './uuid.ts'
 

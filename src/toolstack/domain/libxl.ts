@@ -4,6 +4,7 @@
  * The command line and the host's socket are written against this. All values are plain data, so
  * that a call can travel as JSON. Failures are LibxlError, with libxl's numbers.
  */
+import type { ShutdownAction } from '../config/domain.ts'
 
 // libxl's error numbers (libxl_types.idl).
 export const ERROR_FAIL = -3
@@ -22,11 +23,6 @@ export class LibxlError extends Error {
     this.rc = rc
   }
 }
-
-/** What becomes of a domain that ended (libxl_action_on_shutdown). */
-export type ShutdownAction =
-  | 'destroy' | 'restart' | 'rename-restart' | 'preserve'
-  | 'coredump-destroy' | 'coredump-restart' | 'soft-reset'
 
 /** What a domain is made from; kept for its restart. Paths are absolute. */
 export interface DomainSpec {

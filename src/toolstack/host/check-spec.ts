@@ -1,9 +1,8 @@
 /**
  * Whether what came over the socket is a domain's specification, field by field.
  */
-import {
-  type CreateOptions, type DomainSpec, ERROR_INVAL, LibxlError, type ShutdownAction,
-} from '../domain/libxl.ts'
+import type { ShutdownAction } from '../config/domain.ts'
+import { type CreateOptions, type DomainSpec, ERROR_INVAL, LibxlError } from '../domain/libxl.ts'
 import { recordOf } from './protocol.ts'
 
 const ACTIONS: readonly ShutdownAction[] = [
