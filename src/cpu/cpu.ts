@@ -25,6 +25,7 @@ import { CodeCache } from './interpreter/code-cache.ts'
 import {
   buildEngine, buildHandlerModule, type EngineImports, type InlineHandler, ServiceResult,
 } from './interpreter/engine.ts'
+import { hotInstructions } from './interpreter/hot-instructions.ts'
 import { MachineAdapter } from './interpreter/machine-adapter.ts'
 import { floatOps } from './interpreter/reading.ts'
 import { field, Special } from './interpreter/record.ts'
@@ -103,7 +104,7 @@ export class Cpu implements Processor {
   #awaiting: ExitKind | undefined
   #inputAnswered = false
 
-  constructor(options: CpuOptions, inline: readonly Instruction[] = []) {
+  constructor(options: CpuOptions) {
     this.#options = options
     const corePages = Math.ceil(coreMap.end / PAGE_BYTES)
     this.#core = new WebAssembly.Memory({ initial: corePages, maximum: corePages })
@@ -111,7 +112,7 @@ export class Cpu implements Processor {
     this.context = CpuContext.on(this.#core.buffer, coreMap.context)
     this.control = CoreControl.on(this.#core.buffer, coreMap.control)
     this.#handlers = new WebAssembly.Table({ element: 'anyfunc', initial: 0 })
-    const handlers = this.#inlineHandlers(inline)
+    const handlers = this.#inlineHandlers(hotInstructions(decode))
     this.#firstHandler = Special.FIRST_FREE + handlers.length
     const module = new WebAssembly.Module(buildEngine(this.#sizes, options.doorbell, handlers))
     const instance = new WebAssembly.Instance(module, {
