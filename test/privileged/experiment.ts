@@ -1,0 +1,35 @@
+/**
+ * What the lists of experiments are made of.
+ *
+ * An experiment is a piece of assembler text (GNU, Intel syntax) that the runtime of its mode runs
+ * from a fixed state. It ends with the first exception or interrupt that is not traced; FINISH
+ * raises one.
+ */
+
+export interface Experiment {
+  readonly name: string
+  readonly code: string
+  /**
+   * Why QEMU is not asked: it lacks the feature, or is known to be wrong. What ours must say is then
+   * in `expected`.
+   */
+  readonly differs?: string
+  /** What describeRecord says of ours, shortened to the parts that matter: all must occur. */
+  readonly expected?: readonly string[]
+}
+
+export function experiment(name: string, code: string): Experiment {
+  return { name, code }
+}
+
+/** One where our processor rightly does not do what QEMU does. */
+export function apart(
+  name: string, code: string, differs: string, ...expected: string[]
+): Experiment {
+  return { name, code, differs, expected }
+}
+
+/** A number for the assembler. */
+export function hex(value: number | bigint): string {
+  return value < 0 ? `-0x${(-value).toString(16)}` : `0x${value.toString(16)}`
+}

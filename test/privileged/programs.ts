@@ -1,0 +1,12 @@
+/**
+ * The programs: all experiments by the mode they start in.
+ */
+import type { Mode } from './assemble.ts'
+import type { Experiment } from './experiment.ts'
+import { longExceptions } from './experiments/long-exceptions.ts'
+
+export const programs: Readonly<Record<Mode, readonly Experiment[]>> = {
+  long: [...longExceptions],
+  protected: [],
+  real: [],
+}
