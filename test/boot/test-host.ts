@@ -1,0 +1,139 @@
+/**
+ * A host process of a test's own, with what the test says to it through `./xl`.
+ *
+ * It lives in a run folder of its own, so that tests neither meet one another nor a user's domains.
+ * `close` ends everything that was started and removes the folder.
+ */
+import { spawn } from 'node:child_process'
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import { Conversation } from './console.ts'
+
+const root = resolve(import.meta.dirname, '..', '..')
+const program = join(root, 'xl')
+
+export type Settings = Readonly<Record<string, string | number>>
+
+export interface Result {
+  readonly code: number | null
+  readonly out: string
+  readonly err: string
+}
+
+export interface HostOptions {
+  /** The emulated machine's memory. */
+  readonly memoryMb?: number
+}
+
+export class TestHost {
+  readonly folder = mkdtempSync(join(tmpdir(), 'xenolith-boot-'))
+  readonly #environment: NodeJS.ProcessEnv
+  readonly #conversations: Conversation[] = []
+
+  constructor(options: HostOptions = {}) {
+    const memory = options.memoryMb
+    this.#environment = {
+      ...process.env, XENOLITH_RUN: join(this.folder, 'run'), TERM: 'dumb',
+      ...memory === undefined ? {} : { XENOLITH_MEMORY: `${memory}` },
+    }
+  }
+
+  /** Writes a file of the test's own. */
+  file(name: string, content: string | Uint8Array): string {
+    const path = join(this.folder, name)
+    writeFileSync(path, content)
+    return path
+  }
+
+  /** Writes a PVH domain's configuration, `NAME.cfg`. */
+  config(name: string, settings: Settings): string {
+    const all: Settings = { name, type: 'pvh', ...settings }
+    const lines = Object.entries(all).map(([key, value]) => `${key} = ${JSON.stringify(value)}\n`)
+    return this.file(`${name}.cfg`, lines.join(''))
+  }
+
+  /** Starts `./xl` and leaves it running. */
+  start(...words: string[]): Conversation {
+    return this.#spawn(program, words, `xl ${words.join(' ')}`)
+  }
+
+  /** The same at a terminal, which `script` provides. */
+  startAtTerminal(...words: string[]): Conversation {
+    const command = [program, ...words].map((word) => `'${word}'`).join(' ')
+    return this.#spawn('script', ['-qec', command, '/dev/null'], `xl ${words.join(' ')}`)
+  }
+
+  /** Runs `./xl` to its end. */
+  async xl(...words: string[]): Promise<Result> {
+    const conversation = this.start(...words)
+    conversation.endInput()
+    const { code, err } = await conversation.ended()
+    return { code, out: conversation.transcript, err }
+  }
+
+  /** The columns of `xl list` for a domain; undefined when it is not there. */
+  async listed(name: string): Promise<readonly string[] | undefined> {
+    const { out } = await this.xl('list')
+    const rows = out.split('\n').map((line) => line.split(/\s+/))
+    return rows.find((columns) => columns[0] === name)
+  }
+
+  /** Names of all domains but the control domain. */
+  async domains(): Promise<readonly string[]> {
+    const { out } = await this.xl('list')
+    return out.trim().split('\n').slice(2).map((line) => line.split(/\s+/)[0] ?? '')
+  }
+
+  /** Waits until `xl list` no longer has the domain, or has it with this state. */
+  async settled(name: string, state?: string): Promise<void> {
+    for (let i = 0; i < 100; i++) {
+      const columns = await this.listed(name)
+      if (state === undefined ? !columns : columns?.[4] === state) return
+      await delay(200)
+    }
+    throw new Error(`domain ${name} does not come to the state ${state ?? 'gone'}\n${this.log}`)
+  }
+
+  /** What the host process has logged. */
+  get log(): string {
+    const path = join(this.folder, 'run', 'host.log')
+    return existsSync(path) ? readFileSync(path, 'utf8') : ''
+  }
+
+  get pid(): number | undefined {
+    const match = /ready: .* pid (\d+)/.exec(this.log)
+    return match ? Number(match[1]) : undefined
+  }
+
+  get isAlive(): boolean {
+    return this.signal(0)
+  }
+
+  /** Sends a signal to the host process; false when there is none. */
+  signal(signal: NodeJS.Signals | 0): boolean {
+    const { pid } = this
+    try {
+      return pid !== undefined && process.kill(pid, signal)
+    } catch {
+      return false
+    }
+  }
+
+  /** Ends all that was started here. */
+  async close(): Promise<void> {
+    for (const conversation of this.#conversations) conversation.kill()
+    this.signal('SIGTERM')
+    for (let i = 0; i < 50 && this.isAlive; i++) await delay(100)
+    this.signal('SIGKILL')
+    rmSync(this.folder, { recursive: true, force: true, maxRetries: 5 })
+  }
+
+  #spawn(file: string, words: readonly string[], name: string): Conversation {
+    const child = spawn(file, words, { env: this.#environment, stdio: 'pipe' })
+    const conversation = new Conversation(child, name)
+    this.#conversations.push(conversation)
+    return conversation
+  }
+}
