@@ -3,10 +3,12 @@
  */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import fc from 'fast-check'
 import { EPERM } from '../abi/xen/errno.ts'
 import { HVM_PARAM_CALLBACK_IRQ } from '../abi/xen/hvm/params.ts'
 import { SHUTDOWN_crash, SHUTDOWN_poweroff, SHUTDOWN_reboot } from '../abi/xen/sched.ts'
 import { VIRQ_TIMER } from '../abi/xen/xen.ts'
+import type { ExitKind } from '../cpu/cpu.ts'
 import { RFLAGS } from '../cpu/state.ts'
 import { PvhPlatform } from '../guest/pvh/platform.ts'
 import { contextOf } from '../hypervisor/domain/context.ts'
@@ -360,4 +362,38 @@ test('time records tie the TSC to system time, with an even version', () => {
   assert.equal(bytes.getInt8(at + 28), 1)
   b.core.step()
   assert.equal(BigInt.asIntN(64, b.cpu.context.tscOffset), -BigInt(domain.state.bornNs))
+})
+
+test('no sequence of exits makes the core throw, or leaves a domain that cannot go', () => {
+  const kinds: readonly ExitKind[] = [
+    'in', 'out', 'rdmsr', 'wrmsr', 'cpuid', 'halt', 'hypercall', 'pause', 'budget', 'mmio-read',
+    'mmio-write', 'window', 'kick', 'shutdown',
+  ]
+  const address = fc.oneof(
+    fc.constantFrom(0x1b, 0x6e0, 0x4000_0000, LAPIC + 0x300, LAPIC + 0x380, LAPIC + 0x320, SVR),
+    fc.integer({ min: 0x800, max: 0x840 }), fc.integer({ min: LAPIC, max: LAPIC + 0x1000 }),
+    fc.nat())
+  const word = fc.bigInt({ min: 0n, max: (1n << 64n) - 1n })
+  const exit = fc.record({
+    kind: fc.constantFrom(...kinds), address, value: fc.oneof(word, fc.bigInt(0n, 0x1ffn)),
+    size: fc.constantFrom(1, 2, 4, 8), gpr: fc.array(fc.oneof(word, fc.bigInt(0n, 0x900n)), {
+      minLength: 16, maxLength: 16,
+    }), later: fc.nat(1_000_000),
+  })
+  fc.assert(fc.property(fc.array(exit, { maxLength: 40 }), (exits) => {
+    const b = new Bench()
+    const { domain } = b.guest()
+    for (const { kind, gpr, later, ...particulars } of exits) {
+      b.cpu.acts.push(act(kind, particulars, (cpu) => {
+        gpr.forEach((value, i) => cpu.context.gpr.set(i, value))
+        cpu.context.systemFlags = later & 1 ? 0x202n : 2n
+      }))
+      b.m.clock.nowNs += later
+      b.core.step()
+    }
+    assert.notEqual(domain.state.shutdownCode, SHUTDOWN_crash)
+    domain.pauseNoSync()
+    b.core.step()
+    assert.equal(destroyDomain(domain), 0)
+  }), { numRuns: 80 })
 })

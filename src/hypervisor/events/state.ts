@@ -8,7 +8,7 @@ import { EVTCHN_FIFO_MAX_QUEUES, EVTCHN_FIFO_NR_CHANNELS } from '../../abi/xen/e
 import { NR_VIRQS } from '../../abi/xen/xen.ts'
 
 export const PORTS_PER_BUCKET = 128
-export const MAX_BUCKETS = EVTCHN_FIFO_NR_CHANNELS / PORTS_PER_BUCKET
+const MAX_BUCKETS = EVTCHN_FIFO_NR_CHANNELS / PORTS_PER_BUCKET
 /** Event words in a page of the FIFO array. */
 export const WORDS_PER_PAGE = 1024
 export const MAX_FIFO_PAGES = EVTCHN_FIFO_NR_CHANNELS / WORDS_PER_PAGE

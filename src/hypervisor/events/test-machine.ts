@@ -15,7 +15,7 @@ import { Host } from '../host/host.ts'
 import { populate } from '../memory/reservation.ts'
 
 const MACHINE_BYTES = 16 * 1024 * 1024
-export const GUEST_PAGES = 32
+const GUEST_PAGES = 32
 
 export class TestMachine {
   readonly clock = new ManualClock()
@@ -98,7 +98,7 @@ export interface Answer {
 }
 
 /** Where structs lie in guest memory: below this is what a test puts there itself. */
-export const STRUCT_AT = 0x800
+const STRUCT_AT = 0x800
 
 /** Linear addresses are physical ones. */
 function physical(domain: Domain): void {
