@@ -1,7 +1,7 @@
 /**
  * Makes a bare program of a runtime and experiments, with gcc and ld.
  */
-import { execFileSync } from 'node:child_process'
+import { spawnSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -33,7 +33,8 @@ ${table}
 }
 
 function tool(name: string, args: readonly string[], cwd: string): void {
-  execFileSync(name, args, { cwd, stdio: ['ignore', 'ignore', 'pipe'] })
+  const { error, status, stderr } = spawnSync(name, args, { cwd, encoding: 'utf8' })
+  if (error || status !== 0) throw new Error(`${name} says ${error?.message ?? stderr}`)
 }
 
 export function canAssemble(): boolean {

@@ -29,7 +29,28 @@ export function apart(
   return { name, code, differs, expected }
 }
 
+/** Several of them. */
+export function allApart(
+  experiments: readonly Experiment[], differs: string, ...expected: string[]
+): Experiment[] {
+  return experiments.map(({ name, code }) => apart(name, code, differs, ...expected))
+}
+
 /** A number for the assembler. */
 export function hex(value: number | bigint): string {
   return value < 0 ? `-0x${(-value).toString(16)}` : `0x${value.toString(16)}`
+}
+
+/** Puts a descriptor: its access byte (P, DPL, S, type), the flags G D L AVL, base and limit. */
+export function describe(
+  selector: number | string, access: number, flags = 0xc, base = 0, limit = 0xfffff,
+): string {
+  const low = (limit & 0xffff | (base & 0xffff) << 16) >>> 0
+  const high = (base >>> 16 & 0xff | access << 8 | limit & 0xf0000 | flags << 20
+    | base & 0xff000000) >>> 0
+  return `DESCRIBE ${selector}, ${hex(low)}, ${hex(high)}\n`
+}
+
+export function lines(...parts: string[]): string {
+  return parts.join('\n')
 }

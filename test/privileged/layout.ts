@@ -37,8 +37,7 @@ export const places = {
   /** Directory and table of the window. */
   WINDOW_PD: 0x23_5000,
   WINDOW_PT: 0x23_6000,
-  HIGH_PD: 0x23_7000,
-  TABLES_END: 0x23_8000,
+  TABLES_END: 0x23_7000,
   TABLES_COPY: 0x50_0000,
   /** Frames behind the window's first pages. */
   FRAMES: 0x30_0000,
@@ -51,6 +50,8 @@ export const places = {
   LOW: 0x2_0000,
   LOW_SEGMENT: 0x2000,
   LAPIC: 0xfee0_0000,
+  /** Where it is mapped. */
+  APIC: 0x3000_0000,
 } as const
 
 export const MEMORY_BYTES = 64 << 20

@@ -3,10 +3,11 @@
  */
 import type { Mode } from './assemble.ts'
 import type { Experiment } from './experiment.ts'
+import { longDelivery } from './experiments/long-delivery.ts'
 import { longExceptions } from './experiments/long-exceptions.ts'
 
 export const programs: Readonly<Record<Mode, readonly Experiment[]>> = {
-  long: [...longExceptions],
+  long: [...longExceptions, ...longDelivery],
   protected: [],
   real: [],
 }

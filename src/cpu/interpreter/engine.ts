@@ -8,11 +8,12 @@
  * when the first instruction of their shape is decoded.
  */
 import {
-  call, callIndirect, globalGet, i32, i64, type Expression, type Local,
+  call, callIndirect, globalGet, i32, i64, select, type Expression, type Local,
 } from '../../wasm/expression.ts'
 import type { FunctionBuilder, Label } from '../../wasm/function.ts'
 import { ModuleBuilder, type FunctionReference } from '../../wasm/module.ts'
 import type { Instruction } from '../../isa/operand.ts'
+import { CR4, Vector } from '../../abi/x86/control.ts'
 import { Stop } from '../core-memory.ts'
 import { allMasked, buildFastFloat } from '../fpu/fast-float.ts'
 import { buildMmu, exportMmu, type MmuFunctions } from '../mmu/mmu.ts'
@@ -25,8 +26,6 @@ import { buildSupport, controlAt, loadControl32, loadControl64 } from './support
 import { LocalPool } from './value.ts'
 
 const Z = i32.const(0)
-/** #XM. */
-const SIMD_EXCEPTION = 19
 const STOPPED_AT_RECORD = -1
 
 /** What the engine calls in TypeScript. All arguments and results are 32-bit integers but where
@@ -149,13 +148,16 @@ export function buildEngine(
   return module.finish()
 }
 
-/** Unless all floating-point exceptions are masked, asks `check`, and raises #XM when it says so. */
+/** Unless all floating-point exceptions are masked, asks `check`, and raises #XM when it says so;
+ * #UD while the system has not said that it knows of #XM. */
 function raiseUnmasked(
   module: ModuleBuilder, raise: FunctionReference, check: FunctionReference,
 ): FunctionBuilder {
   const f = module.function({ parameters: [] })
   f.if(allMasked(), () => f.return())
-  f.if(call(check), () => f.call(raise, i32.const(SIMD_EXCEPTION), Z, Z))
+  const known = i32.and(i32.load(CORE, Z, CpuContext.offsets.cr4), i32.const(CR4.OSXMMEXCPT))
+  f.if(call(check), () =>
+    f.call(raise, select(i32.const(Vector.XM), i32.const(Vector.UD), known), Z, Z))
   return f
 }
 

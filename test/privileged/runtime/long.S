@@ -11,8 +11,7 @@ prepare:
   mov dword ptr [PML4], PDPT + 7
   mov dword ptr [PDPT], PD + 7
   mov dword ptr [PDPT + 8], WINDOW_PD + 7
-  mov dword ptr [PDPT + 24], HIGH_PD + 7
-  mov dword ptr [HIGH_PD + 8 * 503], LAPIC + 0x83
+  mov dword ptr [PD + 8 * 384], LAPIC + 0x83
   mov dword ptr [WINDOW_PD], WINDOW_PT + 7
   mov edi, PT
   mov eax, 3
@@ -179,6 +178,8 @@ next_experiment:
   mov eax, TSS_SEL
   ltr ax
   fninit
+  mov dword ptr [APIC + 0xf0], 0x1ff
+  mov dword ptr [APIC + 0xb0], 0
   mov dword ptr [trace_left], 0
   mov qword ptr [resume_at], 0
   mov ebx, [STATE + 4]
