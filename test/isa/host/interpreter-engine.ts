@@ -49,6 +49,7 @@ const legacySegments = [
 export class InterpreterEngine implements Engine {
   readonly #cpu: Cpu
   readonly #bytes: Uint8Array
+  readonly #words: Uint32Array
   readonly #view: DataView
   readonly #context = new Uint8Array(CPU_CONTEXT_SIZE)
   readonly #registers: CpuContextView
@@ -57,6 +58,7 @@ export class InterpreterEngine implements Engine {
     const pages = MACHINE_BYTES / 65536
     const machine = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true })
     this.#bytes = new Uint8Array(machine.buffer)
+    this.#words = new Uint32Array(machine.buffer)
     this.#view = new DataView(machine.buffer)
     this.#registers = CpuContext.on(this.#context.buffer, 0)
     this.#fillP2m()
@@ -133,8 +135,12 @@ export class InterpreterEngine implements Engine {
     this.#giveRegisters(outcomes, index, exit)
     outcomes.slice(index, at.window, WINDOW_BYTES)
       .set(this.#bytes.subarray(window, window + WINDOW_BYTES))
-    const stray = this.#bytes.subarray(DATA, window).some((byte) => byte !== 0)
-    outcomes.setU32(index, at.stray, stray ? 1 : 0)
+    outcomes.setU32(index, at.stray, this.#anyWord(DATA, window) ? 1 : 0)
+  }
+
+  #anyWord(from: number, to: number): boolean {
+    for (let at = from; at < to; at += 4) if (this.#words[at >>> 2] !== 0) return true
+    return false
   }
 
   #takeRegisters(cases: Cases, index: number): void {
