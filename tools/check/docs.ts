@@ -58,7 +58,7 @@ export function linkProblems({ path, prose }: Document): string[] {
 
 function pathProblems({ path, prose }: Document): string[] {
   return [...prose.matchAll(PATH)]
-    .filter(([, named]) => named!.includes('*') ? globSync(named!).length === 0 : !existsSync(named!))
+    .filter(([, named]) => globSync(named!).length === 0)
     .map(([, named]) => `${path}: names ${named}, which is not there`)
 }
 

@@ -47,16 +47,15 @@ function headOf(lines: readonly string[], index: number): number {
   return index
 }
 
-const NO_FUNCTION = /^\s*(\}|if|for|while|switch|catch|try|do|else|with|class|interface|type|return)\b/
-const FUNCTION = /=> \{$|\bfunction\b|^\s*(?:[a-z]+ )*[#\w]+(?:<.*)?\(/
+const NO_FUNCTION = /^\s*(\}|if|for|while|switch|catch|try|do|else|class|interface|type|return)\b/
+const FUNCTION = /\bfunction\b|^\s*(?:[a-z]+ )*[#\w]+(?:<.*)?\(/
 
 function opensFunction(head: string, line: string): boolean {
-  if (!line.endsWith('{')) return false
-  if (line.endsWith('=> {')) return true
-  return !NO_FUNCTION.test(head) && FUNCTION.test(head)
+  if (line.endsWith('=> {')) return !/^\s*describe\(/.test(head)
+  return line.endsWith('{') && !NO_FUNCTION.test(head) && FUNCTION.test(head)
 }
 
-/** The functions of more than FUNCTION_LINES lines. */
+/** The functions of more than FUNCTION_LINES lines; `describe` only groups tests. */
 export function longFunctionsOf(path: string, lines: readonly string[]): string[] {
   const found: string[] = []
   lines.forEach((line, index) => {
