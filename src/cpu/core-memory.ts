@@ -22,6 +22,10 @@ export const TLB_BYTES = TLB_ENTRIES * 8
 /** The machine frame that no domain owns and empty TLB entries lead to. */
 export const POISON_FRAME = 0
 
+/** The most accesses that one instruction makes: XRSTOR of all states in pieces, and crossing
+ * pages byte by byte, stay below. */
+export const MMIO_ANSWERS = 256
+
 /** What stopped generated code, and what it wants; also what the run loop is told. */
 export const CoreControl = struct('core control', {
   /** Why `run` returned: one of Stop. */
@@ -57,7 +61,7 @@ export const CoreControl = struct('core control', {
    * instruction that touches MMIO is executed again after each answer. */
   replayCount: u32,
   replayIndex: u32,
-  replayValues: array(u64, 16),
+  replayValues: array(u64, MMIO_ANSWERS),
   /** Machine address of the p2m directory of the domain that runs. */
   p2m: u32,
   /** Pattern in the upper half of empty TLB entries. */

@@ -14,7 +14,7 @@ import type { Instruction } from '../isa/operand.ts'
 import { pureByNumber } from '../isa/pure.ts'
 import {
   CODE_MODE_16, CODE_MODE_32, CODE_MODE_LONG, CODE_MODE_STACK32, CODE_MODE_STEP, CoreControl,
-  type CoreControlView, coreMap, Stop,
+  type CoreControlView, coreMap, MMIO_ANSWERS, Stop,
 } from './core-memory.ts'
 import { deliver } from './exceptions/deliver.ts'
 import type { CpuEvent } from './exceptions/event.ts'
@@ -29,6 +29,7 @@ import { hotInstructions } from './interpreter/hot-instructions.ts'
 import { MachineAdapter } from './interpreter/machine-adapter.ts'
 import { floatOps } from './interpreter/reading.ts'
 import { field, Special } from './interpreter/record.ts'
+import type { InstructionShape } from './interpreter/parts.ts'
 import { type CodeModeShape, keyOf, shapeOf } from './interpreter/shape.ts'
 import { MmuMemory } from './mmu/linear-memory.ts'
 import type { MmuExports } from './mmu/mmu.ts'
@@ -71,6 +72,9 @@ export interface CpuOptions {
   tsc(): bigint
   /** 32 random bits. */
   random(): number
+  /** Every instruction gets a body of its own with constants for operands: how compiled code reads
+   * the semantics. Slow, for tests. */
+  readonly bakeOperands?: boolean
 }
 
 interface EngineExports extends MmuExports {
@@ -130,7 +134,7 @@ export class Cpu implements Processor {
       core: this.#core.buffer,
       machine: new Uint8Array(options.machine.buffer),
       decode,
-      handlerOf: (instruction, mode) => this.#handlerOf(instruction, mode),
+      handlerOf: (instruction, mode, offset) => this.#handlerOf(instruction, mode, offset),
       execTranslate: (linear) => this.#execTranslate(linear),
       markCode: (machine) => this.#exports.markCode(machine),
       clearCode: (machine) => this.#exports.clearCode(machine),
@@ -368,8 +372,10 @@ export class Cpu implements Processor {
     return 'shutdown'
   }
 
+  /** No instruction makes as many accesses to MMIO as there is room for answers. */
   #answer(value: bigint): void {
     const { control } = this
+    assert(control.replayCount < MMIO_ANSWERS, 'there is room for an answer')
     control.replayValues.set(control.replayCount, value)
     control.replayCount += 1
   }
@@ -418,21 +424,26 @@ export class Cpu implements Processor {
     return handlers
   }
 
-  #handlerOf(instruction: Instruction, mode: CodeModeShape): number {
+  #handlerOf(instruction: Instruction, mode: CodeModeShape, offset: number): number {
     if (instruction.definition.service) return -1
     const shape = shapeOf(instruction, mode)
+    if (this.#options.bakeOperands) return this.#addHandler(instruction, shape, offset)
     const key = keyOf(instruction, shape)
     const known = this.#handlerNumbers.get(key)
     if (known !== undefined) return known
-    const module = new WebAssembly.Module(buildHandlerModule(this.#sizes, instruction, shape))
-    const instance = new WebAssembly.Instance(module, {
+    const number = this.#addHandler(instruction, shape)
+    this.#handlerNumbers.set(key, number)
+    return number
+  }
+
+  /** Puts one more handler into the table, and returns its number. */
+  #addHandler(instruction: Instruction, shape: InstructionShape, bakedAt?: number): number {
+    const bytes = buildHandlerModule(this.#sizes, instruction, shape, bakedAt)
+    const instance = new WebAssembly.Instance(new WebAssembly.Module(bytes), {
       env: { core: this.#core, machine: this.#options.machine },
       engine: this.#exports as unknown as WebAssembly.ModuleImports,
     })
-    const index = this.#handlers.grow(1, instance.exports['handler'])
-    const number = this.#firstHandler + index
-    this.#handlerNumbers.set(key, number)
-    return number
+    return this.#firstHandler + this.#handlers.grow(1, instance.exports['handler'])
   }
 
   // What the engine calls.

@@ -38,8 +38,9 @@ export interface CodeCacheNeeds {
   readonly core: ArrayBuffer
   readonly machine: Uint8Array
   readonly decode: Decode
-  /** Number of the handler for an instruction, or -1 when a service carries it out. */
-  handlerOf(instruction: Instruction, mode: CodeModeShape): number
+  /** Number of the handler for an instruction at an offset of its page, or -1 when a service carries
+   * it out. */
+  handlerOf(instruction: Instruction, mode: CodeModeShape, offset: number): number
   /** Machine address for fetching at a linear address, or -1 when that faults. */
   execTranslate(linear: bigint): number
   markCode(machine: number): void
@@ -216,7 +217,7 @@ export class CodeCache {
   #append(instruction: Instruction, offset: number, shape: CodeModeShape): void {
     this.decoded += 1
     const nextOffset = offset + instruction.length
-    const handler = this.#needs.handlerOf(instruction, shape)
+    const handler = this.#needs.handlerOf(instruction, shape, offset)
     if (handler < 0) {
       const record = this.#claim(Special.SERVICE, offset, nextOffset)
       this.#serviced[record - coreMap.records >>> RECORD_SHIFT] = instruction

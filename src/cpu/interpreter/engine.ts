@@ -301,7 +301,7 @@ function specialHandlers(
 
 /** A module of one handler outside the loop; its export `handler` goes into the table. */
 export function buildHandlerModule(
-  sizes: MemorySizes, instruction: Instruction, shape: InstructionShape,
+  sizes: MemorySizes, instruction: Instruction, shape: InstructionShape, bakedAt?: number,
 ): Uint8Array<ArrayBuffer> {
   const module = new ModuleBuilder()
   importMemories(module, sizes)
@@ -311,8 +311,9 @@ export function buildHandlerModule(
     .map((name) => [name, module.importGlobal('engine', `part.${name}`, 'i32')]))
   const parts = { ...functions, ...globals } as unknown as EngineParts
   const f = module.function({ parameters: ['i32'], result: 'i32' })
-  const site = { target: f, record: f.parameters[0]! }
-  emitHandler(parts, { ...site, exits: functionExits(site) }, new LocalPool(f), instruction, shape)
+  const record = f.parameters[0]!
+  const place = { target: f, record, exits: functionExits(f, record) }
+  emitHandler(parts, place, new LocalPool(f), instruction, shape, bakedAt)
   module.exportFunction('handler', f)
   return module.finish()
 }

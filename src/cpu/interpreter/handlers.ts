@@ -1,22 +1,37 @@
 /**
  * Generates handlers: what the interpreter does for an instruction of a shape.
  */
-import { i32, type Expression } from '../../wasm/expression.ts'
+import { i32, type Expression, type Local } from '../../wasm/expression.ts'
+import type { FunctionBuilder } from '../../wasm/function.ts'
 import type { Instruction } from '../../isa/operand.ts'
 import { RCX } from '../../isa/operand.ts'
-import type { EngineParts, InstructionShape, Site } from './parts.ts'
+import { BakedOperands, RecordOperands } from './operand-source.ts'
+import type { EngineParts, Exits, InstructionShape } from './parts.ts'
 import { WasmReading } from './reading.ts'
 import { LocalPool, type Value } from './value.ts'
 
-/** Writes the handler for instructions shaped like `instruction` into `site`. */
+/** Where a handler is generated into: `record` holds the record that it is to carry out. */
+export interface HandlerPlace {
+  readonly target: FunctionBuilder
+  readonly record: Local
+  readonly exits: Exits
+}
+
+/**
+ * Writes the handler for instructions shaped like `instruction`. With `bakedAt`, its offset in its
+ * page, the handler is for this very instruction, and its operands are constants.
+ */
 export function emitHandler(
-  parts: EngineParts, site: Site, pool: LocalPool, instruction: Instruction,
-  shape: InstructionShape,
+  parts: EngineParts, place: HandlerPlace, pool: LocalPool, instruction: Instruction,
+  shape: InstructionShape, bakedAt = -1,
 ): void {
   pool.releaseAll()
   // The reading tells operands apart by identity, and the decoder may share equal ones.
   const operands = instruction.operands.map((operand) => ({ ...operand }))
-  const m = new WasmReading(parts, site, pool, shape, operands)
+  const { target, record, exits } = place
+  const source = bakedAt < 0 ? new RecordOperands(parts, target, record, operands)
+    : new BakedOperands(parts, target, instruction, bakedAt)
+  const m = new WasmReading(parts, { target, operands: source, exits }, pool, shape)
   const execute = instruction.definition.fields.execute!
   if (shape.repeat === 0) {
     execute(m, ...operands)
@@ -50,8 +65,7 @@ function emitRepeated(
 }
 
 /** The ways out of a handler that is a function of its own: it returns what comes next. */
-export function functionExits(site: Pick<Site, 'target' | 'record'>): Site['exits'] {
-  const { target, record } = site
+export function functionExits(target: FunctionBuilder, record: Local): Exits {
   const leave = (value: Expression): void => target.return(value)
   return {
     next: () => leave(i32.add(record, i32.const(32))),

@@ -12,7 +12,6 @@ import { Access } from '../mmu/environment.ts'
 import { CORE, MACHINE, type EngineParts, type InstructionShape, type Site } from './parts.ts'
 import { SS } from '../../isa/operand.ts'
 import type { FunctionReference } from '../../wasm/module.ts'
-import { field } from './record.ts'
 import type { LocalPool } from './value.ts'
 
 /** In place of a machine address: the access went through the slow path. */
@@ -169,7 +168,7 @@ export class MemoryAccess {
   #flags(): Expression {
     const ordinary = globalGet(this.#parts.access, 'i32')
     if (!this.#throughStack) {
-      const segment = i32.load8U(CORE, this.#site.record, field.segment)
+      const segment = this.#site.operands.segment()
       return i32.or(ordinary, i32.shl(i32.eq(segment, i32.const(SS)), i32.const(5)))
     }
     return i32.or(ordinary, i32.const(Access.STACK))

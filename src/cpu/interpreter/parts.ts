@@ -2,9 +2,10 @@
  * What handlers are generated from: the engine's functions and globals, the shape of an
  * instruction, and the ways out of a handler.
  */
-import type { Expression, Local } from '../../wasm/expression.ts'
+import type { Expression } from '../../wasm/expression.ts'
 import type { FunctionBuilder } from '../../wasm/function.ts'
 import type { FunctionReference } from '../../wasm/module.ts'
+import type { OperandSource } from './operand-source.ts'
 
 /** Indexes of the memories of the engine's module. */
 export const CORE = 0
@@ -105,6 +106,6 @@ export interface Exits {
 /** Where a handler is generated into. */
 export interface Site {
   readonly target: FunctionBuilder
-  readonly record: Local
+  readonly operands: OperandSource
   readonly exits: Exits
 }

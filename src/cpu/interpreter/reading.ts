@@ -1,5 +1,5 @@
 /**
- * The Wasm reading of the semantics, with operands taken from the decoded record.
+ * The Wasm reading of the semantics: what the interpreter's handlers and compiled bodies are.
  *
  * Running a definition's `execute` with a WasmReading collects steps (value.ts); `finish` writes
  * them into the handler. Scalars are i64 and booleans i32, converted where they meet.
@@ -20,7 +20,6 @@ import { CoreControl, coreMap } from '../core-memory.ts'
 import { CpuContext } from '../state.ts'
 import { MemoryAccess } from './memory-access.ts'
 import { CORE, type EngineParts, type InstructionShape, type Site } from './parts.ts'
-import { field, registerAddress } from './record.ts'
 import { countUses, emitSteps, LocalPool, Value, type Effect, type Step } from './value.ts'
 
 const at = CpuContext.offsets
@@ -52,9 +51,6 @@ export class WasmReading implements Backend<Value> {
   readonly #target: FunctionBuilder
   readonly #pool: LocalPool
   readonly #memory: MemoryAccess
-  /** Record fields of register operands, by the operand's identity. */
-  readonly #registerFields = new Map<Operand, number>()
-  readonly #immediateFields = new Map<Operand, number>()
   /** What readForWrite learnt about where a memory operand lies. */
   readonly #places = new Map<Operand, { readonly linear: Local, readonly machine: Local,
     readonly old: Local }>()
@@ -63,10 +59,7 @@ export class WasmReading implements Backend<Value> {
   /** The state changes last, when nothing can fault any more. */
   #entersMmx = false
 
-  constructor(
-    parts: EngineParts, site: Site, pool: LocalPool, shape: InstructionShape,
-    operands: readonly Operand[],
-  ) {
+  constructor(parts: EngineParts, site: Site, pool: LocalPool, shape: InstructionShape) {
     this.#parts = parts
     this.#site = site
     this.#target = site.target
@@ -77,14 +70,6 @@ export class WasmReading implements Backend<Value> {
     this.stackWidth = shape.stackWidth
     this.long = shape.long
     this.#memory = new MemoryAccess(parts, site, pool, shape)
-    let registers = 0
-    let immediates = 0
-    for (const operand of operands) {
-      if (operand.kind === 'immediate') {
-        this.#immediateFields.set(operand, field.immediates[immediates++]!)
-      }
-      if (registerAddress(operand) >= 0) this.#registerFields.set(operand, field.registers[registers++]!)
-    }
   }
 
   /** Writes the collected steps, and goes on with the next instruction unless control left. */
@@ -122,9 +107,7 @@ export class WasmReading implements Backend<Value> {
 
   immediate(operand: Operand): Value {
     assert(operand.kind === 'immediate', 'an immediate operand')
-    const offset = this.#immediateFields.get(operand)
-    assert(offset !== undefined, 'an immediate of this instruction')
-    return this.#pure('i64', [], () => i64.load(CORE, this.#site.record, offset))
+    return this.#pure('i64', [], () => this.#site.operands.immediate(operand))
   }
 
   // Operands.
@@ -144,7 +127,7 @@ export class WasmReading implements Backend<Value> {
 
   readForWrite(operand: Operand): Value {
     if (operand.kind !== 'memory') return this.read(operand)
-    const address = this.#linear(operand)
+    const address = this.#linear(operand, true)
     const value = this.#result('i64')
     const place = {
       linear: this.#pool.take('i64'), machine: this.#pool.take('i32'), old: this.#pool.take('i64'),
@@ -170,7 +153,7 @@ export class WasmReading implements Backend<Value> {
     }
     const place = this.#places.get(operand)
     if (!place) {
-      this.#store(this.#linear(operand), operand.width, scalar)
+      this.#store(this.#linear(operand, true), operand.width, scalar)
       return
     }
     this.#effect({
@@ -424,9 +407,7 @@ export class WasmReading implements Backend<Value> {
   }
 
   nextIp(): Value {
-    const linear = this.#loaded('i64', () => i64.add(
-      i64.load(CORE, ZERO_ADDRESS, CODE_PAGE),
-      i64.load16U(CORE, this.#site.record, field.nextOffset)))
+    const linear = this.#loaded('i64', () => this.#site.operands.nextLinear())
     if (this.long) return linear
     const base = this.#loaded('i64', () => i64.load(CORE, ZERO_ADDRESS, segmentBase(1)))
     return this.zx(this.sub(linear, base), 32)
@@ -434,13 +415,11 @@ export class WasmReading implements Backend<Value> {
 
   branch(target: Operand, condition?: Value): void {
     assert(target.kind === 'relative', 'a branch needs a relative target')
-    const { record, exits } = this.#site
+    const { operands, exits } = this.#site
     const resolve = (): void => {
-      const link = this.#pool.take('i32')
-      this.#target.set(link, i32.load(CORE, record, field.link))
-      this.#target.if(i32.eqz(link),
-        () => this.#target.set(link, call(this.#parts.resolve, record)))
-      exits.goTo(link)
+      const record = this.#pool.take('i32')
+      operands.branchTo(target, record)
+      exits.goTo(record)
     }
     if (!condition) {
       this.#effect({ inputs: [], emit: resolve })
@@ -680,14 +659,9 @@ export class WasmReading implements Backend<Value> {
     })
   }
 
-  /** The address in core memory of a register operand, out of the record. */
+  /** The address in core memory of a register operand. */
   #addressOf(operand: Operand): Expression {
-    const offset = this.#registerFields.get(operand)
-    if (offset !== undefined) return i32.load16U(CORE, this.#site.record, offset)
-    // A register that the definition names itself.
-    const address = registerAddress(operand)
-    assert(address >= 0, `operand ${operand.kind} is no register`)
-    return i32.const(address)
+    return this.#site.operands.register(operand)
   }
 
   #register(address: Expression, width: number): Value {
@@ -714,15 +688,9 @@ export class WasmReading implements Backend<Value> {
   #effective(operand: Operand): Value {
     assert(operand.kind === 'memory', 'an address needs memory')
     if (this.#shape.string) return this.gpr(operand.base, this.addressSize)
-    const { record } = this.#site
-    const slot = (offset: number): Expression => i64.load(CORE, i32.load16U(CORE, record, offset))
-    const displacement = i64.load(CORE, record, field.displacement)
-    const address = this.#loaded('i64', () => {
-      const simple = i64.add(slot(field.base), displacement)
-      if (this.#shape.addressing === 'base') return simple
-      const scale = i64.load8U(CORE, record, field.scale)
-      return i64.add(simple, i64.shl(slot(field.index), scale))
-    })
+    const { addressing } = this.#shape
+    const address = this.#loaded('i64',
+      () => this.#site.operands.effective(operand, addressing !== 'base'))
     return this.#cut(address)
   }
 
@@ -738,23 +706,22 @@ export class WasmReading implements Backend<Value> {
     assert(operand.kind === 'memory', 'a segment needs memory')
     // The destination of a string instruction is in ES, whatever prefix stands before it.
     if (this.#shape.string && operand.base === RDI) return i32.const(ES)
-    return i32.load8U(CORE, this.#site.record, field.segment)
+    return this.#site.operands.segment()
   }
 
   #segmentNumber(segment: number): Expression {
     return segment < 0
-      ? i32.load8U(CORE, this.#site.record, field.segment)
+      ? this.#site.operands.segment()
       : i32.const(segment)
   }
 
   /** The linear address of the memory operand, with segment checks outside 64-bit code. */
-  #linear(operand: Operand): Value {
+  #linear(operand: Operand, write = false): Value {
     const offset = this.#effective(operand)
     const { addressing, string } = this.#shape
-    if (string) return this.#linearOf(this.#segmentOf(operand), offset, operand.width, false)
+    if (string) return this.#linearOf(this.#segmentOf(operand), offset, operand.width, write)
     if (addressing === 'base' || addressing === 'indexed') return offset
-    // Outside 64-bit code the write check is made by the caller's access kind.
-    return this.#linearOf(this.#segmentOf(operand), offset, operand.width, false)
+    return this.#linearOf(this.#segmentOf(operand), offset, operand.width, write)
   }
 
   #linearOf(segment: Expression, offset: Value, width: number, write: boolean): Value {

@@ -1,0 +1,167 @@
+/**
+ * Where generated code finds what differs between instructions of one shape: register numbers,
+ * displacements, immediates, branch targets.
+ *
+ * The interpreter's handlers take them out of the decoded record; a compiled body has them baked in
+ * as constants. The readings of the semantics know only the interface, so that both are the same
+ * code with one parameter changed.
+ */
+import { assert } from '../../base/assert.ts'
+import { call, i32, i64, type Expression, type Local } from '../../wasm/expression.ts'
+import type { FunctionBuilder } from '../../wasm/function.ts'
+import type { Instruction, MemoryOperand, Operand } from '../../isa/operand.ts'
+import { CoreControl, coreMap } from '../core-memory.ts'
+import { CpuContext } from '../state.ts'
+import { CORE, type EngineParts } from './parts.ts'
+import { field, registerAddress } from './record.ts'
+
+/** Address of the word that holds the linear address of the current code page. */
+const CODE_PAGE = coreMap.control + CoreControl.offsets.codePage
+
+const ZERO = i32.const(0)
+const gprAddress = (index: number): number => CpuContext.offsets.gpr + index * 8
+
+export interface OperandSource {
+  /** Address in core memory of a register operand. */
+  register(operand: Operand): Expression
+  /** The immediate, sign-extended to 64 bits. */
+  immediate(operand: Operand): Expression
+  /** Base, index and displacement added up; `indexed` when there may be an index. */
+  effective(operand: MemoryOperand, indexed: boolean): Expression
+  /** Number of the memory operand's segment register, or of the implicit source's. */
+  segment(): Expression
+  /** Linear address of the following instruction. */
+  nextLinear(): Expression
+  /** Leaves the record of a direct branch's target in `target`; 0 when it cannot be fetched. */
+  branchTo(operand: Operand, target: Local): void
+}
+
+function codePagePlus(offset: Expression): Expression {
+  return i64.add(i64.load(CORE, ZERO, CODE_PAGE), offset)
+}
+
+/** Register operands that the definition names itself have no place in the instruction. */
+function ownRegister(operand: Operand): Expression {
+  const address = registerAddress(operand)
+  assert(address >= 0, `operand ${operand.kind} is no register`)
+  return i32.const(address)
+}
+
+/** Operands out of the decoded record. */
+export class RecordOperands implements OperandSource {
+  readonly #target: FunctionBuilder
+  readonly #record: Local
+  readonly #parts: EngineParts
+  readonly #registers = new Map<Operand, number>()
+  readonly #immediates = new Map<Operand, number>()
+
+  constructor(
+    parts: EngineParts, target: FunctionBuilder, record: Local, operands: readonly Operand[],
+  ) {
+    this.#parts = parts
+    this.#target = target
+    this.#record = record
+    for (const operand of operands) {
+      if (operand.kind === 'immediate') {
+        this.#immediates.set(operand, field.immediates[this.#immediates.size]!)
+      } else if (registerAddress(operand) >= 0) {
+        this.#registers.set(operand, field.registers[this.#registers.size]!)
+      }
+    }
+  }
+
+  register(operand: Operand): Expression {
+    const offset = this.#registers.get(operand)
+    return offset === undefined ? ownRegister(operand) : i32.load16U(CORE, this.#record, offset)
+  }
+
+  immediate(operand: Operand): Expression {
+    const offset = this.#immediates.get(operand)
+    assert(offset !== undefined, 'an immediate of this instruction')
+    return i64.load(CORE, this.#record, offset)
+  }
+
+  effective(_operand: MemoryOperand, indexed: boolean): Expression {
+    const slot = (at: number): Expression =>
+      i64.load(CORE, i32.load16U(CORE, this.#record, at))
+    const simple = i64.add(slot(field.base), i64.load(CORE, this.#record, field.displacement))
+    if (!indexed) return simple
+    const scale = i64.load8U(CORE, this.#record, field.scale)
+    return i64.add(simple, i64.shl(slot(field.index), scale))
+  }
+
+  segment(): Expression {
+    return i32.load8U(CORE, this.#record, field.segment)
+  }
+
+  nextLinear(): Expression {
+    return codePagePlus(i64.load16U(CORE, this.#record, field.nextOffset))
+  }
+
+  branchTo(_operand: Operand, target: Local): void {
+    const f = this.#target
+    f.set(target, i32.load(CORE, this.#record, field.link))
+    f.if(i32.eqz(target), () => f.set(target, call(this.#parts.resolve, this.#record)))
+  }
+}
+
+/** Operands as constants: the body of one instruction at one place of a page. */
+export class BakedOperands implements OperandSource {
+  readonly #target: FunctionBuilder
+  readonly #parts: EngineParts
+  readonly #instruction: Instruction
+  readonly #nextOffset: number
+
+  /** `offset` is the instruction's place in its page. */
+  constructor(
+    parts: EngineParts, target: FunctionBuilder, instruction: Instruction, offset: number,
+  ) {
+    this.#parts = parts
+    this.#target = target
+    this.#instruction = instruction
+    this.#nextOffset = offset + instruction.length
+  }
+
+  register(operand: Operand): Expression {
+    return ownRegister(operand)
+  }
+
+  immediate(operand: Operand): Expression {
+    assert(operand.kind === 'immediate', 'an immediate operand')
+    return i64.const(operand.value)
+  }
+
+  effective(operand: MemoryOperand): Expression {
+    let sum = operand.ripRelative
+      ? codePagePlus(i64.const(operand.displacement + BigInt(this.#nextOffset)))
+      : i64.const(operand.displacement)
+    const register = (index: number): Expression => i64.load(CORE, ZERO, gprAddress(index))
+    if (operand.base >= 0) sum = i64.add(register(operand.base), sum)
+    if (operand.index >= 0) {
+      sum = i64.add(sum, i64.shl(register(operand.index), i64.const(operand.scale)))
+    }
+    return sum
+  }
+
+  segment(): Expression {
+    for (const operand of this.#instruction.operands) {
+      const isString = this.#instruction.row.properties.string !== undefined
+      if (operand.kind === 'memory' && !isString) return i32.const(operand.segment)
+    }
+    return i32.const(this.#instruction.segment)
+  }
+
+  nextLinear(): Expression {
+    return codePagePlus(i64.const(this.#nextOffset))
+  }
+
+  branchTo(operand: Operand, target: Local): void {
+    assert(operand.kind === 'relative', 'a branch needs a relative target')
+    const linear = codePagePlus(i64.const(this.#nextOffset + operand.displacement))
+    const rip = i64.sub(linear,
+      i64.load(CORE, ZERO, coreMap.control + CoreControl.offsets.codeBase))
+    const cut = operand.width === 64 ? rip
+      : i64.and(rip, i64.const((1n << BigInt(operand.width)) - 1n))
+    this.#target.set(target, call(this.#parts.jump, cut))
+  }
+}
