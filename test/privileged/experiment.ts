@@ -10,8 +10,8 @@ export interface Experiment {
   readonly name: string
   readonly code: string
   /**
-   * Why QEMU is not asked: it lacks the feature, or is known to be wrong. What ours must say is then
-   * in `expected`.
+   * Why ours may differ from QEMU, which lacks the feature or is known to be wrong. What ours must
+   * say then is in `expected`.
    */
   readonly differs?: string
   /** What describeRecord says of ours, shortened to the parts that matter: all must occur. */
@@ -29,11 +29,19 @@ export function apart(
   return { name, code, differs, expected }
 }
 
-/** Several of them. */
-export function allApart(
-  experiments: readonly Experiment[], differs: string, ...expected: string[]
+/** Experiments by name, why QEMU does otherwise with them, and what ours says. */
+export type Difference = readonly [names: RegExp, differs: string, ...expected: string[]]
+
+/** The experiments, with what is known of them. */
+export function withKnown(
+  experiments: readonly Experiment[], known: readonly Difference[],
 ): Experiment[] {
-  return experiments.map(({ name, code }) => apart(name, code, differs, ...expected))
+  return experiments.map((each) => {
+    const found = known.find(([names]) => names.test(each.name))
+    if (!found || each.differs) return each
+    const [, differs, ...expected] = found
+    return { ...each, differs, expected }
+  })
 }
 
 /** A number for the assembler. */

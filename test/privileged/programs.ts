@@ -5,9 +5,10 @@ import type { Mode } from './assemble.ts'
 import type { Experiment } from './experiment.ts'
 import { longDelivery } from './experiments/long-delivery.ts'
 import { longExceptions } from './experiments/long-exceptions.ts'
+import { longTransfers } from './experiments/long-transfers.ts'
 
 export const programs: Readonly<Record<Mode, readonly Experiment[]>> = {
-  long: [...longExceptions, ...longDelivery],
+  long: [...longExceptions, ...longDelivery, ...longTransfers],
   protected: [],
   real: [],
 }

@@ -16,8 +16,7 @@ for (const key of Object.keys(programs) as Mode[]) {
   for (const outcome of outcomes) {
     if (outcome.problems.length > 0) bad += 1
     if (outcome.problems.length === 0 && !all) continue
-    console.log(`${outcome.problems.length ? '** ' : ''}${outcome.experiment.name}`)
-    for (const problem of outcome.problems) console.log(`    ${problem}`)
+    console.log(`${outcome.experiment.name}: ${outcome.problems.slice(0, 5).join('; ')}`)
     if (!all) continue
     console.log(`  ours\n    ${outcome.ours}\n  QEMU\n    ${outcome.theirs}`)
   }

@@ -99,11 +99,12 @@ export function checkReturnCode(p: Processor, selector: number): Descriptor {
   return code
 }
 
-/** The stack segment of a return: undefined is a null selector, which 64-bit code may have. */
+/** The stack segment of a return: undefined is a null selector, which 64-bit code may have, with
+ * any RPL. */
 export function checkReturnStack(
   p: Processor, selector: number, cpl: number, to64: boolean,
 ): Descriptor | undefined {
-  if (to64 && isNull(selector) && cpl !== 3 && (selector & 3) === cpl) return undefined
+  if (to64 && isNull(selector) && cpl !== 3) return undefined
   return checkStack(p, selector, cpl, Vector.GP)
 }
 

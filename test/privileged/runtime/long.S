@@ -102,6 +102,7 @@ next_experiment:
   mov rsp, MONITOR_STACK
   xor eax, eax
   mov cr8, rax
+  mov cr2, rax
   mov rax, 0x400
   mov dr7, rax
   xor eax, eax
@@ -376,13 +377,13 @@ gdt_template:
   .quad 0x00af9b000000ffff
   .quad 0x00cf93000000ffff
   .quad 0x00cf9b000000ffff
-  .quad 0x000f9b000000ffff
+  .quad 0x008f9b000000ffff
   .quad 0x00cffb000000ffff
   .quad 0x00cff3000000ffff
   .quad 0x00affb000000ffff
   .quad 0x00008b0000000167 + ((TSS & 0xffffff) << 16) - 0x20000000000
   .quad 0
-  .quad 0x000ffb000000ffff
+  .quad 0x008ffb000000ffff
   .quad 0x000093000000ffff
   .quad 0x00008200000000ff + ((LDT & 0xffffff) << 16)
   .quad 0
@@ -403,6 +404,15 @@ idt_template:
   .macro RESUME at
   mov qword ptr [resume_at], offset \at
   .endm
+  .macro SYSRETQ
+  .byte 0x48, 0x0f, 0x07
+  .endm
+  .macro SYSRETD
+  .byte 0x0f, 0x07
+  .endm
+  .macro SYSEXITD
+  .byte 0x0f, 0x35
+  .endm
   .macro TO_USER code, where
   pushq USER_DATA
   pushq USER_STACK + ALIAS
@@ -419,6 +429,10 @@ idt_template:
   TO_USER USER32, "offset 700f + ALIAS"
 700:
   .code32
+  push USER_DATA
+  pop ds
+  push USER_DATA
+  pop es
   .endm
   .macro KERNEL32
   pushq CODE32
