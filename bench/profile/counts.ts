@@ -1,0 +1,58 @@
+/**
+ * What a profile holds: counts by name, as JSON carries them.
+ */
+export interface Tally {
+  count: number
+  /** Host time, where it is taken. */
+  ms: number
+}
+
+export interface Counts {
+  /** Guest instructions, as the processor counts them against its budget. */
+  instructions: number
+  /** Host CPU time of the core's thread. */
+  cpuMs: number
+  /** Host time spent in the processor's `run`. */
+  runMs: number
+  /** Samples by rip in hexadecimal, `user` for all of CPL 3. */
+  samples: Record<string, number>
+  exits: Record<string, Tally>
+  services: Record<string, Tally>
+  /** What the engine calls in TypeScript. */
+  upcalls: Record<string, Tally>
+  /** Calls of the engine's functions. */
+  engine: Record<string, Tally>
+  /** Executions of handlers that are not in the loop, by shape. */
+  handlers: Record<string, Tally>
+}
+
+type Table = Record<string, Tally>
+
+function tableSince(after: Table, before: Table): Table {
+  const result: Table = {}
+  for (const [name, { count, ms }] of Object.entries(after)) {
+    const old = before[name] ?? { count: 0, ms: 0 }
+    if (count > old.count) result[name] = { count: count - old.count, ms: ms - old.ms }
+  }
+  return result
+}
+
+/** What was counted between two moments. */
+export function countsSince(after: Counts, before: Counts): Counts {
+  const samples: Record<string, number> = {}
+  for (const [rip, count] of Object.entries(after.samples)) {
+    const more = count - (before.samples[rip] ?? 0)
+    if (more > 0) samples[rip] = more
+  }
+  return {
+    instructions: after.instructions - before.instructions,
+    cpuMs: after.cpuMs - before.cpuMs,
+    runMs: after.runMs - before.runMs,
+    samples,
+    exits: tableSince(after.exits, before.exits),
+    services: tableSince(after.services, before.services),
+    upcalls: tableSince(after.upcalls, before.upcalls),
+    engine: tableSince(after.engine, before.engine),
+    handlers: tableSince(after.handlers, before.handlers),
+  }
+}
