@@ -11,6 +11,7 @@ import { cacheFolder } from '../../src/node/cache.ts'
 import { checkDocs } from './docs.ts'
 import { checkExports } from './exports.ts'
 import { checkLayers } from './layers.ts'
+import { lowerLimits } from './limits.ts'
 import { checkStyle } from './style.ts'
 
 /** What a step has to say: nothing when all is well. */
@@ -101,5 +102,6 @@ if (unknown.length > 0) {
   const chosen = lanes.map((lane) =>
     lane.filter((step) => wanted.length === 0 || wanted.includes(step.name)))
   const failed = await Promise.all(chosen.map(runLane))
+  lowerLimits()
   process.exitCode = failed.some((count) => count > 0) ? 1 : 0
 }
