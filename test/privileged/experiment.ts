@@ -16,6 +16,8 @@ export interface Experiment {
   readonly differs?: string
   /** What describeRecord says of ours, shortened to the parts that matter: all must occur. */
   readonly expected?: readonly string[]
+  /** QEMU never comes back from it. */
+  readonly alone?: boolean
 }
 
 export function experiment(name: string, code: string): Experiment {
@@ -27,6 +29,13 @@ export function apart(
   name: string, code: string, differs: string, ...expected: string[]
 ): Experiment {
   return { name, code, differs, expected }
+}
+
+/** One that QEMU never comes back from. */
+export function alone(
+  name: string, code: string, differs: string, ...expected: string[]
+): Experiment {
+  return { name, code, differs, expected, alone: true }
 }
 
 /** Experiments by name, why QEMU does otherwise with them, and what ours says. */

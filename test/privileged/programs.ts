@@ -3,12 +3,14 @@
  */
 import type { Mode } from './assemble.ts'
 import type { Experiment } from './experiment.ts'
+import { longControl } from './experiments/long-control.ts'
 import { longDelivery } from './experiments/long-delivery.ts'
 import { longExceptions } from './experiments/long-exceptions.ts'
+import { longSegments } from './experiments/long-segments.ts'
 import { longTransfers } from './experiments/long-transfers.ts'
 
 export const programs: Readonly<Record<Mode, readonly Experiment[]>> = {
-  long: [...longExceptions, ...longDelivery, ...longTransfers],
+  long: [...longExceptions, ...longDelivery, ...longTransfers, ...longSegments, ...longControl],
   protected: [],
   real: [],
 }

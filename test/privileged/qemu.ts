@@ -5,12 +5,24 @@ import { execFileSync, spawnSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { MEMORY_BYTES, ports } from './layout.ts'
+import { MEMORY_BYTES, ports, RECORD_WORDS } from './layout.ts'
 
 const QEMU = 'qemu-system-x86_64'
 /** As near as TCG comes to the processor that we report. */
 const CPU = 'EPYC,phys-bits=36,+umip,+erms,-avx,-avx2,-f16c,-fma,-svm,-monitor'
-const TIMEOUT_MS = 60_000
+const TIMEOUT_MS = Number(process.env['QEMU_TIMEOUT_MS'] ?? 60_000)
+
+/** QEMU did not come to the end. */
+export class QemuError extends Error {
+  override readonly name = 'QemuError'
+  /** Index of the experiment that it was at. */
+  readonly index: number
+
+  constructor(message: string, index: number) {
+    super(message)
+    this.index = index
+  }
+}
 
 export function hasQemu(): boolean {
   try {
@@ -35,7 +47,11 @@ export function runInQemu(program: Uint8Array): Buffer {
       '-kernel', 'program',
     ], { cwd: folder, timeout: TIMEOUT_MS, encoding: 'utf8' })
     const records = readFileSync(join(folder, 'records'))
-    if (error) throw new Error(`QEMU ended badly after ${records.length} bytes: ${stderr}`)
+    if (error) {
+      const last = records.length - RECORD_WORDS * 8
+      const index = last < 0 ? 0 : records.readUInt32LE(last + 4) + 1
+      throw new QemuError(`QEMU: ${error.message}\n${stderr}`, index)
+    }
     return records
   } finally {
     rmSync(folder, { recursive: true })

@@ -39,12 +39,12 @@ function nameOf(index: number): string {
 
 const names = Array.from({ length: RECORD_WORDS }, (_, index) => nameOf(index))
 
-/** What a record says: `vector=d frame0=18 ...`; zeros are left out. */
+/** What a record says: `vector=d frame0=18 ... `, each word with a space behind; without zeros. */
 export function describeRecord(record: Record): string {
   const vector = Number(record.words[word.vector]! & 0xffff_ffffn)
   if (vector === SHUTDOWN) return 'shutdown'
-  return record.words.map((value, i) => value && i > 0 ? `${names[i]}=${value.toString(16)}` : '')
-    .filter((text) => text).join(' ')
+  return record.words.map((value, i) => value && i > 0 ? `${names[i]}=${value.toString(16)} ` : '')
+    .join('')
 }
 
 export function describeRecords(records: readonly Record[] | undefined): string {

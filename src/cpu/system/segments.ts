@@ -67,8 +67,9 @@ export function loadSegment(
 
 function loadStackSegment(p: Processor, long: boolean, selector: number, vector: number): void {
   const c = p.context
+  // On AMD the RPL of a null selector does not matter.
   if (long && isNull(selector)) {
-    if (c.cpl === 3 || (selector & 3) !== c.cpl) p.fault(vector, 0)
+    if (c.cpl === 3) p.fault(vector, 0)
     setNullSegment(c, SS, selector)
     return
   }

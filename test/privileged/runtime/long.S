@@ -182,6 +182,8 @@ next_experiment:
   mov dword ptr [APIC + 0xf0], 0x1ff
   mov dword ptr [APIC + 0xb0], 0
   mov dword ptr [trace_left], 0
+  mov dword ptr [logging], 0
+  mov dword ptr [logged], 0
   mov qword ptr [resume_at], 0
   mov ebx, [STATE + 4]
   cmp ebx, offset experiment_count
@@ -306,8 +308,11 @@ arrived:
   cmp eax, 3
   je traced
 1:
+  cmp eax, DONE_VECTOR
+  je 1f
   cmp qword ptr [resume_at], 0
   jne resumed
+1:
   call emit64
   inc dword ptr [STATE + 4]
   jmp next_experiment
@@ -327,19 +332,36 @@ traced:
   add rsp, 8
   iretq
 
-# A fault of an experiment that goes on elsewhere.
+# A fault of an experiment that goes on elsewhere: recorded, or noted in a word of OUT.
 resumed:
   mov dword ptr [RECORD + R_vector + 4], 1
+  mov ebx, eax
+  cmp eax, 32
+  jae 1f
   bt dword ptr [with_error_code], eax
   jnc 1f
-  mov rax, [rsp]
-  mov [rsp + 8], rax
+  shl rax, 32
+  or rax, [rsp + 8]
+  mov rbx, rax
   add rsp, 8
 1:
   mov rax, [resume_at]
   mov [rsp + 8], rax
   mov qword ptr [resume_at], 0
+  cmp dword ptr [logging], 0
+  je 2f
+  mov rax, cr2
+  shl rax, 16
+  or rbx, rax
+  mov eax, [logged]
+  inc dword ptr [logged]
+  and eax, 7
+  rol qword ptr [OUT + rax * 8], 9
+  xor [OUT + rax * 8], rbx
+  jmp 3f
+2:
   call emit64
+3:
   call restore
   add rsp, 8
   iretq
@@ -361,6 +383,8 @@ restore:
 entry: .quad 0
 resume_at: .quad 0
 trace_left: .long 0
+logging: .long 0
+logged: .long 0
 with_error_code: .long 0x27d00
 first_gdt_pointer:
   .word LIMITS
@@ -401,8 +425,14 @@ idt_template:
   .macro TRACE count
   mov dword ptr [trace_left], \count
   .endm
+  .macro LOG
+  mov dword ptr [logging], 1
+  .endm
   .macro RESUME at
   mov qword ptr [resume_at], offset \at
+  .endm
+  .macro USER_RESUME at
+  mov qword ptr [resume_at + ALIAS], offset \at + ALIAS
   .endm
   .macro SYSRETQ
   .byte 0x48, 0x0f, 0x07
