@@ -7,12 +7,15 @@
 import { type CpioEntry, writeCpio } from './cpio.ts'
 
 /**
- * busybox installs its applets as links at each start, which costs less than carrying them. The
- * shell runs under cttyhack in a session of its own, which gives it the console as controlling
- * terminal and thus job control. It runs in the background, because a shell acts on signals only
- * while it waits: busybox's poweroff, reboot and halt signal process 1, and so does the kernel,
- * through them, when the toolstack asks for a shutdown. A console of unknown size gets a size, or
- * the shell would ask the terminal for it before each line.
+ * busybox installs its applets as links at each start, which costs less than carrying them.
+ *
+ * Process 1 does nothing but wait, because a shell acts on signals only while it waits: busybox's
+ * poweroff, reboot and halt signal process 1, and so does the kernel, through them, when the
+ * toolstack asks for a shutdown. The user's shell has a session of its own with the console as
+ * controlling terminal, and thus job control. The first setsid makes the second a leader, which
+ * must fork and returns at once; a shell's & would do that too, but makes all after it ignore
+ * Ctrl-C. A console of unknown size gets a size, or the shell would ask the terminal for it before
+ * each line.
  */
 const INIT = `#!/bin/busybox sh
 bb=/bin/busybox
@@ -46,10 +49,8 @@ echo "Linux $(uname -r), hypervisor: \${type:-none}, guest type: \${guest:-none}
 echo "This is busybox's shell; 'exit' or 'poweroff' ends the domain."
 echo
 stty size </dev/console >/dev/null 2>&1 || stty rows 24 cols 80 </dev/console
-setsid cttyhack sh -l </dev/console >/dev/console 2>&1 &
-shell=$!
-while kill -0 $shell 2>/dev/null; do wait $shell; done
-down poweroff
+setsid setsid cttyhack sh -c 'sh -l; poweroff' </dev/console >/dev/console 2>&1
+while :; do sleep 100000 & wait $!; done
 `
 
 /** The archive: Linux unpacks it into its root and runs /init. */
