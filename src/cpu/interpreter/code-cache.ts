@@ -3,7 +3,8 @@
  * mode that it was decoded for.
  *
  * A trace runs from its entry through conditional branches to an unconditional one, the end of the
- * page, or TRACE_LIMIT instructions. It lies in one page of code; an instruction that crosses into
+ * page, an instruction of another trace, or TRACE_LIMIT instructions; it may be entered at any of
+ * its instructions. It lies in one page of code; an instruction that crosses into
  * the next page is a trace of its own, which checks first that the second page is still the one it
  * was decoded from. When a frame with code is written to, every record decoded from it becomes a
  * LOOK_UP, also the one about to be executed, so that self-modifying code takes effect at once.
@@ -31,6 +32,8 @@ interface Trace {
   readonly mode: number
   readonly first: number
   readonly records: number
+  /** It begins with a check of the following page: no entry but its first record. */
+  readonly crosses: boolean
 }
 
 /** What the cache needs of the engine around it. */
@@ -38,8 +41,7 @@ export interface CodeCacheNeeds {
   readonly core: ArrayBuffer
   readonly machine: Uint8Array
   readonly decode: Decode
-  /** Number of the handler for an instruction at an offset of its page, or -1 when a service carries
-   * it out. */
+  /** Number of the handler for an instruction at an offset of its page; -1: a service does it. */
   handlerOf(instruction: Instruction, mode: CodeModeShape, offset: number): number
   /** Machine address for fetching at a linear address, or -1 when that faults. */
   execTranslate(linear: bigint): number
@@ -56,8 +58,8 @@ export class CodeCache {
   readonly #u32: Uint32Array
   readonly #i64: BigInt64Array
   readonly #pages = new Map<number, Trace[]>()
-  /** Instructions of records that services carry out, by record number. */
-  readonly #serviced: (Instruction | undefined)[] = []
+  /** Instructions of records that services carry out. */
+  readonly #serviced = new Map<number, Instruction>()
   readonly #window = new Uint8Array(MAX_LENGTH)
   #free: number = coreMap.records
   /** How many instructions were decoded, for statistics. */
@@ -73,32 +75,79 @@ export class CodeCache {
 
   /** The instruction of a record that a service carries out. */
   instructionOf(record: number): Instruction {
-    const instruction = this.#serviced[record - coreMap.records >>> RECORD_SHIFT]
+    const instruction = this.#serviced.get(record)
     assert(instruction, 'the record is a service')
     return instruction
   }
 
-  /** Decodes the code at `machine` for the current mode; returns its record, or 0 when the fetch of
-   * its second page faults. */
+  /** The record for the code at `machine` in the current mode, decoded if it is not yet; 0 when the
+   * fetch of its second page faults. */
   decode(machine: number): number {
-    if (this.#free + (TRACE_LIMIT + 2) * RECORD_BYTES > coreMap.end) this.flush()
     const mode = this.#u32[controlAt('codeMode') >>> 2]!
+    return this.#find(machine, mode) || this.#decode(machine, mode)
+  }
+
+  #decode(machine: number, mode: number): number {
+    if (this.#free + (TRACE_LIMIT + 2) * RECORD_BYTES > coreMap.end) this.flush()
     const first = this.#free
-    if (!this.#decodeTrace(machine, mode)) return 0
-    const trace = { machine, mode, first, records: (this.#free - first) / RECORD_BYTES }
-    this.#remember(machine & -PAGE, trace)
+    const crosses = this.#decodeTrace(machine, mode)
+    if (crosses === undefined) return 0
+    const records = (this.#free - first) / RECORD_BYTES
+    this.#remember(machine & -PAGE, { machine, mode, first, records, crosses })
+    this.#enter(machine, first, mode)
+    return first
+  }
+
+  #enter(machine: number, record: number, mode: number): void {
     const entry = hashEntry(machine)
     this.#u32[entry] = machine
-    this.#u32[entry + 1] = first | mode
-    return first
+    this.#u32[entry + 1] = record | mode
+  }
+
+  /** The record of an instruction that stands in some trace already, or 0. */
+  #find(machine: number, mode: number): number {
+    const traces = this.#pages.get((machine & -PAGE) >>> 0)
+    if (!traces) return 0
+    for (const trace of traces) {
+      if (trace.mode !== mode || trace.machine > machine) continue
+      const record = trace.crosses
+        ? trace.machine === machine ? trace.first : 0
+        : this.#recordIn(trace, machine & PAGE - 1)
+      if (record === 0 || !this.#isEntry(record)) continue
+      this.#enter(machine, record, mode)
+      return record
+    }
+    return 0
+  }
+
+  /** A record that only looks up its own address would lead back to itself. */
+  #isEntry(record: number): boolean {
+    const handler = this.#u16[record + field.handler >>> 1]!
+    return handler !== Special.LOOK_UP && handler !== Special.STEP_END
+  }
+
+  /** The record of a trace's instruction at `offset`, or 0; offsets ascend in a trace. */
+  #recordIn(trace: Trace, offset: number): number {
+    let low = 0
+    let high = trace.records - 1
+    while (low <= high) {
+      const middle = low + high >> 1
+      const record = trace.first + middle * RECORD_BYTES
+      const found = this.#u16[record + field.pageOffset >>> 1]!
+      if (found === offset) return record
+      if (found < offset) low = middle + 1
+      else high = middle - 1
+    }
+    return 0
   }
 
   /** As decode, for the trace that `record` begins, in place of it. */
   decodeAgain(record: number, machinePage: number): number {
     const machine = (machinePage | this.#u16[record + field.pageOffset >>> 1]!) >>> 0
-    const entry = hashEntry(machine)
-    if (this.#u32[entry] === machine) this.#u32[entry + 1] = 0
-    return this.decode(machine)
+    const traces = this.#pages.get(machinePage >>> 0)
+    const stale = traces?.findIndex((trace) => trace.first === record) ?? -1
+    if (traces && stale >= 0) this.#forget(traces.splice(stale, 1)[0]!)
+    return this.#decode(machine, this.#u32[controlAt('codeMode') >>> 2]!)
   }
 
   /** Forgets all code of the frame that `machine` lies in. */
@@ -108,12 +157,17 @@ export class CodeCache {
     this.#needs.clearCode(page)
     if (!traces) return
     this.#pages.delete(page)
-    for (const trace of traces) {
-      const entry = hashEntry(trace.machine)
-      if (this.#u32[entry + 1] === (trace.first | trace.mode)) this.#u32[entry + 1] = 0
-      for (let i = 0; i < trace.records; i++) {
-        this.#u16[trace.first + i * RECORD_BYTES + field.handler >>> 1] = Special.LOOK_UP
-      }
+    for (const trace of traces) this.#forget(trace)
+  }
+
+  /** Makes every record of a trace look up its own address, and lets no lookup find it. */
+  #forget(trace: Trace): void {
+    const page = trace.machine & -PAGE
+    for (let i = 0; i < trace.records; i++) {
+      const record = trace.first + i * RECORD_BYTES
+      const entry = hashEntry(page + this.#u16[record + field.pageOffset >>> 1]!)
+      if (this.#u32[entry + 1] === (record | trace.mode)) this.#u32[entry + 1] = 0
+      this.#u16[record + field.handler >>> 1] = Special.LOOK_UP
     }
   }
 
@@ -121,7 +175,7 @@ export class CodeCache {
   flush(): void {
     for (const page of this.#pages.keys()) this.#needs.clearCode(page)
     this.#pages.clear()
-    this.#serviced.length = 0
+    this.#serviced.clear()
     const hash = coreMap.codeHash >>> 2
     this.#u32.fill(0, hash, hash + (2 << CODE_HASH_BITS))
     this.#free = coreMap.records
@@ -139,7 +193,8 @@ export class CodeCache {
     this.#needs.markCode(key)
   }
 
-  #decodeTrace(machine: number, mode: number): boolean {
+  /** Appends a trace's records; whether it crosses into the next page, undefined if that faults. */
+  #decodeTrace(machine: number, mode: number): boolean | undefined {
     const page = (machine & -PAGE) >>> 0
     const codeMode = codeModeOf(mode)
     const shape = modeShapeOf(mode)
@@ -147,6 +202,11 @@ export class CodeCache {
     let offset = machine & PAGE - 1
     for (let count = 0; count < limit; count++) {
       const from = page + offset
+      const known = count > 0 ? this.#find(from, mode) : 0
+      if (known !== 0) {
+        this.#appendJoin(offset, known)
+        return false
+      }
       const bytes = this.#needs.machine.subarray(from, Math.min(from + MAX_LENGTH, page + PAGE))
       const instruction = this.#needs.decode(bytes, codeMode)
       if (instruction === 'truncated') {
@@ -155,22 +215,22 @@ export class CodeCache {
       }
       if (typeof instruction === 'string') {
         this.#appendRaise(offset, instruction === 'too-long' ? GP : UD)
-        return true
+        return false
       }
       this.#append(instruction, offset, shape)
       offset += instruction.length
-      if (leaves(instruction)) return true
+      if (leaves(instruction)) return false
       if (endsTrace(instruction) || offset >= PAGE) break
     }
     this.#appendSpecial(mode & CODE_MODE_STEP ? Special.STEP_END : Special.LOOK_UP, offset)
-    return true
+    return false
   }
 
   /** An instruction that crosses into the following page. */
-  #decodeCrossing(page: number, offset: number, mode: number): boolean {
+  #decodeCrossing(page: number, offset: number, mode: number): true | undefined {
     const nextLinear = (this.#needs.linear() | 0xfffn) + 1n
     const second = this.#needs.execTranslate(nextLinear)
-    if (second < 0) return false
+    if (second < 0) return undefined
     const head = this.#needs.machine.subarray(page + offset, page + PAGE)
     this.#window.set(head)
     this.#window.set(
@@ -189,7 +249,8 @@ export class CodeCache {
       }
     }
     const machine = page + offset
-    this.#remember(second, { machine, mode, first, records: (this.#free - first) / RECORD_BYTES })
+    const records = (this.#free - first) / RECORD_BYTES
+    this.#remember(second, { machine, mode, first, records, crosses: true })
     return true
   }
 
@@ -200,12 +261,15 @@ export class CodeCache {
     this.#u16[record + field.handler >>> 1] = handler
     this.#u16[record + field.pageOffset >>> 1] = offset
     this.#u16[record + field.nextOffset >>> 1] = nextOffset
-    this.#serviced[record - coreMap.records >>> RECORD_SHIFT] = undefined
     return record
   }
 
   #appendSpecial(handler: number, offset: number): void {
     this.#claim(handler, offset, offset)
+  }
+
+  #appendJoin(offset: number, known: number): void {
+    this.#u32[this.#claim(Special.JOIN, offset, offset) + field.link >>> 2] = known
   }
 
   #appendRaise(offset: number, vector: number): void {
@@ -220,7 +284,7 @@ export class CodeCache {
     const handler = this.#needs.handlerOf(instruction, shape, offset)
     if (handler < 0) {
       const record = this.#claim(Special.SERVICE, offset, nextOffset)
-      this.#serviced[record - coreMap.records >>> RECORD_SHIFT] = instruction
+      this.#serviced.set(record, instruction)
       return
     }
     const record = this.#claim(handler, offset, nextOffset)

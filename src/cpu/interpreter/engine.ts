@@ -296,6 +296,11 @@ function specialHandlers(
       ways.setStop(Stop.STEP)
       f.br(ways.stopAtRecord)
     },
+    () => {
+      f.set(next, i32.load(CORE, record, field.link))
+      f.set(record, i32.sub(record, i32.const(RECORD_BYTES)))
+      ways.goTo(next)
+    },
   ].slice(0, Special.FIRST_FREE)
 }
 

@@ -56,9 +56,9 @@ export const Special = {
   CHECK_NEXT_PAGE: 3,
   /** Stops the loop: ends the trace of a single step. */
   STEP_END: 4,
-  /** Calls the function of the function table whose index is in the upper half of the handler's
-   * number space. */
-  FIRST_FREE: 5,
+  /** Goes on with the record in the link: a trace runs into another. */
+  JOIN: 5,
+  FIRST_FREE: 6,
 } as const
 
 /** Address in core memory of a register operand, or -1 for what is no register. */
