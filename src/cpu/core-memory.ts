@@ -73,6 +73,12 @@ export const CoreControl = struct('core control', {
   execFillCount: u32,
   /** How many instructions retired since the core started. */
   retired: u64,
+  /** What enabled breakpoints wait for, as bits of debug.ts's Watching. */
+  watching: u32,
+  /** Bits of DR6 for the breakpoints that the current instruction has touched. */
+  debugHits: u32,
+  /** Whether the current instruction ends in a trap whatever TF was: debug.ts's TrapOverride. */
+  trapOverride: u32,
   pad: u16,
 })
 

@@ -5,6 +5,7 @@
  * of the guest are delivered here; ports, MMIO, hypercalls, CPUID, unknown MSRs and HLT leave. The
  * processor never calls upward; time and randomness are given to it.
  */
+import { DR6_BS } from '../abi/x86/control.ts'
 import { assert } from '../base/assert.ts'
 import { makeDecoder } from '../isa/decode/decoder.ts'
 import { float, floatFlags } from '../isa/float/float.ts'
@@ -16,6 +17,7 @@ import {
   CODE_MODE_16, CODE_MODE_32, CODE_MODE_LONG, CODE_MODE_STACK32, CODE_MODE_STEP, CoreControl,
   type CoreControlView, coreMap, MMIO_ANSWERS, Stop,
 } from './core-memory.ts'
+import { instructionHits, TrapOverride, Watching, watchingOf } from './debug.ts'
 import { deliver } from './exceptions/deliver.ts'
 import type { CpuEvent } from './exceptions/event.ts'
 import {
@@ -35,6 +37,7 @@ import { MmuMemory } from './mmu/linear-memory.ts'
 import type { MmuExports } from './mmu/mmu.ts'
 import {
   CPU_CONTEXT_SIZE, CpuContext, type CpuContextView, flagsOf, RFLAGS, SEGMENT_DB, SEGMENT_L,
+  setSystemFlags, systemFlagsOf,
 } from './state.ts'
 import { allServices } from './system/services.ts'
 
@@ -44,6 +47,8 @@ const MXCSR_MASKS = 0x1f80
 const EFER_LMA = 1 << 10
 const PF = 14
 const DB = 1
+/** Interrupt shadows: STI's, and that of a load of SS, which also holds off debug exceptions. */
+const MOV_SS = 2
 const UD = 6
 const NO_TAG = 1n
 const CS = 1
@@ -151,21 +156,23 @@ export class Cpu implements Processor {
     let left = budget
     this.#exitRequested = false
     for (;;) {
+      if (this.context.pendingDebug) {
+        const kind = this.#deliverTrap()
+        if (kind) return this.#leave(kind)
+      }
       if (this.#windowWanted && this.canTakeInterrupt()) return this.#leave('window')
       if (left <= 0) return this.#leave('budget')
       const single = this.#mustStep()
-      const traced = single && (Number(this.context.systemFlags) & RFLAGS.TF) !== 0
       const stop = single ? this.#step() : this.#enter(left)
       left -= single ? 1 : left - this.control.budget
-      const kind = this.#handleStop(stop, traced)
+      const kind = this.#handleStop(stop)
       if (kind) return this.#leave(kind)
     }
   }
 
   /** Executes one instruction, or delivers what it raised; returns an exit when there is one. */
   step(): ExitKind | undefined {
-    const traced = (Number(this.context.systemFlags) & RFLAGS.TF) !== 0
-    const kind = this.#handleStop(this.#step(), traced)
+    const kind = this.#handleStop(this.#step()) ?? this.#deliverTrap()
     return kind && this.#leave(kind)
   }
 
@@ -204,6 +211,7 @@ export class Cpu implements Processor {
   injectException(vector: number, errorCode?: number): void {
     if (this.#exitRequested) this.context.rip = this.#adapter.ip
     this.#exitRequested = false
+    this.context.pendingDebug = 0
     this.#deliver(errorCode === undefined
       ? { vector, kind: 'fault', hasErrorCode: false }
       : { vector, kind: 'fault', hasErrorCode: true, errorCode })
@@ -264,6 +272,9 @@ export class Cpu implements Processor {
     control.codeBase = is64 ? 0n : code.base
     const ac = (Number(context.systemFlags) & RFLAGS.AC) !== 0
     control.smapActive = Number(context.cr4) & CR4_SMAP && !ac ? 1 : 0
+    const watching = watchingOf(context)
+    if (watching & ~control.watching & Watching.DATA) this.memory.flushAll()
+    control.watching = watching
     this.#exports.selectTables()
     this.#forgetCodePage()
   }
@@ -315,25 +326,69 @@ export class Cpu implements Processor {
   /** One instruction at a time: traps after it, shadows before it, answers for it. */
   #mustStep(): boolean {
     const { context, control } = this
-    return (Number(context.systemFlags) & RFLAGS.TF) !== 0 || control.replayCount > 0
-      || (context.interruptShadow !== 0 && this.#windowWanted)
+    return (systemFlagsOf(context) & RFLAGS.TF) !== 0 || control.replayCount > 0
+      || control.watching !== 0 || (context.interruptShadow !== 0 && this.#windowWanted)
   }
 
   #step(): number {
     const { control, context } = this
     const shadow = context.interruptShadow
+    const flags = systemFlagsOf(context)
+    const { rip } = context
+    if (!(flags & RFLAGS.RF) && shadow !== MOV_SS && this.#stopsHere()) return Stop.FAULT
+    // RF holds for one instruction.
+    setSystemFlags(context, flags & ~RFLAGS.RF)
     control.codeMode |= CODE_MODE_STEP
     control.replayIndex = 0
+    control.debugHits = 0
+    control.trapOverride = TrapOverride.NONE
     const stop = this.#enter(1)
     control.codeMode &= ~CODE_MODE_STEP
     const done = stop === Stop.STEP || stop === Stop.BUDGET || stop === Stop.SERVICE
-    if (done && context.interruptShadow === shadow) context.interruptShadow = 0
+    const ended = done && (stop !== Stop.SERVICE || this.#exitRequested)
+    if (ended && context.interruptShadow === shadow) context.interruptShadow = 0
+    // A repeated instruction is stopped at once.
+    const repeats = ended && context.rip === rip && control.watching & Watching.EXECUTE
+    if (repeats) setSystemFlags(context, systemFlagsOf(context) | RFLAGS.RF)
+    if (ended) this.#noteTraps((flags & RFLAGS.TF) !== 0)
+    else setSystemFlags(context, systemFlagsOf(context) | flags & RFLAGS.RF)
     if (done || stop === Stop.FAULT) control.replayCount = 0
     return stop
   }
 
+  /** An instruction breakpoint stands here: the fault is noted. */
+  #stopsHere(): boolean {
+    const { control, context } = this
+    if (!(control.watching & Watching.EXECUTE) || control.replayCount > 0) return false
+    const hits = instructionHits(context, context.rip + control.codeBase)
+    if (hits === 0) return false
+    control.faultVector = DB
+    control.faultHasErrorCode = 0
+    control.debugHits = hits
+    return true
+  }
+
+  /** The traps that an instruction ends in. MOV SS holds off its step's, and defers others. */
+  #noteTraps(stepping: boolean): void {
+    const { control, context } = this
+    const { trapOverride } = control
+    const traced = trapOverride === TrapOverride.NONE ? stepping
+      : trapOverride === TrapOverride.TRAP
+    context.pendingDebug |= control.debugHits
+    if (traced && context.interruptShadow !== MOV_SS) context.pendingDebug |= DR6_BS
+  }
+
+  /** Delivers the debug trap that waits, unless it must wait longer. */
+  #deliverTrap(): ExitKind | undefined {
+    const { context } = this
+    const dr6 = context.pendingDebug
+    if (dr6 === 0 || context.interruptShadow === MOV_SS) return undefined
+    context.pendingDebug = 0
+    return this.#deliver({ vector: DB, kind: 'trap', hasErrorCode: false, dr6 })
+  }
+
   /** Deals with why the loop stopped; returns the exit when the caller must. */
-  #handleStop(stop: number, traced: boolean): ExitKind | undefined {
+  #handleStop(stop: number): ExitKind | undefined {
     switch (stop) {
       case Stop.FAULT: return this.#deliverFault()
       case Stop.MMIO_READ:
@@ -344,12 +399,14 @@ export class Cpu implements Processor {
         return this.exit.kind
       }
       case Stop.SERVICE:
+        if (this.exit.kind === 'halt' && this.context.pendingDebug) {
+          this.context.halted = 0
+          return undefined
+        }
         return this.exit.kind
       case Stop.POLL:
         return 'kick'
       default:
-        if (traced) return this.#deliver({ vector: DB, kind: 'trap', hasErrorCode: false,
-          dr6: 1 << 14 })
         return undefined
     }
   }
@@ -362,8 +419,9 @@ export class Cpu implements Processor {
       hasErrorCode: control.faultHasErrorCode !== 0,
       errorCode: control.faultErrorCode,
     }
-    return this.#deliver(event.vector === PF
-      ? { ...event, address: control.faultAddress } : event)
+    if (event.vector === PF) return this.#deliver({ ...event, address: control.faultAddress })
+    if (event.vector === DB) return this.#deliver({ ...event, dr6: control.debugHits })
+    return this.#deliver(event)
   }
 
   #deliver(event: CpuEvent): ExitKind | undefined {
@@ -506,6 +564,7 @@ export class Cpu implements Processor {
     context.rip = next
     this.#redirected = false
     this.#exitRequested = false
+    control.trapOverride = TrapOverride.NONE
     this.#adapter.begin(instruction, rip, next)
     const routine = allServices[instruction.definition.service!]
     assert(routine, `there is a service ${instruction.definition.service}`)
@@ -522,8 +581,10 @@ export class Cpu implements Processor {
       control.stop = Stop.SERVICE
       return ServiceResult.LEAVE
     }
-    if (!this.#redirected && context.rip === next) return ServiceResult.NEXT
-    if (!this.#windowWanted) return ServiceResult.JUMP
+    if (control.trapOverride === TrapOverride.TRAP) context.pendingDebug |= DR6_BS
+    const stepping = this.#mustStep()
+    if (!this.#redirected && context.rip === next && !stepping) return ServiceResult.NEXT
+    if (!this.#windowWanted && !stepping) return ServiceResult.JUMP
     control.stop = Stop.BUDGET
     return ServiceResult.LEAVE
   }

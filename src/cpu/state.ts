@@ -68,7 +68,10 @@ export const CpuContext = struct('cpu context', {
   tscOffset: u64,
   /** 1 while the vcpu waits in HLT. */
   halted: u32,
-  nmiPending: u8, nmiBlocked: u8, pad0: u16,
+  nmiPending: u8, nmiBlocked: u8,
+  /** Bits of DR6 of a debug trap that waits: for the exit of its instruction to be answered, or
+   * for the end of a shadow. */
+  pendingDebug: u16,
   x87: array(X87Register, 8),
   x87Control: u16,
   /** TOP is bits 11 to 13. */

@@ -6,6 +6,7 @@
  * state. What is left out: VME redirection, last-branch records.
  */
 import { DR7_GD, Vector } from '../../abi/x86/control.ts'
+import { TrapOverride } from '../debug.ts'
 import { AccessExit, GuestFault, type Processor } from '../interfaces.ts'
 import { isLongMode, isProtected } from '../system/mode.ts'
 import type { CpuEvent } from './event.ts'
@@ -38,6 +39,8 @@ export function attemptDelivery(p: Processor, event: CpuEvent): void {
   else if (isLongMode(c)) deliverLong(p, event)
   else deliverProtected(p, event)
   c.interruptShadow = 0
+  // TF is clear in the handler, and INT n itself ends in no trap.
+  p.control.trapOverride = TrapOverride.NO_TRAP
   if (event.kind === 'nmi') c.nmiBlocked = 1
 }
 

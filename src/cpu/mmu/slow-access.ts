@@ -19,6 +19,7 @@ import {
   type MmuGlobals,
 } from './environment.ts'
 import { holdsCode } from './tlb.ts'
+import { buildWatch, watchesData } from './watch.ts'
 
 /** Sizes of scalar accesses in bits. */
 export type ScalarWidth = 8 | 16 | 32 | 64
@@ -41,6 +42,7 @@ interface Parts {
   readonly env: MmuEnvironment
   readonly globals: MmuGlobals
   readonly translate: FunctionBuilder
+  readonly watch: FunctionBuilder
 }
 
 const c32 = (value: number): Expression => i32.const(value)
@@ -54,7 +56,10 @@ export const machineStore = {
   8: 'i64As8', 16: 'i64As16', 32: 'i64As32', 64: 'i64', 128: 'v128',
 } as const
 
-export function buildSlow(module: ModuleBuilder, parts: Parts): SlowFunctions {
+export function buildSlow(
+  module: ModuleBuilder, given: Omit<Parts, 'watch'>,
+): SlowFunctions {
+  const parts = { ...given, watch: buildWatch(module, given.env) }
   const mmioRead = buildMmioRead(module, parts)
   const mmioWrite = buildMmioWrite(module, parts)
   const probeWrite = buildProbeWrite(module, parts)
@@ -74,6 +79,13 @@ export function buildSlow(module: ModuleBuilder, parts: Parts): SlowFunctions {
     },
     probeWrite,
   }
+}
+
+/** Notes the data breakpoints that an access touches, while there are any. */
+function emitWatch(
+  f: FunctionBuilder, { env, watch }: Parts, linear: Local, bytes: number, write: number,
+): void {
+  f.if(watchesData(env), () => f.call(watch, linear, c32(bytes), c32(write)))
 }
 
 function offsetIn(linear: Expression): Expression {
@@ -207,6 +219,7 @@ function buildLoad(
   const machine = f.local('i64')
   const value = f.local('i64')
   f.setGlobal(globals.status, c32(0))
+  emitWatch(f, parts, linear, bytes, 0)
   f.if(i32.leU(offsetIn(linear), c32(0x1000 - bytes)), () => {
     f.set(machine, call(translate, linear, flags))
     f.if(i64.geS(machine, c64(0)), () => {
@@ -249,6 +262,7 @@ function buildStore(
   const machine = f.local('i64')
   const access = i32.or(flags, c32(Access.WRITE))
   f.setGlobal(globals.status, c32(0))
+  emitWatch(f, parts, linear, bytes, 1)
   f.if(i32.leU(offsetIn(linear), c32(0x1000 - bytes)), () => {
     f.set(machine, call(translate, linear, access))
     f.if(i64.geS(machine, c64(0)), () => {
@@ -281,13 +295,15 @@ const I64X2_EXTRACT = 29
 const I64X2_REPLACE = 30
 
 function buildLoad128(
-  module: ModuleBuilder, { env, globals, translate }: Parts, load64: FunctionBuilder,
+  module: ModuleBuilder, parts: Parts, load64: FunctionBuilder,
 ): FunctionBuilder {
+  const { env, globals, translate } = parts
   const f = module.function({ parameters: ['i64', 'i32'], result: 'v128' })
   const [linear, flags] = f.parameters as [Local, Local]
   const machine = f.local('i64')
   const low = f.local('i64')
   f.setGlobal(globals.status, c32(0))
+  emitWatch(f, parts, linear, 16, 0)
   f.if(i32.leU(offsetIn(linear), c32(0x1000 - 16)), () => {
     f.set(machine, call(translate, linear, flags))
     f.if(i64.geS(machine, c64(0)), () => {
@@ -303,13 +319,14 @@ function buildLoad128(
 }
 
 function buildStore128(
-  module: ModuleBuilder, { env, globals, translate }: Parts, store64: FunctionBuilder,
-  probeWrite: FunctionBuilder,
+  module: ModuleBuilder, parts: Parts, store64: FunctionBuilder, probeWrite: FunctionBuilder,
 ): FunctionBuilder {
+  const { env, globals, translate } = parts
   const f = module.function({ parameters: ['i64', 'v128', 'i32'], result: 'i32' })
   const [linear, value, flags] = f.parameters as [Local, Local, Local]
   const machine = f.local('i64')
   f.setGlobal(globals.status, c32(0))
+  emitWatch(f, parts, linear, 16, 1)
   f.if(i32.leU(offsetIn(linear), c32(0x1000 - 16)), () => {
     f.set(machine, call(translate, linear, i32.or(flags, c32(Access.WRITE))))
     f.if(i64.geS(machine, c64(0)), () => {

@@ -1,8 +1,6 @@
 /**
  * Control and debug registers, and the instructions that drop translations and caches (AMD APM 2,
  * 3.1 and 13.1; APM 3).
- *
- * Left out: breakpoints in DR0 to DR3 are kept but never match.
  */
 import {
   CR0, CR0_DEFINED, CR4, DR6_BD, DR6_FIXED, DR7_FIXED, DR7_GD, EFER, Vector,
@@ -133,8 +131,9 @@ const movToDebug: SystemService = (m, p, instruction) => {
   let kept = value
   // Bits 4 to 11 and 16 to 31 of DR6 read as ones, bit 12 as zero.
   if (number === 6) kept = value & 0xe00fn | BigInt(DR6_FIXED)
-  if (number === 7) kept = value & 0xffff_2fffn | BigInt(DR7_FIXED)
+  if (number === 7) kept = value & 0xffff_23ffn | BigInt(DR7_FIXED)
   p.context.dr.set(number, kept)
+  p.modeChanged()
 }
 
 const smsw: SystemService = (m, p) => {

@@ -7,6 +7,7 @@
 import { Vector } from '../../abi/x86/control.ts'
 import type { Machine } from '../../isa/machine.ts'
 import { ES, type Instruction, RCX, RDI, RDX, RSI } from '../../isa/operand.ts'
+import { portHits, Watching } from '../debug.ts'
 import type { Processor, SystemService } from '../interfaces.ts'
 import { ioplOf, isProtected, isV86 } from './mode.ts'
 
@@ -26,6 +27,12 @@ export function checkPorts(p: Processor, port: number, size: number): void {
   if (bits >> (port & 7) & (1 << size) - 1) p.fault(Vector.GP, 0)
 }
 
+/** Notes breakpoints at ports; the trap comes behind the instruction. */
+function watchPorts(p: Processor, port: number, size: number): void {
+  const { control, context } = p
+  if (control.watching & Watching.PORTS) control.debugHits |= portHits(context, port, size)
+}
+
 function portOf(m: Machine, instruction: Instruction, operand: number): number {
   const immediate = instruction.operands[operand]?.kind === 'immediate'
   return Number(m.read(operand) & (immediate ? 0xffn : 0xffffn))
@@ -39,6 +46,7 @@ const portIn: SystemService = (m, p, instruction) => {
   const port = portOf(m, instruction, 1)
   const size = sizeOf(instruction, 0)
   checkPorts(p, port, size)
+  watchPorts(p, port, size)
   p.requestExit('in', size, port, 0n)
 }
 
@@ -46,6 +54,7 @@ const portOut: SystemService = (m, p, instruction) => {
   const port = portOf(m, instruction, 0)
   const size = sizeOf(instruction, 1)
   checkPorts(p, port, size)
+  watchPorts(p, port, size)
   p.requestExit('out', size, port, m.read(1))
 }
 
@@ -78,6 +87,7 @@ const ins: SystemService = (m, p, instruction) => {
   const at = BigInt.asUintN(instruction.addressSize, p.context.gpr.get(RDI))
   m.probeWrite(ES, at, size)
   m.store(ES, at, size, p.readPort(port, size))
+  watchPorts(p, port, size)
   advance(p, instruction, RDI, size)
 }
 
@@ -88,6 +98,7 @@ const outs: SystemService = (m, p, instruction) => {
   checkPorts(p, port, size)
   const at = BigInt.asUintN(instruction.addressSize, p.context.gpr.get(RSI))
   const value = m.load(instruction.segment, at, size)
+  watchPorts(p, port, size)
   advance(p, instruction, RSI, size)
   p.requestExit('out', size, port, value)
 }

@@ -5,6 +5,7 @@
 import { CR4, EFER, Vector } from '../../abi/x86/control.ts'
 import { FLAT_CODE32, FLAT_CODE64, FLAT_DATA } from '../../abi/x86/descriptor.ts'
 import { CS, FS, GS, RCX, RDX, RSP, SS } from '../../isa/operand.ts'
+import { TrapOverride } from '../debug.ts'
 import type { Processor, SystemService } from '../interfaces.ts'
 import { flagsOf, RFLAGS, setFlags, systemFlagsOf } from '../state.ts'
 import { setFlatSegment } from './descriptors.ts'
@@ -29,6 +30,12 @@ function takeAll(p: Processor, flags: number): void {
   if (flags & ~before & RFLAGS.IF) p.interruptsEnabled()
 }
 
+/** TF as it is after SYSCALL and SYSRET decides whether they end in a trap. */
+function decideTrap(p: Processor): void {
+  const stepping = systemFlagsOf(p.context) & RFLAGS.TF
+  p.control.trapOverride = stepping ? TrapOverride.TRAP : TrapOverride.NO_TRAP
+}
+
 const syscall: SystemService = (m, p) => {
   requireSyscall(p)
   const c = p.context
@@ -45,6 +52,7 @@ const syscall: SystemService = (m, p) => {
     c.rip = c.star & 0xffff_ffffn
     setFlags(c, flags & ~(RFLAGS.VM | RFLAGS.IF | RFLAGS.RF))
   }
+  decideTrap(p)
   setFlatSegment(c, CS, selector, long ? FLAT_CODE64 : FLAT_CODE32)
   setFlatSegment(c, SS, selector + 8 & 0xffff, FLAT_DATA)
   c.cpl = 0
@@ -66,6 +74,7 @@ const sysret: SystemService = (m, p, instruction) => {
   } else {
     takeAll(p, flagsOf(c) | RFLAGS.IF)
   }
+  decideTrap(p)
   setFlatSegment(c, CS, selector & 0xffff, attributes)
   setFlatSegment(c, SS, (user + 8 | 3) & 0xffff, FLAT_DATA | DPL3)
   c.cpl = 3

@@ -5,7 +5,7 @@
  * Faults in loading its segments belong to the new task, whose state is then in place; those of
  * ES, DS, FS, GS and LDT leave that segment null.
  */
-import { CR0, Vector } from '../../abi/x86/control.ts'
+import { CR0, DR6_BT, Vector } from '../../abi/x86/control.ts'
 import { type Descriptor, SystemType } from '../../abi/x86/descriptor.ts'
 import { CS, DS, ES, FS, GS, SS } from '../../isa/operand.ts'
 import type { Processor } from '../interfaces.ts'
@@ -132,6 +132,8 @@ export function switchTask(
     c.cr3 = next.cr3
     p.memory.flushNonGlobal()
   }
+  const trap = wide ? Number(p.memory.read(at(tss.base, 100), 2, false)) & 1 : 0
+  if (trap) c.pendingDebug |= DR6_BT
   const link = how === 'call' ? RFLAGS.NT : 0
   setFlags(c, (next.flags | link) & (wide ? 0x3f_7fd5 : 0x7fd5) | RFLAGS.FIXED)
   c.rip = next.ip
