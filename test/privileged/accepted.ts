@@ -64,6 +64,23 @@ export const rules: readonly Rule[] = [
       return ist && index === word.selectors && right === (left & ~0xffff_0000n)
     },
   },
+  {
+    reason: 'RF, which the runtime sets when it returns from #DB, holds for one instruction (AMD '
+      + 'APM 2, 3.1.6); in TCG it stays when that is INT or is stepped',
+    accepts(ours, index, left, right) {
+      const vector = vectorOf(ours)
+      const trap = vector === 1 || vector === 3 || vector >= 32
+      return trap && index === word.frame + 2 && right === (left | RF)
+    },
+  },
+  {
+    reason: 'walks that fail leave accessed bits as they are (page-walk.ts says so); r9 to r11 show '
+      + 'page table entries',
+    accepts(_ours, index, left, right) {
+      const shown = index >= word.gpr + 9 && index <= word.gpr + 11
+      return shown && right === (left | 0x20n) && (left & 1n) !== 0n
+    },
+  },
 ]
 
 /** Whether some rule explains the difference of a word. */

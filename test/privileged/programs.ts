@@ -4,13 +4,18 @@
 import type { Mode } from './assemble.ts'
 import type { Experiment } from './experiment.ts'
 import { longControl } from './experiments/long-control.ts'
+import { longDebug } from './experiments/long-debug.ts'
 import { longDelivery } from './experiments/long-delivery.ts'
 import { longExceptions } from './experiments/long-exceptions.ts'
+import { longPaging } from './experiments/long-paging.ts'
 import { longSegments } from './experiments/long-segments.ts'
 import { longTransfers } from './experiments/long-transfers.ts'
 
 export const programs: Readonly<Record<Mode, readonly Experiment[]>> = {
-  long: [...longExceptions, ...longDelivery, ...longTransfers, ...longSegments, ...longControl],
+  long: [
+    ...longExceptions, ...longDelivery, ...longTransfers, ...longSegments, ...longControl,
+    ...longPaging, ...longDebug,
+  ],
   protected: [],
   real: [],
 }

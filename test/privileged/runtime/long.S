@@ -265,6 +265,8 @@ arrived:
   mov rax, dr\number
   mov [RECORD + R_dr\number], rax
   .endr
+  mov eax, 0x400
+  mov dr7, rax
   .macro GET_MSR number, to
   mov ecx, \number
   rdmsr
@@ -367,6 +369,8 @@ resumed:
   iretq
 
 restore:
+  mov rax, [RECORD + R_dr7]
+  mov dr7, rax
   .irp number, 8, 9, 10, 11, 12, 13, 14, 15
   mov r\number, [RECORD + R_gpr + 8 * \number]
   .endr
