@@ -4,6 +4,8 @@
  * The work of an exit is bounded. A guest that does what no guest may do gets its architectural
  * fault, or is crashed; nothing of it reaches the core itself.
  */
+import { Vector } from '../abi/x86/control.ts'
+import { RAX, RBX, RCX, RDX } from '../abi/x86/registers.ts'
 import { HVM_PARAM_TRIPLE_FAULT_REASON } from '../abi/xen/hvm/params.ts'
 import { SHUTDOWN_MAX, SHUTDOWN_poweroff, SHUTDOWN_reboot } from '../abi/xen/sched.ts'
 import type { ExitKind } from '../cpu/cpu.ts'
@@ -12,9 +14,6 @@ import type { GuestVcpu } from '../guest/guest-type.ts'
 import { VPF_blocked, VPF_down } from '../hypervisor/domain/state.ts'
 import type { HypercallDoor } from './hypercall.ts'
 import type { CoreProcessor } from './processor.ts'
-
-const GP = 13
-const [RAX, RCX, RDX, RBX] = [0, 1, 2, 3]
 
 /** Deals with an exit that wants something from the machine. */
 export function dispatchExit(
@@ -45,7 +44,7 @@ export function dispatchExit(
 function readMsr(cpu: CoreProcessor, guest: GuestVcpu): void {
   const value = guest.readMsr(cpu.exit.address)
   if (value === undefined) {
-    cpu.injectException(GP, 0)
+    cpu.injectException(Vector.GP, 0)
     return
   }
   cpu.context.gpr.set(RAX, value & 0xffff_ffffn)
@@ -53,7 +52,7 @@ function readMsr(cpu: CoreProcessor, guest: GuestVcpu): void {
 }
 
 function writeMsr(cpu: CoreProcessor, guest: GuestVcpu): void {
-  if (!guest.writeMsr(cpu.exit.address, cpu.exit.value)) cpu.injectException(GP, 0)
+  if (!guest.writeMsr(cpu.exit.address, cpu.exit.value)) cpu.injectException(Vector.GP, 0)
   else if (guest.takeCodeChanged()) cpu.flushCode()
 }
 

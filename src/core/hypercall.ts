@@ -5,19 +5,19 @@
  * Only kernel code may call. A hypercall that wants to go on later is executed again: its arguments
  * go back to the registers, and rip to the instruction.
  */
+import { EFER } from '../abi/x86/control.ts'
+import { CS, R8, R9, R10, RAX, RBP, RBX, RCX, RDI, RDX, RSI } from '../abi/x86/registers.ts'
 import { EPERM } from '../abi/xen/errno.ts'
 import { CpuContext, type CpuContextView, SEGMENT_L } from '../cpu/state.ts'
 import type { Vcpu } from '../hypervisor/domain/vcpu.ts'
 import { HypercallArgs } from '../hypervisor/hypercall/args.ts'
 import type { Dispatcher } from '../hypervisor/hypercall/dispatch.ts'
 
-const RAX = 0
-const CS = 1
-const LONG_REGISTERS = [7, 6, 2, 10, 8, 9] as const
-const SHORT_REGISTERS = [3, 1, 2, 6, 7, 5] as const
+const LONG_REGISTERS = [RDI, RSI, RDX, R10, R8, R9] as const
+const SHORT_REGISTERS = [RBX, RCX, RDX, RSI, RDI, RBP] as const
 /** Of both VMCALL and VMMCALL. */
 const INSTRUCTION_BYTES = 3n
-const EFER_LMA = 1n << 10n
+const EFER_LMA = BigInt(EFER.LMA)
 const WORD = 0x1_0000_0000
 const gprAt = CpuContext.offsets.gpr
 

@@ -8,7 +8,7 @@
  */
 import { EFER } from '../abi/x86/control.ts'
 import { MSR } from '../abi/x86/msr.ts'
-import { FS, GS } from '../isa/operand.ts'
+import { FS, GS } from '../abi/x86/registers.ts'
 import type { Processor } from './interfaces.ts'
 import type { CpuContextView } from './state.ts'
 import { isCanonical, isLongMode } from './system/mode.ts'

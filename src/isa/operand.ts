@@ -31,24 +31,6 @@
 /** Sizes in bits of what an operand holds; 0 where it has none. */
 export type Width = 0 | 8 | 16 | 32 | 48 | 64 | 80 | 128
 
-/** Numbers of segment registers, as in ModRM and in the descriptor caches. */
-export const ES = 0
-export const CS = 1
-export const SS = 2
-export const DS = 3
-export const FS = 4
-export const GS = 5
-
-/** Numbers of general registers. */
-export const RAX = 0
-export const RCX = 1
-export const RDX = 2
-export const RBX = 3
-export const RSP = 4
-export const RBP = 5
-export const RSI = 6
-export const RDI = 7
-
 export type Operand =
   /** `high`: AH, CH, DH or BH, whose index is then 0 to 3. */
   | { readonly kind: 'gpr', readonly width: Width, readonly index: number, readonly high: boolean }

@@ -3,7 +3,7 @@
  */
 import { Vector } from '../../abi/x86/control.ts'
 import { Descriptor, SystemType } from '../../abi/x86/descriptor.ts'
-import { CS, RSP, SS } from '../../isa/operand.ts'
+import { CS, RSP, SS } from '../../abi/x86/registers.ts'
 import type { Processor } from '../interfaces.ts'
 import { RFLAGS } from '../state.ts'
 import {

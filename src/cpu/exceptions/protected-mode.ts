@@ -4,7 +4,7 @@
  */
 import { Vector } from '../../abi/x86/control.ts'
 import { Descriptor, SystemType } from '../../abi/x86/descriptor.ts'
-import { CS, DS, ES, FS, GS, SS } from '../../isa/operand.ts'
+import { CS, DS, ES, FS, GS, SS } from '../../abi/x86/registers.ts'
 import type { Processor } from '../interfaces.ts'
 import { RFLAGS } from '../state.ts'
 import {

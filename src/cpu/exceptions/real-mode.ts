@@ -2,7 +2,7 @@
  * Interrupts and exceptions in real mode: the interrupt vector table (AMD APM 2, 8.6).
  */
 import { Vector } from '../../abi/x86/control.ts'
-import { CS } from '../../isa/operand.ts'
+import { CS } from '../../abi/x86/registers.ts'
 import type { Processor } from '../interfaces.ts'
 import { flagsOf, RFLAGS } from '../state.ts'
 import { setRealSegment } from '../system/descriptors.ts'

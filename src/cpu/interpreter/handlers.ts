@@ -3,8 +3,8 @@
  */
 import { i32, type Expression, type Local } from '../../wasm/expression.ts'
 import type { FunctionBuilder } from '../../wasm/function.ts'
+import { RCX } from '../../abi/x86/registers.ts'
 import type { Instruction } from '../../isa/operand.ts'
-import { RCX } from '../../isa/operand.ts'
 import { BakedOperands, RecordOperands } from './operand-source.ts'
 import type { EngineParts, Exits, InstructionShape } from './parts.ts'
 import { WasmReading } from './reading.ts'

@@ -4,13 +4,13 @@
  * core-memory.ts explains the entry format. An access that crosses a page takes the slow path too.
  * After a slow access the handler leaves when the MMU says that it did not complete.
  */
+import { SS } from '../../abi/x86/registers.ts'
 import { atomics, call, globalGet, i32, i64, v128, type Expression, type Local,
 } from '../../wasm/expression.ts'
 import type { StoreKind } from '../../wasm/function.ts'
 import { TLB_ENTRIES } from '../core-memory.ts'
 import { Access } from '../mmu/environment.ts'
 import { CORE, MACHINE, type EngineParts, type InstructionShape, type Site } from './parts.ts'
-import { SS } from '../../isa/operand.ts'
 import type { FunctionReference } from '../../wasm/module.ts'
 import type { LocalPool } from './value.ts'
 

@@ -5,6 +5,7 @@
  * them into the handler. Scalars are i64 and booleans i32, converted where they meet.
  */
 import { assert } from '../../base/assert.ts'
+import { ES, RDI, RSP, SS } from '../../abi/x86/registers.ts'
 import {
   call, constantOf, globalGet, i32, i64, select, simd, v128,
   type Expression, type Local,
@@ -14,7 +15,7 @@ import type { FunctionBuilder, StoreKind } from '../../wasm/function.ts'
 import type { Backend, Flags, FloatOp } from '../../isa/backend.ts'
 import type { FlagName } from '../../isa/definition.ts'
 import { pureNumber, pureFunctions } from '../../isa/pure.ts'
-import { ES, RDI, RSP, SS, type Operand } from '../../isa/operand.ts'
+import type { Operand } from '../../isa/operand.ts'
 import { vectorOps, type VectorOp } from '../../isa/vector-op.ts'
 import { CoreControl, coreMap } from '../core-memory.ts'
 import { CpuContext } from '../state.ts'

@@ -1,15 +1,11 @@
 /**
  * Control registers, MSRs, ports, extended state and exits, on flat memory.
  */
+import { RAX, RCX, RDI, RDX } from '../../abi/x86/registers.ts'
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { flagsOf } from '../state.ts'
 import { longMode, protectedMode, realMode, type TestProcessor, TSS } from './test-processor.ts'
-
-const RAX = 0
-const RCX = 1
-const RDX = 2
-const RDI = 7
 
 function set(p: TestProcessor, index: number, value: bigint | number): void {
   p.context.gpr.set(index, BigInt(value))

@@ -5,7 +5,8 @@
 import {
   CR0, CR0_DEFINED, CR4, DR6_BD, DR6_FIXED, DR7_FIXED, DR7_GD, EFER, Vector,
 } from '../../abi/x86/control.ts'
-import { CS, FS, type Instruction } from '../../isa/operand.ts'
+import { CS, FS } from '../../abi/x86/registers.ts'
+import type { Instruction } from '../../isa/operand.ts'
 import type { Machine } from '../../isa/machine.ts'
 import type { Processor, SystemService } from '../interfaces.ts'
 import { PHYSICAL_ADDRESS_BITS } from '../p2m-format.ts'

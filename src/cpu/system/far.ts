@@ -3,8 +3,9 @@
  */
 import { Vector } from '../../abi/x86/control.ts'
 import { type Descriptor, SystemType } from '../../abi/x86/descriptor.ts'
+import { CS, SS } from '../../abi/x86/registers.ts'
 import type { Machine } from '../../isa/machine.ts'
-import { CS, type Instruction, SS } from '../../isa/operand.ts'
+import type { Instruction } from '../../isa/operand.ts'
 import type { Processor, SystemService } from '../interfaces.ts'
 import {
   dropInnerSegments, errorOf, fetchDescriptor, findSystemDescriptor, isNull, markAccessed,

@@ -2,8 +2,9 @@
  * Software interrupts, the interrupt flag, PUSHF and POPF, waiting (AMD APM 3).
  */
 import { Vector } from '../../abi/x86/control.ts'
+import { SS } from '../../abi/x86/registers.ts'
 import type { Machine } from '../../isa/machine.ts'
-import { type Instruction, SS } from '../../isa/operand.ts'
+import type { Instruction } from '../../isa/operand.ts'
 import { attemptDelivery } from '../exceptions/deliver.ts'
 import type { Processor, SystemService } from '../interfaces.ts'
 import { flagsOf, RFLAGS, systemFlagsOf } from '../state.ts'

@@ -2,7 +2,7 @@
  * RDMSR, WRMSR, the time stamp counter, CPUID, XGETBV, XSETBV (AMD APM 3 and 4).
  */
 import { CR4, Vector, XCR0 } from '../../abi/x86/control.ts'
-import { RAX, RCX, RDX } from '../../isa/operand.ts'
+import { RAX, RCX, RDX } from '../../abi/x86/registers.ts'
 import type { Processor, SystemService } from '../interfaces.ts'
 import { MSR_EXIT, MSR_FAULT, readMsr, writeMsr } from '../msr.ts'
 import type { CpuContextView } from '../state.ts'

@@ -5,8 +5,9 @@
  * to the instruction.
  */
 import { Vector } from '../../abi/x86/control.ts'
+import { ES, RCX, RDI, RDX, RSI } from '../../abi/x86/registers.ts'
 import type { Machine } from '../../isa/machine.ts'
-import { ES, type Instruction, RCX, RDI, RDX, RSI } from '../../isa/operand.ts'
+import type { Instruction } from '../../isa/operand.ts'
 import { portHits, Watching } from '../debug.ts'
 import type { Processor, SystemService } from '../interfaces.ts'
 import { ioplOf, isProtected, isV86 } from './mode.ts'

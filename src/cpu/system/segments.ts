@@ -4,8 +4,9 @@
  */
 import { Vector } from '../../abi/x86/control.ts'
 import type { Descriptor } from '../../abi/x86/descriptor.ts'
+import { SS } from '../../abi/x86/registers.ts'
 import type { Machine } from '../../isa/machine.ts'
-import { type Instruction, SS } from '../../isa/operand.ts'
+import type { Instruction } from '../../isa/operand.ts'
 import type { Processor, SystemService } from '../interfaces.ts'
 import {
   errorOf, fetchDescriptor, isNull, markAccessed, setNullSegment, setRealSegment, setSegment,

@@ -1,6 +1,7 @@
 /**
  * System services, one instruction at a time, on flat memory.
  */
+import { RAX, RCX, RDX } from '../../abi/x86/registers.ts'
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { controlInstructions } from '../../isa/instructions/system-control.ts'
@@ -11,10 +12,6 @@ import { systemServices } from './services.ts'
 import {
   KERNEL_CS, KERNEL_SS, longMode, protectedMode, type TestProcessor, USER_CS, USER_CS32, USER_SS,
 } from './test-processor.ts'
-
-const RAX = 0
-const RCX = 1
-const RDX = 2
 
 function set(p: TestProcessor, index: number, value: bigint | number): void {
   p.context.gpr.set(index, BigInt(value))

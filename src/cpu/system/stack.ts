@@ -5,7 +5,7 @@
  * A frame is probed whole before it is written, so that a fault leaves nothing behind.
  */
 import { Vector } from '../../abi/x86/control.ts'
-import { RSP, SS } from '../../isa/operand.ts'
+import { RSP, SS } from '../../abi/x86/registers.ts'
 import type { Processor } from '../interfaces.ts'
 import { type CpuContextView, SEGMENT_DB } from '../state.ts'
 import { withinLimit } from './descriptors.ts'

@@ -4,14 +4,13 @@
  */
 import { CR4, EFER, Vector } from '../../abi/x86/control.ts'
 import { FLAT_CODE32, FLAT_CODE64, FLAT_DATA } from '../../abi/x86/descriptor.ts'
-import { CS, FS, GS, RCX, RDX, RSP, SS } from '../../isa/operand.ts'
+import { CS, FS, GS, R11, RCX, RDX, RSP, SS } from '../../abi/x86/registers.ts'
 import { TrapOverride } from '../debug.ts'
 import type { Processor, SystemService } from '../interfaces.ts'
 import { flagsOf, RFLAGS, setFlags, systemFlagsOf } from '../state.ts'
 import { setFlatSegment } from './descriptors.ts'
 import { changeSystemFlags, isCanonical, isLongMode, isProtected, requireCpl0 } from './mode.ts'
 
-const R11 = 11
 const DPL3 = 3 << 5
 
 function requireSyscall(p: Processor): void {

@@ -7,7 +7,7 @@
  */
 import { CR0, DR6_BT, Vector } from '../../abi/x86/control.ts'
 import { type Descriptor, SystemType } from '../../abi/x86/descriptor.ts'
-import { CS, DS, ES, FS, GS, SS } from '../../isa/operand.ts'
+import { CS, DS, ES, FS, GS, SS } from '../../abi/x86/registers.ts'
 import type { Processor } from '../interfaces.ts'
 import { flagsOf, RFLAGS, setFlags } from '../state.ts'
 import {

@@ -5,8 +5,9 @@
  * component is handled wherever XCR0 lets it be set, which this processor does not yet.
  */
 import { CR0, CR4, Vector, XCR0 } from '../../abi/x86/control.ts'
+import { DS, RAX, RDX } from '../../abi/x86/registers.ts'
 import type { Machine } from '../../isa/machine.ts'
-import { DS, type Instruction, RAX, RDX } from '../../isa/operand.ts'
+import type { Instruction } from '../../isa/operand.ts'
 import type { Processor, SystemService } from '../interfaces.ts'
 import type { CpuContextView } from '../state.ts'
 import { linearOperand } from './control.ts'

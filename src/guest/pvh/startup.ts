@@ -2,6 +2,8 @@
  * The state in which a processor begins after INIT and STARTUP (AMD APM 2, table 14-1): real mode,
  * at the page that the STARTUP's vector names.
  */
+import { CR0, DR6_FIXED, DR7_FIXED } from '../../abi/x86/control.ts'
+import { CS, RDX } from '../../abi/x86/registers.ts'
 import type { CpuContextView } from '../../cpu/state.ts'
 import { setFlags } from '../../cpu/state.ts'
 
@@ -9,11 +11,6 @@ const CODE = 0x9b
 const DATA = 0x93
 const LDT = 0x82
 const BUSY_TSS = 0x8b
-const CS = 1
-const RDX = 2
-const CR0_ET = 0x10n
-const DR6 = 0xffff_0ff0n
-const DR7 = 0x400n
 const FCW = 0x37f
 const MXCSR = 0x1f80
 const PAT = 0x0007_0406_0007_0406n
@@ -34,7 +31,7 @@ export function startState(cpu: CpuContextView, vector: number, signature: numbe
     table.base = 0n
     table.limit = 0xffff
   }
-  cpu.cr0 = CR0_ET
+  cpu.cr0 = BigInt(CR0.ET)
   for (const name of ['cr2', 'cr3', 'cr4', 'cr8', 'efer'] as const) cpu[name] = 0n
   cpu.xcr0 = 1n
   cpu.cpl = 0
@@ -43,8 +40,8 @@ export function startState(cpu: CpuContextView, vector: number, signature: numbe
   cpu.nmiPending = 0
   cpu.nmiBlocked = 0
   for (let i = 0; i < 8; i++) cpu.dr.set(i, 0n)
-  cpu.dr.set(6, DR6)
-  cpu.dr.set(7, DR7)
+  cpu.dr.set(6, BigInt(DR6_FIXED))
+  cpu.dr.set(7, BigInt(DR7_FIXED))
   clearRegisters(cpu)
 }
 

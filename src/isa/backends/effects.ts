@@ -4,9 +4,10 @@
  * Both sides of a condition count, so `flagsWritten` is what may be written. General registers of
  * operands are counted with those of addresses; masks have a bit a register.
  */
+import { RSP } from '../../abi/x86/registers.ts'
 import type { Backend, Flags, FloatOp } from '../backend.ts'
 import type { FlagName } from '../definition.ts'
-import { type Instruction, type Operand, RSP } from '../operand.ts'
+import type { Instruction, Operand } from '../operand.ts'
 import type { VectorOp } from '../vector-op.ts'
 
 /** Letters of the flags: o s z a p c, and d for DF. */

@@ -2,7 +2,8 @@
  * One instruction on the reference's state: its semantics or its service, with all repetitions.
  */
 import { assert } from '../../base/assert.ts'
-import { type Instruction, RCX } from '../operand.ts'
+import { RCX } from '../../abi/x86/registers.ts'
+import type { Instruction } from '../operand.ts'
 import { ReferenceBackend } from './reference.ts'
 import type { ReferenceState } from './reference-state.ts'
 

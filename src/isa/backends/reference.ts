@@ -3,13 +3,13 @@
  * the other readings where the host CPU cannot be one.
  */
 import { assert } from '../../base/assert.ts'
+import { CR0, CR4, Vector } from '../../abi/x86/control.ts'
+import { RSP, SS } from '../../abi/x86/registers.ts'
 import type { Backend, Flags, FloatOp } from '../backend.ts'
 import type { FlagName } from '../definition.ts'
 import { float, floatFlags } from '../float/float.ts'
 import { BEFORE_COMPUTING } from '../float/round.ts'
-import {
-  type Instruction, type MemoryOperand, type Operand, RSP, SS,
-} from '../operand.ts'
+import type { Instruction, MemoryOperand, Operand } from '../operand.ts'
 import { pureFunctions } from '../pure.ts'
 import type { VectorOp } from '../vector-op.ts'
 import { vectorOperation } from './lanes.ts'
@@ -17,11 +17,6 @@ import { flagBits, ReferenceFault, type ReferenceState } from './reference-state
 
 const MASK64 = (1n << 64n) - 1n
 const MASK128 = (1n << 128n) - 1n
-const UD = 6
-const NM = 7
-const GP = 13
-const MF = 16
-const XM = 19
 
 function maskOf(width: number): bigint {
   return (1n << BigInt(width)) - 1n
@@ -298,7 +293,7 @@ export class ReferenceBackend implements Backend<bigint> {
   #align(operand: Operand): void {
     if (operand.kind !== 'memory' || operand.width !== 128) return
     const linear = this.#linear(operand.segment, this.address(operand))
-    if (linear & 15n) throw new ReferenceFault(GP, 0)
+    if (linear & 15n) throw new ReferenceFault(Vector.GP, 0)
   }
 
   xmm(index: number): bigint { return this.#state.xmm[index]! }
@@ -327,11 +322,11 @@ export class ReferenceBackend implements Backend<bigint> {
   bitselect(a: bigint, b: bigint, mask: bigint): bigint { return a & mask | b & ~mask & MASK128 }
 
   enterMmx(): void {
-    if (this.#state.cr0 & 4) throw new ReferenceFault(UD)
-    if (this.#state.cr0 & 8) throw new ReferenceFault(NM)
+    if (this.#state.cr0 & CR0.EM) throw new ReferenceFault(Vector.UD)
+    if (this.#state.cr0 & CR0.TS) throw new ReferenceFault(Vector.NM)
     const x87 = this.#state.x87
     // Bit 7, ES, says that an unmasked exception waits.
-    if (x87.statusWord & 0x80) throw new ReferenceFault(MF)
+    if (x87.statusWord & 0x80) throw new ReferenceFault(Vector.MF)
     this.#enteredMmx = true
   }
 
@@ -357,12 +352,13 @@ export class ReferenceBackend implements Backend<bigint> {
       : this.#floatFlags
     this.#floatFlags = 0
     if (unmasked) this.finish()
-    if (unmasked) throw new ReferenceFault(XM)
+    if (unmasked) throw new ReferenceFault(Vector.XM)
   }
 
   sseCheck(): void {
-    if (this.#state.cr0 & 4 || !(this.#state.cr4 & 0x200)) throw new ReferenceFault(UD)
-    if (this.#state.cr0 & 8) throw new ReferenceFault(NM)
+    const { cr0, cr4 } = this.#state
+    if (cr0 & CR0.EM || !(cr4 & CR4.OSFXSR)) throw new ReferenceFault(Vector.UD)
+    if (cr0 & CR0.TS) throw new ReferenceFault(Vector.NM)
   }
 
   pure(name: string, ...operands: bigint[]): bigint {

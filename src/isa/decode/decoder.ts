@@ -5,8 +5,9 @@
  * processors differ, AMD's way is taken: 66 makes near branches 16 bits wide in 64-bit code.
  */
 import { assert } from '../../base/assert.ts'
+import { CS, DS, ES, FS, GS, SS } from '../../abi/x86/registers.ts'
 import type { Definition } from '../definition.ts'
-import { CS, DS, ES, FS, GS, type Instruction, type Operand, SS } from '../operand.ts'
+import type { Instruction, Operand } from '../operand.ts'
 import { Decoding } from './decoding.ts'
 import { type OperandReader, operandReader } from './operand-reader.ts'
 import {

@@ -2,7 +2,8 @@
  * One instruction while it is decoded: a cursor over its bytes, and what the prefixes and ModRM
  * said. There is one object a decoder; it is reset for each instruction.
  */
-import { DS, type MemoryOperand, RBP, RBX, RDI, RSI, RSP, SS, type Width } from '../operand.ts'
+import { DS, RBP, RBX, RDI, RSI, RSP, SS } from '../../abi/x86/registers.ts'
+import type { MemoryOperand, Width } from '../operand.ts'
 import { bigOf } from './operand-reader.ts'
 
 const NO_REGISTER = -1

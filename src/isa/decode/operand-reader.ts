@@ -2,7 +2,8 @@
  * From operand codes (operand.ts) to functions that make operands out of what was decoded.
  */
 import { assert } from '../../base/assert.ts'
-import { CS, DS, ES, FS, GS, type Operand, RDI, RSI, SS, type Width } from '../operand.ts'
+import { CS, DS, ES, FS, GS, RDI, RSI, SS } from '../../abi/x86/registers.ts'
+import type { Operand, Width } from '../operand.ts'
 import type { Decoding } from './decoding.ts'
 
 export type OperandReader = (decoding: Decoding) => Operand

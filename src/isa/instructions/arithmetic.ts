@@ -2,9 +2,10 @@
  * Integer addition and subtraction: ADD, ADC, SUB, SBB, CMP, INC, DEC, NEG, XADD, CMPXCHG and the
  * carry chains ADCX and ADOX (AMD APM 3).
  */
+import { RAX, RBX, RCX, RDX } from '../../abi/x86/registers.ts'
 import type { Backend, Flags } from '../backend.ts'
 import { type Definition, type Row, define, row } from '../definition.ts'
-import { type Operand, RAX, RBX, RCX, RDX } from '../operand.ts'
+import type { Operand } from '../operand.ts'
 import {
   flagsOfBorrow, flagsOfCarrySum, flagsOfDifference, flagsOfSum,
 } from './flags.ts'

@@ -5,9 +5,10 @@
  * With a 66 prefix in 64-bit code near branches are 16 bits wide, as on AMD's processors. Far
  * transfers, interrupts and what touches other flags are in system.ts.
  */
+import { RCX, RSP } from '../../abi/x86/registers.ts'
 import type { Backend } from '../backend.ts'
 import { type Definition, define, row } from '../definition.ts'
-import { type Operand, RCX, RSP } from '../operand.ts'
+import type { Operand } from '../operand.ts'
 import { conditionNames } from './move.ts'
 
 const GENERAL_PROTECTION = 13

@@ -1,8 +1,8 @@
 /**
  * Decimal adjustment: DAA, DAS, AAA, AAS, AAM, AAD (AMD APM 3). None exists in 64-bit code.
  */
+import { RAX } from '../../abi/x86/registers.ts'
 import { type Definition, define, row } from '../definition.ts'
-import { RAX } from '../operand.ts'
 
 /** DAA and DAS: 6 and 0x60 are added or subtracted where a decimal digit overflowed. */
 function adjustPacked(name: string, opcode: string, subtract: boolean): Definition {

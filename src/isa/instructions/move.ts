@@ -4,9 +4,9 @@
  *
  * MOV with segment, control and debug registers is in system.ts.
  */
+import { RAX, RBX, RDX } from '../../abi/x86/registers.ts'
 import type { Backend } from '../backend.ts'
 import { type Definition, define, row } from '../definition.ts'
-import { RAX, RBX, RDX } from '../operand.ts'
 
 const mov = define('mov', {
   encodings: [

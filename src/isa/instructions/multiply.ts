@@ -1,9 +1,10 @@
 /**
  * Integer multiplication and division: MUL, IMUL, DIV, IDIV, MULX (AMD APM 3).
  */
+import { RAX, RDX } from '../../abi/x86/registers.ts'
 import type { Backend } from '../backend.ts'
 import { type Definition, define, row } from '../definition.ts'
-import { type Operand, RAX, RDX } from '../operand.ts'
+import type { Operand } from '../operand.ts'
 
 const DIVIDE_ERROR = 0
 

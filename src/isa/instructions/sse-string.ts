@@ -4,9 +4,10 @@
  * The comparison itself is the pure function `pcmpstr` of pure-vector.ts: it returns the result
  * bits in 0-15 and CF, ZF, SF, OF in bits 16-19. The memory operand need not be aligned.
  */
+import { RAX, RCX, RDX } from '../../abi/x86/registers.ts'
 import type { Backend } from '../backend.ts'
 import { define, row, type Definition } from '../definition.ts'
-import { RAX, RCX, RDX, type Operand } from '../operand.ts'
+import type { Operand } from '../operand.ts'
 import { splat16, splat8 } from './sse-shared.ts'
 
 /** Length in a general register: 64 bits wide with REX.W. */

@@ -3,8 +3,8 @@
  *
  * POP to segment registers, PUSHF and POPF are in system.ts.
  */
+import { RBP, RSP } from '../../abi/x86/registers.ts'
 import { type Definition, define, row } from '../definition.ts'
-import { RBP, RSP } from '../operand.ts'
 
 const push = define('push', {
   encodings: [

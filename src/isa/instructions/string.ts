@@ -4,9 +4,10 @@
  * `execute` is one step; counting rCX and repeating are the engine's. The operands X and Y are
  * memory at rSI and rDI, so that their width is known in the usual way.
  */
+import { RDI, RSI } from '../../abi/x86/registers.ts'
 import type { Backend } from '../backend.ts'
 import { type Definition, define, row } from '../definition.ts'
-import { type Operand, RDI, RSI } from '../operand.ts'
+import type { Operand } from '../operand.ts'
 import { flagsOfDifference } from './flags.ts'
 
 /** Moves rSI or rDI by an element, up or down by DF. */

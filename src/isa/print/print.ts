@@ -4,7 +4,8 @@
  * Branch targets are absolute when the address of the instruction is given, and relative to its
  * end (`+0x10`) when it is not.
  */
-import { FS, type Instruction, type MemoryOperand, type Operand, SS } from '../operand.ts'
+import { FS, SS } from '../../abi/x86/registers.ts'
+import type { Instruction, MemoryOperand, Operand } from '../operand.ts'
 
 const wide = ['ax', 'cx', 'dx', 'bx', 'sp', 'bp', 'si', 'di'] as const
 const lowBytes = ['al', 'cl', 'dl', 'bl', 'spl', 'bpl', 'sil', 'dil'] as const

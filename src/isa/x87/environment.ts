@@ -5,6 +5,7 @@
  * The layout depends on the operand size and on protection. Virtual-8086 mode, which a service
  * cannot see, is served with the protected layouts.
  */
+import { CR0 } from '../../abi/x86/control.ts'
 import type { Machine, Service } from '../machine.ts'
 import type { Instruction } from '../operand.ts'
 import { extended, kindOf } from './extended.ts'
@@ -18,7 +19,6 @@ const ALL_MASKED = 0x3f
 const ES = 1 << 7
 const BUSY = 1 << 15
 const EXCEPTION_BITS = 0xff
-const CR0_PE = 1
 
 /** Control words read with bit 6 set and bits 7 and 13 to 15 clear. */
 export function setControlWord(m: Machine, value: number): void {
@@ -69,7 +69,7 @@ interface Layout {
 }
 
 function layoutOf(m: Machine, { operandSize }: Instruction): Layout {
-  return { step: operandSize === 16 ? 2 : 4, protected: (m.cr0 & CR0_PE) !== 0 }
+  return { step: operandSize === 16 ? 2 : 4, protected: (m.cr0 & CR0.PE) !== 0 }
 }
 
 const number = (value: bigint, mask: number): number => Number(value & 0xffffffffn) & mask

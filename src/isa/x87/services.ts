@@ -2,6 +2,8 @@
  * Every service of the x87 unit and its neighbours, by name: what x87, MMX and SSE rows without an
  * `execute` refer to.
  */
+import { CR0, CR4, Vector } from '../../abi/x86/control.ts'
+import { RDI } from '../../abi/x86/registers.ts'
 import type { Machine, Service } from '../machine.ts'
 import type { Instruction, MemoryOperand } from '../operand.ts'
 import { computeServices } from './compute.ts'
@@ -10,24 +12,17 @@ import { MXCSR_MASK, fxrstorImage, fxsaveImage, placeAt } from './image.ts'
 import { moveServices } from './move.ts'
 import { enterUnit } from './unit.ts'
 
-const RDI = 7
-const UD = 6
-const NM = 7
-const GP = 13
-const CR0_EM = 1 << 2
-const CR0_TS = 1 << 3
-const CR4_OSFXSR = 1 << 9
 const TOP = 7 << 11
 
 function checkSse(m: Machine): void {
-  if (m.cr0 & CR0_EM || !(m.cr4 & CR4_OSFXSR)) m.fault(UD)
-  if (m.cr0 & CR0_TS) m.fault(NM)
+  if (m.cr0 & CR0.EM || !(m.cr4 & CR4.OSFXSR)) m.fault(Vector.UD)
+  if (m.cr0 & CR0.TS) m.fault(Vector.NM)
 }
 
 const ldmxcsr: Service = (m) => {
   checkSse(m)
   const value = Number(m.read(0))
-  if (value & ~MXCSR_MASK) m.fault(GP, 0)
+  if (value & ~MXCSR_MASK) m.fault(Vector.GP, 0)
   m.mxcsr = value
 }
 
@@ -64,7 +59,7 @@ const maskmovdqu: Service = (m, instruction) => {
 }
 
 const maskmovq: Service = (m, instruction) => {
-  if (m.cr0 & CR0_EM) m.fault(UD)
+  if (m.cr0 & CR0.EM) m.fault(Vector.UD)
   enterUnit(m, true)
   // The processor is in MMX mode even when the store then faults.
   m.x87.statusWord &= ~TOP
@@ -74,7 +69,7 @@ const maskmovq: Service = (m, instruction) => {
 }
 
 const emms: Service = (m) => {
-  if (m.cr0 & CR0_EM) m.fault(UD)
+  if (m.cr0 & CR0.EM) m.fault(Vector.UD)
   enterUnit(m, true)
   m.x87.statusWord &= ~TOP
   m.x87.tags = 0
@@ -82,10 +77,10 @@ const emms: Service = (m) => {
 
 /** The image's operand, which must be aligned to 16 bytes. */
 function imageOperand(m: Machine, instruction: Instruction): [MemoryOperand, bigint] {
-  if (m.cr0 & (CR0_EM | CR0_TS)) m.fault(NM)
+  if (m.cr0 & (CR0.EM | CR0.TS)) m.fault(Vector.NM)
   const [operand] = instruction.operands
   const offset = m.effectiveAddress(0)
-  if (offset & 15n) m.fault(GP, 0)
+  if (offset & 15n) m.fault(Vector.GP, 0)
   return [operand as MemoryOperand, offset]
 }
 

@@ -6,6 +6,7 @@
  * destination and the stack as they were; the exception is raised by the next waiting instruction.
  * With CR0.NE clear a processor would pull FERR# instead of raising #MF; here it is #MF always.
  */
+import { CR0, Vector } from '../../abi/x86/control.ts'
 import { BEFORE_COMPUTING, INVALID } from '../float/round.ts'
 import type { Machine, Service } from '../machine.ts'
 import type { Instruction, MemoryOperand } from '../operand.ts'
@@ -20,25 +21,19 @@ const SUMMARY = 1 << 7
 const BUSY = 1 << 15
 const EXCEPTIONS = 0x3f
 
-const NM = 7
-const MF = 16
-const CR0_MP = 1 << 1
-const CR0_EM = 1 << 2
-const CR0_TS = 1 << 3
-
 /** What a service does once it may use the unit. */
 export type Body = (m: Machine, instruction: Instruction) => void
 
 /** #NM when the unit is switched off; #MF when an exception waits for a waiting instruction. */
 export function enterUnit(m: Machine, waiting: boolean): void {
-  if (m.cr0 & (CR0_EM | CR0_TS)) m.fault(NM)
-  if (waiting && m.x87.statusWord & SUMMARY) m.fault(MF)
+  if (m.cr0 & (CR0.EM | CR0.TS)) m.fault(Vector.NM)
+  if (waiting && m.x87.statusWord & SUMMARY) m.fault(Vector.MF)
 }
 
 /** WAIT heeds CR0.TS only with CR0.MP. */
 export function wait(m: Machine): void {
-  if ((m.cr0 & (CR0_MP | CR0_TS)) === (CR0_MP | CR0_TS)) m.fault(NM)
-  if (m.x87.statusWord & SUMMARY) m.fault(MF)
+  if ((m.cr0 & (CR0.MP | CR0.TS)) === (CR0.MP | CR0.TS)) m.fault(Vector.NM)
+  if (m.x87.statusWord & SUMMARY) m.fault(Vector.MF)
 }
 
 /** An instruction that computes: it is remembered as the last one, unless it faults. */

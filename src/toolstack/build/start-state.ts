@@ -4,6 +4,7 @@
  * Obeys xen/include/public/arch-x86/hvm/start_info.h: 32-bit protected mode, paging off, flat
  * segments, EBX at the start info. Registers not named here are zero.
  */
+import { CR0 } from '../../abi/x86/control.ts'
 
 /** A segment register's hidden part; `attributes` as in a descriptor's bytes 5 and 6 (12 bits). */
 export interface StartSegment {
@@ -27,8 +28,6 @@ export interface StartState {
   readonly mtrrDefaultType: number
 }
 
-const CR0_PE = 1 << 0
-const CR0_ET = 1 << 4
 const RFLAGS_ALWAYS_ONE = 1 << 1
 const CODE_32 = 0xc9b
 const DATA_32 = 0xc93
@@ -41,7 +40,7 @@ export function pvhStartState(entry: number, startInfoAddress: number): StartSta
     rip: entry,
     rbx: startInfoAddress,
     rflags: RFLAGS_ALWAYS_ONE,
-    cr0: CR0_PE | CR0_ET,
+    cr0: CR0.PE | CR0.ET,
     cr4: 0,
     efer: 0,
     cs: { base: 0, limit: 0xffffffff, attributes: CODE_32 },

@@ -7,8 +7,9 @@ import {
   Decoder, DecoderOptions, Instruction as Other, MemorySizeExt, Mnemonic, OpKind, Register,
   RegisterExt,
 } from 'iced-x86'
+import { FS } from '../../../src/abi/x86/registers.ts'
 import type { Decode } from '../../../src/isa/decode/decoder.ts'
-import { FS, type Instruction, type MemoryOperand, type Operand } from '../../../src/isa/operand.ts'
+import type { Instruction, MemoryOperand, Operand } from '../../../src/isa/operand.ts'
 
 export type Bitness = 16 | 32 | 64
 

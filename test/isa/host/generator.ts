@@ -1,12 +1,11 @@
 /**
  * Test cases: for a row, instruction bytes, and registers and memory that make it do something.
  */
+import { RAX, RBP, RBX, RCX, RDI, RDX, RSP } from '../../../src/abi/x86/registers.ts'
 import type { Decode } from '../../../src/isa/decode/decoder.ts'
 import { type Pattern, patternOf } from '../../../src/isa/decode/pattern.ts'
 import type { Definition } from '../../../src/isa/definition.ts'
-import {
-  type Instruction, type MemoryOperand, RAX, RBP, RBX, RCX, RDI, RDX, RSP,
-} from '../../../src/isa/operand.ts'
+import type { Instruction, MemoryOperand } from '../../../src/isa/operand.ts'
 import type { Random } from '../decoder/byte-strings.ts'
 import { assemble, targetAddress } from './assembler.ts'
 import {
