@@ -6,6 +6,9 @@ import { Core } from '../core/core.ts'
 import type { Host } from '../hypervisor/host/host.ts'
 import type { CoreStart, MachineMemory } from './machine.ts'
 
+/** Decoding makes garbage at a small rate; a larger young generation would only stay resident. */
+const YOUNG_MB = 4
+
 /** The cores of a machine, running until stopped. */
 export interface Cores {
   stop(): Promise<void>
@@ -19,7 +22,9 @@ export async function startCores(
   let stopping = false
   const workers = Array.from({ length: host.state.coreCount }, (_, index) => {
     const start: CoreStart = { memory, index, stop }
-    const worker = new Worker(new URL('core-worker.ts', import.meta.url), { workerData: start })
+    const worker = new Worker(new URL('core-worker.ts', import.meta.url), {
+      workerData: start, resourceLimits: { maxYoungGenerationSizeMb: YOUNG_MB },
+    })
     worker.on('error', failed)
     worker.on('exit', (code) => {
       if (!stopping) failed(new Error(`core ${index} ended with code ${code}`))

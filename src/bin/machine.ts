@@ -17,6 +17,7 @@ import { Host, type HostMemory } from '../hypervisor/host/host.ts'
 import { HostClock, monotonicNs } from '../node/clock.ts'
 import { nodeDecompressor } from '../node/compression.ts'
 import { readFileBytes } from '../node/files.ts'
+import { collectGarbageSoon } from '../node/garbage.ts'
 import { LocalLibxl, type ToolstackHost } from '../toolstack/domain/local-libxl.ts'
 import { Xenstored } from '../xenstore/xenstored.ts'
 import { startCores } from './cores.ts'
@@ -139,5 +140,6 @@ function toolstackHost(log: Log): ToolstackHost {
       const timer = setTimeout(work, ms)
       return () => clearTimeout(timer)
     },
+    largeBuffersDropped: collectGarbageSoon,
   }
 }

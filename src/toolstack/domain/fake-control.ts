@@ -208,6 +208,10 @@ export class FakeHost implements ToolstackHost {
     return bytes
   }
 
+  largeBuffersDropped(): void {
+    // Nothing is large here.
+  }
+
   wallClockMs(): number {
     return this.nowMs
   }

@@ -42,6 +42,8 @@ export interface ToolstackHost {
   schedule(work: () => void): void
   /** Runs `work` after `ms`; the result cancels it. */
   delay(ms: number, work: () => void): () => void
+  /** A good moment to collect garbage. */
+  largeBuffersDropped(): void
 }
 
 /** A domain of ours: what it was made from and what serves it. */
@@ -123,6 +125,7 @@ export class LocalLibxl implements Libxl {
       return this.#make(spec, image, options)
     } finally {
       this.#creating--
+      this.#host.largeBuffersDropped()
     }
   }
 
