@@ -9,7 +9,7 @@ import { Core } from '../core/core.ts'
 import { Cpu } from '../cpu/cpu.ts'
 import { HostClock } from '../node/clock.ts'
 import { randomWord } from '../node/random.ts'
-import { type CoreStart, machineOf, tscOf } from './machine.ts'
+import { type CoreStart, machineOf, tscOf } from './thread.ts'
 
 const start = workerData as CoreStart
 assert(parentPort, 'a core runs in a worker')

@@ -4,7 +4,7 @@
 import { Worker } from 'node:worker_threads'
 import { Core } from '../core/core.ts'
 import type { Host } from '../hypervisor/host/host.ts'
-import type { CoreStart, MachineMemory } from './machine.ts'
+import type { CoreStart, MachineMemory } from './thread.ts'
 
 /** Decoding makes garbage at a small rate; a larger young generation would only stay resident. */
 const YOUNG_MB = 4

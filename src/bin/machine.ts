@@ -3,17 +3,14 @@
  * control domain with its xenstored and toolstack, and the cores.
  */
 import { randomBytes } from 'node:crypto'
-import type { Clock } from '../base/clock.ts'
 import type { Log } from '../base/log.ts'
 import { type CpuPolicy, defaultPolicy } from '../cpu/cpuid.ts'
 import { openControlDomain } from '../dom0/control-domain.ts'
 import type { HypercallGate } from '../dom0/interfaces.ts'
-import { PvhPlatform } from '../guest/pvh/platform.ts'
 import { ControlGate } from '../hypervisor/domain/control.ts'
 import { createControlDomain } from '../hypervisor/domain/lifecycle.ts'
 import { watchUpcalls } from '../hypervisor/events/upcall.ts'
-import { assemble, type Hypervisor } from '../hypervisor/host/assemble.ts'
-import { Host, type HostMemory } from '../hypervisor/host/host.ts'
+import { Host } from '../hypervisor/host/host.ts'
 import { HostClock, monotonicNs } from '../node/clock.ts'
 import { nodeDecompressor } from '../node/compression.ts'
 import { readFileBytes } from '../node/files.ts'
@@ -21,6 +18,7 @@ import { collectGarbageSoon } from '../node/garbage.ts'
 import { LocalLibxl, type ToolstackHost } from '../toolstack/domain/local-libxl.ts'
 import { Xenstored } from '../xenstore/xenstored.ts'
 import { startCores } from './cores.ts'
+import { buffersOf, type MachineMemory, machineOf } from './thread.ts'
 
 const WASM_PAGE = 65536
 const BUFFER_PAGES = 64
@@ -28,46 +26,6 @@ const MIB = 1024 * 1024
 /** The most that one machine memory can be, and what a machine has unless told otherwise. */
 const MOST_MIB = 4096
 const TSC_KHZ = 2_000_000
-
-/** What a core needs: the memories, and the host's time. */
-export interface MachineMemory {
-  readonly machine: WebAssembly.Memory
-  readonly hypervisor: SharedArrayBuffer
-  readonly startNs: number
-}
-
-/** How a core's thread is started. */
-export interface CoreStart {
-  readonly memory: MachineMemory
-  readonly index: number
-  /** One word, not zero when the core shall end. */
-  readonly stop: SharedArrayBuffer
-}
-
-/** The hypervisor as one thread sees it, with the types of guests it can run. */
-export interface ThreadMachine extends Hypervisor {
-  readonly guests: PvhPlatform
-}
-
-/** Puts together what each thread of the machine has: the control thread and the cores alike. */
-export function machineOf(memory: MachineMemory, clock: Clock): ThreadMachine {
-  const hypervisor = assemble(buffersOf(memory), clock)
-  const guests = new PvhPlatform(hypervisor.host)
-  hypervisor.host.subsystems.push(guests)
-  return { ...hypervisor, guests }
-}
-
-/** The host's time stamp counter, in ticks since the host started. */
-export function tscOf(clock: Clock, khz: number): () => bigint {
-  return () => BigInt(Math.floor(clock.now() * khz / 1e6))
-}
-
-function buffersOf(memory: MachineMemory): HostMemory {
-  return {
-    machine: memory.machine.buffer as unknown as SharedArrayBuffer,
-    hypervisor: memory.hypervisor,
-  }
-}
 
 export interface MachineOptions {
   readonly memoryMib?: number

@@ -1,0 +1,49 @@
+/**
+ * What each thread of the machine has: the control thread and the cores alike. A core loads this,
+ * and nothing of the toolstack.
+ */
+import type { Clock } from '../base/clock.ts'
+import { PvhPlatform } from '../guest/pvh/platform.ts'
+import { assemble, type Hypervisor } from '../hypervisor/host/assemble.ts'
+import type { HostMemory } from '../hypervisor/host/host.ts'
+
+/** What a core needs: the memories, and the host's time. */
+export interface MachineMemory {
+  readonly machine: WebAssembly.Memory
+  readonly hypervisor: SharedArrayBuffer
+  readonly startNs: number
+}
+
+/** How a core's thread is started. */
+export interface CoreStart {
+  readonly memory: MachineMemory
+  readonly index: number
+  /** One word, not zero when the core shall end. */
+  readonly stop: SharedArrayBuffer
+}
+
+/** The hypervisor as one thread sees it, with the types of guests it can run. */
+export interface ThreadMachine extends Hypervisor {
+  readonly guests: PvhPlatform
+}
+
+/** Puts together what each thread of the machine has: the control thread and the cores alike. */
+export function machineOf(memory: MachineMemory, clock: Clock): ThreadMachine {
+  const hypervisor = assemble(buffersOf(memory), clock)
+  const guests = new PvhPlatform(hypervisor.host)
+  hypervisor.host.subsystems.push(guests)
+  return { ...hypervisor, guests }
+}
+
+/** The host's time stamp counter, in ticks since the host started. */
+export function tscOf(clock: Clock, khz: number): () => bigint {
+  return () => BigInt(Math.floor(clock.now() * khz / 1e6))
+}
+
+/** The machine's memories as the hypervisor takes them. */
+export function buffersOf(memory: MachineMemory): HostMemory {
+  return {
+    machine: memory.machine.buffer as unknown as SharedArrayBuffer,
+    hypervisor: memory.hypervisor,
+  }
+}
