@@ -1,31 +1,37 @@
 /**
- * Where the interpreter's time goes: boots a guest with counters in the core's thread, and prints
+ * Where the interpreter's time goes: runs a guest with counters in the core's thread, and prints
  * what was executed, called and left for.
  *
- *   sh tools/with-node.sh bench/profile.ts [--run 'shell command'] [--top 40] [--json FILE]
+ *   sh tools/with-node.sh bench/profile.ts [--run 'shell command' | --bench KERNEL]
+ *     [--top 40] [--every 20000] [--memory 256] [--kernel FILE] [--initrd FILE] [--json FILE]
  *
- * With --run the profile is that of the command at the guest's shell; without it, of the boot.
+ * Without --run or --bench the profile is that of a boot to the shell; with --run, that of the
+ * command alone; with --bench, that of a kernel of `bench/kernels/` on the bare processor.
  */
+import { execFileSync } from 'node:child_process'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
-import { createGuest, BOOT_MS, ensureFiles, PROMPT, root, scratchFolder, writeConfig }
-  from './lib/guest.ts'
+import { ourCommand } from './kernels/engines.ts'
+import { buildImage } from './kernels/image.ts'
+import { kernels } from './kernels/list.ts'
+import { bootGuest, BOOT_MS, ensureFiles, root, scratchFolder, writeConfig } from './lib/guest.ts'
 import { type Counts, countsSince } from './profile/counts.ts'
 import { reportOf } from './profile/report.ts'
-import { ensureSymbols } from './profile/symbols.ts'
+import { ensureSymbols, type Symbols, symbolsOfFile } from './profile/symbols.ts'
 
 const SETTLE_MS = 700
 
-function snapshot(path: string): Promise<Counts> {
-  return new Promise((resolve) => setTimeout(
-    () => resolve(JSON.parse(readFileSync(path, 'utf8')) as Counts), SETTLE_MS))
+interface Profile {
+  readonly counts: Counts
+  readonly symbols: Symbols
 }
 
-async function main(): Promise<void> {
-  const { values: options } = parseArgs({
+function readOptions() {
+  return parseArgs({
     options: {
       run: { type: 'string' },
+      bench: { type: 'string' },
       top: { type: 'string', default: '40' },
       memory: { type: 'string', default: '256' },
       every: { type: 'string', default: '20000' },
@@ -33,31 +39,64 @@ async function main(): Promise<void> {
       initrd: { type: 'string' },
       json: { type: 'string' },
     },
-  })
+  }).values
+}
+
+type Options = ReturnType<typeof readOptions>
+
+function environmentOf(options: Options, path: string): NodeJS.ProcessEnv {
+  return {
+    ...process.env, XENOLITH_PROFILE: path, XENOLITH_PROFILE_EVERY: options.every,
+    NODE_OPTIONS: `--import ${join(root, 'bench/profile/preload.ts')}`,
+  }
+}
+
+function countsIn(path: string): Counts {
+  return JSON.parse(readFileSync(path, 'utf8')) as Counts
+}
+
+/** The counts once an idle guest's core has written them. */
+function snapshot(path: string): Promise<Counts> {
+  return new Promise((resolve) => setTimeout(() => resolve(countsIn(path)), SETTLE_MS))
+}
+
+async function profileGuest(options: Options, path: string): Promise<Profile> {
   const { kernel, initrd } = options
   const files = await ensureFiles({
     ...kernel === undefined ? {} : { kernel }, ...initrd === undefined ? {} : { initrd },
   })
   const symbols = await ensureSymbols(files)
-  const path = join(scratchFolder(), `profile-${process.pid}.json`)
-  const guest = createGuest(writeConfig('profile', files, Number(options.memory)), {
-    ...process.env, XENOLITH_PROFILE: path, XENOLITH_PROFILE_EVERY: options.every,
-    NODE_OPTIONS: `--import ${join(root, 'bench/profile/preload.ts')}`,
-  })
+  const config = writeConfig('profile', files, Number(options.memory))
+  const guest = await bootGuest(config, environmentOf(options, path))
   try {
-    await guest.expect(PROMPT, BOOT_MS)
-    let counts = await snapshot(path)
-    if (options.run !== undefined) {
-      const before = counts
-      guest.send(`${options.run}; echo "DO""NE"\n`)
-      await guest.expect('DONE', BOOT_MS)
-      counts = countsSince(await snapshot(path), before)
-    }
-    process.stdout.write(reportOf(counts, symbols, Number(options.top)))
-    if (options.json !== undefined) writeFileSync(options.json, JSON.stringify(counts))
+    const boot = await snapshot(path)
+    if (options.run === undefined) return { counts: boot, symbols }
+    await guest.run(options.run, BOOT_MS)
+    return { counts: countsSince(await snapshot(path), boot), symbols }
   } finally {
     await guest.close()
   }
+}
+
+function profileKernel(options: Options, path: string): Profile {
+  const number = kernels.findIndex(({ name }) => name === options.bench)
+  const kernel = kernels[number]
+  if (!kernel) throw new Error(`there are ${kernels.map(({ name }) => name).join(', ')}`)
+  const image = buildImage()
+  const [program, parameters] = ourCommand(image, `${number} ${kernel.rounds}`)
+  execFileSync(program, parameters, {
+    env: { ...environmentOf(options, path), XENOLITH_PROFILE_MAIN: '1' },
+  })
+  return { counts: countsIn(path), symbols: symbolsOfFile(image.elf) }
+}
+
+async function main(): Promise<void> {
+  const options = readOptions()
+  const path = join(scratchFolder(), `profile-${process.pid}.json`)
+  const { counts, symbols } = options.bench === undefined
+    ? await profileGuest(options, path) : profileKernel(options, path)
+  process.stdout.write(reportOf(counts, symbols, Number(options.top)))
+  if (options.json !== undefined) writeFileSync(options.json, JSON.stringify(counts))
 }
 
 await main()

@@ -10,8 +10,8 @@ import { buildInitramfs } from '../../src/toolstack/build/initramfs.ts'
 import { GuestConsole } from './console.ts'
 
 export const root = fileURLToPath(new URL('../..', import.meta.url))
-export const PROMPT = 'xenolith:~# '
 export const BOOT_MS = 600_000
+const PROMPT = 'xenolith:~# '
 
 export function ensureFiles(own: Partial<GuestFiles> = {}): Promise<GuestFiles> {
   return ensureGuest({
@@ -40,9 +40,46 @@ export function writeConfig(
   return path
 }
 
-/** Starts `xl create` with the console here and the machine in the same process. */
-export function createGuest(config: string, environment: NodeJS.ProcessEnv): GuestConsole {
+/** A guest at its shell. */
+export class GuestShell {
+  readonly console: GuestConsole
+
+  constructor(console: GuestConsole) {
+    this.console = console
+  }
+
+  /** Waits for the boot to end. */
+  async ready(): Promise<void> {
+    await this.console.expect(PROMPT, BOOT_MS)
+  }
+
+  /** Runs a command and gives what it says. */
+  async run(command: string, timeoutMs: number): Promise<string> {
+    // The shell echoes what it reads, so that must not hold what is waited for.
+    this.console.send(`echo BE''GIN; ${command}; echo E''ND-OF-IT\n`)
+    await this.console.expect('BEGIN', timeoutMs)
+    const said = await this.console.expect('END-OF-IT', timeoutMs)
+    await this.console.expect(PROMPT, timeoutMs)
+    return said
+  }
+
+  close(): Promise<void> {
+    return this.console.close()
+  }
+}
+
+/** Runs `xl create` with console and machine in one process, and waits for the shell. */
+export async function bootGuest(
+  config: string, environment: NodeJS.ProcessEnv,
+): Promise<GuestShell> {
   const node = join(root, 'node_modules/.bin/node')
-  return new GuestConsole(node,
-    [join(root, 'src/bin/xl.ts'), 'create', '--foreground', '-c', config], environment)
+  const guest = new GuestShell(new GuestConsole(node,
+    [join(root, 'src/bin/xl.ts'), 'create', '--foreground', '-c', config], environment))
+  try {
+    await guest.ready()
+  } catch (error) {
+    await guest.close()
+    throw error
+  }
+  return guest
 }

@@ -4,16 +4,16 @@
  * The kernel must not be moved (our loader does not). The symbols are taken once by booting the
  * guest, and kept in the cache under the kernel's file name.
  */
+import { execFileSync } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { gunzipSync } from 'node:zlib'
 import { writeWhole } from '../../src/node/cache.ts'
 import type { GuestFiles } from '../../src/node/guest-files.ts'
-import { BOOT_MS, createGuest, PROMPT, scratchFolder, writeConfig } from '../lib/guest.ts'
+import { bootGuest, scratchFolder, writeConfig } from '../lib/guest.ts'
 
+const COMMAND = "grep -i ' t ' /proc/kallsyms | gzip | base64"
 const COMMAND_MS = 120_000
-/** The shell echoes it, so it must not contain what it prints. */
-const COMMAND = "echo BE''GIN; grep -i ' t ' /proc/kallsyms | gzip | base64; echo E''ND-OF-IT\n"
 
 export class Symbols {
   readonly #addresses: BigUint64Array
@@ -52,14 +52,16 @@ export async function ensureSymbols(files: GuestFiles): Promise<Symbols> {
   return new Symbols(gunzipSync(readFileSync(path)).toString('latin1'))
 }
 
+/** The symbols of an ELF file. */
+export function symbolsOfFile(path: string): Symbols {
+  return new Symbols(execFileSync('nm', [path], { encoding: 'utf8' }))
+}
+
 async function captureSymbols(files: GuestFiles): Promise<Uint8Array> {
-  const guest = createGuest(writeConfig('symbols', files), process.env)
+  const guest = await bootGuest(writeConfig('symbols', files), process.env)
   try {
-    await guest.expect(PROMPT, BOOT_MS)
-    guest.send(COMMAND)
-    await guest.expect('BEGIN', COMMAND_MS)
-    const text = await guest.expect('END-OF-IT', COMMAND_MS)
-    const bytes = Buffer.from(text.replaceAll(/\x1b\[\w*|[^A-Za-z0-9+/=]/g, ''), 'base64')
+    const text = await guest.run(COMMAND, COMMAND_MS)
+    const bytes = Buffer.from(text.replaceAll(/\s/g, ''), 'base64')
     gunzipSync(bytes)
     return bytes
   } finally {
