@@ -23,13 +23,12 @@ import type { CpuEvent } from './exceptions/event.ts'
 import {
   AccessExit, GuestFault, type Processor, type ServiceExit,
 } from './interfaces.ts'
+import { FLOAT_DOUBLE, FLOAT_OP_MASK, floatOps } from './fpu/float-number.ts'
 import { CodeCache } from './interpreter/code-cache.ts'
-import {
-  buildEngine, buildHandlerModule, type EngineImports, type InlineHandler, ServiceResult,
-} from './interpreter/engine.ts'
+import { buildEngine, buildHandlerModule, type EngineImports } from './interpreter/engine.ts'
 import { hotInstructions } from './interpreter/hot-instructions.ts'
+import { type InlineHandler, ServiceResult } from './interpreter/loop.ts'
 import { MachineAdapter } from './interpreter/machine-adapter.ts'
-import { floatOps } from './interpreter/reading.ts'
 import { field, Special } from './interpreter/record.ts'
 import type { InstructionShape } from './interpreter/parts.ts'
 import { type CodeModeShape, keyOf, shapeOf } from './interpreter/shape.ts'
@@ -528,8 +527,8 @@ export class Cpu implements Processor {
   }
 
   #float(number: number, a: bigint, b: bigint): bigint {
-    const op = floatOps[number & 0xff]!
-    const width = number & 0x100 ? 64 : 32
+    const op = floatOps[number & FLOAT_OP_MASK]!
+    const width = number & FLOAT_DOUBLE ? 64 : 32
     const result = float(op, width, BigInt.asUintN(64, a), BigInt.asUintN(64, b),
       this.context.mxcsr)
     // The check that follows asks here only while some exception is not masked.

@@ -17,6 +17,7 @@ import {
 import type { FunctionBuilder, Label } from '../../wasm/function.ts'
 import type { FunctionReference, ModuleBuilder } from '../../wasm/module.ts'
 import { CpuContext } from '../state.ts'
+import { FLOAT_DOUBLE, FLOAT_OP_MASK, floatOps } from './float-number.ts'
 
 const CORE = 0
 const Z = i32.const(0)
@@ -263,24 +264,22 @@ function emitOperation(site: Site, op: FloatOp, width: Width): void {
 }
 
 /**
- * Builds (number i32, a i64, b i64) -> i64, the operations numbered as in `ops`, with bit 8 for
- * double precision; `exact` is the imported routine of the same signature.
+ * Builds (number i32, a i64, b i64) -> i64, the operations numbered as in float-number.ts; `exact`
+ * is the imported routine of the same signature.
  */
-export function buildFastFloat(
-  module: ModuleBuilder, ops: readonly FloatOp[], exact: FunctionReference,
-): FunctionReference {
+export function buildFastFloat(module: ModuleBuilder, exact: FunctionReference): FunctionReference {
   const f = module.function({ parameters: ['i32', 'i64', 'i64'], result: 'i64' })
   const [number, a, b] = f.parameters as [Local, Local, Local]
   const locals = {
     x: f.local('f64'), y: f.local('f64'), value: f.local('f64'), error: f.local('f64'),
     bits: f.local('i64'),
   }
-  const cases = ([32, 64] as const).flatMap((width) => ops.map((op) => () => {
+  const cases = ([32, 64] as const).flatMap((width) => floatOps.map((op) => () => {
     f.block((slow) => emitOperation({ f, a, b, slow, ...locals }, op, width))
     f.return(call(exact, number, a, b))
   }))
-  const index = i32.add(i32.and(number, i32.const(0xff)),
-    select(i32.const(ops.length), i32.const(0), i32.and(number, i32.const(0x100))))
+  const index = i32.add(i32.and(number, i32.const(FLOAT_OP_MASK)),
+    select(i32.const(floatOps.length), i32.const(0), i32.and(number, i32.const(FLOAT_DOUBLE))))
   f.switch(index, cases, () => f.unreachable())
   return f
 }

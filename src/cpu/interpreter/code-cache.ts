@@ -17,9 +17,9 @@ import {
   CODE_HASH_BITS, CODE_MODE_16, CODE_MODE_LONG, CODE_MODE_STACK32, CODE_MODE_STEP, coreMap,
 } from '../core-memory.ts'
 import { CpuContext } from '../state.ts'
-import { field, RECORD_BYTES, RECORD_SHIFT, registerAddress, Special } from './record.ts'
+import { controlAt } from './core-fields.ts'
+import { field, RECORD_BYTES, registerAddress, Special } from './record.ts'
 import type { CodeModeShape } from './shape.ts'
-import { controlAt } from './support.ts'
 
 const TRACE_LIMIT = 64
 const PAGE = 4096

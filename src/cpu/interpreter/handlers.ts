@@ -5,10 +5,11 @@ import { i32, type Expression, type Local } from '../../wasm/expression.ts'
 import type { FunctionBuilder } from '../../wasm/function.ts'
 import { RCX } from '../../abi/x86/registers.ts'
 import type { Instruction } from '../../isa/operand.ts'
-import { BakedOperands, RecordOperands } from './operand-source.ts'
+import { BakedOperands, RecordOperands } from './reading/operand-source.ts'
 import type { EngineParts, Exits, InstructionShape } from './parts.ts'
-import { WasmReading } from './reading.ts'
-import { LocalPool, type Value } from './value.ts'
+import { RECORD_BYTES } from './record.ts'
+import { WasmReading } from './reading/reading.ts'
+import { LocalPool, type Value } from './reading/value.ts'
 
 /** Where a handler is generated into: `record` holds the record that it is to carry out. */
 export interface HandlerPlace {
@@ -64,13 +65,16 @@ function emitRepeated(
   m.finish()
 }
 
+/** What a handler returns that stops: no record has this address. */
+export const STOPPED_AT_RECORD = -1
+
 /** The ways out of a handler that is a function of its own: it returns what comes next. */
 export function functionExits(target: FunctionBuilder, record: Local): Exits {
   const leave = (value: Expression): void => target.return(value)
   return {
-    next: () => leave(i32.add(record, i32.const(32))),
+    next: () => leave(i32.add(record, i32.const(RECORD_BYTES))),
     goTo: (next) => leave(next),
-    stop: () => leave(i32.const(-1)),
+    stop: () => leave(i32.const(STOPPED_AT_RECORD)),
     again: () => leave(record),
   }
 }

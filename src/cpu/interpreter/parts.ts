@@ -4,65 +4,73 @@
  */
 import type { Expression } from '../../wasm/expression.ts'
 import type { FunctionBuilder } from '../../wasm/function.ts'
-import type { FunctionReference } from '../../wasm/module.ts'
-import type { OperandSource } from './operand-source.ts'
+import type { FunctionReference, Signature } from '../../wasm/module.ts'
+import type { OperandSource } from './reading/operand-source.ts'
 
 /** Indexes of the memories of the engine's module. */
 export const CORE = 0
 export const MACHINE = 1
 
-/** Everything a handler may call or touch. */
-export interface EngineParts {
-  /** i32 globals: bases of the TLBs of the current privilege level. */
-  readonly readTable: number
-  readonly writeTable: number
-  /** i32 global: not zero when an access did not complete (CoreControl says why). */
-  readonly stopped: number
-  /** i32 global: flags of an ordinary access at the current privilege level. */
-  readonly access: number
-  /** (linear i64, flags i32) -> value; i64 zero-extended, or v128. */
-  readonly load8: FunctionReference
-  readonly load16: FunctionReference
-  readonly load32: FunctionReference
-  readonly load64: FunctionReference
-  readonly load128: FunctionReference
-  /** (linear i64, value, flags i32) -> status i32. */
-  readonly store8: FunctionReference
-  readonly store16: FunctionReference
-  readonly store32: FunctionReference
-  readonly store64: FunctionReference
-  readonly store128: FunctionReference
-  /** (linear i64, size i32, flags i32) -> i64: negative and stopped when it cannot be written. */
-  readonly probeWrite: FunctionReference
-  /** (segment i32, offset i64, size i32, write i32) -> linear i64: legacy segmentation. */
-  readonly segmentLinear: FunctionReference
-  /** (linear i64) -> record i32, or 0 when stopped at the context's rip. */
-  readonly lookUp: FunctionReference
-  /** (rip i64) -> record: a near jump, checked as the current mode demands. */
-  readonly jump: FunctionReference
-  /** (record i32) -> record: a direct branch whose link is unknown. */
-  readonly resolve: FunctionReference
-  /** (number i32, a i64, b i64) -> i64: FloatOp with the width in bit 8 of the number. */
-  readonly float: FunctionReference
-  /** (): stops with #XM when an unmasked exception was collected. */
-  readonly floatCheck: FunctionReference
-  /** (number i32): operands and result lie in scratch. */
-  readonly pure: FunctionReference
-  /** (vector i32, error code i32, has error code i32): notes an exception, and stops. */
-  readonly raise: FunctionReference
-  /** (high, low, divisor) -> i64. */
-  readonly divideQuotient: FunctionReference
-  readonly divideRemainder: FunctionReference
-  /** (a, b) -> i64: upper half of the product. */
-  readonly mulHighUnsigned: FunctionReference
-  readonly mulHighSigned: FunctionReference
-  /** (): stops on #UD, #NM and #MF as MMX instructions do. */
-  readonly mmxCheck: FunctionReference
-  /** (): the x87 state is MMX's: TOP is 0, all tags are valid. */
-  readonly enterMmx: FunctionReference
-  /** (): stops on #UD and #NM as SSE instructions do. */
-  readonly sseCheck: FunctionReference
-}
+const LOAD = { parameters: ['i64', 'i32'], result: 'i64' } as const
+const STORE = { parameters: ['i64', 'i64', 'i32'], result: 'i32' } as const
+const ARITHMETIC_OF_TWO = { parameters: ['i64', 'i64'], result: 'i64' } as const
+const ARITHMETIC_OF_THREE = { parameters: ['i64', 'i64', 'i64'], result: 'i64' } as const
+const CHECK = { parameters: [] } as const
+
+/** The functions that a handler may call. */
+export const partSignatures = {
+  /** (linear, flags) -> value, zero-extended. */
+  load8: LOAD, load16: LOAD, load32: LOAD, load64: LOAD,
+  load128: { parameters: ['i64', 'i32'], result: 'v128' },
+  /** (linear, value, flags) -> status, not zero when it did not complete. */
+  store8: STORE, store16: STORE, store32: STORE, store64: STORE,
+  store128: { parameters: ['i64', 'v128', 'i32'], result: 'i32' },
+  /** (linear, size, flags) -> negative and stopped when it cannot be written. */
+  probeWrite: { parameters: ['i64', 'i32', 'i32'], result: 'i64' },
+  /** (segment, offset, size, write) -> linear: legacy segmentation. */
+  segmentLinear: { parameters: ['i32', 'i64', 'i32', 'i32'], result: 'i64' },
+  /** (linear) -> record, or 0 when stopped at the context's rip. */
+  lookUp: { parameters: ['i64'], result: 'i32' },
+  /** (rip) -> record: a near jump, checked as the current mode demands. */
+  jump: { parameters: ['i64'], result: 'i32' },
+  /** (record) -> record: a direct branch whose link is unknown. */
+  resolve: { parameters: ['i32'], result: 'i32' },
+  /** (number, a, b): an operation of fpu/float-number.ts. */
+  float: { parameters: ['i32', 'i64', 'i64'], result: 'i64' },
+  /** Stops with #XM when an unmasked exception was collected. */
+  floatCheck: CHECK,
+  /** (number): operands and result lie in scratch. */
+  pure: { parameters: ['i32'] },
+  /** (vector, error code, has error code): notes an exception, and stops. */
+  raise: { parameters: ['i32', 'i32', 'i32'] },
+  /** (high, low, divisor). */
+  divideQuotient: ARITHMETIC_OF_THREE, divideRemainder: ARITHMETIC_OF_THREE,
+  /** The upper half of the product. */
+  mulHighUnsigned: ARITHMETIC_OF_TWO, mulHighSigned: ARITHMETIC_OF_TWO,
+  /** Stops on #UD, #NM and #MF as MMX instructions do. */
+  mmxCheck: CHECK,
+  /** The x87 state becomes MMX's: TOP is 0, all tags are valid. */
+  enterMmx: CHECK,
+  /** Stops on #UD and #NM as SSE instructions do. */
+  sseCheck: CHECK,
+} as const satisfies Readonly<Record<string, Signature>>
+
+/** The i32 globals that a handler may read. */
+export const globalParts = [
+  /** Bases of the TLBs of the current privilege level. */
+  'readTable', 'writeTable',
+  /** Flags of an ordinary access at the current privilege level. */
+  'access',
+  /** Not zero when an access did not complete (CoreControl says why). */
+  'stopped',
+] as const
+
+export type FunctionPart = keyof typeof partSignatures
+
+/** Everything a handler may call or read: function references and indexes of globals. */
+export type EngineParts =
+  & Readonly<Record<FunctionPart, FunctionReference>>
+  & Readonly<Record<typeof globalParts[number], number>>
 
 /** How the memory operand's address is formed. */
 export type Addressing =

@@ -2,32 +2,20 @@
  * Functions of the engine's module that handlers share: finding code, near jumps, segment checks,
  * and arithmetic that WebAssembly has no instruction for.
  */
-import { call, globalGet, i32, i64, select, type Expression } from '../../wasm/expression.ts'
+import { call, globalGet, i32, i64, select } from '../../wasm/expression.ts'
 import type { FunctionBuilder } from '../../wasm/function.ts'
 import type { FunctionReference, ModuleBuilder } from '../../wasm/module.ts'
 import { CR0, CR4, Vector } from '../../abi/x86/control.ts'
+import { CS, SS } from '../../abi/x86/registers.ts'
 import {
-  CODE_HASH_BITS, CODE_MODE_LONG, CODE_MODE_MASK, CoreControl, coreMap, Stop,
+  CODE_HASH_BITS, CODE_MODE_LONG, CODE_MODE_MASK, coreMap, Stop,
 } from '../core-memory.ts'
 import { CpuContext, SegmentState } from '../state.ts'
-import { CORE } from './parts.ts'
+import {
+  controlAt, loadControl32, loadControl64, loadControlRegister, segmentAt, Z,
+} from './core-fields.ts'
+import { CORE, type EngineParts, partSignatures } from './parts.ts'
 import { field } from './record.ts'
-
-const Z = i32.const(0)
-const control = CoreControl.offsets
-
-/** Address of a field of CoreControl. */
-export function controlAt(name: keyof typeof control): number {
-  return coreMap.control + control[name]
-}
-
-export function loadControl64(name: keyof typeof control): Expression {
-  return i64.load(CORE, Z, controlAt(name))
-}
-
-export function loadControl32(name: keyof typeof control): Expression {
-  return i32.load(CORE, Z, controlAt(name))
-}
 
 /** What the support functions call in turn. */
 export interface SupportNeeds {
@@ -38,22 +26,8 @@ export interface SupportNeeds {
   readonly decode: FunctionReference
 }
 
-export interface Support {
-  readonly raise: FunctionReference
-  readonly lookUp: FunctionReference
-  readonly jump: FunctionReference
-  readonly resolve: FunctionReference
-  readonly segmentLinear: FunctionReference
-  readonly divideQuotient: FunctionReference
-  readonly divideRemainder: FunctionReference
-  readonly mulHighUnsigned: FunctionReference
-  readonly mulHighSigned: FunctionReference
-  readonly mmxCheck: FunctionReference
-  readonly enterMmx: FunctionReference
-  readonly sseCheck: FunctionReference
-}
-
-export function buildSupport(module: ModuleBuilder, needs: SupportNeeds): Support {
+/** Builds those parts that neither the MMU nor TypeScript provides. */
+export function buildSupport(module: ModuleBuilder, needs: SupportNeeds) {
   const raise = buildRaise(module, needs.stopped)
   const lookUp = buildLookUp(module, needs, raise)
   const jump = buildJump(module, lookUp, raise)
@@ -70,12 +44,12 @@ export function buildSupport(module: ModuleBuilder, needs: SupportNeeds): Suppor
     mmxCheck: buildMmxCheck(module, raise),
     enterMmx: buildEnterMmx(module),
     sseCheck: buildSseCheck(module, raise),
-  }
+  } satisfies Partial<EngineParts>
 }
 
 /** Notes an exception of the current instruction. */
 function buildRaise(module: ModuleBuilder, stopped: number): FunctionBuilder {
-  const f = module.function({ parameters: ['i32', 'i32', 'i32'] })
+  const f = module.function(partSignatures.raise)
   const [vector, errorCode, hasErrorCode] = f.parameters
   f.store('i32', CORE, Z, vector!, controlAt('faultVector'))
   f.store('i32', CORE, Z, errorCode!, controlAt('faultErrorCode'))
@@ -90,7 +64,7 @@ function buildRaise(module: ModuleBuilder, stopped: number): FunctionBuilder {
 function buildLookUp(
   module: ModuleBuilder, needs: SupportNeeds, raise: FunctionReference,
 ): FunctionBuilder {
-  const f = module.function({ parameters: ['i64'], result: 'i32' })
+  const f = module.function(partSignatures.lookUp)
   const [linear] = f.parameters
   const machine = f.local('i32')
   const translated = f.local('i64')
@@ -107,7 +81,7 @@ function buildLookUp(
     f.if(i64.ltS(translated, i64.const(0n)), () => {
       // Where there is no memory the fetch reads all ones, which is no instruction.
       f.if(i32.eqz(globalGet(needs.stopped, 'i32')),
-        () => f.call(raise, i32.const(6), i32.const(0), i32.const(0)))
+        () => f.call(raise, i32.const(Vector.UD), i32.const(0), i32.const(0)))
       f.return(i32.const(0))
     })
     f.set(machine, i32.wrap(translated))
@@ -131,14 +105,14 @@ function buildLookUp(
 function buildJump(
   module: ModuleBuilder, lookUp: FunctionReference, raise: FunctionReference,
 ): FunctionBuilder {
-  const f = module.function({ parameters: ['i64'], result: 'i32' })
+  const f = module.function(partSignatures.jump)
   const [rip] = f.parameters
   const mode = i32.and(loadControl32('codeMode'), i32.const(3))
   f.if(i32.ne(mode, i32.const(CODE_MODE_LONG)), () => {
-    const limit = i64.load32U(CORE, Z, segmentAt(1) + SegmentState.offsets.limit)
+    const limit = i64.load32U(CORE, Z, segmentAt(CS) + SegmentState.offsets.limit)
     f.if(i64.gtU(rip!, limit), () => {
       f.store('i64', CORE, Z, rip!, CpuContext.offsets.rip)
-      f.call(raise, i32.const(13), i32.const(0), i32.const(1))
+      f.call(raise, i32.const(Vector.GP), i32.const(0), i32.const(1))
       f.return(i32.const(0))
     })
     f.return(call(lookUp, i64.and(i64.add(rip!, loadControl64('codeBase')),
@@ -150,7 +124,7 @@ function buildJump(
 
 /** A direct branch whose link is not known: goes there, and links when the page is the same. */
 function buildResolve(module: ModuleBuilder, jump: FunctionReference): FunctionBuilder {
-  const f = module.function({ parameters: ['i32'], result: 'i32' })
+  const f = module.function(partSignatures.resolve)
   const [record] = f.parameters
   const target = f.local('i32')
   const rip = f.local('i64')
@@ -171,14 +145,9 @@ function buildResolve(module: ModuleBuilder, jump: FunctionReference): FunctionB
   return f
 }
 
-/** Address of a segment register in core memory. */
-export function segmentAt(segment: number): number {
-  return CpuContext.offsets.segments + segment * SegmentState.size
-}
-
 /** Segmentation outside 64-bit code (AMD APM 2, 4.8 and 4.12): the linear address, or #GP, #SS. */
 function buildSegmentLinear(module: ModuleBuilder, raise: FunctionReference): FunctionBuilder {
-  const f = module.function({ parameters: ['i32', 'i64', 'i32', 'i32'], result: 'i64' })
+  const f = module.function(partSignatures.segmentLinear)
   const [segment, offset, size, write] = f.parameters
   const at = f.local('i32')
   const attributes = f.local('i32')
@@ -207,7 +176,7 @@ function buildSegmentLinear(module: ModuleBuilder, raise: FunctionReference): Fu
     })
     f.return(i64.and(i64.add(offset!, i64.load(CORE, at, at0)), i64.const(0xffff_ffffn)))
   })
-  f.call(raise, select(i32.const(12), i32.const(13), i32.eq(segment!, i32.const(2))),
+  f.call(raise, select(i32.const(Vector.SS), i32.const(Vector.GP), i32.eq(segment!, i32.const(SS))),
     i32.const(0), i32.const(1))
   f.return(i64.const(0n))
   return f
@@ -218,7 +187,7 @@ function buildDivision(
   module: ModuleBuilder,
 ): { quotient: FunctionBuilder, remainder: FunctionBuilder } {
   const build = (wantQuotient: boolean): FunctionBuilder => {
-    const f = module.function({ parameters: ['i64', 'i64', 'i64'], result: 'i64' })
+    const f = module.function(partSignatures.divideQuotient)
     const [high, low, divisor] = f.parameters
     const left = f.local('i32')
     const carry = f.local('i64')
@@ -247,7 +216,7 @@ function buildDivision(
 function buildMulHigh(
   module: ModuleBuilder,
 ): { mulHighUnsigned: FunctionBuilder, mulHighSigned: FunctionBuilder } {
-  const unsigned = module.function({ parameters: ['i64', 'i64'], result: 'i64' })
+  const unsigned = module.function(partSignatures.mulHighUnsigned)
   {
     const f = unsigned
     const [a, b] = f.parameters
@@ -262,7 +231,7 @@ function buildMulHigh(
     f.return(i64.add(i64.mul(i64.shrU(a!, s), i64.shrU(b!, s)),
       i64.add(i64.shrU(middle, s), i64.shrU(other, s))))
   }
-  const signed = module.function({ parameters: ['i64', 'i64'], result: 'i64' })
+  const signed = module.function(partSignatures.mulHighSigned)
   {
     const f = signed
     const [a, b] = f.parameters
@@ -273,9 +242,6 @@ function buildMulHigh(
   return { mulHighUnsigned: unsigned, mulHighSigned: signed }
 }
 
-const contextWord = (name: 'cr0' | 'cr4'): Expression =>
-  i32.load(CORE, Z, CpuContext.offsets[name])
-
 /** Raises `vector`, which has no error code, and returns. */
 function leaveWith(f: FunctionBuilder, raise: FunctionReference, vector: number): void {
   f.call(raise, i32.const(vector), Z, Z)
@@ -284,27 +250,27 @@ function leaveWith(f: FunctionBuilder, raise: FunctionReference, vector: number)
 
 /** What every SSE instruction asks first (AMD APM 2, table 8-10): #UD, then #NM. */
 function buildSseCheck(module: ModuleBuilder, raise: FunctionReference): FunctionBuilder {
-  const f = module.function({ parameters: [] })
-  const usable = i32.and(contextWord('cr4'), i32.const(CR4.OSFXSR))
-  f.if(i32.or(i32.and(contextWord('cr0'), i32.const(CR0.EM)), i32.eqz(usable)),
+  const f = module.function(partSignatures.sseCheck)
+  const usable = i32.and(loadControlRegister('cr4'), i32.const(CR4.OSFXSR))
+  f.if(i32.or(i32.and(loadControlRegister('cr0'), i32.const(CR0.EM)), i32.eqz(usable)),
     () => leaveWith(f, raise, Vector.UD))
-  f.if(i32.and(contextWord('cr0'), i32.const(CR0.TS)), () => leaveWith(f, raise, Vector.NM))
+  f.if(i32.and(loadControlRegister('cr0'), i32.const(CR0.TS)), () => leaveWith(f, raise, Vector.NM))
   return f
 }
 
 /** What every MMX instruction asks first (AMD APM 2, table 8-10): #UD, #NM, #MF. */
 function buildMmxCheck(module: ModuleBuilder, raise: FunctionReference): FunctionBuilder {
-  const f = module.function({ parameters: [] })
+  const f = module.function(partSignatures.mmxCheck)
   const status = i32.load16U(CORE, Z, CpuContext.offsets.x87Status)
-  f.if(i32.and(contextWord('cr0'), i32.const(CR0.EM)), () => leaveWith(f, raise, Vector.UD))
-  f.if(i32.and(contextWord('cr0'), i32.const(CR0.TS)), () => leaveWith(f, raise, Vector.NM))
+  f.if(i32.and(loadControlRegister('cr0'), i32.const(CR0.EM)), () => leaveWith(f, raise, Vector.UD))
+  f.if(i32.and(loadControlRegister('cr0'), i32.const(CR0.TS)), () => leaveWith(f, raise, Vector.NM))
   f.if(i32.and(status, i32.const(1 << 7)), () => leaveWith(f, raise, Vector.MF))
   return f
 }
 
 /** What every MMX instruction does to the x87 state (AMD APM 1, 5.9). */
 function buildEnterMmx(module: ModuleBuilder): FunctionBuilder {
-  const f = module.function({ parameters: [] })
+  const f = module.function(partSignatures.enterMmx)
   const at = CpuContext.offsets
   const status = i32.load16U(CORE, Z, at.x87Status)
   f.store('i32As16', CORE, Z, i32.and(status, i32.const(~(7 << 11))), at.x87Status)

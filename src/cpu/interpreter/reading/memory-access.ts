@@ -4,14 +4,16 @@
  * core-memory.ts explains the entry format. An access that crosses a page takes the slow path too.
  * After a slow access the handler leaves when the MMU says that it did not complete.
  */
-import { SS } from '../../abi/x86/registers.ts'
-import { atomics, call, globalGet, i32, i64, v128, type Expression, type Local,
-} from '../../wasm/expression.ts'
-import type { StoreKind } from '../../wasm/function.ts'
-import { TLB_ENTRIES } from '../core-memory.ts'
-import { Access } from '../mmu/environment.ts'
-import { CORE, MACHINE, type EngineParts, type InstructionShape, type Site } from './parts.ts'
-import type { FunctionReference } from '../../wasm/module.ts'
+import {
+  atomics, call, globalGet, i32, i64, v128, type Expression, type Local,
+} from '../../../wasm/expression.ts'
+import type { StoreKind } from '../../../wasm/function.ts'
+import type { FunctionReference } from '../../../wasm/module.ts'
+import { Vector } from '../../../abi/x86/control.ts'
+import { SS } from '../../../abi/x86/registers.ts'
+import { TLB_ENTRIES } from '../../core-memory.ts'
+import { Access } from '../../mmu/environment.ts'
+import { CORE, MACHINE, type EngineParts, type InstructionShape, type Site } from '../parts.ts'
 import type { LocalPool } from './value.ts'
 
 /** In place of a machine address: the access went through the slow path. */
@@ -24,13 +26,24 @@ export interface Place {
   readonly old: Local
 }
 
-export class MemoryAccess {
+/** Loads and stores of scalars. */
+export interface ScalarMemory {
+  /** Loads `width` bits into `into`, zero-extended. */
+  load(address: Expression, width: number, into: Local): void
+  store(address: Expression, width: number, value: Expression): void
+}
+
+export class MemoryAccess implements ScalarMemory {
+  /** The same through SS, whatever the record says: pushes and pops. */
+  readonly stack: ScalarMemory = {
+    load: (address, width, into) => this.#onStack(() => this.load(address, width, into)),
+    store: (address, width, value) => this.#onStack(() => this.store(address, width, value)),
+  }
+
   readonly #parts: EngineParts
   readonly #site: Site
   readonly #pool: LocalPool
   readonly #shape: InstructionShape
-
-  /** The accesses that follow go through SS, whatever the record says: pushes and pops. */
   #throughStack = false
 
   constructor(parts: EngineParts, site: Site, pool: LocalPool, shape: InstructionShape) {
@@ -40,14 +53,12 @@ export class MemoryAccess {
     this.#shape = shape
   }
 
-  /** Runs `access` as an access through SS. */
-  onStack(access: () => void): void {
-    this.#throughStack = true
-    access()
-    this.#throughStack = false
+  /** Leaves when what was called has noted that it did not complete. */
+  leaveIfStopped(): void {
+    const { target, exits } = this.#site
+    target.if(globalGet(this.#parts.stopped, 'i32'), () => exits.stop())
   }
 
-  /** Loads `width` bits into `into`, zero-extended. */
   load(address: Expression, width: number, into: Local): void {
     const { target } = this.#site
     const linear = this.#keep(address)
@@ -55,7 +66,7 @@ export class MemoryAccess {
       target.set(into, loadOf(width, machine))
     }, () => {
       target.set(into, this.#loadSlow(linear, width))
-      this.#leaveIfStopped()
+      this.leaveIfStopped()
     })
   }
 
@@ -78,9 +89,9 @@ export class MemoryAccess {
     }, () => {
       target.set(machine, i32.const(SLOW))
       target.drop(call(this.#parts.probeWrite, linear, i32.const(width / 8), this.#flags()))
-      this.#leaveIfStopped()
+      this.leaveIfStopped()
       target.set(into, this.#loadSlow(linear, width))
-      this.#leaveIfStopped()
+      this.leaveIfStopped()
     }, this.#shape.lock)
   }
 
@@ -112,7 +123,7 @@ export class MemoryAccess {
       target.set(into, v128.load(MACHINE, machine))
     }, () => {
       target.set(into, call(this.#parts.load128, linear, this.#flags()))
-      this.#leaveIfStopped()
+      this.leaveIfStopped()
     })
   }
 
@@ -127,11 +138,17 @@ export class MemoryAccess {
     }, () => this.#storeSlow(linear, 128, kept))
   }
 
+  #onStack(access: () => void): void {
+    this.#throughStack = true
+    access()
+    this.#throughStack = false
+  }
+
   #checkAlignment(linear: Local, aligned: boolean): void {
     if (!aligned) return
     const { target, exits } = this.#site
     target.if(i32.and(i32.wrap(linear), i32.const(15)), () => {
-      target.call(this.#parts.raise, i32.const(13), i32.const(0), i32.const(1))
+      target.call(this.#parts.raise, i32.const(Vector.GP), i32.const(0), i32.const(1))
       exits.stop()
     })
   }
@@ -174,11 +191,6 @@ export class MemoryAccess {
     return i32.or(ordinary, i32.const(Access.STACK))
   }
 
-  #leaveIfStopped(): void {
-    const { target, exits } = this.#site
-    target.if(globalGet(this.#parts.stopped, 'i32'), () => exits.stop())
-  }
-
   /** Runs `hit` with the machine address when the TLB has the whole access, else `miss`. */
   #lookUp(
     linear: Local, width: number, table: number, hit: (machine: Expression) => void,
@@ -186,7 +198,8 @@ export class MemoryAccess {
   ): void {
     const { target } = this.#site
     const found = this.#pool.take('i64')
-    const index = i32.and(i32.wrap(i64.shrU(linear, i64.const(9))), i32.const((TLB_ENTRIES - 1) * 8))
+    const index = i32.and(i32.wrap(i64.shrU(linear, i64.const(9))),
+      i32.const((TLB_ENTRIES - 1) * 8))
     target.set(found, i64.xor(linear, i64.load(CORE, i32.add(globalGet(table, 'i32'), index))))
     const sameSpace = i64.eqz(i64.shrU(found, i64.const(32)))
     const bytes = width / 8

@@ -6,8 +6,8 @@
  * is used; one that is used more often is computed into a local where it was made; one that is
  * never used costs nothing. So definitions may name and share values freely.
  */
-import { Local, type Expression, type ValueType } from '../../wasm/expression.ts'
-import type { FunctionBuilder } from '../../wasm/function.ts'
+import { Local, type Expression, type ValueType } from '../../../wasm/expression.ts'
+import type { FunctionBuilder } from '../../../wasm/function.ts'
 
 /** How a value was made, where the reading can exploit it. */
 export type Shape =

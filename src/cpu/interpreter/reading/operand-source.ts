@@ -6,20 +6,13 @@
  * as constants. The readings of the semantics know only the interface, so that both are the same
  * code with one parameter changed.
  */
-import { assert } from '../../base/assert.ts'
-import { call, i32, i64, type Expression, type Local } from '../../wasm/expression.ts'
-import type { FunctionBuilder } from '../../wasm/function.ts'
-import type { Instruction, MemoryOperand, Operand } from '../../isa/operand.ts'
-import { CoreControl, coreMap } from '../core-memory.ts'
-import { CpuContext } from '../state.ts'
-import { CORE, type EngineParts } from './parts.ts'
-import { field, registerAddress } from './record.ts'
-
-/** Address of the word that holds the linear address of the current code page. */
-const CODE_PAGE = coreMap.control + CoreControl.offsets.codePage
-
-const ZERO = i32.const(0)
-const gprAddress = (index: number): number => CpuContext.offsets.gpr + index * 8
+import { assert } from '../../../base/assert.ts'
+import { call, i32, i64, type Expression, type Local } from '../../../wasm/expression.ts'
+import type { FunctionBuilder } from '../../../wasm/function.ts'
+import type { Instruction, MemoryOperand, Operand } from '../../../isa/operand.ts'
+import { gprAt, loadControl64, Z } from '../core-fields.ts'
+import { CORE, type EngineParts } from '../parts.ts'
+import { field, registerAddress } from '../record.ts'
 
 export interface OperandSource {
   /** Address in core memory of a register operand. */
@@ -37,7 +30,7 @@ export interface OperandSource {
 }
 
 function codePagePlus(offset: Expression): Expression {
-  return i64.add(i64.load(CORE, ZERO, CODE_PAGE), offset)
+  return i64.add(loadControl64('codePage'), offset)
 }
 
 /** Register operands that the definition names itself have no place in the instruction. */
@@ -135,7 +128,7 @@ export class BakedOperands implements OperandSource {
     let sum = operand.ripRelative
       ? codePagePlus(i64.const(operand.displacement + BigInt(this.#nextOffset)))
       : i64.const(operand.displacement)
-    const register = (index: number): Expression => i64.load(CORE, ZERO, gprAddress(index))
+    const register = (index: number): Expression => i64.load(CORE, Z, gprAt(index))
     if (operand.base >= 0) sum = i64.add(register(operand.base), sum)
     if (operand.index >= 0) {
       sum = i64.add(sum, i64.shl(register(operand.index), i64.const(operand.scale)))
@@ -158,8 +151,7 @@ export class BakedOperands implements OperandSource {
   branchTo(operand: Operand, target: Local): void {
     assert(operand.kind === 'relative', 'a branch needs a relative target')
     const linear = codePagePlus(i64.const(this.#nextOffset + operand.displacement))
-    const rip = i64.sub(linear,
-      i64.load(CORE, ZERO, coreMap.control + CoreControl.offsets.codeBase))
+    const rip = i64.sub(linear, loadControl64('codeBase'))
     const cut = operand.width === 64 ? rip
       : i64.and(rip, i64.const((1n << BigInt(operand.width)) - 1n))
     this.#target.set(target, call(this.#parts.jump, cut))

@@ -1,0 +1,229 @@
+/**
+ * The interpreter's loop, with the handlers that deserve a place in it.
+ *
+ * The loop keeps the record of the current instruction in a local. A handler ends by going to the
+ * next record, or to the record of a jump's target; there instructions are counted against the
+ * budget and the doorbell is looked at. Handlers outside the loop are functions in a table, made
+ * when the first instruction of their shape is decoded.
+ */
+import {
+  call, callIndirect, globalGet, i32, i64, type Expression, type Local,
+} from '../../wasm/expression.ts'
+import type { FunctionBuilder, Label } from '../../wasm/function.ts'
+import type { FunctionReference, ModuleBuilder } from '../../wasm/module.ts'
+import type { Instruction } from '../../isa/operand.ts'
+import { Stop } from '../core-memory.ts'
+import { CpuContext } from '../state.ts'
+import { controlAt, loadControl32, loadControl64, Z } from './core-fields.ts'
+import { emitHandler, STOPPED_AT_RECORD } from './handlers.ts'
+import { CORE, type EngineParts, type InstructionShape, MACHINE } from './parts.ts'
+import { LocalPool } from './reading/value.ts'
+import { field, RECORD_BYTES, RECORD_SHIFT, Special } from './record.ts'
+
+export const ServiceResult = {
+  /** Go on with the next record. */
+  NEXT: 0,
+  /** Go on at the context's rip. */
+  JUMP: 1,
+  /** Leave the loop; the context's rip is right. */
+  LEAVE: 2,
+} as const
+
+/** An instruction whose handler is part of the loop. */
+export interface InlineHandler {
+  readonly instruction: Instruction
+  readonly shape: InstructionShape
+}
+
+export interface LoopNeeds {
+  /** Machine address of the core's doorbell word. */
+  readonly doorbell: number
+  readonly inline: readonly InlineHandler[]
+  /** (record) -> one of ServiceResult. */
+  readonly service: FunctionReference
+  /** (record) -> record, or 0. */
+  readonly decodeAgain: FunctionReference
+  /** (linear) -> machine address, negative when stopped. */
+  readonly execTranslate: FunctionReference
+}
+
+/** Where control may go from inside the loop. */
+interface Labels {
+  /** Ends the run; the context's rip is right. */
+  readonly leave: Label
+  /** Ends the run at the current record, which was not carried out. */
+  readonly stopAtRecord: Label
+  /** Goes on at `record`, which is not the next one. */
+  readonly jumped: Label
+  /** Goes on at `record`. */
+  readonly again: Label
+}
+
+/** Builds the loop: runs from the context's rip until something stops it. */
+export function buildLoop(
+  module: ModuleBuilder, parts: EngineParts, needs: LoopNeeds,
+): FunctionBuilder {
+  return new Loop(module, parts, needs).build()
+}
+
+class Loop {
+  readonly #parts: EngineParts
+  readonly #needs: LoopNeeds
+  readonly #function: FunctionBuilder
+  readonly #record: Local
+  readonly #next: Local
+  /** The first record since the last jump. */
+  readonly #start: Local
+  /** Instructions that were left at `#start`. */
+  readonly #budget: Local
+  readonly #pool: LocalPool
+  readonly #handlerType: number
+
+  constructor(module: ModuleBuilder, parts: EngineParts, needs: LoopNeeds) {
+    const f = module.function({ parameters: [] })
+    this.#parts = parts
+    this.#needs = needs
+    this.#function = f
+    this.#record = f.local('i32')
+    this.#next = f.local('i32')
+    this.#start = f.local('i32')
+    this.#budget = f.local('i32')
+    this.#pool = new LocalPool(f)
+    this.#handlerType = module.typeOf({ parameters: ['i32'], result: 'i32' })
+  }
+
+  build(): FunctionBuilder {
+    const f = this.#function
+    f.set(this.#budget, loadControl32('budget'))
+    f.setGlobal(this.#parts.stopped, Z)
+    f.set(this.#record, call(this.#parts.jump, i64.load(CORE, Z, CpuContext.offsets.rip)))
+    f.block((leave) => {
+      f.block((stopAtRecord) => {
+        f.loop((jumped) => {
+          this.#enterTrace(leave, stopAtRecord)
+          f.loop((again) => this.#carryOut({ leave, stopAtRecord, jumped, again }))
+        })
+      })
+      f.store('i32', CORE, Z, this.#record, controlAt('record'))
+      f.set(this.#budget, this.#left())
+      f.store('i64', CORE, Z, i64.sub(this.#linear(), loadControl64('codeBase')),
+        CpuContext.offsets.rip)
+    })
+    f.store('i32', CORE, Z, this.#budget, controlAt('budget'))
+    return f
+  }
+
+  /** After a jump: looks at what may end the run. */
+  #enterTrace(leave: Label, stopAtRecord: Label): void {
+    const f = this.#function
+    f.brIf(leave, i32.eqz(this.#record))
+    f.set(this.#start, this.#record)
+    f.if(i32.leS(this.#budget, Z), () => this.#stop(Stop.BUDGET, stopAtRecord))
+    f.if(i32.load(MACHINE, i32.const(this.#needs.doorbell)),
+      () => this.#stop(Stop.POLL, stopAtRecord))
+  }
+
+  /** The current record's handler: one of those in the loop, or a function in the table. */
+  #carryOut(labels: Labels): void {
+    const f = this.#function
+    const record = this.#record
+    const goOn = (): void => this.#goOn(labels)
+    const goTo = (target: Expression): void => this.#goTo(target, labels)
+    const place = {
+      target: f,
+      record,
+      exits: {
+        next: goOn, goTo, stop: () => f.br(labels.stopAtRecord), again: () => goTo(record),
+      },
+    }
+    const special = this.#specialHandlers(labels)
+    const handlers = this.#needs.inline.map(({ instruction, shape }) => () =>
+      emitHandler(this.#parts, place, this.#pool, instruction, shape))
+    f.switch(i32.load16U(CORE, record, field.handler), [...special, ...handlers], () => {
+      const index = i32.sub(i32.load16U(CORE, record, field.handler),
+        i32.const(special.length + handlers.length))
+      f.set(this.#next, callIndirect(this.#handlerType, 'i32', index, record))
+      f.if(i32.eq(this.#next, i32.add(record, i32.const(RECORD_BYTES))), goOn)
+      f.brIf(labels.stopAtRecord, i32.eq(this.#next, i32.const(STOPPED_AT_RECORD)))
+      goTo(this.#next)
+    })
+  }
+
+  /** The handlers that Special numbers, in its order. */
+  #specialHandlers(labels: Labels): (() => void)[] {
+    // Values of integer keys come in the keys' order.
+    return Object.values({
+      [Special.LOOK_UP]: () => this.#goInstead(call(this.#parts.lookUp, this.#linear()), labels),
+      [Special.SERVICE]: () => this.#callService(labels),
+      [Special.RAISE]: () => this.#raise(labels),
+      [Special.CHECK_NEXT_PAGE]: () => this.#checkNextPage(labels),
+      [Special.STEP_END]: () => this.#stop(Stop.STEP, labels.stopAtRecord),
+      [Special.JOIN]: () => this.#goInstead(i32.load(CORE, this.#record, field.link), labels),
+    })
+  }
+
+  #callService(labels: Labels): void {
+    const f = this.#function
+    f.set(this.#next, call(this.#needs.service, this.#record))
+    f.if(i32.eqz(this.#next), () => this.#goOn(labels))
+    f.if(i32.eq(this.#next, i32.const(ServiceResult.JUMP)), () =>
+      this.#goTo(call(this.#parts.jump, i64.load(CORE, Z, CpuContext.offsets.rip)), labels))
+    f.set(this.#budget, i32.sub(this.#left(), i32.const(1)))
+    f.br(labels.leave)
+  }
+
+  #raise(labels: Labels): void {
+    const f = this.#function
+    f.call(this.#parts.raise, i32.load(CORE, this.#record, field.immediate), Z,
+      i32.load8U(CORE, this.#record, field.scale))
+    f.br(labels.stopAtRecord)
+  }
+
+  #checkNextPage(labels: Labels): void {
+    const f = this.#function
+    const page = i64.add(loadControl64('codePage'), i64.const(4096))
+    f.set(this.#next, i32.wrap(call(this.#needs.execTranslate, page)))
+    f.brIf(labels.stopAtRecord, globalGet(this.#parts.stopped, 'i32'))
+    f.if(i32.eq(this.#next, i32.load(CORE, this.#record, field.immediate)),
+      () => this.#goOn(labels))
+    this.#goInstead(call(this.#needs.decodeAgain, this.#record), labels)
+  }
+
+  #goOn(labels: Labels): void {
+    this.#function.set(this.#record, i32.add(this.#record, i32.const(RECORD_BYTES)))
+    this.#function.br(labels.again)
+  }
+
+  #goTo(target: Expression, labels: Labels): void {
+    const f = this.#function
+    f.set(this.#next, target)
+    f.set(this.#budget, i32.sub(this.#left(), i32.const(1)))
+    f.set(this.#record, this.#next)
+    f.br(labels.jumped)
+  }
+
+  /** Goes to the record that stands for the current one, which is no instruction: it must not
+   * count. */
+  #goInstead(target: Expression, labels: Labels): void {
+    const f = this.#function
+    f.set(this.#next, target)
+    f.set(this.#record, i32.sub(this.#record, i32.const(RECORD_BYTES)))
+    this.#goTo(this.#next, labels)
+  }
+
+  #stop(reason: number, stopAtRecord: Label): void {
+    this.#function.store('i32', CORE, Z, i32.const(reason), controlAt('stop'))
+    this.#function.br(stopAtRecord)
+  }
+
+  /** What is left of the budget before the current instruction. */
+  #left(): Expression {
+    return i32.sub(this.#budget,
+      i32.shrS(i32.sub(this.#record, this.#start), i32.const(RECORD_SHIFT)))
+  }
+
+  /** The linear address of the current instruction. */
+  #linear(): Expression {
+    return i64.add(loadControl64('codePage'), i64.load16U(CORE, this.#record, field.pageOffset))
+  }
+}

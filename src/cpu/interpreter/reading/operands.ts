@@ -1,0 +1,268 @@
+/**
+ * Operands in the Wasm reading: registers, memory through segments, the stack.
+ */
+import { assert } from '../../../base/assert.ts'
+import { call, constantOf, i32, i64, type Expression } from '../../../wasm/expression.ts'
+import type { StoreKind } from '../../../wasm/function.ts'
+import { ES, FS, RDI, RSP, SS } from '../../../abi/x86/registers.ts'
+import type { Operand } from '../../../isa/operand.ts'
+import { gprAt, segmentAt } from '../core-fields.ts'
+import { CORE } from '../parts.ts'
+import type { Place, ScalarMemory } from './memory-access.ts'
+import { ScalarReading } from './scalars.ts'
+import type { Value } from './value.ts'
+
+export abstract class OperandReading extends ScalarReading {
+  /** What readForWrite learnt about where a memory operand lies. */
+  readonly #places = new Map<Operand, Place>()
+
+  widthOf(operand: Operand): number {
+    return operand.width
+  }
+
+  isMemory(operand: Operand): boolean {
+    return operand.kind === 'memory'
+  }
+
+  immediate(operand: Operand): Value {
+    assert(operand.kind === 'immediate', 'an immediate operand')
+    return this.computed('i64', [], () => this.site.operands.immediate(operand))
+  }
+
+  read(operand: Operand): Value {
+    switch (operand.kind) {
+      case 'immediate': return this.immediate(operand)
+      case 'memory': return this.loadLinear(this.linearAddress(operand), operand.width)
+      default: return this.#register(this.registerAddress(operand), operand.width)
+    }
+  }
+
+  readSigned(operand: Operand): Value {
+    if (operand.kind === 'immediate') return this.immediate(operand)
+    return this.sx(this.read(operand), operand.width)
+  }
+
+  readForWrite(operand: Operand): Value {
+    if (operand.kind !== 'memory') return this.read(operand)
+    const address = this.linearAddress(operand, 'write')
+    const value = this.result('i64')
+    const place = {
+      linear: this.pool.take('i64'), machine: this.pool.take('i32'), old: this.pool.take('i64'),
+    }
+    this.#places.set(operand, place)
+    this.effect({
+      inputs: [address],
+      result: value,
+      emit: () => {
+        this.target.set(place.linear, address.expression())
+        this.memory.readForWrite(place.linear, operand.width, place.machine, value.local!)
+        if (this.shape.lock) this.target.set(place.old, value.local!)
+      },
+    })
+    return value
+  }
+
+  write(operand: Operand, value: Value): void {
+    const scalar = this.scalar(value)
+    if (operand.kind !== 'memory') {
+      this.#setRegister(this.registerAddress(operand), operand.width, scalar)
+      return
+    }
+    const place = this.#places.get(operand)
+    if (!place) {
+      this.storeLinear(this.linearAddress(operand, 'write'), operand.width, scalar)
+      return
+    }
+    this.effect({
+      inputs: [scalar],
+      emit: () => {
+        if (this.shape.lock) {
+          this.memory.exchange(place, operand.width, scalar.expression())
+        } else {
+          this.memory.writeBack(place.linear, place.machine, operand.width, scalar.expression())
+        }
+      },
+    })
+  }
+
+  address(operand: Operand): Value {
+    return this.#effective(operand)
+  }
+
+  loadAt(operand: Operand, byteOffset: Value, width: number): Value {
+    const offset = this.#cut(this.add(this.#effective(operand), byteOffset))
+    return this.loadLinear(this.#linearOf(this.#segmentOf(operand), offset, width, 'read'), width)
+  }
+
+  storeAt(operand: Operand, byteOffset: Value, width: number, value: Value): void {
+    const offset = this.#cut(this.add(this.#effective(operand), byteOffset))
+    this.storeLinear(this.#linearOf(this.#segmentOf(operand), offset, width, 'write'), width,
+      this.scalar(value))
+  }
+
+  gpr(index: number, width: number): Value {
+    return this.#register(i32.const(gprAt(index)), width)
+  }
+
+  setGpr(index: number, width: number, value: Value): void {
+    this.#setRegister(i32.const(gprAt(index)), width, this.scalar(value))
+  }
+
+  get segment(): number {
+    return -1
+  }
+
+  load(segment: number, offset: Value, width: number): Value {
+    const linear = this.#linearOf(this.#segmentNumber(segment), this.#cut(offset), width, 'read')
+    return this.loadLinear(linear, width)
+  }
+
+  store(segment: number, offset: Value, width: number, value: Value): void {
+    const linear = this.#linearOf(this.#segmentNumber(segment), this.#cut(offset), width, 'write')
+    this.storeLinear(linear, width, this.scalar(value))
+  }
+
+  push(width: number, value: Value): void {
+    const pointer = this.#stackCut(this.sub(this.gpr(RSP, this.stackWidth), this.const(width / 8)))
+    this.#storeOnStack(pointer, width, value)
+    this.setGpr(RSP, this.stackWidth, pointer)
+  }
+
+  pop(width: number): Value {
+    const pointer = this.gpr(RSP, this.stackWidth)
+    const value = this.#loadOnStack(pointer, width)
+    this.setGpr(RSP, this.stackWidth, this.add(pointer, this.const(width / 8)))
+    return value
+  }
+
+  loadStack(offset: Value, width: number): Value {
+    return this.#loadOnStack(this.#stackCut(offset), width)
+  }
+
+  storeStack(offset: Value, width: number, value: Value): void {
+    this.#storeOnStack(this.#stackCut(offset), width, value)
+  }
+
+  /** The address in core memory of a register operand. */
+  protected registerAddress(operand: Operand): Expression {
+    return this.site.operands.register(operand)
+  }
+
+  #register(address: Expression, width: number): Value {
+    return this.loaded('i64', () => {
+      switch (width) {
+        case 8: return i64.load8U(CORE, address)
+        case 16: return i64.load16U(CORE, address)
+        case 32: return i64.load32U(CORE, address)
+        default: return i64.load(CORE, address)
+      }
+    })
+  }
+
+  #setRegister(address: Expression, width: number, value: Value): void {
+    const stored = width === 32 ? this.zx(value, 32) : value
+    const kind: StoreKind = width === 8 ? 'i64As8' : width === 16 ? 'i64As16' : 'i64'
+    this.effect({
+      inputs: [stored],
+      emit: () => this.target.store(kind, CORE, address, stored.expression()),
+    })
+  }
+
+  /** The effective address of a memory operand, cut to the address size. */
+  #effective(operand: Operand): Value {
+    assert(operand.kind === 'memory', 'an address needs memory')
+    if (this.shape.string) return this.gpr(operand.base, this.addressSize)
+    const { addressing } = this.shape
+    const address = this.loaded('i64',
+      () => this.site.operands.effective(operand, addressing !== 'base'))
+    return this.#cut(address)
+  }
+
+  #cut(offset: Value): Value {
+    return this.zx(offset, this.addressSize)
+  }
+
+  #stackCut(offset: Value): Value {
+    return this.zx(offset, this.stackWidth)
+  }
+
+  #segmentOf(operand: Operand): Expression {
+    assert(operand.kind === 'memory', 'a segment needs memory')
+    // The destination of a string instruction is in ES, whatever prefix stands before it.
+    if (this.shape.string && operand.base === RDI) return i32.const(ES)
+    return this.site.operands.segment()
+  }
+
+  #segmentNumber(segment: number): Expression {
+    return segment < 0 ? this.site.operands.segment() : i32.const(segment)
+  }
+
+  /** The linear address of the memory operand, with segment checks outside 64-bit code. */
+  protected linearAddress(operand: Operand, access: 'read' | 'write' = 'read'): Value {
+    const offset = this.#effective(operand)
+    const { addressing, string } = this.shape
+    if (string) return this.#linearOf(this.#segmentOf(operand), offset, operand.width, access)
+    if (addressing === 'base' || addressing === 'indexed') return offset
+    return this.#linearOf(this.#segmentOf(operand), offset, operand.width, access)
+  }
+
+  #linearOf(segment: Expression, offset: Value, width: number, access: 'read' | 'write'): Value {
+    if (this.long) {
+      const constant = constantOf(segment)
+      if (typeof constant === 'number' && constant < FS) return offset
+      const base = this.loaded('i64', () => i64.load(CORE,
+        i32.shl(segment, i32.const(4)), segmentAt(0)))
+      return this.#flat(base, offset, segment)
+    }
+    const result = this.result('i64')
+    this.effect({
+      inputs: [offset],
+      result,
+      emit: () => {
+        this.target.set(result.local!, call(this.parts.segmentLinear, segment,
+          offset.expression(), i32.const(width / 8), i32.const(access === 'write' ? 1 : 0)))
+        this.memory.leaveIfStopped()
+      },
+    })
+    return result
+  }
+
+  /** In 64-bit code only FS and GS have a base; the others' bases are ignored. */
+  #flat(base: Value, offset: Value, segment: Expression): Value {
+    const known = typeof constantOf(segment) === 'number'
+    const added = this.add(base, offset)
+    if (known || this.shape.addressing === 'segmented') return added
+    const isFlat = this.loaded('i32', () => i32.ltU(segment, i32.const(FS)))
+    return this.select(isFlat, offset, added)
+  }
+
+  protected loadLinear(linear: Value, width: number, memory: ScalarMemory = this.memory): Value {
+    const result = this.result('i64')
+    this.effect({
+      inputs: [linear],
+      result,
+      emit: () => memory.load(linear.expression(), width, result.local!),
+    })
+    return result
+  }
+
+  protected storeLinear(
+    linear: Value, width: number, value: Value, memory: ScalarMemory = this.memory,
+  ): void {
+    this.effect({
+      inputs: [linear, value],
+      emit: () => memory.store(linear.expression(), width, value.expression()),
+    })
+  }
+
+  /** At an offset in the stack segment that is cut already. */
+  #loadOnStack(offset: Value, width: number): Value {
+    const linear = this.#linearOf(i32.const(SS), offset, width, 'read')
+    return this.loadLinear(linear, width, this.memory.stack)
+  }
+
+  #storeOnStack(offset: Value, width: number, value: Value): void {
+    const linear = this.#linearOf(i32.const(SS), offset, width, 'write')
+    this.storeLinear(linear, width, this.scalar(value), this.memory.stack)
+  }
+}

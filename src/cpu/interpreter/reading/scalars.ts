@@ -1,0 +1,174 @@
+/**
+ * Scalars and flags in the Wasm reading.
+ */
+import {
+  call, i32, i64, select, type Expression,
+} from '../../../wasm/expression.ts'
+import type { Flags } from '../../../isa/backend.ts'
+import type { FunctionReference } from '../../../wasm/module.ts'
+import { Z } from '../core-fields.ts'
+import { CORE } from '../parts.ts'
+import {
+  conditionExpressions, flagExpression, slotAt, slotValue, type SlotName,
+} from './flag-slots.ts'
+import { StepCollector } from './steps.ts'
+import { Value } from './value.ts'
+
+export abstract class ScalarReading extends StepCollector {
+  const(value: bigint | number): Value {
+    const bits = BigInt.asUintN(64, BigInt(value))
+    return new Value('i64', [], () => i64.const(bits), { kind: 'constant', value: bits })
+  }
+
+  add(a: Value, b: Value): Value { return this.#binary(i64.add, a, b) }
+  sub(a: Value, b: Value): Value { return this.#binary(i64.sub, a, b) }
+  mul(a: Value, b: Value): Value { return this.#binary(i64.mul, a, b) }
+  shl(a: Value, count: Value): Value { return this.#binary(i64.shl, a, count) }
+  shr(a: Value, count: Value): Value { return this.#binary(i64.shrU, a, count) }
+  sar(a: Value, count: Value): Value { return this.#binary(i64.shrS, a, count) }
+  rotl(a: Value, count: Value): Value { return this.#binary(i64.rotl, a, count) }
+  rotr(a: Value, count: Value): Value { return this.#binary(i64.rotr, a, count) }
+
+  mulHighUnsigned(a: Value, b: Value): Value {
+    return this.#binary((x, y) => call(this.parts.mulHighUnsigned, x, y), a, b)
+  }
+
+  mulHighSigned(a: Value, b: Value): Value {
+    return this.#binary((x, y) => call(this.parts.mulHighSigned, x, y), a, b)
+  }
+
+  divideUnsigned(high: Value, low: Value, divisor: Value): Value {
+    return this.#divide(this.parts.divideQuotient, high, low, divisor)
+  }
+
+  remainderUnsigned(high: Value, low: Value, divisor: Value): Value {
+    return this.#divide(this.parts.divideRemainder, high, low, divisor)
+  }
+
+  and(a: Value, b: Value): Value { return this.#logic(i32.and, i64.and, a, b) }
+  or(a: Value, b: Value): Value { return this.#logic(i32.or, i64.or, a, b) }
+  xor(a: Value, b: Value): Value { return this.#logic(i32.xor, i64.xor, a, b) }
+
+  not(a: Value): Value {
+    return this.computed('i64', [this.scalar(a)], (x) => i64.xor(x!, i64.const(-1n)))
+  }
+
+  neg(a: Value): Value {
+    return this.computed('i64', [this.scalar(a)], (x) => i64.sub(i64.const(0n), x!))
+  }
+
+  clz(a: Value): Value { return this.computed('i64', [this.scalar(a)], (x) => i64.clz(x!)) }
+  ctz(a: Value): Value { return this.computed('i64', [this.scalar(a)], (x) => i64.ctz(x!)) }
+  popcnt(a: Value): Value { return this.computed('i64', [this.scalar(a)], (x) => i64.popcnt(x!)) }
+
+  zx(a: Value, width: number): Value {
+    const scalar = this.scalar(a)
+    if (width === 64 || a.type === 'i32') return scalar
+    const mask = (1n << BigInt(width)) - 1n
+    return this.computed('i64', [scalar], (x) => i64.and(x!, i64.const(mask)))
+  }
+
+  sx(a: Value, width: number): Value {
+    const scalar = this.scalar(a)
+    switch (width) {
+      case 64: return scalar
+      case 32: return this.computed('i64', [scalar], (x) => i64.extend32(x!))
+      case 16: return this.computed('i64', [scalar], (x) => i64.extend16(x!))
+      case 8: return this.computed('i64', [scalar], (x) => i64.extend8(x!))
+      default: {
+        const shift = i64.const(64 - width)
+        return this.computed('i64', [scalar], (x) => i64.shrS(i64.shl(x!, shift), shift))
+      }
+    }
+  }
+
+  bitOf(a: Value, index: number): Value {
+    const scalar = this.scalar(a)
+    return this.make(new Value('i32', [scalar],
+      (x) => i32.and(i32.wrap(i64.shrU(x!, i64.const(index))), i32.const(1)),
+      { kind: 'bit', of: scalar, index }))
+  }
+
+  isZero(a: Value): Value {
+    if (a.type === 'i32') return this.computed('i32', [a], (x) => i32.eqz(x!))
+    return this.make(new Value('i32', [a], (x) => i64.eqz(x!), { kind: 'isZero', of: a }))
+  }
+
+  equal(a: Value, b: Value): Value { return this.#compare(i64.eq, a, b) }
+  lessUnsigned(a: Value, b: Value): Value { return this.#compare(i64.ltU, a, b) }
+  lessSigned(a: Value, b: Value): Value { return this.#compare(i64.ltS, a, b) }
+
+  evenParity(a: Value): Value {
+    const scalar = this.scalar(a)
+    return this.make(new Value('i32', [scalar],
+      (x) => i32.eqz(i32.and(
+        i32.popcnt(i32.and(i32.wrap(x!), i32.const(0xff))), i32.const(1))),
+      { kind: 'parity', of: scalar }))
+  }
+
+  select(condition: Value, a: Value, b: Value): Value {
+    const test = this.boolean(condition)
+    const bothBool = a.type === 'i32' && b.type === 'i32'
+    const x = a.type === 'v128' || bothBool ? a : this.scalar(a)
+    const y = b.type === 'v128' || bothBool ? b : this.scalar(b)
+    return this.computed(x.type, [x, y, test], (p, q, c) => select(p!, q!, c!))
+  }
+
+  flag(name: SlotName): Value {
+    return this.loaded('i32', () => flagExpression(name))
+  }
+
+  setFlags(flags: Flags<Value>): void {
+    for (const [name, value] of Object.entries(flags) as [SlotName, Value][]) {
+      const stored = slotValue(name, value, this)
+      this.effect({
+        inputs: [stored],
+        emit: () => this.target.store('i64', CORE, Z, stored.expression(), slotAt(name)),
+      })
+    }
+  }
+
+  resultFlags(result: Value, width: number): Flags<Value> {
+    const cut = this.zx(result, width)
+    return { zf: this.isZero(cut), sf: this.bitOf(cut, width - 1), pf: this.evenParity(cut) }
+  }
+
+  condition(code: number): Value {
+    const positive = this.loaded('i32', conditionExpressions[code >> 1]!)
+    return code & 1 ? this.computed('i32', [positive], (x) => i32.eqz(x!)) : positive
+  }
+
+  #binary(make: (a: Expression, b: Expression) => Expression, a: Value, b: Value): Value {
+    return this.computed('i64', [this.scalar(a), this.scalar(b)], (x, y) => make(x!, y!))
+  }
+
+  #logic(
+    narrow: (a: Expression, b: Expression) => Expression,
+    wide: (a: Expression, b: Expression) => Expression, a: Value, b: Value,
+  ): Value {
+    const x = this.#asBoolean(a)
+    const y = this.#asBoolean(b)
+    if (x && y && (a.type === 'i32' || b.type === 'i32')) {
+      return this.computed('i32', [x, y], (p, q) => narrow(p!, q!))
+    }
+    return this.#binary(wide, a, b)
+  }
+
+  #asBoolean(value: Value): Value | undefined {
+    if (value.type === 'i32') return value
+    if (value.shape.kind !== 'constant' || value.shape.value > 1n) return undefined
+    const bit = Number(value.shape.value)
+    return new Value('i32', [], () => i32.const(bit), value.shape)
+  }
+
+  #compare(make: (a: Expression, b: Expression) => Expression, a: Value, b: Value): Value {
+    return this.computed('i32', [this.scalar(a), this.scalar(b)], (x, y) => make(x!, y!))
+  }
+
+  #divide(
+    target: FunctionReference, high: Value, low: Value, divisor: Value,
+  ): Value {
+    const operands = [high, low, divisor].map((value) => this.scalar(value))
+    return this.computed('i64', operands, (h, l, d) => call(target, h!, l!, d!))
+  }
+}

@@ -1,0 +1,213 @@
+/**
+ * Vectors, floating point and pure functions in the Wasm reading.
+ */
+import { call, i32, i64, simd, v128 } from '../../../wasm/expression.ts'
+import type { StoreKind } from '../../../wasm/function.ts'
+import type { FunctionReference } from '../../../wasm/module.ts'
+import type { FloatOp } from '../../../isa/backend.ts'
+import type { Operand } from '../../../isa/operand.ts'
+import { pureFunctions, pureNumber } from '../../../isa/pure.ts'
+import { vectorOps, type VectorOp } from '../../../isa/vector-op.ts'
+import { coreMap } from '../../core-memory.ts'
+import { floatNumber } from '../../fpu/float-number.ts'
+import { xmmAt, Z } from '../core-fields.ts'
+import { CORE } from '../parts.ts'
+import { OperandReading } from './operands.ts'
+import { Value } from './value.ts'
+
+/** Lane-wise operations that yield a scalar, and those whose second operand is one. */
+const SCALAR_RESULTS = new Set<VectorOp>([
+  'i8x16.bitmask', 'i16x8.bitmask', 'i32x4.bitmask', 'i64x2.bitmask',
+])
+const SCALAR_COUNT = /\.sh[lr]/
+
+export abstract class VectorReading extends OperandReading {
+  /** The x87 state changes last, when nothing can fault any more. */
+  #entersMmx = false
+
+  readVector(operand: Operand): Value {
+    return this.#readVector(operand, false)
+  }
+
+  readVectorAligned(operand: Operand): Value {
+    return this.#readVector(operand, true)
+  }
+
+  writeVector(operand: Operand, value: Value): void {
+    this.#writeVector(operand, value, false)
+  }
+
+  writeVectorAligned(operand: Operand, value: Value): void {
+    this.#writeVector(operand, value, true)
+  }
+
+  xmm(index: number): Value {
+    return this.loaded('v128', () => v128.load(CORE, i32.const(xmmAt(index))))
+  }
+
+  vectorConst(bits: bigint): Value {
+    return new Value('v128', [], () => v128.const(bits), { kind: 'constant', value: bits })
+  }
+
+  vector(op: VectorOp, ...operands: Value[]): Value {
+    const opcode = vectorOps[op]
+    if (SCALAR_RESULTS.has(op)) {
+      return this.scalar(this.computed('i32', operands, (x) => simd('i32', opcode, [x!])))
+    }
+    if (SCALAR_COUNT.test(op)) {
+      const count = this.scalar(operands[1]!)
+      return this.computed('v128', [operands[0]!, count],
+        (x, n) => simd('v128', opcode, [x!, i32.wrap(n!)]))
+    }
+    return this.computed('v128', operands, (...x) => simd('v128', opcode, x))
+  }
+
+  shuffle(a: Value, b: Value, lanes: readonly number[]): Value {
+    return this.computed('v128', [a, b], (x, y) => simd('v128', 13, [x!, y!], lanes))
+  }
+
+  lane(vector: Value, width: 8 | 16 | 32 | 64, index: number): Value {
+    if (width === 64) return this.computed('i64', [vector], (x) => simd('i64', 29, [x!], [index]))
+    const opcode = width === 8 ? 22 : width === 16 ? 25 : 27
+    return this.computed('i64', [vector], (x) => i64.extendU(simd('i32', opcode, [x!], [index])))
+  }
+
+  withLane(vector: Value, width: 8 | 16 | 32 | 64, index: number, value: Value): Value {
+    const scalar = this.scalar(value)
+    const opcode = width === 8 ? 23 : width === 16 ? 26 : width === 32 ? 28 : 30
+    return this.computed('v128', [vector, scalar],
+      (x, y) => simd('v128', opcode, [x!, width === 64 ? y! : i32.wrap(y!)], [index]))
+  }
+
+  vectorOf(low: Value): Value {
+    return this.withLane(this.vectorConst(0n), 64, 0, low)
+  }
+
+  bitselect(a: Value, b: Value, mask: Value): Value {
+    return this.computed('v128', [a, b, mask], (x, y, z) => simd('v128', 82, [x!, y!, z!]))
+  }
+
+  enterMmx(): void {
+    this.#check(this.parts.mmxCheck)
+    this.#entersMmx = true
+  }
+
+  float(op: FloatOp, width: 32 | 64, ...operands: Value[]): Value {
+    const number = floatNumber(op, width)
+    const inputs = operands.map((operand) => this.scalar(operand))
+    const result = this.result('i64')
+    this.effect({
+      inputs,
+      result,
+      emit: () => this.target.set(result.local!, call(this.parts.float, i32.const(number),
+        inputs[0]!.expression(), inputs[1]?.expression() ?? i64.const(0n))),
+    })
+    return result
+  }
+
+  floatCheck(): void {
+    // The processor has left x87 mode even when the conversion raises #XM.
+    this.completeMmx()
+    this.#check(this.parts.floatCheck)
+  }
+
+  sseCheck(): void {
+    this.#check(this.parts.sseCheck)
+  }
+
+  pure(name: string, ...operands: Value[]): Value {
+    const { operands: kinds, result: resultKind } = pureFunctions[name]!
+    const inputs = operands.map((operand, i) => kinds[i] === 'v' ? operand : this.scalar(operand))
+    const result = this.result(resultKind === 'v' ? 'v128' : 'i64')
+    this.effect({
+      inputs,
+      result,
+      emit: () => {
+        inputs.forEach((input, i) => {
+          const kind: StoreKind = input.type === 'v128' ? 'v128' : 'i64'
+          this.target.store(kind, CORE, Z, input.expression(),
+            coreMap.scratch + 16 * i)
+        })
+        this.target.call(this.parts.pure, i32.const(pureNumber(name)))
+        const from = i32.const(coreMap.scratch)
+        this.target.set(result.local!,
+          resultKind === 'v' ? v128.load(CORE, from) : i64.load(CORE, from))
+      },
+    })
+    return result
+  }
+
+  /** What enterMmx announced, once no memory access can fault any more. */
+  protected completeMmx(): void {
+    if (!this.#entersMmx) return
+    this.#entersMmx = false
+    this.effect({ inputs: [], emit: () => this.target.call(this.parts.enterMmx) })
+  }
+
+  /** Calls a function that may note an exception. */
+  #check(target: FunctionReference): void {
+    this.effect({
+      inputs: [],
+      emit: () => {
+        this.target.call(target)
+        this.memory.leaveIfStopped()
+      },
+    })
+  }
+
+  #readVector(operand: Operand, aligned: boolean): Value {
+    if (operand.kind === 'memory') {
+      const linear = this.linearAddress(operand)
+      if (operand.width !== 128) {
+        return this.vectorOf(this.loadLinear(linear, operand.width))
+      }
+      const result = this.result('v128')
+      this.effect({
+        inputs: [linear],
+        result,
+        emit: () => this.memory.loadVector(linear.expression(), aligned, result.local!),
+      })
+      return result
+    }
+    if (operand.kind === 'gpr' || operand.kind === 'immediate') {
+      return this.vectorOf(this.read(operand))
+    }
+    const address = this.registerAddress(operand)
+    if (operand.kind === 'mm') {
+      return this.vectorOf(this.loaded('i64', () => i64.load(CORE, address)))
+    }
+    const whole = this.loaded('v128', () => v128.load(CORE, address))
+    if (operand.width >= 128 || operand.width === 0) return whole
+    return this.vectorOf(this.zx(this.lane(whole, 64, 0), operand.width))
+  }
+
+  #writeVector(operand: Operand, value: Value, aligned: boolean): void {
+    if (operand.kind === 'memory') {
+      const linear = this.linearAddress(operand)
+      if (operand.width !== 128) {
+        this.storeLinear(linear, operand.width, this.lane(value, 64, 0))
+        return
+      }
+      this.effect({
+        inputs: [linear, value],
+        emit: () => this.memory.storeVector(linear.expression(), aligned, value.expression()),
+      })
+      return
+    }
+    if (operand.kind === 'gpr') {
+      this.write(operand, this.lane(value, 64, 0))
+      return
+    }
+    const address = this.registerAddress(operand)
+    const isMmx = operand.kind === 'mm'
+    const stored = isMmx ? this.lane(value, 64, 0) : value
+    this.effect({
+      inputs: [stored],
+      emit: () => {
+        this.target.store(isMmx ? 'i64' : 'v128', CORE, address, stored.expression())
+        // An MMX write sets sign and exponent of the x87 register it lies in to all ones.
+        if (isMmx) this.target.store('i64As16', CORE, address, i64.const(0xffff), 8)
+      },
+    })
+  }
+}
