@@ -1,10 +1,15 @@
 #!/bin/sh
-# Runs a TypeScript file with the project's own pinned Node, which `npm install` brings as a package;
-# the machine's `node` only has to be able to run npm. Installs the packages first when they are missing.
+# Runs a TypeScript file with the project's own pinned Node, which npm brings as a package; the
+# machine's `node` only has to be able to run npm. Installs the packages first when they are missing.
 set -e
 root=$(CDPATH= cd -- "$(dirname -- "$0")/.." && pwd)
-if [ ! -x "$root/node_modules/.bin/node" ] || [ ! -d "$root/node_modules/typescript" ]; then
-  echo "Installing the pinned Node and development packages (npm ci) ..." >&2
+node=$root/node_modules/.bin/node
+if [ ! -x "$node" ] || [ ! -d "$root/node_modules/typescript" ]; then
+  echo "Installing the pinned Node and the development packages (npm ci) ..." >&2
   (cd "$root" && npm ci --no-audit --no-fund >/dev/null)
 fi
-exec "$root/node_modules/.bin/node" "$@"
+if [ ! -x "$node" ]; then
+  echo "There is no Node for this machine among the packages (there are linux x64 and arm64)." >&2
+  exit 1
+fi
+exec "$node" "$@"
