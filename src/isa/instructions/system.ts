@@ -53,12 +53,12 @@ export const bound = define('bound', {
 })
 
 export const ud0 = define('ud0', {
-  encodings: [row('0f ff /r', 'Gv', 'Ev')],
+  encodings: [row('0f ff')],
   service: 'undefined',
   endsBlock: true,
 })
 export const ud1 = define('ud1', {
-  encodings: [row('0f b9 /r', 'Gv', 'Ev')],
+  encodings: [row('0f b9')],
   service: 'undefined',
   endsBlock: true,
 })
