@@ -39,6 +39,14 @@ const known: readonly Known[] = [
     name: /^fxrstor$/, text: /^vector (13|-1) for 14$/,
     reason: 'which bytes are read first is not architectural',
   },
+  {
+    name: /^popa$/, text: /^vector 14 for 13$/,
+    reason: 'which of the eight words is looked at first is not architectural',
+  },
+  {
+    name: /^(fxrstor|ldmxcsr)$/, text: /^vector 13 for -1$/,
+    reason: 'MXCSR.MM exists on the host, and not on a CPU without misaligned SSE mode',
+  },
 ]
 
 /** An 80-bit number's place among all: the explicit integer bit taken out. */
