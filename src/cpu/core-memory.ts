@@ -73,7 +73,7 @@ export const CoreControl = struct('core control', {
   execFillCount: u32,
   /** How many instructions retired since the core started. */
   retired: u64,
-  /** What enabled breakpoints wait for, as bits of debug.ts's Watching. */
+  /** What of the instructions is looked at, as bits of debug.ts's Watching. */
   watching: u32,
   /** Bits of DR6 for the breakpoints that the current instruction has touched. */
   debugHits: u32,

@@ -17,7 +17,9 @@ import {
   CODE_MODE_16, CODE_MODE_32, CODE_MODE_LONG, CODE_MODE_STACK32, CODE_MODE_STEP, CoreControl,
   type CoreControlView, coreMap, MMIO_ANSWERS, Stop,
 } from './core-memory.ts'
-import { instructionHits, TrapOverride, Watching, watchingOf } from './debug.ts'
+import {
+  BREAKPOINTS, instructionHits, TrapOverride, WATCHED_ACCESSES, Watching, watchingOf,
+} from './debug.ts'
 import { deliver } from './exceptions/deliver.ts'
 import type { CpuEvent } from './exceptions/event.ts'
 import {
@@ -272,7 +274,7 @@ export class Cpu implements Processor {
     const ac = (Number(context.systemFlags) & RFLAGS.AC) !== 0
     control.smapActive = Number(context.cr4) & CR4_SMAP && !ac ? 1 : 0
     const watching = watchingOf(context)
-    if (watching & ~control.watching & Watching.DATA) this.memory.flushAll()
+    if (watching & ~control.watching & WATCHED_ACCESSES) this.memory.flushAll()
     control.watching = watching
     this.#exports.selectTables()
     this.#forgetCodePage()
@@ -326,7 +328,7 @@ export class Cpu implements Processor {
   #mustStep(): boolean {
     const { context, control } = this
     return (systemFlagsOf(context) & RFLAGS.TF) !== 0 || control.replayCount > 0
-      || control.watching !== 0 || (context.interruptShadow !== 0 && this.#windowWanted)
+      || (control.watching & BREAKPOINTS) !== 0 || (context.interruptShadow !== 0 && this.#windowWanted)
   }
 
   #step(): number {

@@ -1,16 +1,21 @@
 /**
- * Breakpoints in DR0 to DR3 and the traps that wait for an instruction's end (AMD APM 2, 13.1).
+ * Breakpoints in DR0 to DR3 and the traps that wait for an instruction's end (AMD APM 2, 13.1), and
+ * when alignment is checked (8.2.18), for which every access is looked at as well.
  *
  * While a breakpoint is enabled the processor goes on instruction by instruction. Data accesses
  * then miss the TLBs, whose slow path compares addresses (mmu/watch.ts) and notes in
  * `control.debugHits` what matched. Left out: accesses that the delivery of an exception makes;
  * an instruction that jumps to itself is stopped once, as if it were repeated.
  */
-import { CR4 } from '../abi/x86/control.ts'
-import type { CpuContextView } from './state.ts'
+import { CR0, CR4 } from '../abi/x86/control.ts'
+import { type CpuContextView, RFLAGS, systemFlagsOf } from './state.ts'
 
-/** What enabled breakpoints wait for: bits of `control.watching`. */
-export const Watching = { DATA: 1, EXECUTE: 2, PORTS: 4 } as const
+/** What is looked at: bits of `control.watching`. */
+export const Watching = { DATA: 1, EXECUTE: 2, PORTS: 4, ALIGNMENT: 8 } as const
+/** Breakpoints, which make the processor step. */
+export const BREAKPOINTS = Watching.DATA | Watching.EXECUTE | Watching.PORTS
+/** What keeps accesses out of the TLBs. */
+export const WATCHED_ACCESSES = Watching.DATA | Watching.ALIGNMENT
 
 /** `control.trapOverride`: whether a step ends in a trap, when TF before it does not decide. */
 export const TrapOverride = { NONE: 0, NO_TRAP: 1, TRAP: 2 } as const
@@ -38,11 +43,15 @@ function hasPorts(c: CpuContextView): boolean {
   return (Number(c.cr4) & CR4.DE) !== 0
 }
 
-/** What the enabled breakpoints wait for. */
+function checksAlignment(c: CpuContextView): boolean {
+  return c.cpl === 3 && (systemFlagsOf(c) & RFLAGS.AC) !== 0 && (Number(c.cr0) & CR0.AM) !== 0
+}
+
+/** What enabled breakpoints wait for, and whether alignment matters. */
 export function watchingOf(c: CpuContextView): number {
   const dr7 = dr7Of(c)
-  if (!(dr7 & 0xff)) return 0
-  let watching = 0
+  let watching = checksAlignment(c) ? Watching.ALIGNMENT : 0
+  if (!(dr7 & 0xff)) return watching
   for (let n = 0; n < 4; n++) {
     if (!isEnabled(dr7, n)) continue
     switch (kindOf(dr7, n)) {

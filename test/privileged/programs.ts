@@ -7,6 +7,7 @@ import { longControl } from './experiments/long-control.ts'
 import { longDebug } from './experiments/long-debug.ts'
 import { longDelivery } from './experiments/long-delivery.ts'
 import { longExceptions } from './experiments/long-exceptions.ts'
+import { longMisc } from './experiments/long-misc.ts'
 import { longPaging } from './experiments/long-paging.ts'
 import { longSegments } from './experiments/long-segments.ts'
 import { longTransfers } from './experiments/long-transfers.ts'
@@ -14,7 +15,7 @@ import { longTransfers } from './experiments/long-transfers.ts'
 export const programs: Readonly<Record<Mode, readonly Experiment[]>> = {
   long: [
     ...longExceptions, ...longDelivery, ...longTransfers, ...longSegments, ...longControl,
-    ...longPaging, ...longDebug,
+    ...longPaging, ...longDebug, ...longMisc,
   ],
   protected: [],
   real: [],

@@ -21,7 +21,7 @@ import {
 import { PageSize } from './large-pages.ts'
 import { frameOf, readableWord, writableWord } from './p2m.ts'
 import { Fill, type TlbFunctions } from './tlb.ts'
-import { watchesData } from './watch.ts'
+import { watchesAccesses } from './watch.ts'
 
 /** Bits of page table entries. */
 export const Pte = {
@@ -349,8 +349,8 @@ class Walk {
       const smap = i32.and(i32.shrU(this.#cr4, c32(21)), i32.shrU(allow, c32(2)))
       const user = i32.or(this.#access, i32.shl(smap, c32(1)))
       f.set(bits, i32.or(bits, i32.and(user, c32(Fill.USER))))
-      // Data breakpoints are looked for in slow accesses only.
-      f.if(i32.eqz(watchesData(this.#env)), () => {
+      // Breakpoints and alignment are looked at in slow accesses only.
+      f.if(i32.eqz(watchesAccesses(this.#env)), () => {
         f.call(this.#parts.tlb.fillData, this.#linear, machine, bits)
       })
     })

@@ -19,7 +19,7 @@ import {
   type MmuGlobals,
 } from './environment.ts'
 import { holdsCode } from './tlb.ts'
-import { buildWatch, watchesData } from './watch.ts'
+import { buildWatch, watchesAccesses } from './watch.ts'
 
 /** Sizes of scalar accesses in bits. */
 export type ScalarWidth = 8 | 16 | 32 | 64
@@ -42,6 +42,7 @@ interface Parts {
   readonly env: MmuEnvironment
   readonly globals: MmuGlobals
   readonly translate: FunctionBuilder
+  /** (linear i64, bytes i32, access i32) -> i32: 1 when the access faults. */
   readonly watch: FunctionBuilder
 }
 
@@ -59,7 +60,7 @@ export const machineStore = {
 export function buildSlow(
   module: ModuleBuilder, given: Omit<Parts, 'watch'>,
 ): SlowFunctions {
-  const parts = { ...given, watch: buildWatch(module, given.env) }
+  const parts = { ...given, watch: buildWatch(module, given.env, given.globals) }
   const mmioRead = buildMmioRead(module, parts)
   const mmioWrite = buildMmioWrite(module, parts)
   const probeWrite = buildProbeWrite(module, parts)
@@ -81,11 +82,12 @@ export function buildSlow(
   }
 }
 
-/** Notes the data breakpoints that an access touches, while there are any. */
+/** Looks at an access, while anybody wants that; runs `failed` when it faults. */
 function emitWatch(
-  f: FunctionBuilder, { env, watch }: Parts, linear: Local, bytes: number, write: number,
+  f: FunctionBuilder, { env, watch }: Parts, linear: Local, bytes: number, access: Expression,
+  failed: () => void,
 ): void {
-  f.if(watchesData(env), () => f.call(watch, linear, c32(bytes), c32(write)))
+  f.if(watchesAccesses(env), () => f.if(call(watch, linear, c32(bytes), access), failed))
 }
 
 function offsetIn(linear: Expression): Expression {
@@ -219,7 +221,7 @@ function buildLoad(
   const machine = f.local('i64')
   const value = f.local('i64')
   f.setGlobal(globals.status, c32(0))
-  emitWatch(f, parts, linear, bytes, 0)
+  emitWatch(f, parts, linear, bytes, flags, () => f.return(c64(0)))
   f.if(i32.leU(offsetIn(linear), c32(0x1000 - bytes)), () => {
     f.set(machine, call(translate, linear, flags))
     f.if(i64.geS(machine, c64(0)), () => {
@@ -262,7 +264,7 @@ function buildStore(
   const machine = f.local('i64')
   const access = i32.or(flags, c32(Access.WRITE))
   f.setGlobal(globals.status, c32(0))
-  emitWatch(f, parts, linear, bytes, 1)
+  emitWatch(f, parts, linear, bytes, access, () => f.return(c32(Stop.FAULT)))
   f.if(i32.leU(offsetIn(linear), c32(0x1000 - bytes)), () => {
     f.set(machine, call(translate, linear, access))
     f.if(i64.geS(machine, c64(0)), () => {
@@ -303,7 +305,7 @@ function buildLoad128(
   const machine = f.local('i64')
   const low = f.local('i64')
   f.setGlobal(globals.status, c32(0))
-  emitWatch(f, parts, linear, 16, 0)
+  emitWatch(f, parts, linear, 16, flags, () => f.return(v128.const(0n)))
   f.if(i32.leU(offsetIn(linear), c32(0x1000 - 16)), () => {
     f.set(machine, call(translate, linear, flags))
     f.if(i64.geS(machine, c64(0)), () => {
@@ -326,7 +328,8 @@ function buildStore128(
   const [linear, value, flags] = f.parameters as [Local, Local, Local]
   const machine = f.local('i64')
   f.setGlobal(globals.status, c32(0))
-  emitWatch(f, parts, linear, 16, 1)
+  const access = i32.or(flags, c32(Access.WRITE))
+  emitWatch(f, parts, linear, 16, access, () => f.return(c32(Stop.FAULT)))
   f.if(i32.leU(offsetIn(linear), c32(0x1000 - 16)), () => {
     f.set(machine, call(translate, linear, i32.or(flags, c32(Access.WRITE))))
     f.if(i64.geS(machine, c64(0)), () => {
