@@ -9,10 +9,12 @@
  */
 import { renameSync, writeFileSync } from 'node:fs'
 import { isMainThread } from 'node:worker_threads'
+import { CoreControl, coreMap } from '../../src/cpu/core-memory.ts'
 import { Cpu, type ExitKind } from '../../src/cpu/cpu.ts'
 import { allServices } from '../../src/cpu/system/services.ts'
 import { allInstructions } from '../../src/isa/instructions/all.ts'
 import type { Operand } from '../../src/isa/operand.ts'
+import { pureFunctions } from '../../src/isa/pure.ts'
 import { ModuleBuilder } from '../../src/wasm/module.ts'
 import { call, globalGet, i64 } from '../../src/wasm/expression.ts'
 import { countCalls } from './count-calls.ts'
@@ -91,10 +93,9 @@ function watchRuns(): void {
     let kind: ExitKind = 'budget'
     while (left > 0) {
       const piece = Math.min(left, SAMPLE_INSTRUCTIONS)
+      const before = instructions
       kind = run.call(this, piece)
-      const done = piece - this.control.budget
-      instructions += done
-      left -= done
+      left -= Math.max(instructions - before, 1)
       if (kind !== 'budget') break
       if (piece === SAMPLE_INSTRUCTIONS) {
         const rip = this.context.cpl === USER ? 'user' : this.context.rip.toString(16)
@@ -119,12 +120,20 @@ function watchServices(): void {
   }
 }
 
+/** `pure`, timed by the name of the function whose number it is given. */
+function timedByNumber(target: AnyFunction): AnyFunction {
+  const byNumber = Object.keys(pureFunctions)
+    .map((name) => timed(tally(upcalls, `pure ${name}`), target))
+  return ((number: number) => byNumber[number]!(number as never)) as AnyFunction
+}
+
 function watchedImports(imports: WebAssembly.Imports | undefined): WebAssembly.Imports {
   const env = imports?.['env'] ?? {}
   const watched: WebAssembly.ModuleImports = {}
   for (const [name, value] of Object.entries(env)) {
-    watched[name] = typeof value === 'function'
-      ? timed(tally(upcalls, name), value as AnyFunction) : value
+    watched[name] = typeof value !== 'function' ? value
+      : name === 'pure' ? timedByNumber(value as AnyFunction)
+        : timed(tally(upcalls, name), value as AnyFunction)
   }
   return { ...imports, env: watched }
 }
@@ -175,6 +184,18 @@ function counted(handler: unknown, name: string): unknown {
   return instance.exports['handler']
 }
 
+/** The engine's loop, whose instructions are counted. */
+function countedLoop(instance: WebAssembly.Instance, imports: WebAssembly.Imports): () => void {
+  const core = imports['env']!['core'] as WebAssembly.Memory
+  const control = CoreControl.on(core.buffer, coreMap.control)
+  const run = instance.exports['run'] as () => void
+  return () => {
+    const before = control.budget
+    run()
+    instructions += before - control.budget
+  }
+}
+
 function watchWebAssembly(): void {
   const { Module, Instance } = WebAssembly
   const engines = new WeakSet<WebAssembly.Module>()
@@ -195,7 +216,7 @@ function watchWebAssembly(): void {
       counters.push({ name: name.replace(/^count\.(part\.)?/, ''),
         global: value as WebAssembly.Global })
     }
-    return instance
+    return { exports: { ...instance.exports, run: countedLoop(instance, imports!) } }
   }
   Object.setPrototypeOf(watchedModule, Module)
   Object.setPrototypeOf(watchedInstance, Instance)
