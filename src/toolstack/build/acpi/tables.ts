@@ -3,7 +3,8 @@
  *
  * Obeys the ACPI specification (FADT revision 5, MADT revision 2) and, where there was a choice,
  * does as Xen's tools/libacpi: the FADT claims fixed hardware at 0xb000 although no device answers
- * there, and guests are used to that. The DSDT is our own: one ACPI0007 device a vcpu.
+ * there, and the MADT a pair of 8259s; guests are used to that. There is no PM timer. The DSDT is
+ * our own: one ACPI0007 device a vcpu.
  */
 import { array, struct } from '../../../base/layout/struct.ts'
 import { u16, u32, u53, u8 } from '../../../base/layout/scalar.ts'
@@ -32,17 +33,16 @@ const TABLE_ALIGNMENT = 16
 /** Fields of the FADT that are not zero, by offset. */
 const FADT = {
   FIRMWARE_CTRL: 36, DSDT: 40, SCI_INT: 46,
-  PM1A_EVT_BLK: 56, PM1A_CNT_BLK: 64, PM_TMR_BLK: 76, GPE0_BLK: 80,
-  PM1_EVT_LEN: 88, PM1_CNT_LEN: 89, PM_TMR_LEN: 91, GPE0_BLK_LEN: 92,
+  PM1A_EVT_BLK: 56, PM1A_CNT_BLK: 64, GPE0_BLK: 80,
+  PM1_EVT_LEN: 88, PM1_CNT_LEN: 89, GPE0_BLK_LEN: 92,
   P_LVL2_LAT: 96, P_LVL3_LAT: 98, IAPC_BOOT_ARCH: 109, FLAGS: 112,
   RESET_REG: 116, RESET_VALUE: 128, X_FIRMWARE_CTRL: 132, X_DSDT: 140,
-  X_PM1A_EVT_BLK: 148, X_PM1A_CNT_BLK: 172, X_PM_TMR_BLK: 208, X_GPE0_BLK: 220,
+  X_PM1A_EVT_BLK: 148, X_PM1A_CNT_BLK: 172, X_GPE0_BLK: 220,
 } as const
 
 const SCI_LINE = 9
 const PM1A_EVENT_PORT = 0xb000
 const PM1A_CONTROL_PORT = 0xb004
-const PM_TIMER_PORT = 0xb008
 const GPE0_PORT = 0xafe0
 const RESET_PORT = 0xcf9
 const RESET_VALUE = 6
@@ -62,6 +62,7 @@ const LOCAL_APIC_ADDRESS = 0xfee00000
 const MADT_LOCAL_APIC = 0
 const MADT_LOCAL_X2APIC = 9
 const MADT_ENABLED = 1
+const MADT_PCAT_COMPAT = 1
 const FIRST_X2APIC_ID = 255
 
 const MadtHeader = struct('struct acpi_madt', { header: TableHeader, address: u32, flags: u32 })
@@ -182,11 +183,9 @@ function fadt(facsAt: number, dsdtAt: number): Uint8Array {
   view.setUint16(FADT.SCI_INT, SCI_LINE, true)
   port(FADT.PM1A_EVT_BLK, FADT.X_PM1A_EVT_BLK, PM1A_EVENT_PORT, 32, 2)
   port(FADT.PM1A_CNT_BLK, FADT.X_PM1A_CNT_BLK, PM1A_CONTROL_PORT, 16, 2)
-  port(FADT.PM_TMR_BLK, FADT.X_PM_TMR_BLK, PM_TIMER_PORT, 32, 3)
   port(FADT.GPE0_BLK, FADT.X_GPE0_BLK, GPE0_PORT, 32, 1)
   view.setUint8(FADT.PM1_EVT_LEN, 4)
   view.setUint8(FADT.PM1_CNT_LEN, 2)
-  view.setUint8(FADT.PM_TMR_LEN, 4)
   view.setUint8(FADT.GPE0_BLK_LEN, 4)
   view.setUint16(FADT.P_LVL2_LAT, NO_C_STATE_US, true)
   view.setUint16(FADT.P_LVL3_LAT, NO_C_STATE_US, true)
@@ -206,6 +205,7 @@ function madt(vcpus: number, online: number): Uint8Array {
   const table = new Uint8Array(size)
   const header = MadtHeader.on(table.buffer)
   header.address = LOCAL_APIC_ADDRESS
+  header.flags = MADT_PCAT_COMPAT
   let at = MadtHeader.size
   for (let vcpu = 0; vcpu < vcpus; vcpu++) {
     const flags = vcpu < online ? MADT_ENABLED : 0
