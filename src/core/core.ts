@@ -231,7 +231,7 @@ export class Core {
     const offset = this.#time.stateOf(vcpu).tscOffset
     cpu.context.tscOffset = BigInt.asUintN(64, BigInt(Math.floor(offset)))
     vcpu.setTranslate((linear, write) =>
-      cpu.memory.translate(BigInt.asUintN(64, BigInt(linear)), write, false))
+      cpu.memory.reach(BigInt.asUintN(64, BigInt(linear)), write, false))
     this.#loaded = vcpu
     this.#loadedSerial = vcpu.state.serial
     guest.enter(cpu.context)

@@ -8,7 +8,7 @@ import type { CpuContextView } from '../cpu/state.ts'
 export interface CoreProcessor {
   readonly context: CpuContextView
   readonly exit: Exit
-  readonly memory: { translate(address: bigint, write: boolean, user: boolean): number }
+  readonly memory: { reach(address: bigint, write: boolean, user: boolean): number }
   run(budget: number): ExitKind
   complete(value: bigint): void
   canTakeInterrupt(): boolean

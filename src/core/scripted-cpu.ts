@@ -18,7 +18,7 @@ export class ScriptedCpu implements CoreProcessor {
   readonly acts: Act[] = []
   translateTo: (linear: number) => number = () => -1
   readonly memory = {
-    translate: (address: bigint): number => this.translateTo(Number(BigInt.asIntN(64, address))),
+    reach: (address: bigint): number => this.translateTo(Number(BigInt.asIntN(64, address))),
   }
   #window = false
 

@@ -116,6 +116,19 @@ test('MMIO stops, is answered, and goes on at the next access', () => {
   assert.equal(control.replayIndex, 2)
 })
 
+test('each of the many accesses of one instruction has an answer of its own', () => {
+  const machine = new TestMachine().longMode()
+  const gfn = machine.frame()
+  machine.setP2m(gfn, P2M_MMIO)
+  machine.map(0x9000n, BigInt(gfn << 12) | PRESENT | RW)
+  const { control } = machine
+  control.replayCount = MMIO_ANSWERS
+  for (let i = 0; i < MMIO_ANSWERS; i++) control.replayValues.set(i, BigInt(i))
+  for (let i = 0; i < MMIO_ANSWERS; i++) {
+    assert.equal(machine.memory.read(0x9000n, 8, false), BigInt(i))
+  }
+})
+
 test('a store that crosses from memory to MMIO changes memory last', () => {
   const machine = new TestMachine().longMode()
   const frame = machine.frame() << 12
@@ -248,6 +261,15 @@ test('a probe has no side effects', () => {
   assert.equal(machine.read64(leaf), BigInt(frame) | PRESENT | RW)
   assert.equal(machine.control.fillCount, 0)
   assert.equal(machine.control.faultVector, -1)
+})
+
+test('reaching a page for the guest marks it, and one that is not there does not fault', () => {
+  const machine = new TestMachine().longMode()
+  const frame = machine.frame() << 12
+  const leaf = machine.map(0xc000n, BigInt(frame) | PRESENT | RW)
+  assert.equal(machine.memory.reach(0xc123n, true, false), machine.at(frame) + 0x123)
+  assert.equal(machine.read64(leaf), BigInt(frame) | PRESENT | RW | A | D)
+  assert.equal(machine.memory.reach(0xd123n, true, false), -1)
 })
 
 test('a full log is flushed and the accesses go on', () => {
