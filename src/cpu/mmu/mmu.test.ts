@@ -116,19 +116,6 @@ test('MMIO stops, is answered, and goes on at the next access', () => {
   assert.equal(control.replayIndex, 2)
 })
 
-test('each of the many accesses of one instruction has an answer of its own', () => {
-  const machine = new TestMachine().longMode()
-  const gfn = machine.frame()
-  machine.setP2m(gfn, P2M_MMIO)
-  machine.map(0x9000n, BigInt(gfn << 12) | PRESENT | RW)
-  const { control } = machine
-  control.replayCount = MMIO_ANSWERS
-  for (let i = 0; i < MMIO_ANSWERS; i++) control.replayValues.set(i, BigInt(i))
-  for (let i = 0; i < MMIO_ANSWERS; i++) {
-    assert.equal(machine.memory.read(0x9000n, 8, false), BigInt(i))
-  }
-})
-
 test('a store that crosses from memory to MMIO changes memory last', () => {
   const machine = new TestMachine().longMode()
   const frame = machine.frame() << 12

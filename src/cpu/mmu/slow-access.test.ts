@@ -4,7 +4,7 @@
  */
 import { test } from 'node:test'
 import assert from 'node:assert/strict'
-import { Stop } from '../core-memory.ts'
+import { MMIO_ANSWERS, Stop } from '../core-memory.ts'
 import {
   P2M_GRANT_RO, P2M_GRANT_RW, P2M_HOLE, P2M_MMIO, P2M_RAM_RO, P2M_RAM_RW,
 } from '../p2m-format.ts'
@@ -175,4 +175,17 @@ test('outside long mode an access wraps from 4 GiB to 0', () => {
   machine.control.replayValues.set(0, 0x11n)
   machine.control.replayValues.set(1, 0x22n)
   assert.equal(machine.memory.read(0xffff_fffen, 4, false), 0x4433_2211n)
+})
+
+test('each of the many accesses of one instruction has an answer of its own', () => {
+  const machine = new TestMachine().longMode()
+  const gfn = machine.frame()
+  machine.setP2m(gfn, P2M_MMIO)
+  machine.map(0x9000n, BigInt(gfn << 12) | 3n)
+  const { control } = machine
+  control.replayCount = MMIO_ANSWERS
+  for (let i = 0; i < MMIO_ANSWERS; i++) control.replayValues.set(i, BigInt(i))
+  for (let i = 0; i < MMIO_ANSWERS; i++) {
+    assert.equal(machine.memory.read(0x9000n, 8, false), BigInt(i))
+  }
 })

@@ -13,7 +13,7 @@ import {
 import type { FunctionBuilder } from '../../wasm/function.ts'
 import type { ModuleBuilder } from '../../wasm/module.ts'
 import { EFER } from '../../abi/x86/control.ts'
-import { Stop } from '../core-memory.ts'
+import { MMIO_ANSWERS, Stop } from '../core-memory.ts'
 import {
   Access, contextWord, controlAt, controlWord, FAULT, has, OUTSIDE, type MmuEnvironment,
   type MmuGlobals,
@@ -129,7 +129,7 @@ function buildMmioRead(module: ModuleBuilder, parts: Parts): FunctionBuilder {
   const f = module.function({ parameters: ['i64', 'i32'], result: 'i64' })
   const [place, size] = f.parameters as [Local, Local]
   ifAnswered(f, env, (index) => {
-    const at = i32.shl(i32.and(index, c32(15)), c32(3))
+    const at = i32.shl(i32.and(index, c32(MMIO_ANSWERS - 1)), c32(3))
     const unused = i64.sub(c64(64), i64.shl(i64.extendU(size), c64(3)))
     const value = i64.load(env.core, at, controlAt('replayValues'))
     f.return(i64.shrU(i64.shl(value, unused), unused))
