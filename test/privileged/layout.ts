@@ -31,6 +31,9 @@ export const places = {
   RSP1: 0x21_bfc0,
   TABLES: 0x23_0000,
   PML4: 0x23_0000,
+  /** What CR3 names without PAE, and the table of the window there. */
+  PD32: 0x23_0000,
+  PT32: 0x23_3000,
   PDPT: 0x23_1000,
   PD: 0x23_2000,
   PT: 0x23_3000,

@@ -11,12 +11,13 @@ import { longMisc } from './experiments/long-misc.ts'
 import { longPaging } from './experiments/long-paging.ts'
 import { longSegments } from './experiments/long-segments.ts'
 import { longTransfers } from './experiments/long-transfers.ts'
+import { protectedDelivery } from './experiments/protected-delivery.ts'
 
 export const programs: Readonly<Record<Mode, readonly Experiment[]>> = {
   long: [
     ...longExceptions, ...longDelivery, ...longTransfers, ...longSegments, ...longControl,
     ...longPaging, ...longDebug, ...longMisc,
   ],
-  protected: [],
+  protected: [...protectedDelivery],
   real: [],
 }

@@ -198,9 +198,10 @@ const states: readonly Experiment[] = [
 const known: readonly Difference[] = [
   [/LOCK CMPXCHG8B/, 'TCG forgets PF', 'frame2=6 '],
   [/: LOCK |unknown form/, 'there is no such instruction (AMD APM 3); TCG has it', 'vector=6 '],
+  [/REX before another/, 'only the last prefix may be REX; TCG takes any', 'vector=7f '],
   [/XSAVE with CR0.TS/, 'XSAVE is #NM then (AMD APM 4); TCG saves', 'vector=7 '],
   [/XSAVE of (everything|x87)/, 'TCG keeps no last opcode', 'r10=1eb00c03000037f '],
-  [/bad MXCSR/, 'that is #GP (AMD APM 4); TCG takes it', 'vector=d '],
+  [/bad MXCSR|LDMXCSR of/, 'that is #GP (AMD APM 4); TCG takes it', 'vector=d '],
 ]
 
 export const longMisc = withKnown(
