@@ -20,6 +20,12 @@ export class AccessExit extends Error {
   override readonly name = 'AccessExit'
 }
 
+/** A core's instances of what services throw. */
+export interface Thrown {
+  readonly fault: GuestFault
+  readonly accessExit: AccessExit
+}
+
 /** Memory by linear address, through the TLB and the guest's page tables. Throws GuestFault (#PF
  * with CR2 set) or AccessExit. `user`: the access has user rights, whatever CPL is. */
 export interface LinearMemory {
@@ -42,8 +48,8 @@ export interface Processor {
   readonly memory: LinearMemory
   /** Raises an exception from a service; does not return. */
   fault(vector: number, errorCode?: number): never
-  /** Must be called after CR0, CR3, CR4, EFER, RFLAGS.AC, CPL or CS.L/D changed: recomputes what the
-   * engine derives from them (code mode, SMAP state, paging mode). */
+  /** Must be called after CR0, CR3, CR4, EFER, RFLAGS.AC, CPL or CS.L/D changed: recomputes what
+   * the engine derives from them (code mode, SMAP state, paging mode). */
   modeChanged(): void
   /** Must be called when interrupts that waited may now be taken: IF was set, NMIs unblocked. */
   interruptsEnabled(): void
@@ -64,8 +70,8 @@ export type ServiceExit =
   | 'in' | 'out' | 'rdmsr' | 'wrmsr' | 'cpuid' | 'halt' | 'hypercall' | 'pause' | 'shutdown'
 
 /**
- * Carries out one instruction that needs more than `Machine`. While it runs, `context.rip` is behind
- * the instruction; jumps overwrite it, and whoever catches a fault puts it back.
+ * Carries out one instruction that needs more than `Machine`. While it runs, `context.rip` is
+ * behind the instruction; jumps overwrite it, and whoever catches a fault puts it back.
  */
 export type SystemService =
   (machine: Machine, processor: Processor, instruction: Instruction) => void

@@ -22,6 +22,9 @@ export const SEGMENT_G = 1 << 11
 export const SEGMENT_P = 1 << 7
 export const SEGMENT_S = 1 << 4
 
+/** Values of interruptShadow: MOV_SS, the one of every load of SS, holds off debug traps too. */
+export const Shadow = { STI: 1, MOV_SS: 2 } as const
+
 export const TableState = struct('descriptor table', { base: u64, limit: u32, pad: u32 })
 
 /** An x87 register; MMX registers are their significands. */
@@ -59,7 +62,7 @@ export const CpuContext = struct('cpu context', {
   cr0: u64, cr2: u64, cr3: u64, cr4: u64, cr8: u64, efer: u64, xcr0: u64,
   dr: array(u64, 8),
   cpl: u32,
-  /** 1 after STI, 2 after MOV SS or POP SS: interrupts wait for one more instruction. */
+  /** One of Shadow, or 0: interrupts wait for one more instruction. */
   interruptShadow: u32,
   star: u64, lstar: u64, cstar: u64, sfmask: u64, kernelGsBase: u64,
   sysenterCs: u64, sysenterEsp: u64, sysenterEip: u64,

@@ -2,6 +2,7 @@
  * What exception delivery is asked to deliver, and what its ways through the modes share.
  */
 import { pushesErrorCode, Vector } from '../../abi/x86/control.ts'
+import { type CoreControlView, Stop } from '../core-memory.ts'
 import type { Processor } from '../interfaces.ts'
 import { flagsOf, RFLAGS } from '../state.ts'
 
@@ -16,6 +17,29 @@ export interface CpuEvent {
   readonly address?: bigint
   /** Bits that a debug exception sets in DR6. */
   readonly dr6?: number
+}
+
+/** Notes an exception of the current instruction in CoreControl, as generated code does. */
+export function noteFault(control: CoreControlView, vector: number, errorCode?: number): void {
+  control.faultVector = vector
+  control.faultErrorCode = errorCode ?? 0
+  control.faultHasErrorCode = errorCode === undefined ? 0 : 1
+  control.stop = Stop.FAULT
+}
+
+/** The exception that was noted. */
+export function notedFault(control: CoreControlView): CpuEvent {
+  const event = {
+    vector: control.faultVector,
+    kind: 'fault' as const,
+    hasErrorCode: control.faultHasErrorCode !== 0,
+    errorCode: control.faultErrorCode,
+  }
+  switch (event.vector) {
+    case Vector.PF: return { ...event, address: control.faultAddress }
+    case Vector.DB: return { ...event, dr6: control.debugHits }
+    default: return event
+  }
 }
 
 /** The EXT bit of error codes: the event does not come from INT n, INT3 or INTO. */

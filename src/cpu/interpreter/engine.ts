@@ -8,7 +8,7 @@ import { ModuleBuilder, type FunctionReference } from '../../wasm/module.ts'
 import type { Instruction } from '../../isa/operand.ts'
 import { CR4, Vector } from '../../abi/x86/control.ts'
 import { allMasked, buildFastFloat } from '../fpu/fast-float.ts'
-import { buildMmu, exportMmu } from '../mmu/mmu.ts'
+import { buildMmu, exportMmu, type MmuExports } from '../mmu/mmu.ts'
 import { loadControlRegister, Z } from './core-fields.ts'
 import { emitHandler, functionExits } from './handlers.ts'
 import { buildLoop, type InlineHandler } from './loop.ts'
@@ -34,6 +34,12 @@ export interface EngineImports {
   floatCheck(): number
   pure(number: number): void
   codeWritten(machine: number, size: number): void
+}
+
+/** What the engine's module offers to TypeScript, beside the parts. */
+export interface EngineExports extends MmuExports {
+  /** Runs until something stops it; CoreControl says what. */
+  run(): void
 }
 
 export interface MemorySizes {

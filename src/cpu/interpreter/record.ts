@@ -51,8 +51,8 @@ export const Special = {
   SERVICE: 1,
   /** Raises the exception whose vector is the immediate. */
   RAISE: 2,
-  /** Checks that the following page is still the machine frame in the immediate, then goes on: stands
-   * before an instruction that crosses into it. */
+  /** Checks that the following page is still the machine frame in the immediate, then goes on:
+   * stands before an instruction that crosses into it. */
   CHECK_NEXT_PAGE: 3,
   /** Stops the loop: ends the trace of a single step. */
   STEP_END: 4,

@@ -67,6 +67,11 @@ export function buildTlb(module: ModuleBuilder, env: MmuEnvironment): TlbFunctio
   }
 }
 
+/** CoreControl.emptyTag: what no canonical address has above bit 31. */
+export function emptyTagFrom(random: number): number {
+  return (0x4000_0000 | random >>> 2) >>> 0
+}
+
 /** What an empty entry with this index (or slot: bits above the index are cut) is. */
 function emptyEntry(env: MmuEnvironment, slot: Expression): Expression {
   const tag = i64.shl(i64.extendU(controlWord(env, 'emptyTag')), i64.const(32))

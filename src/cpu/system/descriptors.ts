@@ -8,7 +8,6 @@
 import {
   Descriptor, SystemType, TYPE_EXPAND_DOWN, V86_SEGMENT,
 } from '../../abi/x86/descriptor.ts'
-import { Vector } from '../../abi/x86/control.ts'
 import { CS, DS, ES, FS, GS, SS } from '../../abi/x86/registers.ts'
 import type { Processor } from '../interfaces.ts'
 import { type CpuContextView, SEGMENT_DB, SEGMENT_P } from '../state.ts'

@@ -7,7 +7,7 @@ import type { Machine } from '../../isa/machine.ts'
 import type { Instruction } from '../../isa/operand.ts'
 import { attemptDelivery } from '../exceptions/deliver.ts'
 import type { Processor, SystemService } from '../interfaces.ts'
-import { flagsOf, RFLAGS, systemFlagsOf } from '../state.ts'
+import { flagsOf, RFLAGS, Shadow, systemFlagsOf } from '../state.ts'
 import { changeableFlags, takeFlags } from './iret.ts'
 import { changeSystemFlags, ioplOf, isProtected, isV86, requireCpl0 } from './mode.ts'
 import { setStackPointer, stackPointer, stackWidth } from './stack.ts'
@@ -64,7 +64,7 @@ const sti: SystemService = (_m, p) => {
   const c = p.context
   if (systemFlagsOf(c) & RFLAGS.IF) return
   changeSystemFlags(c, 0, RFLAGS.IF)
-  c.interruptShadow = 1
+  c.interruptShadow = Shadow.STI
   p.interruptsEnabled()
 }
 

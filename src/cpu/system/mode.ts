@@ -2,9 +2,14 @@
  * What mode the processor is in, and the checks that many services share.
  */
 import { CR0, CR4, EFER, Vector } from '../../abi/x86/control.ts'
+import { CS, SS } from '../../abi/x86/registers.ts'
+import {
+  CODE_MODE_16, CODE_MODE_32, CODE_MODE_LONG, CODE_MODE_STACK32,
+} from '../core-memory.ts'
 import type { Processor } from '../interfaces.ts'
 import {
-  CpuContext, type CpuContextView, lowWord, RFLAGS, setSystemFlags, systemFlagsOf,
+  CpuContext, type CpuContextView, lowWord, RFLAGS, SEGMENT_DB, SEGMENT_L, setSystemFlags,
+  systemFlagsOf,
 } from '../state.ts'
 
 const at = CpuContext.offsets
@@ -19,6 +24,19 @@ export function isV86(c: CpuContextView): boolean {
 
 export function isLongMode(c: CpuContextView): boolean {
   return (lowWord(c, at.efer) & EFER.LMA) !== 0
+}
+
+/** What decoded code depends on: one of CODE_MODE_*. */
+export function codeModeOf(c: CpuContextView): number {
+  const code = c.segments.item(CS)
+  if (isLongMode(c) && code.attributes & SEGMENT_L) return CODE_MODE_LONG
+  const stack = c.segments.item(SS).attributes & SEGMENT_DB ? CODE_MODE_STACK32 : 0
+  return (code.attributes & SEGMENT_DB ? CODE_MODE_32 : CODE_MODE_16) | stack
+}
+
+/** The supervisor may not touch user pages: CR4.SMAP, and not EFLAGS.AC. */
+export function isSmapActive(c: CpuContextView): boolean {
+  return (lowWord(c, at.cr4) & CR4.SMAP) !== 0 && (systemFlagsOf(c) & RFLAGS.AC) === 0
 }
 
 /** Segments are loaded from descriptors. */

@@ -8,6 +8,7 @@ import { SS } from '../../abi/x86/registers.ts'
 import type { Machine } from '../../isa/machine.ts'
 import type { Instruction } from '../../isa/operand.ts'
 import type { Processor, SystemService } from '../interfaces.ts'
+import { Shadow } from '../state.ts'
 import {
   errorOf, fetchDescriptor, isNull, markAccessed, setNullSegment, setRealSegment, setSegment,
   setV86Segment,
@@ -88,7 +89,7 @@ const movToSegment: SystemService = (m, p, instruction) => {
   const index = segmentIndex(instruction, 0)
   if (index === 1) p.fault(Vector.UD)
   loadSegment(p, m.long, index, Number(m.read(1) & 0xffffn))
-  if (index === SS) p.context.interruptShadow = 2
+  if (index === SS) p.context.interruptShadow = Shadow.MOV_SS
 }
 
 const movFromSegment: SystemService = (m, _p, instruction) => {
@@ -104,7 +105,7 @@ const popSegment: SystemService = (m, p, instruction) => {
   const selector = Number(m.load(SS, pointer, 2))
   loadSegment(p, m.long, index, selector)
   setStackPointer(c, width, pointer + BigInt(instruction.operandSize / 8))
-  if (index === SS) c.interruptShadow = 2
+  if (index === SS) c.interruptShadow = Shadow.MOV_SS
 }
 
 const FAR_SEGMENTS: Readonly<Record<string, number>> = { les: 0, lss: 2, lds: 3, lfs: 4, lgs: 5 }

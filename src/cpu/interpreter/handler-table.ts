@@ -1,0 +1,84 @@
+/**
+ * The numbers of handlers: first those that no instruction has (Special), then those in the loop,
+ * then the functions of a table, to which a handler is added when the first instruction of its
+ * shape is decoded.
+ */
+import type { Decode } from '../../isa/decode/decoder.ts'
+import type { Instruction } from '../../isa/operand.ts'
+import { buildHandlerModule, type MemorySizes } from './engine.ts'
+import { hotInstructions } from './hot-instructions.ts'
+import type { InlineHandler } from './loop.ts'
+import type { InstructionShape } from './parts.ts'
+import { Special } from './record.ts'
+import { type CodeModeShape, keyOf, shapeOf } from './shape.ts'
+
+const PAGE_BYTES = 65536
+
+/** What handler modules import. */
+export interface HandlerMemories {
+  readonly core: WebAssembly.Memory
+  readonly machine: WebAssembly.Memory
+}
+
+export class HandlerTable {
+  readonly table = new WebAssembly.Table({ element: 'anyfunc', initial: 0 })
+  readonly inline: readonly InlineHandler[]
+  readonly sizes: MemorySizes
+  readonly #memories: HandlerMemories
+  readonly #bakeOperands: boolean
+  readonly #numbers = new Map<number, number>()
+  readonly #firstInTable: number
+  #engine: WebAssembly.Exports = {}
+
+  /** With `bakeOperands` each instruction gets a handler of its own (CpuOptions). */
+  constructor(memories: HandlerMemories, decode: Decode, bakeOperands: boolean) {
+    this.#memories = memories
+    this.#bakeOperands = bakeOperands
+    this.sizes = {
+      corePages: memories.core.buffer.byteLength / PAGE_BYTES,
+      machinePages: memories.machine.buffer.byteLength / PAGE_BYTES,
+    }
+    this.inline = this.#inlineHandlers(hotInstructions(decode))
+    this.#firstInTable = Special.FIRST_FREE + this.inline.length
+  }
+
+  /** Handlers are added from now on; `engine` exports the parts that they import. */
+  connect(engine: WebAssembly.Exports): void {
+    this.#engine = engine
+  }
+
+  /** Number of the handler for an instruction at an offset of its page; -1: a service does it. */
+  numberOf(instruction: Instruction, mode: CodeModeShape, offset: number): number {
+    if (instruction.definition.service) return -1
+    const shape = shapeOf(instruction, mode)
+    if (this.#bakeOperands) return this.#add(instruction, shape, offset)
+    const key = keyOf(instruction, shape)
+    const known = this.#numbers.get(key)
+    if (known !== undefined) return known
+    const number = this.#add(instruction, shape)
+    this.#numbers.set(key, number)
+    return number
+  }
+
+  #inlineHandlers(hot: readonly Instruction[]): InlineHandler[] {
+    const handlers: InlineHandler[] = []
+    for (const instruction of hot) {
+      const shape = shapeOf(instruction, { long: true, stackWidth: 64 })
+      const key = keyOf(instruction, shape)
+      if (instruction.definition.service || this.#numbers.has(key)) continue
+      this.#numbers.set(key, Special.FIRST_FREE + handlers.length)
+      handlers.push({ instruction, shape })
+    }
+    return handlers
+  }
+
+  /** Puts one more handler into the table, and returns its number. */
+  #add(instruction: Instruction, shape: InstructionShape, bakedAt?: number): number {
+    const bytes = buildHandlerModule(this.sizes, instruction, shape, bakedAt)
+    const instance = new WebAssembly.Instance(new WebAssembly.Module(bytes), {
+      env: { ...this.#memories },
+      engine: this.#engine as WebAssembly.ModuleImports,
+    })
+    return this.#firstInTable + this.table.grow(1, instance.exports['handler'])
+  }
+}
