@@ -99,6 +99,15 @@ export class Assembly {
     return this.bytes(0x89, 0x80 | from << 3 | base).word(displacement)
   }
 
+  /** Loads from, or stores to, the stack. */
+  loadStack(to: Register, displacement: number): this {
+    return this.bytes(0x8b, 0x84 | to << 3, 0x24).word(displacement)
+  }
+
+  storeStack(displacement: number, from: Register): this {
+    return this.bytes(0x89, 0x84 | from << 3, 0x24).word(displacement)
+  }
+
   /** Arithmetic with an immediate. */
   op(name: Arithmetic, to: Register, value: Value): this {
     return this.bytes(0x81, 0xc0 | arithmetic[name] << 3 | to).word(value)

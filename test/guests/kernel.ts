@@ -19,6 +19,8 @@ import { Assembly, EAX, EBX, ECX, EDI, EDX, ESI, ESP, type Value } from './assem
 export const LOAD_ADDRESS = 0x10_0000
 /** Memory behind the code, zeros at first. */
 export const BSS_BYTES = 0x10_0000
+export const CODE_SELECTOR = 8
+export const DATA_SELECTOR = 16
 const STACK_TOP = 0x9_f000
 const HVMOP_get_param = 1
 const CODE_AT = 0x1000
@@ -28,6 +30,7 @@ const OUT_SIZE = 2048
 /** Assembles a guest; `body` is what it does once its console is there. */
 export function guestKernel(body: (a: Assembly) => void): Uint8Array {
   const a = new Assembly(LOAD_ADDRESS)
+  segments(a)
   a.mov(ESP, STACK_TOP)
   parameter(a, HVM_PARAM_CONSOLE_PFN, 'console.page', 12)
   parameter(a, HVM_PARAM_CONSOLE_EVTCHN, 'console.port', 0)
@@ -37,6 +40,17 @@ export function guestKernel(body: (a: Assembly) => void): Uint8Array {
   shutdown(a, 0)
   routines(a)
   return elf(a.finish())
+}
+
+/** A flat descriptor table, and its segments: at first the selectors are nobody's. */
+function segments(a: Assembly): void {
+  a.jump('segments').align(8).label('descriptors').word(0).word(0)
+  a.word(0x0000_ffff).word(0x00cf_9b00).word(0x0000_ffff).word(0x00cf_9300)
+  a.label('descriptor table').bytes(0x17, 0).word('descriptors')
+  a.label('segments').bytes(0x0f, 0x01, 0x15).word('descriptor table') // lgdt
+  a.bytes(0xea).word('code').bytes(CODE_SELECTOR, 0).label('code') // jmp far
+  a.mov(EAX, DATA_SELECTOR)
+  for (const segment of [0xd8, 0xc0, 0xd0, 0xe0, 0xe8]) a.bytes(0x8e, segment)
 }
 
 /** A hypercall whose arguments are known; the result is in EAX. */

@@ -10,9 +10,15 @@ import {
   __HYPERVISOR_event_channel_op, __HYPERVISOR_sched_op, __HYPERVISOR_vcpu_op, DOMID_SELF,
 } from '../../src/abi/xen/xen.ts'
 import {
-  type Assembly, EAX, EBP, EBX, ECX, EDI, EDX, ESI, ESP, type Register,
+  EAX, EBP, EBX, ECX, EDI, EDX, ESI, ESP,
 } from './assembler.ts'
-import { guestKernel, hypercall, notify, print, printWord, shutdown, vmmcall } from './kernel.ts'
+import {
+  DATA_SELECTOR, guestKernel, hypercall, notify, print, printWord, shutdown, vmmcall,
+} from './kernel.ts'
+import {
+  accesses, faultHandlers, guarded, interruptTable, ports, rounds, scramble, strings, wildRing,
+  word,
+} from './parts.ts'
 
 /** Physical addresses at which there is nothing, and the local APIC's. */
 const HOLE = 0xd000_0000
@@ -115,7 +121,7 @@ export function wildHypercalls(): Uint8Array {
 export function wildConsole(): Uint8Array {
   return guestKernel((a) => {
     const { in_cons, in_prod, out_cons, out_prod } = XenconsInterface.offsets
-    wildRing(a, 'console', [in_cons, in_prod, out_cons, out_prod], PAGE)
+    wildRing(a, 'console', [in_cons, in_prod, out_cons, out_prod])
   })
 }
 
@@ -125,7 +131,7 @@ export function wildStore(): Uint8Array {
     const { req_cons, req_prod, rsp_cons, rsp_prod, connection, error, server_features } =
       XenstoreDomainInterface.offsets
     wildRing(a, 'store',
-      [req_prod, rsp_cons, req_cons, rsp_prod, connection, error, server_features], PAGE)
+      [req_prod, rsp_cons, req_cons, rsp_prod, connection, error, server_features])
   })
 }
 
@@ -135,14 +141,14 @@ export function wildPorts(): Uint8Array {
     a.jump('begin').align(8)
     a.label('alloc').word(DOMID_SELF | DOMID_SELF << 16).word(0)
     a.label('send').word(0)
-    a.align(8).label('fifo').word(0).word(0).word(0).word(0).word(0).word(0)
+    a.align(8).label('fifo').word(0).word(0).label('fifo.offset').word(0).word(0).word(0).word(0)
     a.label('begin')
     rounds(a, 'round ', 1000, () => {
       hypercall(a, __HYPERVISOR_event_channel_op, EVTCHNOP_alloc_unbound, 'alloc')
       a.call('random').op('and', EAX, 0x3ffff).store('send', EAX)
       notify(a, 'send')
-      a.call('random').store('fifo', EAX).call('random').op('and', EAX, 1)
-      a.store('fifo', EAX)
+      a.call('random').op('and', EAX, 0x1ffff).store('fifo', EAX)
+      a.call('random').op('and', EAX, 0x1ff8).store('fifo.offset', EAX)
       hypercall(a, __HYPERVISOR_event_channel_op, EVTCHNOP_init_control, 'fifo')
     })
   })
@@ -151,6 +157,8 @@ export function wildPorts(): Uint8Array {
 /** Every kind of access to addresses where there is no memory, wide and long ones too. */
 export function wildAccesses(): Uint8Array {
   return guestKernel((a) => {
+    faultHandlers(a)
+    word(a, 'stack', 0)
     // CR4.OSFXSR, OSXMMEXCPT and OSXSAVE; CR0.EM and TS off.
     a.bytes(0x0f, 0x20, 0xe0).op('or', EAX, 0x40600).bytes(0x0f, 0x22, 0xe0)
     a.bytes(0x0f, 0x20, 0xc0).op('and', EAX, ~12).bytes(0x0f, 0x22, 0xc0)
@@ -159,8 +167,9 @@ export function wildAccesses(): Uint8Array {
       for (const at of [HOLE, LAPIC, ACPI_TABLES]) strings(a, at)
       ports(a)
       // The stack in a hole: pushes go nowhere, pops bring ones.
-      a.copy(EBP, ESP).mov(ESP, HOLE + 0x800).push(EAX).pop(EAX).bytes(0x60, 0x61) // pusha; popa
-      a.bytes(0x9c).bytes(0xc8, 0x10, 0, 5).copy(ESP, EBP) // pushf; enter 16, 5
+      a.store('stack', ESP).mov(ESP, HOLE + 0x800).push(EAX).pop(EAX)
+      a.bytes(0x9c, 0xc8, 0x10, 0, 5) // pushf; enter 16, 5
+      a.bytes(0x60, 0x61).load(ESP, 'stack') // pusha; popa
     })
   })
 }
@@ -178,8 +187,8 @@ export function changesItself(): Uint8Array {
       a.label('first')
       // A subroutine in another page, written byte by byte, called, and written again.
       a.call('random').mov(EDI, FREE_RAM + 0xffe)
-      a.bytes(0xc6, 0x07, 0xbb).bytes(0x89, 0x47, 1).bytes(0xc6, 0x47, 5, 0xc3)
-      a.bytes(0xff, 0xd7) // mov byte [edi], 0xbb; mov [edi + 1], eax; mov byte [edi + 5], 0xc3; call
+      // mov byte [edi], 0xbb; mov [edi + 1], eax; mov byte [edi + 5], 0xc3; call edi
+      a.bytes(0xc6, 0x07, 0xbb).bytes(0x89, 0x47, 1).bytes(0xc6, 0x47, 5, 0xc3).bytes(0xff, 0xd7)
       a.with('cmp', EAX, EBX).when('equal', 'second').bytes(0xff, 0x05).word('failures')
       a.label('second')
       // A repeated store over code that follows it: NOPs become INC EBX.
@@ -209,10 +218,10 @@ export function wildPaging(): Uint8Array {
     a.bytes(0x0f, 0x20, 0xe0).op('or', EAX, 0x10).bytes(0x0f, 0x22, 0xe0) // CR4.PSE
     a.bytes(0x0f, 0x20, 0xc0).op('or', EAX, 0x8001_0000 | 0).bytes(0x0f, 0x22, 0xc0) // PG, WP
     rounds(a, 'round ', 5000, () => {
-      // A random entry: anywhere in 64 MiB above its own code, or anywhere at all, or garbage.
+      // A random entry: anywhere in 16 MiB that nothing needs, or anywhere at all, or garbage.
       a.call('random').copy(EBX, EAX).call('random').copy(ECX, EAX)
       a.op('and', EBX, 0xffc).op('add', EBX, table)
-      a.op('and', ECX, 3).when('equal', 'anything').op('and', EAX, 0x1ff_f7ff)
+      a.op('and', ECX, 3).when('equal', 'anything').op('and', EAX, 0xff_f7ff)
       a.op('or', EAX, FREE_RAM)
       a.label('anything').op('cmp', EAX, 0).when('less', 'entry')
       // Of pages below itself, only reading.
@@ -224,7 +233,7 @@ export function wildPaging(): Uint8Array {
       a.bytes(0x89, 0x03) // mov [ebx], eax
       a.bytes(0xff, 0x03) // inc dword [ebx]
     })
-    a.label('page fault').push(EAX).loadAt4(8).op('add', EAX, 2).storeAt4(8)
+    a.label('page fault').push(EAX).loadStack(EAX, 8).op('add', EAX, 2).storeStack(8, EAX)
     a.pop(EAX).op('add', ESP, 4).bytes(0xcf) // iret
   })
 }
@@ -236,9 +245,9 @@ export function ownPages(): Uint8Array {
     const xenmem = 12
     a.jump('begin').align(8)
     // struct xen_add_to_physmap, with shared_info and the grant table in turn.
-    a.label('add').word(DOMID_SELF).word(0).word(0).word(0)
+    a.label('add').word(DOMID_SELF).word(0).word(0).label('add.gfn').word(0)
     // struct xen_remove_from_physmap.
-    a.label('remove').word(DOMID_SELF).word(0)
+    a.label('remove').word(DOMID_SELF).label('remove.gfn').word(0)
     // struct xen_memory_reservation of one frame.
     a.label('frames').word('frame').word(1).word(0).word(0).word(DOMID_SELF)
     a.label('frame').word(0)
@@ -267,24 +276,19 @@ export function ownPages(): Uint8Array {
   })
 }
 
-/** Every exception that 32-bit code can raise, again and again, with handlers that go on. */
+/** Faults of many kinds again and again, with handlers that go on. */
 export function faultStorm(): Uint8Array {
   return guestKernel((a) => {
-    for (const vector of [0, 1, 3, 4, 5, 6]) interruptTable(a, vector, 'plain fault')
-    for (const vector of [10, 11, 12, 13]) interruptTable(a, vector, 'coded fault')
+    faultHandlers(a)
     rounds(a, 'round ', 2000, () => {
       for (const bytes of [
         [0x0f, 0x0b], [0xcc], [0xf1], [0x0f, 0xff, 0xc0], [0xf7, 0xf1], [0xcd, 0x80],
-        [0x8e, 0xd8], [0x0f, 0x00, 0xd8], [0x0f, 0x22, 0xc0], [0x0f, 0x32], [0x0f, 0x30],
+        [0x8e, 0xd8], [0x0f, 0x00, 0xd8], [0x0f, 0x22, 0xe0], [0x0f, 0x23, 0xf8], [0x0f, 0x30],
       ]) {
-        const after = a.fresh('after')
-        a.put('resume', after).mov(EAX, 0x1234_5678).mov(ECX, 0).mov(EDX, 1)
-        a.bytes(...bytes).label(after)
-        a.mov(EAX, 0x18).bytes(0x8e, 0xd8, 0x8e, 0xc0) // whatever DS was, unless it fails
+        a.mov(EAX, 0x1234_5678).mov(ECX, 0).mov(EDX, 1)
+        guarded(a, bytes)
       }
+      a.mov(EAX, DATA_SELECTOR).bytes(0x8e, 0xd8) // mov ds, eax
     })
-    word(a, 'resume', 0)
-    a.label('coded fault').op('add', ESP, 4)
-    a.label('plain fault').push(EAX).load(EAX, 'resume').storeAt4(4).pop(EAX).bytes(0xcf)
   })
 }
