@@ -8,19 +8,15 @@
  * `entry = page of linear address XOR page of machine address`, so that `address XOR entry` is a
  * machine address when its upper half is zero, and a miss when it is not. An empty entry is
  * `emptyEntry(index)`: its upper half is a random non-canonical pattern drawn at start, and a guest
- * that guesses it reads POISON_FRAME. A read table and a write table each for user and supervisor
- * accesses make permission part of the hit. A supervisor access with EFLAGS.AC set under SMAP to a
- * user page is looked up in the user tables by the slow path.
+ * that guesses it reads frame 0, which no domain owns. A read table and a write table each for user
+ * and supervisor accesses make permission part of the hit. A supervisor access with EFLAGS.AC set
+ * under SMAP to a user page is looked up in the user tables by the slow path.
  */
 import { struct, type ViewOf, array } from '../base/layout/struct.ts'
 import { i32, u16, u32, u64 } from '../base/layout/scalar.ts'
 
 export const TLB_BITS = 20
 export const TLB_ENTRIES = 1 << TLB_BITS
-export const TLB_BYTES = TLB_ENTRIES * 8
-
-/** The machine frame that no domain owns and empty TLB entries lead to. */
-export const POISON_FRAME = 0
 
 /** The most accesses that one instruction makes: XRSTOR of all states in pieces, and crossing
  * pages byte by byte, stay below. */

@@ -73,8 +73,8 @@ export const defaultPolicy: CpuPolicy = {
   physicalAddressBits: PHYSICAL_ADDRESS_BITS,
 }
 
-export const MAX_LEAF = 0xd
-export const MAX_EXTENDED_LEAF = 0x8000_0021
+const MAX_LEAF = 0xd
+const MAX_EXTENDED_LEAF = 0x8000_0021
 
 function answer(eax = 0, ebx = 0, ecx = 0, edx = 0): CpuidResult {
   return { eax: eax >>> 0, ebx: ebx >>> 0, ecx: ecx >>> 0, edx: edx >>> 0 }

@@ -18,14 +18,12 @@ export const SegmentState = struct('segment', {
 
 export const SEGMENT_L = 1 << 9
 export const SEGMENT_DB = 1 << 10
-export const SEGMENT_G = 1 << 11
 export const SEGMENT_P = 1 << 7
-export const SEGMENT_S = 1 << 4
 
 /** Values of interruptShadow: MOV_SS, the one of every load of SS, holds off debug traps too. */
 export const Shadow = { STI: 1, MOV_SS: 2 } as const
 
-export const TableState = struct('descriptor table', { base: u64, limit: u32, pad: u32 })
+const TableState = struct('descriptor table', { base: u64, limit: u32, pad: u32 })
 
 /** An x87 register; MMX registers are their significands. */
 export const X87Register = struct('x87 register', {

@@ -5,7 +5,7 @@ import { readFile } from 'node:fs/promises'
 import { getSystemErrorMessage } from 'node:util'
 
 /** A file that could not be read; the message is the system's, without the path. */
-export class FileError extends Error {
+class FileError extends Error {
   override readonly name = 'FileError'
 }
 

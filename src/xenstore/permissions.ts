@@ -30,7 +30,7 @@ const LETTERS = 'nrwb'
 const DOMID_LIMIT = 0x7ff0
 
 /** "r5" and the like; undefined for anything else. */
-export function parsePermission(text: string): Permission | undefined {
+function parsePermission(text: string): Permission | undefined {
   const match = /^([nrwb])(\d{1,5})$/.exec(text)
   if (!match) return undefined
   const domid = Number(match[2])

@@ -114,10 +114,6 @@ export const be32 = scalar<number>(4, (o) => ({
   get: (p) => p.bytes.getUint32(p.position + o, false),
   set: (p, v) => p.bytes.setUint32(p.position + o, v, false),
 }))
-export const be64 = scalar<bigint>(8, (o) => ({
-  get: (p) => p.bytes.getBigUint64(p.position + o, false),
-  set: (p, v) => p.bytes.setBigUint64(p.position + o, v, false),
-}))
 
 function byAbi<T>(native: Scalar<T>, compat: Scalar<T>): Scalar<T> {
   const of = (abi: Abi): Scalar<T> => abi === 'x86_32' ? compat : native

@@ -96,7 +96,7 @@ export function union<F extends Fields>(fields: F, name = 'union'): Layout<F> {
 }
 
 /** The measure of any type. */
-export function measureOf(type: Type, abi: Abi): Measure {
+function measureOf(type: Type, abi: Abi): Measure {
   if (type.kind === 'composite') return type.measure(abi)
   return { size: type.size(abi), align: type.align(abi), atomic: type.atomic }
 }

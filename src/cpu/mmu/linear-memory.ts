@@ -78,8 +78,8 @@ export class MmuMemory implements LinearMemory {
     return place === OUTSIDE ? FAULT : place
   }
 
-  /** As translate, for an access that follows on the guest's behalf: accessed and dirty bits are set
-   * as if the guest had made it. Faults are not raised. */
+  /** As translate, for an access that follows on the guest's behalf: accessed and dirty bits are
+   * set as if the guest had made it. Faults are not raised. */
   reach(address: bigint, write: boolean, user: boolean): number {
     const access = (write ? Access.WRITE : 0) | (user ? Access.USER : 0)
     const place = Number(this.#mmu.translate(signed(address), access))

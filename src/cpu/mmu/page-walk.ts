@@ -24,7 +24,7 @@ import { Fill, type TlbFunctions } from './tlb.ts'
 import { watchesAccesses } from './watch.ts'
 
 /** Bits of page table entries. */
-export const Pte = {
+const Pte = {
   P: 1 << 0, RW: 1 << 1, US: 1 << 2, A: 1 << 5, D: 1 << 6, PS: 1 << 7, G: 1 << 8,
 } as const
 

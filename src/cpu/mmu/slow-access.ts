@@ -49,11 +49,11 @@ interface Parts {
 const c32 = (value: number): Expression => i32.const(value)
 const c64 = (value: number | bigint): Expression => i64.const(value)
 
-export const machineLoad = {
+const machineLoad = {
   8: i64.load8U, 16: i64.load16U, 32: i64.load32U, 64: i64.load, 128: v128.load,
 } as const
 
-export const machineStore = {
+const machineStore = {
   8: 'i64As8', 16: 'i64As16', 32: 'i64As32', 64: 'i64', 128: 'v128',
 } as const
 

@@ -23,8 +23,8 @@ const WASM_PAGE = 0x10000
 const MACHINE_BYTES = 32 << 20
 const P2M_FRAME = 16
 const LEAF_FRAME = P2M_FRAME + DIRECTORY_ENTRIES / LEAF_ENTRIES
-export const FRAME_SHIFT = 0x100
-export const GUEST_FRAMES = LEAF_ENTRIES * 4
+const FRAME_SHIFT = 0x100
+const GUEST_FRAMES = LEAF_ENTRIES * 4
 
 export interface TestExports extends MmuExports {
   /** Through the inline path; -1 and -2 pass for values, see `status`. */

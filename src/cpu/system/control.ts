@@ -14,7 +14,7 @@ import { SEGMENT_L } from '../state.ts'
 import { isCanonical, isLongMode, requireCpl0, requireNoUmip } from './mode.ts'
 
 /** Bits of CR4 that the reported processor has. */
-export const CR4_SUPPORTED = CR4.TSD | CR4.DE | CR4.PSE | CR4.PAE | CR4.MCE | CR4.PGE | CR4.PCE
+const CR4_SUPPORTED = CR4.TSD | CR4.DE | CR4.PSE | CR4.PAE | CR4.MCE | CR4.PGE | CR4.PCE
   | CR4.OSFXSR | CR4.OSXMMEXCPT | CR4.UMIP | CR4.FSGSBASE | CR4.PCIDE | CR4.OSXSAVE | CR4.SMEP
   | CR4.SMAP
 
@@ -31,7 +31,7 @@ function registerOf(instruction: Instruction, operand: number): number {
 }
 
 /** Writes CR0 with all its checks and consequences. */
-export function writeCr0(p: Processor, value: bigint): void {
+function writeCr0(p: Processor, value: bigint): void {
   const c = p.context
   const old = Number(c.cr0)
   const next = Number(value & 0xffff_ffffn) & CR0_DEFINED | CR0.ET

@@ -8,7 +8,7 @@
 import {
   Descriptor, SystemType, TYPE_EXPAND_DOWN, V86_SEGMENT,
 } from '../../abi/x86/descriptor.ts'
-import { CS, DS, ES, FS, GS, SS } from '../../abi/x86/registers.ts'
+import { DS, ES, FS, GS } from '../../abi/x86/registers.ts'
 import type { Processor } from '../interfaces.ts'
 import { type CpuContextView, SEGMENT_DB, SEGMENT_P } from '../state.ts'
 import { isLongMode } from './mode.ts'
@@ -160,4 +160,3 @@ export function dropInnerSegments(c: CpuContextView, cpl: number): void {
 }
 
 const DATA_SEGMENTS = [ES, DS, FS, GS]
-export const SEGMENTS = { ES, CS, SS, DS, FS, GS } as const

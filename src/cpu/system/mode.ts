@@ -28,10 +28,12 @@ export function isLongMode(c: CpuContextView): boolean {
 
 /** What decoded code depends on: one of CODE_MODE_*. */
 export function codeModeOf(c: CpuContextView): number {
-  const code = c.segments.item(CS)
-  if (isLongMode(c) && code.attributes & SEGMENT_L) return CODE_MODE_LONG
-  const stack = c.segments.item(SS).attributes & SEGMENT_DB ? CODE_MODE_STACK32 : 0
-  return (code.attributes & SEGMENT_DB ? CODE_MODE_32 : CODE_MODE_16) | stack
+  // One view serves all segments, so the attributes are taken first.
+  const code = c.segments.item(CS).attributes
+  const stack = c.segments.item(SS).attributes
+  if (isLongMode(c) && code & SEGMENT_L) return CODE_MODE_LONG
+  return (code & SEGMENT_DB ? CODE_MODE_32 : CODE_MODE_16)
+    | (stack & SEGMENT_DB ? CODE_MODE_STACK32 : 0)
 }
 
 /** The supervisor may not touch user pages: CR4.SMAP, and not EFLAGS.AC. */

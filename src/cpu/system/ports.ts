@@ -16,7 +16,7 @@ import { ioplOf, isProtected, isV86 } from './mode.ts'
 const BITMAP_BASE = 102n
 
 /** #GP(0) unless CPL or the task's permission bitmap allows the ports. */
-export function checkPorts(p: Processor, port: number, size: number): void {
+function checkPorts(p: Processor, port: number, size: number): void {
   const c = p.context
   if (!isProtected(c) || !isV86(c) && c.cpl <= ioplOf(c)) return
   const { tr } = c

@@ -29,7 +29,6 @@ export const VPF_down = 2
 export const VPF_polling = 4
 
 /** VcpuState.work: what the core must do before it enters the guest again. */
-export const WORK_TLB_FLUSH = 1
 export const WORK_EVENTS = 2
 export const WORK_NMI = 4
 /** The register context was set from outside. */

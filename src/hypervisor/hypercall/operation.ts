@@ -36,22 +36,44 @@ export interface Subop {
   run(caller: Vcpu, argument: number, args: HypercallArgs): Status
 }
 
+/** Room for one argument struct, and its views as each ABI lays it out. */
+class Argument<F extends Fields> {
+  readonly bytes: DataView
+  readonly #sizes: { readonly native: number, readonly compat: number }
+  readonly #native: View<F>
+  readonly #compat: View<F>
+
+  constructor(layout: Layout<F>) {
+    const compat = layout.for('x86_32')
+    this.bytes = new DataView(new ArrayBuffer(Math.max(layout.size, compat.size)))
+    this.#sizes = { native: layout.size, compat: compat.size }
+    this.#native = layout.on(this.bytes)
+    this.#compat = compat.on(this.bytes)
+  }
+
+  sizeFor(caller: Vcpu): number {
+    return caller.compat ? this.#sizes.compat : this.#sizes.native
+  }
+
+  viewFor(caller: Vcpu): View<F> {
+    return caller.compat ? this.#compat : this.#native
+  }
+}
+
 /** A sub-operation whose argument is one struct. */
 export function subop<F extends Fields>(
   number: number, layout: Layout<F>, direction: 'in' | 'inout',
   handler: (caller: Vcpu, op: View<F>, args: HypercallArgs) => Status,
 ): Subop {
-  const compatLayout = layout.for('x86_32')
-  const bytes = new DataView(new ArrayBuffer(Math.max(layout.size, compatLayout.size)))
-  const native = layout.on(bytes)
-  const compat = compatLayout.on(bytes)
+  const struct = new Argument(layout)
+  const { bytes } = struct
   return {
     number,
     name: handler.name,
     run(caller, argument, args) {
-      const size = caller.compat ? compatLayout.size : layout.size
+      const size = struct.sizeFor(caller)
       if (!caller.memory.copyIn(bytes, argument, size)) return -EFAULT
-      const status = handler(caller, caller.compat ? compat : native, args)
+      const status = handler(caller, struct.viewFor(caller), args)
       if (status < 0 || direction === 'in') return status
       return caller.memory.copyOut(bytes, argument, size) ? status : -EFAULT
     },
@@ -76,16 +98,14 @@ const BATCH_LIMIT = 256
 export function batch<F extends Fields>(
   number: number, layout: Layout<F>, handler: (caller: Vcpu, op: View<F>) => Status,
 ): Subop {
-  const compatLayout = layout.for('x86_32')
-  const bytes = new DataView(new ArrayBuffer(Math.max(layout.size, compatLayout.size)))
-  const native = layout.on(bytes)
-  const compat = compatLayout.on(bytes)
+  const struct = new Argument(layout)
+  const { bytes } = struct
   return {
     number,
     name: handler.name,
     run(caller, argument, args) {
-      const size = caller.compat ? compatLayout.size : layout.size
-      const op = caller.compat ? compat : native
+      const size = struct.sizeFor(caller)
+      const op = struct.viewFor(caller)
       const count = args.u32(2)
       const now = Math.min(count, BATCH_LIMIT)
       for (let i = 0; i < now; i++) {

@@ -21,7 +21,7 @@ import { columns, operation, plainSubop, type Status, subop } from './operation.
 
 export const XEN_MAJOR = 4
 export const XEN_MINOR = 17
-export const XEN_EXTRA = '.7'
+const XEN_EXTRA = '.7'
 const CAPABILITIES = 'hvm-3.0-x86_32 hvm-3.0-x86_32p hvm-3.0-x86_64 '
 const DENIED = '<denied>'
 /** The start of the area that Xen keeps in a 64-bit PV guest. */

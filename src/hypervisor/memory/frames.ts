@@ -10,7 +10,7 @@ import { RankedLock } from '../../base/shared/lock.ts'
 import { atomicAdd } from '../../base/layout/atomics.ts'
 import type { ViewOf } from '../../base/layout/struct.ts'
 import type { Region } from '../../base/shared/region.ts'
-import { DOMID_INVALID, DOMID_XEN } from '../../abi/xen/xen.ts'
+import { DOMID_INVALID } from '../../abi/xen/xen.ts'
 import { HostState, LOCK_RANK } from '../host/state.ts'
 
 /** Words of a frame's entry: owner and flags, references, gfn in its owner. */
@@ -220,6 +220,3 @@ export class Frames {
     }
   }
 }
-
-/** The owner of frames that belong to Xen alone. */
-export const XEN_OWNER = DOMID_XEN

@@ -17,7 +17,7 @@ import { DomainState } from '../domain/state.ts'
 import type { Host } from '../host/host.ts'
 import { LOCK_RANK } from '../host/state.ts'
 
-export const P2M_FRAMES = DIRECTORY_ENTRIES / 1024
+const P2M_FRAMES = DIRECTORY_ENTRIES / 1024
 /** One past the highest gfn. */
 export const GFN_LIMIT = DIRECTORY_ENTRIES * LEAF_ENTRIES
 

@@ -14,9 +14,9 @@ export const INEXACT = 32
 export const BEFORE_COMPUTING = INVALID | DENORMAL | ZERO_DIVIDE
 
 /** Rounding control, as in MXCSR and the x87 control word. */
-export const NEAREST = 0
+const NEAREST = 0
 export const DOWN = 1
-export const UP = 2
+const UP = 2
 export const TRUNCATE = 3
 
 export interface Format {

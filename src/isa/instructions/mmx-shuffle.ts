@@ -5,7 +5,7 @@ import type { Backend } from '../backend.ts'
 import { define, row, type Definition } from '../definition.ts'
 import type { VectorOp } from '../vector-op.ts'
 import {
-  bothFiles, combining, enter, joinLow, readSource, splat16, splat8, twoBitFields, type Combine,
+  bothFiles, combining, enter, joinLow, splat16, splat8, twoBitFields, type Combine,
 } from './sse-shared.ts'
 
 /** Byte numbers that interleave lanes of `bytes` bytes of two vectors, from byte `start` on. */

@@ -81,12 +81,12 @@ export const portOut = define('out', {
   service: true,
   endsBlock: true,
 })
-export const portIns = define('ins', {
+const portIns = define('ins', {
   encodings: [row('6c', 'Yb', 'DX').string('rep'), row('6d', 'Yz', 'DX').string('rep')],
   service: true,
   endsBlock: true,
 })
-export const portOuts = define('outs', {
+const portOuts = define('outs', {
   encodings: [row('6e', 'DX', 'Xb').string('rep'), row('6f', 'DX', 'Xz').string('rep')],
   service: true,
   endsBlock: true,

@@ -40,12 +40,12 @@ export const lss = farPointer('lss', '0f b2 /r m', true)
 export const lfs = farPointer('lfs', '0f b4 /r m', true)
 export const lgs = farPointer('lgs', '0f b5 /r m', true)
 
-export const jmpFar = define('jmp-far', {
+const jmpFar = define('jmp-far', {
   encodings: [row('ea', 'Ap').not64(), row('ff /5 m', 'Mp')],
   service: true,
   endsBlock: true,
 })
-export const callFar = define('call-far', {
+const callFar = define('call-far', {
   encodings: [row('9a', 'Ap').not64(), row('ff /3 m', 'Mp')],
   service: true,
   endsBlock: true,

@@ -83,7 +83,7 @@ export const vmmcall = define('vmmcall', {
   service: 'hypercall',
   endsBlock: true,
 })
-export const vmcall = define('vmcall', {
+const vmcall = define('vmcall', {
   encodings: [row('0f 01 c1')],
   service: 'hypercall',
   endsBlock: true,

@@ -43,7 +43,7 @@ const SPECIAL = 2
 const EMPTY = 3
 
 /** The tag word with two bits a register, which tells what each holds. */
-export function fullTags(m: Machine): number {
+function fullTags(m: Machine): number {
   let tags = 0
   for (let index = 0; index < 8; index++) {
     const kind = kindOf(extended(m.x87.signExponent(index), m.x87.significand(index)))

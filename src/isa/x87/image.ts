@@ -36,7 +36,7 @@ export function placeAt(m: Machine, segment: number, offset: bigint): Place {
 }
 
 /** x87 and MMX state: bytes 0 to 23 and 32 to 159. `wide`: pointers of 64 bits (REX.W). */
-export function saveX87(m: Machine, place: Place, wide: boolean): void {
+function saveX87(m: Machine, place: Place, wide: boolean): void {
   const { x87 } = m
   const pending = (x87.statusWord & SUMMARY) !== 0
   place.store(0, 2, BigInt(x87.controlWord))
@@ -78,28 +78,14 @@ export function restoreX87(m: Machine, place: Place, wide: boolean): void {
   summarise(m)
 }
 
-/** The x87 unit as after FNINIT, registers cleared: what XRSTOR does with absent state. */
-export function resetX87(m: Machine): void {
-  const { x87 } = m
-  x87.controlWord = 0x37f
-  x87.statusWord = 0
-  x87.lastOpcode = 0
-  x87.lastIp = 0n
-  x87.lastDp = 0n
-  x87.lastCs = 0
-  x87.lastDs = 0
-  for (let index = 0; index < 8; index++) x87.setRegister(index, 0, 0n)
-  x87.tags = 0
-}
-
 /** Bytes 24 to 31. */
-export function saveMxcsr(m: Machine, place: Place): void {
+function saveMxcsr(m: Machine, place: Place): void {
   place.store(24, 4, BigInt(m.mxcsr))
   place.store(28, 4, BigInt(MXCSR_MASK))
 }
 
 /** MXCSR from the image; #GP(0) when a reserved bit is set. */
-export function loadMxcsr(m: Machine, place: Place): number {
+function loadMxcsr(m: Machine, place: Place): number {
   const value = Number(place.load(24, 4))
   if (value & ~MXCSR_MASK) m.fault(13, 0)
   return value
@@ -109,7 +95,7 @@ function xmmCount(m: Machine): number {
   return m.long ? 16 : 8
 }
 
-export function saveXmm(m: Machine, place: Place): void {
+function saveXmm(m: Machine, place: Place): void {
   for (let index = 0; index < xmmCount(m); index++) {
     const value = m.xmm(index)
     place.store(XMM + index * 16, 8, value & MASK64)
@@ -117,7 +103,7 @@ export function saveXmm(m: Machine, place: Place): void {
   }
 }
 
-export function restoreXmm(m: Machine, place: Place): void {
+function restoreXmm(m: Machine, place: Place): void {
   const values = Array.from({ length: xmmCount(m) }, (_, index) =>
     place.load(XMM + index * 16, 8) | place.load(XMM + index * 16 + 8, 8) << 64n)
   values.forEach((value, index) => m.setXmm(index, value))

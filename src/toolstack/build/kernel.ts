@@ -10,10 +10,6 @@ import { isBzImage, KERNEL_LIMIT, unpackBzImage } from './bzimage.ts'
 import { type ElfImage, type ElfNote, type ElfSegment, isElf, readElf } from './elf.ts'
 import { ImageError } from './image-error.ts'
 
-export const XEN_ELFNOTE_XEN_VERSION = 5
-export const XEN_ELFNOTE_GUEST_OS = 6
-export const XEN_ELFNOTE_LOADER = 8
-export const XEN_ELFNOTE_FEATURES = 10
 export const XEN_ELFNOTE_SUPPORTED_FEATURES = 17
 export const XEN_ELFNOTE_PHYS32_ENTRY = 18
 
@@ -32,7 +28,7 @@ export interface KernelImage {
 }
 
 /** The notes whose owner is Xen, by XEN_ELFNOTE_* number. */
-export class XenNotes {
+class XenNotes {
   readonly #notes: ReadonlyMap<number, Uint8Array>
 
   constructor(notes: readonly ElfNote[]) {

@@ -41,7 +41,7 @@ const REASONS: Readonly<Record<number, keyof DomainSpec & `on${string}`>> = {
 }
 
 /** The action for a domain that shut down with `reason`. */
-export function actionOf(spec: DomainSpec, reason: number): ShutdownAction {
+function actionOf(spec: DomainSpec, reason: number): ShutdownAction {
   // A domain that suspended waits for whoever asked it to.
   if (reason === SHUTDOWN_suspend) return 'preserve'
   const key = REASONS[reason]

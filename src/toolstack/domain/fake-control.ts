@@ -18,7 +18,7 @@ import type { DomainSpec } from './libxl.ts'
 import type { ToolstackHost } from './local-libxl.ts'
 
 /** A fake domain: its pages, parameters and what domctl says of it. */
-export class FakeDomain {
+class FakeDomain {
   readonly domid: Domid
   readonly pages = new Map<number, Uint8Array>()
   readonly parameters = new Map<number, number>()

@@ -8,7 +8,6 @@ import type { ShutdownAction } from '../config/domain.ts'
 
 // libxl's error numbers (libxl_types.idl).
 export const ERROR_FAIL = -3
-export const ERROR_NOMEM = -5
 export const ERROR_INVAL = -6
 export const ERROR_TIMEDOUT = -9
 export const ERROR_DOMAIN_NOTFOUND = -21

@@ -10,7 +10,7 @@ import { LibxlError, ERROR_FAIL } from '../domain/libxl.ts'
 
 /** Raised whenever either side would misunderstand the other. */
 export const PROTOCOL_VERSION = 1
-export const LINE_LIMIT = 1024 * 1024
+const LINE_LIMIT = 1024 * 1024
 
 export type Hello =
   | { readonly xenolith: number, readonly kind: 'control' }

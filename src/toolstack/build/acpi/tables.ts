@@ -79,7 +79,7 @@ const Rsdp = struct('struct acpi_rsdp', {
 })
 
 /** The local APIC's id of a vcpu; CPUID must say the same. */
-export function apicIdOf(vcpu: number): number {
+function apicIdOf(vcpu: number): number {
   return vcpu * 2
 }
 
