@@ -87,10 +87,13 @@ test('mistakes are answered in the words of xl', async () => {
     '!Failed to read config file: /nonexistent: No such file or directory')
   await expectXl(run, 'domid nosuch', 1,
     '!Can\'t get domid of domain name \'nosuch\', maybe this domain does not exist.')
-  for (const line of ['destroy nosuch', 'console nosuch', 'vcpu-list nosuch', 'shutdown nosuch',
-    'reboot nosuch', 'pause nosuch', 'unpause nosuch', 'uptime nosuch', 'list nosuch']) {
+  for (const line of ['destroy nosuch', 'console nosuch', 'shutdown nosuch', 'reboot nosuch',
+    'pause nosuch', 'unpause nosuch', 'uptime nosuch', 'list nosuch']) {
     await expectXl(run, line, 1, '!nosuch is an invalid domain identifier (rc=-6)')
   }
+  await expectXl(run, 'vcpu-list nosuch', 1,
+    '>Name                                ID  VCPU   CPU State   Time(s) Affinity (Hard / Soft)',
+    '!nosuch is an invalid domain identifier (rc=-6)')
   await expectXl(run, 'badcmd', 1, '!command not implemented')
   await expectXl(run, 'sh', 1, '!command not implemented')
   await expectXl(run, 'pause', 2, '!\'xl pause\' requires at least 1 argument.', '!',

@@ -109,9 +109,10 @@ async function uptime(invocation: Invocation): Promise<number> {
 
 async function vcpuList(invocation: Invocation): Promise<number> {
   const { world } = invocation
-  const domains = await chosen(invocation)
   const libxl = await world.machine()
+  // Before it looks whether there are such domains, as real xl does.
   world.out(vcpuHeader)
+  const domains = await chosen(invocation)
   for (const { domid: id, summary } of domains) {
     try {
       const vcpus = await libxl.vcpus(id)
