@@ -42,7 +42,7 @@ export function runNatively(image: Image, kernel: number, rounds: number): Run {
   return { checksum: once!.checksum, seconds: longer!.seconds / NATIVE_FACTOR }
 }
 
-/** Instructions by kernel, counted by stepping through few rounds natively and kept in the cache. */
+/** Instructions by kernel, counted by stepping natively through few rounds; kept in the cache. */
 export function countInstructions(image: Image): number[] {
   const path = join(scratchFolder('kernels'), `instructions-${image.digest}.json`)
   if (existsSync(path)) return JSON.parse(readFileSync(path, 'utf8')) as number[]

@@ -4,7 +4,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 
 /** The guest did not say what was waited for. */
-export class ConsoleError extends Error {
+class ConsoleError extends Error {
   override readonly name = 'ConsoleError'
 }
 
@@ -41,7 +41,7 @@ export class GuestConsole {
     })
   }
 
-  /** Waits until the guest says `text` after what was waited for before; gives what lies between. */
+  /** Waits until the guest says `text` after what was waited for last; gives what lies between. */
   expect(text: string, timeoutMs: number): Promise<string> {
     return new Promise((resolve, reject) => {
       const finish = (): void => {
@@ -53,7 +53,8 @@ export class GuestConsole {
         reject(new ConsoleError(
           `${why} ${JSON.stringify(text)}; it said:\n${this.#text.slice(-TRANSCRIPT)}`))
       }
-      const timer = setTimeout(() => fail(`after ${timeoutMs} ms the guest had not said`), timeoutMs)
+      const timer = setTimeout(
+        () => fail(`after ${timeoutMs} ms the guest had not said`), timeoutMs)
       this.#look = () => {
         const at = this.#text.indexOf(text, this.#position)
         if (at < 0) {

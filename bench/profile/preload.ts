@@ -4,8 +4,8 @@
  * In a core's thread it wraps, from outside, the processor's `run`, the services, the functions
  * that the engine imports, and the handlers as they enter the function table; it edits the engine's
  * module so that its functions count their calls. Nothing in src/ knows of it. The counts go to the
- * file that XENOLITH_PROFILE names, a few times a second. With XENOLITH_PROFILE_MAIN the main thread
- * is watched as well, for programs that have their processor there.
+ * file that XENOLITH_PROFILE names, a few times a second. With XENOLITH_PROFILE_MAIN the main
+ * thread is watched as well, for programs that have their processor there.
  */
 import { renameSync, writeFileSync } from 'node:fs'
 import { isMainThread } from 'node:worker_threads'

@@ -42,9 +42,9 @@ export function reportOf(counts: Counts, symbols: Symbols, limit: number): strin
   const engineMs = runMs - Object.values(counts.upcalls).reduce((sum, { ms }) => sum + ms, 0)
   const outside = Object.values(counts.handlers).reduce((sum, { count }) => sum + count, 0)
   return [
-    `${(instructions / 1e6).toFixed(1)} million guest instructions in ${(cpuMs / 1000).toFixed(2)} s`
-    + ` of the core's CPU time (with this instrumentation): ${
-      (instructions / cpuMs / 1000).toFixed(1)} MIPS`,
+    `${(instructions / 1e6).toFixed(1)} million guest instructions in `
+    + `${(cpuMs / 1000).toFixed(2)} s of the core's CPU time (with this instrumentation): `
+    + `${(instructions / cpuMs / 1000).toFixed(1)} MIPS`,
     `Host time: ${runMs.toFixed(0)} ms running guests, of which ${engineMs.toFixed(0)} ms in the`
     + ' engine and the rest in TypeScript it calls; '
     + `${percent(outside, instructions).trim()} of instructions by handlers outside the loop`,
