@@ -13,7 +13,7 @@ import { watchUpcalls } from '../hypervisor/events/upcall.ts'
 import { Host } from '../hypervisor/host/host.ts'
 import { HostClock, monotonicNs } from '../node/clock.ts'
 import { nodeDecompressor } from '../node/compression.ts'
-import { readFileBytes } from '../node/files.ts'
+import { readPlainFile } from '../node/files.ts'
 import { collectGarbageSoon } from '../node/garbage.ts'
 import { LocalLibxl, type ToolstackHost } from '../toolstack/domain/local-libxl.ts'
 import { Xenstored } from '../xenstore/xenstored.ts'
@@ -88,7 +88,7 @@ function hwCapOf({ features }: CpuPolicy): number[] {
 /** What the toolstack needs, from Node. */
 function toolstackHost(log: Log): ToolstackHost {
   return {
-    readFile: readFileBytes,
+    readFile: readPlainFile,
     decompressor: nodeDecompressor,
     log,
     wallClockMs: () => Date.now(),

@@ -1,7 +1,8 @@
 /**
  * Reading files, with the system's words for what went wrong.
  */
-import { readFile } from 'node:fs/promises'
+import { constants } from 'node:fs'
+import { open, readFile } from 'node:fs/promises'
 import { getSystemErrorMessage } from 'node:util'
 
 /** A file that could not be read; the message is the system's, without the path. */
@@ -20,6 +21,22 @@ export async function readFileBytes(path: string): Promise<Uint8Array> {
     return await readFile(path)
   } catch (cause) {
     throw new FileError(wordsOf(cause as NodeJS.ErrnoException), { cause })
+  }
+}
+
+/** Reads what must be a file with an end: neither a device nor a pipe, which may have none. */
+export async function readPlainFile(path: string): Promise<Uint8Array> {
+  let handle
+  try {
+    handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK)
+    const stat = await handle.stat()
+    if (!stat.isFile() && !stat.isDirectory()) throw new FileError('Not a plain file')
+    return await handle.readFile()
+  } catch (cause) {
+    if (cause instanceof FileError) throw cause
+    throw new FileError(wordsOf(cause as NodeJS.ErrnoException), { cause })
+  } finally {
+    await handle?.close()
   }
 }
 
