@@ -75,6 +75,8 @@ export const CoreControl = struct('core control', {
   debugHits: u32,
   /** Whether the current instruction ends in a trap whatever TF was: debug.ts's TrapOverride. */
   trapOverride: u32,
+  /** 1 once the current instruction has switched tasks: a fault is then the new task's. */
+  taskSwitched: u32,
   pad: u16,
 })
 

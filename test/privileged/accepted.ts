@@ -14,6 +14,8 @@ const RF = 0x1_0000n
 const ERROR_CODES = 0x27d00
 /** Those that are reported at the instruction, but for #DB; and #DF, as the faults it stems from. */
 const FAULTS = 0xf_7de1
+const FIRST_INTERRUPT = 32
+const LONG_MODE = 0x400n
 
 function vectorOf(record: Record): number {
   return Number(record.words[word.vector]! & 0xffff_ffffn)
@@ -27,24 +29,41 @@ function hasErrorCode(vector: number): boolean {
   return vector < 32 && (ERROR_CODES >> vector & 1) !== 0
 }
 
+function isLong(record: Record): boolean {
+  return (record.words[word.efer]! & LONG_MODE) !== 0n
+}
+
+/**
+ * Value `n` of the frame, ours and theirs, when it is in the word `index` and is all that differs
+ * there. Outside long mode two values of 32 bits share a word.
+ */
+function frameValue(
+  ours: Record, n: number, index: number, left: bigint, right: bigint,
+): readonly [bigint, bigint] | undefined {
+  if (isLong(ours)) return index === word.frame + n ? [left, right] : undefined
+  if (index !== word.frame + (n >> 1)) return undefined
+  const shift = BigInt(n & 1) * 32n
+  const other = (left ^ right) >> 32n - shift & 0xffff_ffffn
+  return other ? undefined : [left >> shift & 0xffff_ffffn, right >> shift & 0xffff_ffffn]
+}
+
 export const rules: readonly Rule[] = [
   {
     reason: 'RF is set in the flags that a fault pushes (AMD APM 2, 3.1.6); TCG leaves it clear',
     accepts(ours, index, left, right) {
       const vector = vectorOf(ours)
-      const flags = word.frame + (hasErrorCode(vector) ? 3 : 2)
-      return isFault(vector) && index === flags && left === (right | RF)
+      const flags = frameValue(ours, hasErrorCode(vector) ? 3 : 2, index, left, right)
+      return flags !== undefined && isFault(vector) && flags[0] === (flags[1] | RF)
     },
   },
   {
     reason: 'an error code of an IDT entry is its vector times 8 (AMD APM 2, 8.4); TCG, in long '
       + 'mode, says times 16, and never sets EXT',
     accepts(ours, index, left, right) {
-      const found = vectorOf(ours)
-      if (index !== word.frame || !hasErrorCode(found) || (left & 2n) === 0n) return false
-      const efer = Number(ours.words[word.efer]! & 0x400n)
-      const vector = left >> 3n
-      return right === (efer ? vector * 16n + 2n : vector * 8n + 2n)
+      const code = frameValue(ours, 0, index, left, right)
+      if (!code || !hasErrorCode(vectorOf(ours)) || (code[0] & 2n) === 0n) return false
+      const vector = code[0] >> 3n
+      return code[1] === vector * (isLong(ours) ? 16n : 8n) + 2n
     },
   },
   {
@@ -52,7 +71,8 @@ export const rules: readonly Rule[] = [
       + '6.13); TCG never sets it',
     accepts(ours, index, left, right) {
       const vector = vectorOf(ours)
-      return vector >= 10 && vector <= 13 && index === word.frame && left === (right | 1n)
+      const code = frameValue(ours, 0, index, left, right)
+      return code !== undefined && vector >= 10 && vector <= 13 && code[0] === (code[1] | 1n)
     },
   },
   {
@@ -69,8 +89,9 @@ export const rules: readonly Rule[] = [
       + 'APM 2, 3.1.6); in TCG it stays when that is INT or is stepped',
     accepts(ours, index, left, right) {
       const vector = vectorOf(ours)
-      const trap = vector === 1 || vector === 3 || vector >= 32
-      return trap && index === word.frame + 2 && right === (left | RF)
+      const trap = vector === 1 || vector === 3 || vector >= FIRST_INTERRUPT
+      const flags = frameValue(ours, 2, index, left, right)
+      return flags !== undefined && trap && flags[1] === (flags[0] | RF)
     },
   },
   {

@@ -12,12 +12,13 @@ import { longPaging } from './experiments/long-paging.ts'
 import { longSegments } from './experiments/long-segments.ts'
 import { longTransfers } from './experiments/long-transfers.ts'
 import { protectedDelivery } from './experiments/protected-delivery.ts'
+import { protectedTasks } from './experiments/protected-tasks.ts'
 
 export const programs: Readonly<Record<Mode, readonly Experiment[]>> = {
   long: [
     ...longExceptions, ...longDelivery, ...longTransfers, ...longSegments, ...longControl,
     ...longPaging, ...longDebug, ...longMisc,
   ],
-  protected: [...protectedDelivery],
+  protected: [...protectedDelivery, ...protectedTasks],
   real: [],
 }

@@ -55,13 +55,16 @@ export class ServiceCalls {
     this.redirected = false
     this.exitRequested = false
     control.trapOverride = TrapOverride.NONE
+    control.taskSwitched = 0
+    // The loop lets shadows stand; the one before this instruction is over.
+    context.interruptShadow = 0
     this.#adapter.begin(instruction, rip, next)
     const routine = allServices[instruction.definition.service!]
     assert(routine, `there is a service ${instruction.definition.service}`)
     try {
       routine(this.#adapter, this.#processor, instruction)
     } catch (error) {
-      context.rip = rip
+      if (!control.taskSwitched) context.rip = rip
       if (error === this.#thrown.accessExit) return ServiceResult.LEAVE
       if (error !== this.#thrown.fault) throw error
       const { vector, errorCode, hasErrorCode } = this.#thrown.fault
@@ -78,7 +81,7 @@ export class ServiceCalls {
       return ServiceResult.LEAVE
     }
     if (control.trapOverride === TrapOverride.TRAP) context.pendingDebug |= DR6_BS
-    const stepping = mustStep(this.#processor, this.windowWanted)
+    const stepping = context.pendingDebug !== 0 || mustStep(this.#processor, this.windowWanted)
     if (!this.redirected && context.rip === next && !stepping) return ServiceResult.NEXT
     if (!this.windowWanted && !stepping) return ServiceResult.JUMP
     control.stop = Stop.BUDGET

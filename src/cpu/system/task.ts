@@ -92,6 +92,9 @@ interface TaskState {
 function readTask(p: Processor, base: bigint, format: TssFormat): TaskState {
   const read = (offset: number, size = format.size): bigint =>
     p.memory.read(at(base, offset), size, false)
+  const cr3 = format.cr3 < 0 ? p.context.cr3 : read(format.cr3)
+  const ip = read(format.ip)
+  const flags = Number(read(format.flags))
   const registers: bigint[] = []
   const segments: number[] = []
   for (let i = 0; i < 8; i++) registers.push(read(format.registers + i * format.size))
@@ -99,11 +102,7 @@ function readTask(p: Processor, base: bigint, format: TssFormat): TaskState {
     segments.push(Number(read(format.segments + i * format.segmentStep, 2)))
   }
   while (segments.length < 6) segments.push(0)
-  return {
-    cr3: format.cr3 < 0 ? p.context.cr3 : read(format.cr3),
-    ip: read(format.ip), flags: Number(read(format.flags)), registers, segments,
-    ldt: Number(read(format.ldt, 2)),
-  }
+  return { cr3, ip, flags, registers, segments, ldt: Number(read(format.ldt, 2)) }
 }
 
 /** Switches to the task of `selector`; `external` when an event rather than code asks for it. */
@@ -137,6 +136,7 @@ export function switchTask(
   const link = how === 'call' ? RFLAGS.NT : 0
   setFlags(c, (next.flags | link) & (wide ? 0x3f_7fd5 : 0x7fd5) | RFLAGS.FIXED)
   c.rip = next.ip
+  p.control.taskSwitched = 1
   next.registers.forEach((value, i) =>
     c.gpr.set(i, wide ? value : c.gpr.get(i) & 0xffff_0000n | value))
   loadSegments(p, next)

@@ -201,6 +201,9 @@ sysenter32:
 task_entry:
   push 0x200
   jmp arrived
+task_entry3:
+  push 0x201
+  jmp arrived
 
   .balign 16
 stubs:
@@ -264,10 +267,14 @@ arrived:
   cld
   mov eax, DATA_SEG
   mov es, eax
-  cmp dword ptr [RECORD + R_vector], 0x200
-  jne 1f
-  # What the first task was saved as.
   mov esi, TSS + 32
+  cmp dword ptr [RECORD + R_vector], 0x200
+  je 2f
+  mov esi, TSS2 + 32
+  cmp dword ptr [RECORD + R_vector], 0x201
+  jne 1f
+2:
+  # What the task before was saved as.
   mov edi, OUT
   mov ecx, 16
   rep movsd
@@ -407,6 +414,19 @@ tss2_template:
   .endm
   .macro RESUME at
   mov dword ptr [resume_at], offset \at
+  .endm
+# Gives the faults of segment registers to a third task, which needs nothing of the second.
+  .macro THIRD_TASK
+  mov esi, offset tss2_template
+  mov edi, DATA
+  mov ecx, 26
+  rep movsd
+  mov dword ptr [DATA + 32], offset task_entry3
+  mov dword ptr [DATA + 56], USER_STACK
+  DESCRIBE FREE3, 0x60000067, 0x8920
+  .irp vector, 10, 11, 12, 13
+  GATE \vector, FREE3 << 16, 0x8500
+  .endr
   .endm
   .macro USER
   push USER_DATA
