@@ -92,8 +92,8 @@ test('mistakes are answered in the words of xl', async () => {
     await expectXl(run, line, 1, '!nosuch is an invalid domain identifier (rc=-6)')
   }
   await expectXl(run, 'vcpu-list nosuch', 1,
-    '>Name                                ID  VCPU   CPU State   Time(s) Affinity (Hard / Soft)',
-    '!nosuch is an invalid domain identifier (rc=-6)')
+    '!nosuch is an invalid domain identifier (rc=-6)',
+    '>Name                                ID  VCPU   CPU State   Time(s) Affinity (Hard / Soft)')
   await expectXl(run, 'badcmd', 1, '!command not implemented')
   await expectXl(run, 'sh', 1, '!command not implemented')
   await expectXl(run, 'pause', 2, '!\'xl pause\' requires at least 1 argument.', '!',
