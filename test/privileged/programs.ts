@@ -13,12 +13,13 @@ import { longSegments } from './experiments/long-segments.ts'
 import { longTransfers } from './experiments/long-transfers.ts'
 import { protectedDelivery } from './experiments/protected-delivery.ts'
 import { protectedTasks } from './experiments/protected-tasks.ts'
+import { protectedV86 } from './experiments/protected-v86.ts'
 
 export const programs: Readonly<Record<Mode, readonly Experiment[]>> = {
   long: [
     ...longExceptions, ...longDelivery, ...longTransfers, ...longSegments, ...longControl,
     ...longPaging, ...longDebug, ...longMisc,
   ],
-  protected: [...protectedDelivery, ...protectedTasks],
+  protected: [...protectedDelivery, ...protectedTasks, ...protectedV86],
   real: [],
 }

@@ -13,7 +13,9 @@ import {
   dropInnerSegments, errorOf, fetchDescriptor, isNull, markAccessed, setNullSegment,
   setRealSegment, setSegment, setV86Segment, withinLimit,
 } from './descriptors.ts'
-import { ioplOf, isCanonical, isLongMode, isProtected, isV86 } from './mode.ts'
+import {
+  ioplOf, isCanonical, isLongMode, isProtected, isV86, uselessFlags,
+} from './mode.ts'
 import { checkStack } from './segments.ts'
 import { currentStack, popValue, setStackPointer, type Stack, stackWidth } from './stack.ts'
 import { switchTask } from './task.ts'
@@ -27,8 +29,7 @@ export function takeFlags(p: Processor, image: number, size: number, allowed: nu
   let mask = allowed
   if (size === 16) mask &= 0xffff
   const before = flagsOf(c)
-  // Without a breakpoint that it could hold off, RF has no effect: leave it clear.
-  if (!(c.dr.get(7) & 0xffn)) mask &= ~RFLAGS.RF
+  mask &= ~uselessFlags(c)
   const after = before & ~mask & ~RFLAGS.RF | image & mask
   setFlags(c, after)
   if (after & ~before & RFLAGS.IF) p.interruptsEnabled()
@@ -171,7 +172,7 @@ function enterV86(
   const stackSelector = Number(popValue(p, stack, 4) & 0xffffn)
   const data = V86_ORDER.map(() => Number(popValue(p, stack, 4) & 0xffffn))
   if (ip > 0xffffn) p.fault(Vector.GP, 0)
-  setFlags(c, flags & 0x3f_7fd5 | RFLAGS.FIXED)
+  setFlags(c, flags & 0x3f_7fd5 & ~uselessFlags(c) | RFLAGS.FIXED)
   setV86Segment(c, CS, selector)
   setV86Segment(c, SS, stackSelector)
   V86_ORDER.forEach((index, i) => setV86Segment(c, index, data[i]!))

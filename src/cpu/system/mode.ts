@@ -69,6 +69,11 @@ export function changeSystemFlags(c: CpuContextView, clear: number, set = 0): vo
   setSystemFlags(c, systemFlagsOf(c) & ~clear | set)
 }
 
+/** RF has no effect without a breakpoint that it could hold off: it is left clear then. */
+export function uselessFlags(c: CpuContextView): number {
+  return c.dr.get(7) & 0xffn ? 0 : RFLAGS.RF
+}
+
 /** The general register as an unsigned 32-bit number. */
 export function gpr32(c: CpuContextView, index: number): number {
   return Number(c.gpr.get(index) & 0xffff_ffffn)

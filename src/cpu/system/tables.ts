@@ -49,7 +49,13 @@ function storeTable(name: 'gdtr' | 'idtr'): SystemService {
   }
 }
 
+/** LDT and TSS have no meaning in real and virtual-8086 mode. */
+function requireDescriptors(p: Processor): void {
+  if (!usesDescriptors(p.context)) p.fault(Vector.UD)
+}
+
 const lldt: SystemService = (m, p) => {
+  requireDescriptors(p)
   requireCpl0(p)
   const { ldtr } = p.context
   const selector = Number(m.read(0) & 0xffffn)
@@ -68,6 +74,7 @@ const lldt: SystemService = (m, p) => {
 }
 
 const ltr: SystemService = (m, p) => {
+  requireDescriptors(p)
   requireCpl0(p)
   const c = p.context
   const selector = Number(m.read(0) & 0xffffn)
@@ -92,11 +99,13 @@ function systemDescriptor(p: Processor, selector: number, types: number): Descri
 }
 
 const sldt: SystemService = (m, p) => {
+  requireDescriptors(p)
   requireNoUmip(p)
   m.write(0, BigInt(p.context.ldtr.selector))
 }
 
 const str: SystemService = (m, p) => {
+  requireDescriptors(p)
   requireNoUmip(p)
   m.write(0, BigInt(p.context.tr.selector))
 }
@@ -112,7 +121,7 @@ function isVisible(p: Processor, selector: number, descriptor: Descriptor): bool
 }
 
 function lookUp(p: Processor, selector: number): Descriptor | undefined {
-  if (!usesDescriptors(p.context)) p.fault(Vector.UD)
+  requireDescriptors(p)
   return isNull(selector) ? undefined : findDescriptor(p, selector)
 }
 
@@ -152,7 +161,7 @@ const verr = verify((descriptor) => descriptor.isReadable)
 const verw = verify((descriptor) => descriptor.isWritableData)
 
 const arpl: SystemService = (m, p) => {
-  if (!usesDescriptors(p.context)) p.fault(Vector.UD)
+  requireDescriptors(p)
   const destination = Number(m.read(0) & 0xffffn)
   const source = Number(m.read(1) & 3n)
   const raised = (destination & 3) < source

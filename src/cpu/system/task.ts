@@ -14,6 +14,7 @@ import {
   errorOf, fetchDescriptor, findDescriptor, isNull, markAccessed, markBusy, SELECTOR_TI,
   setNullSegment, setSegment, setV86Segment,
 } from './descriptors.ts'
+import { uselessFlags } from './mode.ts'
 import { checkStack, loadSegment } from './segments.ts'
 
 export type TaskSwitch = 'call' | 'jmp' | 'iret'
@@ -134,7 +135,8 @@ export function switchTask(
   const trap = wide ? Number(p.memory.read(at(tss.base, 100), 2, false)) & 1 : 0
   if (trap) c.pendingDebug |= DR6_BT
   const link = how === 'call' ? RFLAGS.NT : 0
-  setFlags(c, (next.flags | link) & (wide ? 0x3f_7fd5 : 0x7fd5) | RFLAGS.FIXED)
+  const mask = (wide ? 0x3f_7fd5 : 0x7fd5) & ~uselessFlags(c)
+  setFlags(c, (next.flags | link) & mask | RFLAGS.FIXED)
   c.rip = next.ip
   p.control.taskSwitched = 1
   next.registers.forEach((value, i) =>
