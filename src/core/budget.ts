@@ -1,10 +1,15 @@
 /**
- * How many instructions to run until a time: the processor counts instructions, not nanoseconds.
+ * How many instructions a vcpu is to run until a time: the processor counts instructions, not
+ * nanoseconds.
+ *
+ * Some instructions take a thousand times as long as others, and which they are is the guest's
+ * choice. So each vcpu has a rate of its own, low at first, slow to rise and quick to fall: no guest
+ * holds the core for long on the strength of what another did.
  */
 const LEAST = 2_000
 const MOST = 1_000_000
-const FIRST_PER_NS = 0.05
-const SMOOTHING = 0.25
+const FIRST_PER_NS = 0.002
+const RISE = 0.25
 
 export class Budget {
   #perNs = FIRST_PER_NS
@@ -17,6 +22,8 @@ export class Budget {
 
   /** A whole budget took `ns`. */
   learn(instructions: number, ns: number): void {
-    if (ns > 0) this.#perNs += (instructions / ns - this.#perNs) * SMOOTHING
+    if (!(ns > 0)) return
+    const rate = instructions / ns
+    this.#perNs = rate < this.#perNs ? rate : this.#perNs + (rate - this.#perNs) * RISE
   }
 }

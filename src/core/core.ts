@@ -50,10 +50,11 @@ export class Core {
   readonly #time: Timekeeper
   readonly #door: HypercallDoor
   readonly #timers: OtherTimers
-  readonly #budget = new Budget()
+  readonly #budgets = new WeakMap<Vcpu, Budget>()
   readonly #kickCell: number
   readonly #doorbell: number
   #current: GuestVcpu | undefined
+  #budget = new Budget()
   /** Whose registers are in the processor, and the number of its struct. */
   #loaded: Vcpu | undefined
   #loadedSerial = 0
@@ -209,12 +210,21 @@ export class Core {
   #switchIn(guest: GuestVcpu, now: number): void {
     const { vcpu } = guest
     this.#current = guest
+    this.#budget = this.#budgetOf(vcpu)
     const stays = this.#loaded === vcpu && this.#loadedSerial === vcpu.state.serial
       && this.#scheduler.ranHereLast(vcpu, this.#index)
     if (!stays) this.#load(guest)
     else guest.enter(this.#cpu.context)
     this.#time.changeRunstate(vcpu, RUNSTATE_running, now)
     this.#time.showRunstate(vcpu)
+  }
+
+  #budgetOf(vcpu: Vcpu): Budget {
+    const known = this.#budgets.get(vcpu)
+    if (known) return known
+    const budget = new Budget()
+    this.#budgets.set(vcpu, budget)
+    return budget
   }
 
   /** Puts the vcpu's saved registers into the processor. */
