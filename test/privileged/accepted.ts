@@ -96,9 +96,10 @@ export const rules: readonly Rule[] = [
   },
   {
     reason: 'walks that fail leave accessed bits as they are (page-walk.ts says so); r9 to r11 show '
-      + 'page table entries',
-    accepts(_ours, index, left, right) {
-      const shown = index >= word.gpr + 9 && index <= word.gpr + 11
+      + 'page table entries, or EDI',
+    accepts(ours, index, left, right) {
+      const shown = isLong(ours) ? index >= word.gpr + 9 && index <= word.gpr + 11
+        : index === word.gpr + 7
       return shown && right === (left | 0x20n) && (left & 1n) !== 0n
     },
   },

@@ -12,7 +12,9 @@ import { longPaging } from './experiments/long-paging.ts'
 import { longSegments } from './experiments/long-segments.ts'
 import { longTransfers } from './experiments/long-transfers.ts'
 import { protectedDelivery } from './experiments/protected-delivery.ts'
+import { protectedMemory } from './experiments/protected-memory.ts'
 import { protectedTasks } from './experiments/protected-tasks.ts'
+import { protectedTransfers } from './experiments/protected-transfers.ts'
 import { protectedV86 } from './experiments/protected-v86.ts'
 
 export const programs: Readonly<Record<Mode, readonly Experiment[]>> = {
@@ -20,6 +22,9 @@ export const programs: Readonly<Record<Mode, readonly Experiment[]>> = {
     ...longExceptions, ...longDelivery, ...longTransfers, ...longSegments, ...longControl,
     ...longPaging, ...longDebug, ...longMisc,
   ],
-  protected: [...protectedDelivery, ...protectedTasks, ...protectedV86],
+  protected: [
+    ...protectedDelivery, ...protectedTasks, ...protectedV86, ...protectedTransfers,
+    ...protectedMemory,
+  ],
   real: [],
 }

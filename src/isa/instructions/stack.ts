@@ -73,6 +73,10 @@ const enter = define('enter', {
     const pointer = m.gpr(RSP, m.stackWidth)
     const oldFrame = m.gpr(RBP, m.stackWidth)
     const frame = m.sub(pointer, m.const(size))
+    // On a 16-bit stack ESP keeps its upper half, and EBP gets all of it.
+    const whole = m.operandSize > m.stackWidth
+      ? m.or(m.and(m.gpr(RSP, m.operandSize), m.const(0xffff_0000)), m.zx(frame, m.stackWidth))
+      : frame
     m.storeStack(frame, m.operandSize, m.gpr(RBP, m.operandSize))
     m.when(m.isZero(m.isZero(level)), () => {
       for (let index = 1; index < 31; index++) {
@@ -81,13 +85,13 @@ const enter = define('enter', {
           m.storeStack(m.sub(frame, m.const(index * size)), m.operandSize, outer)
         })
       }
-      m.storeStack(m.sub(frame, m.mul(level, m.const(size))), m.operandSize, frame)
+      m.storeStack(m.sub(frame, m.mul(level, m.const(size))), m.operandSize, whole)
     })
     const links = m.mul(level, m.const(size))
     const top = m.sub(m.sub(frame, links), m.zx(m.immediate(space!), 16))
     // The new top of the stack must be writable.
     m.storeStack(top, m.operandSize, m.loadStack(top, m.operandSize))
-    m.setGpr(RBP, m.operandSize, frame)
+    m.setGpr(RBP, m.operandSize, whole)
     m.setGpr(RSP, m.stackWidth, top)
   },
 })
