@@ -3,8 +3,8 @@
  * nanoseconds.
  *
  * Some instructions take a thousand times as long as others, and which they are is the guest's
- * choice. So each vcpu has a rate of its own, low at first, slow to rise and quick to fall: no guest
- * holds the core for long on the strength of what another did.
+ * choice. So each vcpu has a rate of its own, low at first, slow to rise and quick to fall: no
+ * guest holds the core for long on the strength of what another did.
  */
 const LEAST = 2_000
 const MOST = 1_000_000
