@@ -171,7 +171,8 @@ describe('Debian\'s cloud kernel', { skip: missing }, () => {
     const before = Math.floor(Date.now() / 1000)
     const guest = Number(await shell.output('date +%s'))
     const now = Math.ceil(Date.now() / 1000)
-    assert.ok(guest >= before - 2 && guest <= now + 2, `${guest}, not ${before} to ${now}`)
+    // Until it switches to Xen's clock the kernel counts ticks, of which a slow boot misses some.
+    assert.ok(guest >= before - 120 && guest <= now + 2, `${guest}, not ${before} to ${now}`)
     const current = '/sys/devices/system/clocksource/clocksource0/current_clocksource'
     assert.equal(await shell.output(`cat ${current}`), 'xen\n')
   })
