@@ -16,6 +16,7 @@ import { protectedMemory } from './experiments/protected-memory.ts'
 import { protectedTasks } from './experiments/protected-tasks.ts'
 import { protectedTransfers } from './experiments/protected-transfers.ts'
 import { protectedV86 } from './experiments/protected-v86.ts'
+import { realMode } from './experiments/real-mode.ts'
 
 export const programs: Readonly<Record<Mode, readonly Experiment[]>> = {
   long: [
@@ -26,5 +27,5 @@ export const programs: Readonly<Record<Mode, readonly Experiment[]>> = {
     ...protectedDelivery, ...protectedTasks, ...protectedV86, ...protectedTransfers,
     ...protectedMemory,
   ],
-  real: [],
+  real: [...realMode],
 }

@@ -6,9 +6,9 @@
  * RPL; `ext` is 1 while an event from outside the program is delivered.
  */
 import {
-  Descriptor, SystemType, TYPE_EXPAND_DOWN, V86_SEGMENT,
+  Descriptor, REAL_SEGMENT, SystemType, TYPE_EXPAND_DOWN, V86_SEGMENT,
 } from '../../abi/x86/descriptor.ts'
-import { DS, ES, FS, GS } from '../../abi/x86/registers.ts'
+import { CS, DS, ES, FS, GS } from '../../abi/x86/registers.ts'
 import type { Processor } from '../interfaces.ts'
 import { type CpuContextView, SEGMENT_DB, SEGMENT_P } from '../state.ts'
 import { isLongMode } from './mode.ts'
@@ -121,11 +121,12 @@ export function setNullSegment(c: CpuContextView, index: number, selector: numbe
   segment.attributes = 0
 }
 
-/** What real mode does: the limit and attributes stay. */
+/** What real mode does: the limit and attributes stay, but code may be written to. */
 export function setRealSegment(c: CpuContextView, index: number, selector: number): void {
   const segment = c.segments.item(index)
   segment.selector = selector
   segment.base = BigInt(selector << 4)
+  if (index === CS) segment.attributes = segment.attributes & 0xf00 | REAL_SEGMENT
 }
 
 export function setV86Segment(c: CpuContextView, index: number, selector: number): void {

@@ -119,7 +119,7 @@ const swapgs: SystemService = (_m, p) => {
 
 function changeAc(p: Processor, on: boolean): void {
   const c = p.context
-  if (c.cpl !== 0 || !isProtected(c)) p.fault(Vector.UD)
+  if (c.cpl !== 0) p.fault(Vector.UD)
   const before = (systemFlagsOf(c) & RFLAGS.AC) !== 0
   if (before === on) return
   changeSystemFlags(c, RFLAGS.AC, on ? RFLAGS.AC : 0)
