@@ -1,5 +1,5 @@
 /**
- * Debian's full kernel (an XZ payload with the x86 filter), and other sizes of memory, as far as the
+ * Debian's full kernel (an XZ payload with the x86 filter), and other sizes of memory, up to the
  * shell: what differs from the cloud kernel's own test.
  */
 import assert from 'node:assert/strict'
