@@ -76,6 +76,11 @@ export class Conversation {
     }
   }
 
+  /** Overlooks all that was said so far. */
+  skip(): void {
+    this.#read = this.#text.length
+  }
+
   send(text: string): void {
     this.#child.stdin.write(text)
   }

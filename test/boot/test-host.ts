@@ -9,7 +9,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'no
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import { Conversation } from './console.ts'
+import { Conversation, PATIENCE } from './console.ts'
 
 const root = resolve(import.meta.dirname, '..', '..')
 const program = join(root, 'xl')
@@ -86,14 +86,14 @@ export class TestHost {
     return out.trim().split('\n').slice(2).map((line) => line.split(/\s+/)[0] ?? '')
   }
 
-  /** Waits until `xl list` no longer has the domain, or has it with this state. */
-  async settled(name: string, state?: string): Promise<void> {
-    for (let i = 0; i < 100; i++) {
-      const columns = await this.listed(name)
-      if (state === undefined ? !columns : columns?.[4] === state) return
-      await delay(200)
+  /** Waits until `xl list` no longer has the domain, or has it in this state. */
+  async settled(name: string, state?: RegExp): Promise<void> {
+    let seen: string | undefined
+    for (const end = Date.now() + PATIENCE * 1000; Date.now() < end; await delay(200)) {
+      seen = (await this.listed(name))?.[4]
+      if (state === undefined ? seen === undefined : seen !== undefined && state.test(seen)) return
     }
-    throw new Error(`domain ${name} does not come to the state ${state ?? 'gone'}\n${this.log}`)
+    throw new Error(`domain ${name} is ${seen ?? 'gone'}, not ${state ?? 'gone'}\n${this.log}`)
   }
 
   /** What the host process has logged. */

@@ -94,7 +94,7 @@ export function wildHypercalls(): Uint8Array {
     a.label('argument.wild').ret()
     a.label('argument.pointer').op('and', EAX, 0xfff).op('add', EAX, FREE_RAM).ret()
     a.label('begin')
-    rounds(a, 'round ', 2000, () => {
+    rounds(a, 'round ', 100, () => {
       scramble(a, FREE_RAM)
       for (const to of [EBX, ECX, EDX, ESI, EDI] as const) {
         a.call('argument').store(`args.${to}`, EAX)
@@ -162,7 +162,7 @@ export function wildAccesses(): Uint8Array {
     // CR4.OSFXSR, OSXMMEXCPT and OSXSAVE; CR0.EM and TS off.
     a.bytes(0x0f, 0x20, 0xe0).op('or', EAX, 0x40600).bytes(0x0f, 0x22, 0xe0)
     a.bytes(0x0f, 0x20, 0xc0).op('and', EAX, ~12).bytes(0x0f, 0x22, 0xc0)
-    rounds(a, 'round ', 20, () => {
+    rounds(a, 'round ', 1, () => {
       for (const at of [HOLE, HOLE + 0xff8, LAPIC + 0x20, LAPIC + 0xff9, FREE_RAM]) accesses(a, at)
       for (const at of [HOLE, LAPIC, ACPI_TABLES]) strings(a, at)
       ports(a)
@@ -217,7 +217,7 @@ export function wildPaging(): Uint8Array {
     a.mov(EAX, directory).bytes(0x0f, 0x22, 0xd8) // mov cr3, eax
     a.bytes(0x0f, 0x20, 0xe0).op('or', EAX, 0x10).bytes(0x0f, 0x22, 0xe0) // CR4.PSE
     a.bytes(0x0f, 0x20, 0xc0).op('or', EAX, 0x8001_0000 | 0).bytes(0x0f, 0x22, 0xc0) // PG, WP
-    rounds(a, 'round ', 5000, () => {
+    rounds(a, 'round ', 1000, () => {
       // A random entry: anywhere in 16 MiB that nothing needs, or anywhere at all, or garbage.
       a.call('random').copy(EBX, EAX).call('random').copy(ECX, EAX)
       a.op('and', EBX, 0xffc).op('add', EBX, table)
@@ -280,7 +280,7 @@ export function ownPages(): Uint8Array {
 export function faultStorm(): Uint8Array {
   return guestKernel((a) => {
     faultHandlers(a)
-    rounds(a, 'round ', 2000, () => {
+    rounds(a, 'round ', 500, () => {
       for (const bytes of [
         [0x0f, 0x0b], [0xcc], [0xf1], [0x0f, 0xff, 0xc0], [0xf7, 0xf1], [0xcd, 0x80],
         [0x8e, 0xd8], [0x0f, 0x00, 0xd8], [0x0f, 0x22, 0xe0], [0x0f, 0x23, 0xf8], [0x0f, 0x30],
