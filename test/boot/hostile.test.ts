@@ -2,8 +2,8 @@
  * Guests that do what no guest should, each beside one that behaves: the host lives on, the other
  * guest goes on printing, and the bad one can be looked at, paused and destroyed.
  *
- * What becomes of the bad one is its own affair, unless a mistake of ours ended it: the hypervisor's
- * log would name a core.
+ * What becomes of the bad one is its own affair, unless a mistake of ours ended it: the
+ * hypervisor's log would name a core.
  */
 import assert from 'node:assert/strict'
 import { after, afterEach, before, describe, test } from 'node:test'
