@@ -12,7 +12,7 @@ interface Rule {
 
 const RF = 0x1_0000n
 const ERROR_CODES = 0x27d00
-/** Those that are reported at the instruction, but for #DB; and #DF, as the faults it stems from. */
+/** Those that are reported at the instruction, but for #DB; and #DF, as what it stems from. */
 const FAULTS = 0xf_7de1
 const FIRST_INTERRUPT = 32
 const LONG_MODE = 0x400n
@@ -95,8 +95,8 @@ export const rules: readonly Rule[] = [
     },
   },
   {
-    reason: 'walks that fail leave accessed bits as they are (page-walk.ts says so); r9 to r11 show '
-      + 'page table entries, or EDI',
+    reason: 'walks that fail leave accessed bits as they are (page-walk.ts says so); r9 to r11, or '
+      + 'EDI, show page table entries',
     accepts(ours, index, left, right) {
       const shown = isLong(ours) ? index >= word.gpr + 9 && index <= word.gpr + 11
         : index === word.gpr + 7

@@ -70,7 +70,7 @@ export const selectors = {
   FREE: 0x80, FREE2: 0x90, FREE3: 0xa0, LIMITS: 0x3ff,
 } as const
 
-export const DONE = 0x7f
+const DONE = 0x7f
 /** Vectors of gates that user code may use. */
 export const OPEN_TRAP = 0x7e
 export const OPEN = 0x7d

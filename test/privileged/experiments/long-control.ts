@@ -26,7 +26,8 @@ const BAD_CR0: readonly (readonly [string, bigint])[] = [
 const control: readonly Experiment[] = [
   ...BAD_CR0.map(([what, value]) => alone(`CR0: ${what}`, `movabs rax, ${hex(value)}\nmov cr0, rax`,
     'TCG checks no value of CR0', 'vector=d pointer=213f90 ', 'cr0=80050033')),
-  ...writes('CR0', 'cr0', bits(1, 30).map((bit) => [`bit ${bit} changed`, CR0 ^ 1n << BigInt(bit)])),
+  ...writes('CR0', 'cr0', bits(1, 30).map((bit) => [`bit ${bit} changed`,
+    CR0 ^ 1n << BigInt(bit)])),
   ...writes('CR0', 'cr0', [
     ['without caches', CR0 | 0x4000_0000n], ['NW and CD', CR0 | 0x6000_0000n],
     ['all ones below', 0xffff_ffffn],
@@ -34,11 +35,14 @@ const control: readonly Experiment[] = [
   ...[12, 13, 14, 15, 19, ...bits(22, 64)].map((bit) => alone(`CR4: bit ${bit} set`,
     `movabs rax, ${hex(CR4 | 1n << BigInt(bit))}\nmov cr4, rax`, 'TCG hangs',
     'vector=d pointer=213f90 ')),
-  alone('CR4: PCIDE', 'mov eax, 0x206a0\nmov cr4, rax', 'TCG has no PCID', 'vector=7f', 'cr4=206a0'),
+  alone('CR4: PCIDE', 'mov eax, 0x206a0\nmov cr4, rax', 'TCG has no PCID', 'vector=7f',
+    'cr4=206a0'),
   alone('CR4: PCIDE with low bits of CR3', 'mov eax, PML4 + 8\nmov cr3, rax\nmov eax, 0x206a0\n'
     + 'mov cr4, rax', 'TCG has no PCID', 'vector=d pointer=213f90 '),
-  ...writes('CR4', 'cr4', [...bits(0, 12), 16, 18, 20, 21].map((bit) => [`bit ${bit} changed`, CR4 ^ 1n << BigInt(bit)])),
-  ...writes('CR3', 'cr3', bits(0, 12).map((bit) => [`bit ${bit} set`, 0x23_0000n | 1n << BigInt(bit)])),
+  ...writes('CR4', 'cr4', [...bits(0, 12), 16, 18, 20, 21].map((bit) => [`bit ${bit} changed`,
+    CR4 ^ 1n << BigInt(bit)])),
+  ...writes('CR3', 'cr3', bits(0, 12).map((bit) => [`bit ${bit} set`,
+    0x23_0000n | 1n << BigInt(bit)])),
   ...bits(36, 64).map((bit) => alone(`CR3: bit ${bit} set`,
     `movabs rax, ${hex(0x23_0000n | 1n << BigInt(bit))}\nmov cr3, rax`, 'TCG hangs',
     'vector=d pointer=213f90 ', 'cr3=230000 ')),
@@ -70,14 +74,16 @@ function movControl(opcode: number, number: number): string {
 
 function wrmsr(name: string, number: number, value: bigint): Experiment {
   return experiment(`WRMSR of ${name}`, lines(`mov ecx, ${hex(number)}`,
-    `mov eax, ${hex(value & 0xffff_ffffn)}`, `mov edx, ${hex(value >> 32n)}`, 'wrmsr', 'xor eax, eax',
+    `mov eax, ${hex(value & 0xffff_ffffn)}`, `mov edx, ${hex(value >> 32n)}`, 'wrmsr',
+    'xor eax, eax',
     'xor edx, edx', 'rdmsr'))
 }
 
 const canonical: readonly (readonly [string, number])[] = [
   ['STAR', 0xc000_0081], ['LSTAR', 0xc000_0082], ['CSTAR', 0xc000_0083], ['SFMASK', 0xc000_0084],
   ['FS_BASE', 0xc000_0100], ['GS_BASE', 0xc000_0101], ['KERNEL_GS_BASE', 0xc000_0102],
-  ['TSC_AUX', 0xc000_0103], ['SYSENTER_CS', 0x174], ['SYSENTER_ESP', 0x175], ['SYSENTER_EIP', 0x176],
+  ['TSC_AUX', 0xc000_0103], ['SYSENTER_CS', 0x174], ['SYSENTER_ESP', 0x175],
+  ['SYSENTER_EIP', 0x176],
 ]
 
 const OSXSAVE = 'mov eax, 0x406a0\nmov cr4, rax\nxor ecx, ecx\nmov eax, 3\nxor edx, edx\nxsetbv'

@@ -54,11 +54,14 @@ const single: readonly Experiment[] = [
   experiment('the user steps himself with POPF', lines('TRACE 20', 'USER64', TF_ON, 'nop\nnop',
     TF_OFF, 'nop')),
   experiment('32-bit code is stepped', lines('TRACE 20', 'KERNEL32',
-    'pushfd\nor dword ptr [esp], 0x100\npopfd\ninc eax\npush ds\npop ds\npush ss\npop ss\nnop\nnop')),
+    'pushfd\nor dword ptr [esp], 0x100\npopfd\ninc eax\npush ds\npop ds\npush ss\npop ss\nnop\n'
+      + 'nop')),
 ]
 
 /** Enables breakpoint `n` of `kind` (0 execute, 1 write, 2 I/O, 3 access) and length code. */
-function breakpoint(n: number, kind: number, length: number, where: string, global = false): string {
+function breakpoint(
+  n: number, kind: number, length: number, where: string, global = false,
+): string {
   const dr7 = 0x400 | 1 << n * 2 + (global ? 1 : 0) | kind << 16 + n * 4 | length << 18 + n * 4
   return lines(`mov rax, offset ${where}`, `mov dr${n}, rax`, `mov eax, ${hex(dr7 >>> 0)}`,
     'mov dr7, rax')
@@ -67,7 +70,9 @@ function breakpoint(n: number, kind: number, length: number, where: string, glob
 /** FINISH would touch what is watched on the stack. */
 const OFF = 'mov eax, 0x400\nmov dr7, rax'
 
-function watch(name: string, kind: number, length: number, where: string, code: string): Experiment {
+function watch(
+  name: string, kind: number, length: number, where: string, code: string,
+): Experiment {
   // Traps arrive on a stack of their own, which is not watched.
   return experiment(`watched: ${name}`, lines('TRACE 20', 'mov byte ptr [IDT + 16 + 4], 2',
     breakpoint(0, kind, length, where), code, 'nop', OFF))
@@ -98,7 +103,8 @@ const watches: readonly Experiment[] = [
   watch('popped', 3, 2, 'STACK - 8', 'push rax\npop rcx'),
   watch('called upon', 1, 2, 'STACK - 8', 'call 1f\n1: nop'),
   watch('REP STOSB over it', 1, 0, 'DATA + 3', 'mov edi, DATA\nmov ecx, 6\nrep stosb'),
-  watch('REP MOVSB from it', 3, 0, 'DATA + 3', 'mov esi, DATA\nmov edi, OUT\nmov ecx, 6\nrep movsb'),
+  watch('REP MOVSB from it', 3, 0, 'DATA + 3',
+    'mov esi, DATA\nmov edi, OUT\nmov ecx, 6\nrep movsb'),
   watch('REP STOSQ over it', 1, 0, 'DATA + 0x13', 'mov edi, DATA\nmov ecx, 6\nrep stosq'),
   watch('a vector store', 1, 0, 'DATA + 0x13', 'movups [DATA + 8], xmm0'),
   watch('a vector load', 3, 0, 'DATA + 0x13', 'movups xmm0, [DATA + 8]'),

@@ -49,7 +49,8 @@ const prefixes: readonly Experiment[] = [
   ...bytes('PADDB with memory not aligned', 0x66, 0x0f, 0xfc, 0x43, 8),
   ...[14, 15, 16, 17].map((length) => experiment(`an instruction of ${length} bytes`,
     `.byte ${[...Array.from({ length: length - 1 }, () => '0x66'), '0x90'].join(', ')}`)),
-  ...[14, 15, 16].map((length) => experiment(`an instruction of ${length} bytes with a displacement`,
+  ...[14, 15, 16].map((length) => experiment(
+    `an instruction of ${length} bytes with a displacement`,
     `mov ebx, DATA\n.byte ${[...Array.from({ length: length - 6 }, () => '0x2e'), '0x8b', '0x83',
       '0', '0', '0', '0'].join(', ')}`)),
   ...[14, 15, 16].map((length) => experiment(`user: an unknown instruction of ${length} bytes`,
@@ -142,7 +143,8 @@ const NO_AM = 'mov eax, 0x80010033\nmov cr0, rax\nUSER64\npushq 0x40002\npopfq'
 const alignment: readonly Experiment[] = [
   ['a word', 'mov ax, [DATA + ALIAS + 1]'], ['a doubleword', 'mov eax, [DATA + ALIAS + 2]'],
   ['a quadword', 'mov rax, [DATA + ALIAS + 4]'], ['a store', 'mov [DATA + ALIAS + 2], eax'],
-  ['a push', 'sub rsp, 4\npush rax'], ['a read to write back', 'add dword ptr [DATA + ALIAS + 1], 1'],
+  ['a push', 'sub rsp, 4\npush rax'],
+  ['a read to write back', 'add dword ptr [DATA + ALIAS + 1], 1'],
   ['a double', 'fld qword ptr [DATA + ALIAS + 4]'], ['MOVUPS', 'movups xmm0, [DATA + ALIAS + 4]'],
   ['REP MOVSD', 'mov esi, DATA + ALIAS + 1\nmov edi, OUT + ALIAS\nmov ecx, 2\nrep movsd'],
 ].flatMap(([name, code]) => [
@@ -164,9 +166,11 @@ const states: readonly Experiment[] = [
   experiment('XSAVE of everything', XSAVE_ON + SAVE_ALL + SHOW_HEADER),
   experiment('XSAVE of x87', `${XSAVE_ON}mov eax, 1\nxor edx, edx\nxsave [DATA]\n${SHOW_HEADER}`),
   experiment('XSAVE of SSE', `${XSAVE_ON}mov eax, 2\nxor edx, edx\nxsave [DATA]\n${SHOW_HEADER}`),
-  experiment('XSAVE of nothing', `${XSAVE_ON}xor eax, eax\nxor edx, edx\nxsave [DATA]\n${SHOW_HEADER}`),
+  experiment('XSAVE of nothing',
+    `${XSAVE_ON}xor eax, eax\nxor edx, edx\nxsave [DATA]\n${SHOW_HEADER}`),
   experiment('XSAVE keeps the bits of what it does not save',
-    `${XSAVE_ON}mov qword ptr [DATA + 512], 5\nmov eax, 2\nxor edx, edx\nxsave [DATA]\n${SHOW_HEADER}`),
+    `${XSAVE_ON}mov qword ptr [DATA + 512], 5\nmov eax, 2\nxor edx, edx\nxsave [DATA]\n`
+      + SHOW_HEADER),
   experiment('XSAVE, 16 bytes off', `${XSAVE_ON}xsave [DATA + 16]`),
   experiment('user: XSAVE, 4 bytes off', `${XSAVE_ON}USER64\nxsave [DATA + ALIAS + 4]`),
   experiment('XRSTOR, 16 bytes off', `${XSAVE_ON}xrstor [DATA + 16]`),

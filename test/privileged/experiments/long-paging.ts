@@ -74,7 +74,8 @@ const LEVELS: readonly (readonly [string, string, number, bigint])[] = [
 
 const reserved: readonly Experiment[] = LEVELS.flatMap(([name, table, index, address]) => [
   experiment(`${name} not present`, lines('LOG', entry(table, index, 0n), touch(false), SHOW)),
-  experiment(`user: ${name} not present`, lines('LOG', entry(table, index, 0n), 'USER64', touch(true))),
+  experiment(`user: ${name} not present`, lines('LOG', entry(table, index, 0n), 'USER64',
+    touch(true))),
   experiment(`${name} not present, all other bits set`,
     lines('LOG', entry(table, index, (1n << 64n) - 2n), touch(false))),
   ...[7, 8, 9, 11, 36, 40, 51, 52, 62].map((bit) => experiment(`${name} with bit ${bit}`,
@@ -109,7 +110,8 @@ const large: readonly Experiment[] = [
     'mov dword ptr [FRAMES + 0x20], 5', 'mov ecx, [WINDOW + FRAMES + 0x20]', 'mov r9, [PDPT + 8]',
     'mov [WINDOW + FRAMES + 0x24], ecx', 'mov r10, [PDPT + 8]', 'mov edx, [FRAMES + 0x24]')),
   ...[12, 13, 21, 29].map((bit) => experiment(`a 1 GiB page with bit ${bit}`, lines('LOG',
-    'mov dword ptr [0], 3\nmov byte ptr [8], 0xc3', entry('PDPT', 1, PD_LARGE | 1n << BigInt(bit)), touch(false)))),
+    'mov dword ptr [0], 3\nmov byte ptr [8], 0xc3', entry('PDPT', 1, PD_LARGE | 1n << BigInt(bit)),
+    touch(false)))),
   experiment('bit 7 in a PML4 entry is reserved', lines('LOG',
     entry('PML4', 1, 0x23_1000n | 0x87n), 'movabs rbx, 0x8000000000', 'RESUME 1f',
     'mov eax, [rbx]\n1:')),
@@ -159,7 +161,8 @@ const tlb: readonly Experiment[] = [
     'bts dword ptr [WINDOW + 0xffe], 3', 'mov ecx, 0x8000\nbt [WINDOW], ecx',
     'mov esi, WINDOW + 0xff8\nmov edi, OUT\nmov ecx, 8\nrep movsw',
     'mov edi, WINDOW + 0xff8\nmov esi, OUT\nmov ecx, 8\nrep movsw',
-    'mov edi, WINDOW + 0xff8\nmov ecx, 8\nrep stosd', 'mov edi, WINDOW + 0xff9\nmov ecx, 8\nrep stosd',
+    'mov edi, WINDOW + 0xff8\nmov ecx, 8\nrep stosd',
+    'mov edi, WINDOW + 0xff9\nmov ecx, 8\nrep stosd',
     'mov edi, WINDOW + 0xff8\nmov ecx, 8\nxor eax, eax\nrepe scasd',
     'std\nmov edi, WINDOW + 0x2003\nmov ecx, 8\nrep stosd',
   ].map((code) => experiment(`across the end of a page: ${code.split('\n').at(-1)}`,
@@ -169,7 +172,8 @@ const tlb: readonly Experiment[] = [
 
 const PCID_ON = 'mov eax, 0x206a0\nmov cr4, rax\n'
 const pcid: readonly Experiment[] = [
-  alone('MOV to CR3 with bit 63 under PCID', `${PCID_ON}movabs rax, 0x8000000000230005\nmov cr3, rax`,
+  alone('MOV to CR3 with bit 63 under PCID',
+    `${PCID_ON}movabs rax, 0x8000000000230005\nmov cr3, rax`,
     'TCG has no PCID', 'vector=7f ', 'cr3=230005 '),
   alone('PCIDE cannot be set with a PCID', 'mov eax, PML4 + 5\nmov cr3, rax\nmov eax, 0x206a0\n'
     + 'mov cr4, rax', 'TCG has no PCID', 'vector=d '),

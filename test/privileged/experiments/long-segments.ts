@@ -169,10 +169,12 @@ const named: readonly Experiment[] = [
     + 'jmp 2f\n1: .word 0x3fe\n.quad 0x7600200000\n2:'),
   experiment('SMSW', 'mov rax, -1\nsmsw rax\nmov rcx, -1\nsmsw ecx\nmov rdx, -1\nsmsw dx\n'
     + 'mov qword ptr [OUT], -1\nsmsw [OUT]'),
-  experiment('LMSW sets and keeps PE', 'mov eax, 0xe\nlmsw ax\nmov rcx, cr0\nxor eax, eax\nlmsw ax'),
+  experiment('LMSW sets and keeps PE',
+    'mov eax, 0xe\nlmsw ax\nmov rcx, cr0\nxor eax, eax\nlmsw ax'),
   experiment('CLTS', 'mov eax, 0x8005003b\nmov cr0, rax\nclts'),
   experiment('ARPL is no instruction of 64-bit code; MOVSXD is', 'mov eax, -5\nmovsxd rcx, eax'),
-  experiment('32-bit user: ARPL', 'USER32\nmov eax, 8\nmov ecx, 3\narpl ax, cx\nsetz dl\narpl ax, cx'),
+  experiment('32-bit user: ARPL',
+    'USER32\nmov eax, 8\nmov ecx, 3\narpl ax, cx\nsetz dl\narpl ax, cx'),
 ]
 
 const NOT_LONG = 'there are no such descriptors in long mode (AMD APM 3, LAR); TCG knows them'

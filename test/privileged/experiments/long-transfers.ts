@@ -128,12 +128,12 @@ const others: readonly Experiment[] = [
   iret('with a non-canonical stack pointer', { rsp: '0x800000000000' }),
   iret('to 32-bit code with a large stack pointer', { cs: 'USER32', rsp: '0x1234567820219fc0' }),
   iret('to 32-bit code above 4 GiB', { cs: 'USER32', rip: 'offset 1f + 0x120000000' }),
-  iret('to 32-bit kernel code above its limit', {
-    cs: 'FREE', ss: 'DATA_SEG', before: describe('FREE', 0x9b, 4, 0, 0xfff) }),
-  iret('leaves kernel data segments to the user as null', {
-    before: 'mov eax, DATA_SEG\nmov ds, eax\nmov es, eax\nmov fs, eax\nmov gs, eax' }),
-  iret('leaves user data segments to the user', {
-    before: 'mov eax, USER_DATA\nmov ds, eax\nmov es, eax\nmov fs, eax\nmov gs, eax' }),
+  iret('to 32-bit kernel code above its limit',
+    { cs: 'FREE', ss: 'DATA_SEG', before: describe('FREE', 0x9b, 4, 0, 0xfff) }),
+  iret('leaves kernel data segments to the user as null',
+    { before: 'mov eax, DATA_SEG\nmov ds, eax\nmov es, eax\nmov fs, eax\nmov gs, eax' }),
+  iret('leaves user data segments to the user',
+    { before: 'mov eax, USER_DATA\nmov ds, eax\nmov es, eax\nmov fs, eax\nmov gs, eax' }),
   iret('clears the base of FS when it becomes null', { before: lines(
     'mov eax, DATA_SEG\nmov fs, eax\nmov ecx, 0xc0000100\nmov eax, 0x1234\nxor edx, edx\nwrmsr') }),
   iret('keeps the base of FS when it was null', { before: lines(
@@ -155,7 +155,8 @@ const others: readonly Experiment[] = [
     'mov dword ptr [rsp], offset 1f\nmov dword ptr [rsp + 4], CODE\nretf\n1:')),
   experiment('32-bit user: IRETD', lines('USER32', 'pushfd\npush USER32\ncall 1f\n1:',
     'add dword ptr [esp], 2f - 1b\niretd\n2:')),
-  experiment('32-bit user: IRETD to 64-bit code', lines('USER32', 'pushfd\npush USER64\ncall 1f\n1:',
+  experiment('32-bit user: IRETD to 64-bit code', lines('USER32',
+    'pushfd\npush USER64\ncall 1f\n1:',
     'add dword ptr [esp], 2f - 1b\niretd\n2:')),
   experiment('32-bit kernel: IRETD to the user', lines('KERNEL32',
     'push USER_DATA\npush USER_STACK + ALIAS\npush 2\npush USER32\npush offset 1f + ALIAS',
@@ -193,7 +194,8 @@ const farTargets: readonly Experiment[] = codes.flatMap(([name, selector, before
 
 /** A call gate of sixteen bytes. */
 function callGate(access: number, selector: string, offset = 'offset 2f', type = 0): string {
-  return lines('mov eax, ' + offset, 'mov [GDT + FREE], ax', `mov word ptr [GDT + FREE + 2], ${selector}`,
+  return lines('mov eax, ' + offset, 'mov [GDT + FREE], ax',
+    `mov word ptr [GDT + FREE + 2], ${selector}`,
     `mov word ptr [GDT + FREE + 4], ${hex(access << 8)}`, 'shr eax, 16',
     'mov [GDT + FREE + 6], ax', 'cmp eax, eax', 'mov dword ptr [GDT + FREE + 8], 0',
     `mov dword ptr [GDT + FREE + 12], ${hex(type << 8)}`)
@@ -298,7 +300,8 @@ const known: readonly Difference[] = [
   [/kernel: IRETQ .*with VIF/, VIF, 'frame2=80002 '],
   [/kernel: IRETQ .*with VIP/, VIF, 'frame2=100002 '],
   [/(IRETQ|RET) to .*non-canonical address/, AT_IRET, 'vector=d ', 'frame2=8 '],
-  [/clears the base of FS/, 'CPUID says that null selectors clear bases', 'moreSelectors=4000000000'],
+  [/clears the base of FS/, 'CPUID says that null selectors clear bases',
+    'moreSelectors=4000000000'],
   [/IRETD with VM/, 'long mode has no virtual-8086 mode; TCG enters it', 'vector=7f '],
   [/that the kernel owns/, 'the stack is read with the rights of the present level; TCG reads it '
     + 'as the kernel', 'vector=e '],

@@ -51,26 +51,30 @@ const limits: readonly Experiment[] = [
   alone('segment: a null FS, written', 'mov fs:[DATA], al', LAX, GP),
   alone('segment: LEA through a null segment', 'lea eax, fs:[0x1234]', LAX, FINE, 'rax=1234 '),
   alone('segment: MOVS from a null segment', 'mov esi, DATA\nmov edi, DATA\nfs movsb', LAX, GP),
-  alone('segment: MOVS to a null ES', 'xor eax, eax\nmov es, eax\nmov esi, DATA\nmov edi, DATA\nmovsb',
+  alone('segment: MOVS to a null ES',
+    'xor eax, eax\nmov es, eax\nmov esi, DATA\nmov edi, DATA\nmovsb',
     LAX, GP),
   alone('segment: PUSH beyond the limit', lines(describe('FREE', 0x93, 4, 0, 0x20_6fff & 0xfffff),
     'mov eax, FREE\nmov ss, eax\npush eax'), LAX, 'shutdown'),
   alone('segment: a load through a stack beyond its limit', lines(
-    describe('FREE', 0x93, 0xc, 0, 0x213), 'mov eax, FREE\nmov ss, eax\nmov eax, [ebp + 0x1000000]'),
+    describe('FREE', 0x93, 0xc, 0, 0x213),
+    'mov eax, FREE\nmov ss, eax\nmov eax, [ebp + 0x1000000]'),
   LAX, SS),
   alone('segment: POP from beyond the limit', lines(
     describe('FREE', 0x93, 0xc, 0, 0x213), 'mov eax, FREE\nmov ss, eax\n'
     + 'mov eax, [esp + 0x100]'), LAX, SS),
   alone('segment: a jump beyond the limit of CS', lines(
     describe('FREE', 0x9b, 0xc, 0, 0x1ff), 'mov dword ptr [DATA], offset 1f',
-    'mov word ptr [DATA + 4], FREE\njmp fword ptr [DATA]', '1: mov eax, 0x200000\njmp eax'), LAX, GP),
+    'mov word ptr [DATA + 4], FREE\njmp fword ptr [DATA]', '1: mov eax, 0x200000\njmp eax'),
+  LAX, GP),
   alone('segment: an instruction across the limit of CS', lines(
     describe('FREE', 0x9b, 4, 0x20_6000, 0x100), 'mov dword ptr [DATA + 0xfe], 0x000001b8',
     'mov word ptr [DATA + 0x104], FREE', 'mov dword ptr [DATA + 0x100 + 0], 0x00fe0001',
     'mov dword ptr [OUT], 0xfe\nmov word ptr [OUT + 4], FREE\njmp fword ptr [OUT]'), LAX, GP),
   alone('segment: a call whose target is beyond the limit', lines(
     describe('FREE', 0x9b, 0xc, 0, 0x1ff), 'mov dword ptr [DATA], offset 1f',
-    'mov word ptr [DATA + 4], FREE\njmp fword ptr [DATA]', '1: mov eax, 0x200000\ncall eax'), LAX, GP),
+    'mov word ptr [DATA + 4], FREE\njmp fword ptr [DATA]', '1: mov eax, 0x200000\ncall eax'),
+  LAX, GP),
 ]
 
 /** As in long mode, but few: permission by WP and level, reserved bits, accessed and dirty bits. */
@@ -84,7 +88,8 @@ const RET = 'mov byte ptr [FRAMES + 8], 0xc3'
 function paged(
   kind: 'PAGING' | 'PAE_PAGING', name: string, before: string, level: string,
 ): Experiment {
-  const [table, directory] = kind === 'PAGING' ? ['PT32', 'PD32 + 1024'] : ['WINDOW_PT', 'WINDOW_PD']
+  const [table, directory] = kind === 'PAGING' ? ['PT32', 'PD32 + 1024']
+    : ['WINDOW_PT', 'WINDOW_PD']
   const show = level ? '' : `mov ecx, [${table}]\nmov edi, [${directory}]`
   return experiment(`${kind === 'PAGING' ? '32-bit' : 'PAE'} paging, ${level || 'kernel'}: ${name}`,
     lines('LOG', RET, before, kind, level, touch(), show))
@@ -103,7 +108,8 @@ const tables: readonly Experiment[] = [
   ...['', 'USER'].flatMap((level) => [
     paged('PAE_PAGING', 'NX', 'mov dword ptr [WINDOW_PT + 4], 0x80000000', level),
     paged('PAE_PAGING', 'NX above', 'mov dword ptr [WINDOW_PD + 4], 0x80000000', level),
-    paged('PAE_PAGING', 'a large page', 'mov dword ptr [WINDOW_PD], FRAMES - 0x100000 + 0x87', level),
+    paged('PAE_PAGING', 'a large page', 'mov dword ptr [WINDOW_PD], FRAMES - 0x100000 + 0x87',
+      level),
     paged('PAGING', 'a large page', 'mov byte ptr [0x400008], 0xc3\n'
       + 'mov dword ptr [PD32 + 1024], 0x400087', level),
     paged('PAGING', 'no table', 'mov dword ptr [PD32 + 1024], 0', level),

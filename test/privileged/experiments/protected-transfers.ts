@@ -82,7 +82,8 @@ const far = codes.flatMap(([name, selector, before]) => (['jmp', 'call'] as cons
     `${how} fword ptr [DATA]`, '1:')))))
 
 function gate(access: number, selector: string, count = 0, offset = 'offset 2f'): string {
-  return lines(`mov eax, ${offset}`, 'mov [GDT + FREE], ax', `mov word ptr [GDT + FREE + 2], ${selector}`,
+  return lines(`mov eax, ${offset}`, 'mov [GDT + FREE], ax',
+    `mov word ptr [GDT + FREE + 2], ${selector}`,
     `mov word ptr [GDT + FREE + 4], ${hex(access << 8 | count)}`, 'shr eax, 16',
     'mov [GDT + FREE + 6], ax', 'cmp eax, eax')
 }
@@ -91,7 +92,8 @@ function through(name: string, before: string, selector = 'FREE + 3'): Experimen
   return (['jmp', 'call'] as const).flatMap((how) => ['', 'USER'].map((level) =>
     experiment(`${level || 'kernel'}: far ${how} through a gate ${name}`, lines(before,
       `mov word ptr [DATA + 4], ${selector}`, level, 'push 0x111\npush 0x222\npush 0x333',
-      `${how} fword ptr [DATA]`, 'int OPEN', '2: pop eax\npop ecx\npop edx\npop ebx\npop esi\npop edi\n'
+      `${how} fword ptr [DATA]`, 'int OPEN',
+      '2: pop eax\npop ecx\npop edx\npop ebx\npop esi\npop edi\n'
       + 'pop ebp'))))
 }
 
@@ -134,7 +136,8 @@ const known: readonly Difference[] = [
   [/stack in data that is not present/, 'that is #SS (AMD APM 3, IRET); TCG says #NP', 'vector=c '],
   [/kernel: IRETD .*with VIF/, 'VIF is written at level 0 (AMD APM 3, IRET); TCG keeps it',
     'flags=80002 '],
-  [/USER: far call through a gate to conforming/, 'the RPL of CS is the present level; TCG takes the '
+  [/USER: far call through a gate to conforming/,
+    'the RPL of CS is the present level; TCG takes the '
     + 'DPL', 'vector=7f ', 'frame0=a3'],
   [/jmp through a gate to code that is not present/, 'that is #NP (AMD APM 3, JMP)', 'vector=b '],
 ]

@@ -39,7 +39,8 @@ const instructions: readonly (readonly [string, string])[] = [
   ['RDTSC', 'rdtsc\nxor ax, ax\nxor eax, eax\nxor edx, edx'], ['CPUID', 'xor eax, eax\ncpuid\n'
     + 'xor eax, eax\nxor ecx, ecx\nxor edx, edx\nxor ebx, ebx'],
   ['MOV to DS', 'mov ax, 0x1234\nmov ds, ax'], ['MOV to SS', 'mov ax, LOW_SEGMENT + 1\nmov ss, ax'],
-  ['POP to ES', 'push 0x4321\npop es'], ['LDS', 'mov dword ptr [0x9000], 0x56781234\nlds bx, [0x9000]'],
+  ['POP to ES', 'push 0x4321\npop es'],
+  ['LDS', 'mov dword ptr [0x9000], 0x56781234\nlds bx, [0x9000]'],
   ['far JMP', 'ljmp LOW_SEGMENT - 1, offset 1f + 16\n1:'],
   ['far CALL and RET', 'lcall LOW_SEGMENT - 1, offset 1f + 16\njmp 2f\n1: retf\n2:'],
   ['addresses wrap in the segment', 'mov word ptr [0xfffe], 7\nmov bx, 0xffff\nmov al, [bx - 1]'],
@@ -77,9 +78,11 @@ const entering: readonly Experiment[] = [
     '9: .code16\nint3\n.text\n.code32')),
   v86('an interrupt from outside', 'sti\nnop\nnop', 0x3002, ''),
   experiment('v86: entered from level 3: not', lines('USER', 'push 0', 'push 0', 'push 0', 'push 0',
-    'push USER_DATA', 'push USER_STACK', 'push 0x20002', 'push USER32', 'push offset 1f', 'iretd\n1:')),
+    'push USER_DATA', 'push USER_STACK', 'push 0x20002', 'push USER32', 'push offset 1f',
+    'iretd\n1:')),
   experiment('v86: EIP above 64 KiB', lines('push 0', 'push 0', 'push 0', 'push 0',
-    'push LOW_SEGMENT', 'push 0xff00', 'push 0x23002', 'push LOW_SEGMENT', 'push 0x12345', 'iretd')),
+    'push LOW_SEGMENT', 'push 0xff00', 'push 0x23002', 'push LOW_SEGMENT', 'push 0x12345',
+    'iretd')),
   experiment('v86: POPFD does not set VM', 'push 0x20002\npopfd\npushfd\npop eax'),
 ]
 

@@ -34,7 +34,8 @@ const plain: readonly (readonly [string, string])[] = [
   ['PUSHFD', 'pushfd\npop eax'], ['IOPL does not hold back CLI', 'push 0\npopf\nsti\ncli'],
   ['IRET', 'push 0x0cd7\npush LOW_SEGMENT\npush offset 1f\niret\n1:'],
   ['IRETD', 'pushd 0x40cd7\npushd LOW_SEGMENT\npushd offset 1f\niretd\n1:'],
-  ['far CALL and RET', 'lcall LOW_SEGMENT - 1, offset 1f + 16\njmp 2f\n1: mov bp, sp\nmov cx, [bp]\n'
+  ['far CALL and RET',
+    'lcall LOW_SEGMENT - 1, offset 1f + 16\njmp 2f\n1: mov bp, sp\nmov cx, [bp]\n'
     + 'mov dx, [bp + 2]\nretf\n2:'],
   ['far RET with bytes released', 'push 7\npush 8\npush LOW_SEGMENT\npush offset 1f\nretf 4\n1:'],
   ['far JMP', 'ljmp LOW_SEGMENT - 0x10, offset 1f + 0x100\n1:'],
@@ -43,7 +44,8 @@ const plain: readonly (readonly [string, string])[] = [
   ['POP to a segment', 'push 0x1234\npop fs\npush 0x4321\npop gs'],
   ['MOV to CS', '.byte 0x8e, 0xc8'], ['LDS', 'mov dword ptr [REAL_DATA], 0x56781234\n'
     + 'lds bx, [REAL_DATA]\nmov ax, ds'],
-  ['an address above 1 MiB', 'mov ax, 0xffff\nmov es, ax\nmov al, es:[0x20]\nmov dword ptr es:[0x1010], 5\n'
+  ['an address above 1 MiB',
+    'mov ax, 0xffff\nmov es, ax\nmov al, es:[0x20]\nmov dword ptr es:[0x1010], 5\n'
     + 'xor eax, eax'],
   ['IP wraps in near jumps', 'jmp 1f\n1: nop'],
   ['PUSH of 32 bits', 'push eax\npop cx\npop dx'],
@@ -58,7 +60,8 @@ const plain: readonly (readonly [string, string])[] = [
 ]
 
 const stepped: readonly Experiment[] = [
-  real('steps', 'TRACE 7', 'pushf\npop ax\nor ah, 1\npush ax\npopf\nnop\ninc cx\npush 2\npopf\nnop'),
+  real('steps', 'TRACE 7',
+    'pushf\npop ax\nor ah, 1\npush ax\npopf\nnop\ninc cx\npush 2\npopf\nnop'),
   real('steps over MOV SS', 'TRACE 7', 'mov cx, ss\npushf\npop ax\nor ah, 1\npush ax\npopf\n'
     + 'mov ss, cx\nnop\nnop\npush 2\npopf'),
   real('a step into INT is not taken', 'pushf\npop ax\nor ah, 1\npush ax\nTRACE 1\npopf\nint 0x40'),
@@ -76,7 +79,8 @@ const modes: readonly Experiment[] = [
   real('LMSW enters, and cannot leave', 'smsw ax\nor al, 1\nlmsw ax\nmov ecx, cr0\nand al, 0xfe\n'
     + 'lmsw ax\nmov edx, cr0\nmov eax, edx\nand al, 0xfe\nmov cr0, eax'),
   real('segments keep their limit from protected mode', 'data32 lgdt cs:[low_gdt]',
-    'mov eax, cr0\nor al, 1\nmov cr0, eax\nmov bx, DATA_SEG\nmov fs, bx\nand al, 0xfe\nmov cr0, eax',
+    'mov eax, cr0\nor al, 1\nmov cr0, eax\nmov bx, DATA_SEG\nmov fs, bx\nand al, 0xfe\n'
+      + 'mov cr0, eax',
     'mov bx, 0\nmov fs, bx', 'mov dword ptr fs:[DATA], 0x12345678\nmov ecx, fs:[DATA]'),
   real('the base of FS from protected mode stays', 'data32 lgdt cs:[low_gdt]',
     'mov eax, cr0\nor al, 1\nmov cr0, eax\nmov bx, CODE16\nmov fs, bx\nand al, 0xfe\nmov cr0, eax',

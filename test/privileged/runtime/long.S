@@ -3,7 +3,7 @@
 
   .code32
 prepare:
-  # Identity mapping of 16 MiB: 4 KiB pages for the first 4, then 2 MiB pages; the alias; the window.
+  # Identity mapping of 16 MiB: 4 KiB pages for the first 4, then 2 MiB pages; alias; window.
   mov edi, TABLES
   xor eax, eax
   mov ecx, (TABLES_END - TABLES) / 4
