@@ -16,9 +16,9 @@ import {
 import { XEN_ELFNOTE_PHYS32_ENTRY } from '../../src/toolstack/build/kernel.ts'
 import { Assembly, EAX, EBX, ECX, EDI, EDX, ESI, ESP, type Value } from './assembler.ts'
 
-export const LOAD_ADDRESS = 0x10_0000
+const LOAD_ADDRESS = 0x10_0000
 /** Memory behind the code, zeros at first. */
-export const BSS_BYTES = 0x10_0000
+const BSS_BYTES = 0x10_0000
 export const CODE_SELECTOR = 8
 export const DATA_SELECTOR = 16
 const STACK_TOP = 0x9_f000
