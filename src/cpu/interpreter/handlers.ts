@@ -9,6 +9,7 @@ import { BakedOperands, RecordOperands } from './reading/operand-source.ts'
 import type { EngineParts, Exits, InstructionShape } from './parts.ts'
 import { RECORD_BYTES } from './record.ts'
 import { WasmReading } from './reading/reading.ts'
+import { CoreState } from './reading/state-file.ts'
 import { LocalPool, type Value } from './reading/value.ts'
 
 /** Where a handler is generated into: `record` holds the record that it is to carry out. */
@@ -30,9 +31,10 @@ export function emitHandler(
   // The reading tells operands apart by identity, and the decoder may share equal ones.
   const operands = instruction.operands.map((operand) => ({ ...operand }))
   const { target, record, exits } = place
+  const state = new CoreState(target)
   const source = bakedAt < 0 ? new RecordOperands(parts, target, record, operands)
-    : new BakedOperands(parts, target, instruction, bakedAt)
-  const m = new WasmReading(parts, { target, operands: source, exits }, pool, shape)
+    : new BakedOperands(parts, target, state, instruction, bakedAt)
+  const m = new WasmReading(parts, { target, state, operands: source, exits }, pool, shape)
   const execute = instruction.definition.fields.execute!
   if (shape.repeat === 0) {
     execute(m, ...operands)

@@ -6,6 +6,7 @@ import type { Expression } from '../../wasm/expression.ts'
 import type { FunctionBuilder } from '../../wasm/function.ts'
 import type { FunctionReference, Signature } from '../../wasm/module.ts'
 import type { OperandSource } from './reading/operand-source.ts'
+import type { StateFile } from './reading/state-file.ts'
 
 /** Indexes of the memories of the engine's module. */
 export const CORE = 0
@@ -114,6 +115,7 @@ export interface Exits {
 /** Where a handler is generated into. */
 export interface Site {
   readonly target: FunctionBuilder
+  readonly state: StateFile
   readonly operands: OperandSource
   readonly exits: Exits
 }

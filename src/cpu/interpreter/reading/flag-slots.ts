@@ -5,8 +5,6 @@
 import { i32, i64, type Expression } from '../../../wasm/expression.ts'
 import type { FlagName } from '../../../isa/definition.ts'
 import { CpuContext } from '../../state.ts'
-import { Z } from '../core-fields.ts'
-import { CORE } from '../parts.ts'
 import type { ScalarReading } from './scalars.ts'
 import type { Value } from './value.ts'
 
@@ -17,32 +15,37 @@ export function slotAt(name: SlotName): number {
   return CpuContext.offsets[name]
 }
 
-const slot = (name: SlotName): Expression => i64.load(CORE, Z, slotAt(name))
+/** What a slot holds. */
+export type SlotReader = (name: SlotName) => Expression
+
+const ZERO = i64.const(0n)
 
 /** A flag as a boolean. */
-export function flagExpression(name: SlotName): Expression {
+export function flagExpression(slot: SlotReader, name: SlotName): Expression {
   switch (name) {
     case 'zf': return i64.eqz(slot(name))
-    case 'sf': case 'of': return i64.ltS(slot(name), i64.const(0n))
-    case 'pf': return i32.eqz(i32.and(i32.popcnt(i32.load8U(CORE, Z, slotAt(name))), i32.const(1)))
-    case 'af':
-      return i32.and(i32.shrU(i32.load(CORE, Z, slotAt(name)), i32.const(4)), i32.const(1))
-    case 'cf': case 'df': return i32.load(CORE, Z, slotAt(name))
+    case 'sf': case 'of': return i64.ltS(slot(name), ZERO)
+    case 'pf': return i32.eqz(i32.and(
+      i32.popcnt(i32.and(i32.wrap(slot(name)), i32.const(0xff))), i32.const(1)))
+    case 'af': return i32.and(i32.shrU(i32.wrap(slot(name)), i32.const(4)), i32.const(1))
+    case 'cf': case 'df': return i32.wrap(slot(name))
   }
 }
 
-const signsDiffer = (): Expression => i64.ltS(i64.xor(slot('sf'), slot('of')), i64.const(0n))
+function signsDiffer(slot: SlotReader): Expression {
+  return i64.ltS(i64.xor(slot('sf'), slot('of')), ZERO)
+}
 
 /** The positive one of each pair of conditions, in the order of their codes (JO, JB, JE, ...). */
-export const conditionExpressions: readonly (() => Expression)[] = [
-  () => flagExpression('of'),
-  () => flagExpression('cf'),
-  () => flagExpression('zf'),
-  () => i32.or(flagExpression('cf'), flagExpression('zf')),
-  () => flagExpression('sf'),
-  () => flagExpression('pf'),
+export const conditionExpressions: readonly ((slot: SlotReader) => Expression)[] = [
+  (slot) => flagExpression(slot, 'of'),
+  (slot) => flagExpression(slot, 'cf'),
+  (slot) => flagExpression(slot, 'zf'),
+  (slot) => i32.or(flagExpression(slot, 'cf'), flagExpression(slot, 'zf')),
+  (slot) => flagExpression(slot, 'sf'),
+  (slot) => flagExpression(slot, 'pf'),
   signsDiffer,
-  () => i32.or(signsDiffer(), flagExpression('zf')),
+  (slot) => i32.or(signsDiffer(slot), flagExpression(slot, 'zf')),
 ]
 
 /** The form in which a flag's slot holds `value`. */

@@ -10,9 +10,10 @@ import { assert } from '../../../base/assert.ts'
 import { call, i32, i64, type Expression, type Local } from '../../../wasm/expression.ts'
 import type { FunctionBuilder } from '../../../wasm/function.ts'
 import type { Instruction, MemoryOperand, Operand } from '../../../isa/operand.ts'
-import { gprAt, loadControl64, Z } from '../core-fields.ts'
+import { gprAt, loadControl64 } from '../core-fields.ts'
 import { CORE, type EngineParts } from '../parts.ts'
 import { field, registerAddress } from '../record.ts'
+import type { StateFile } from './state-file.ts'
 
 export interface OperandSource {
   /** Address in core memory of a register operand. */
@@ -102,15 +103,18 @@ export class RecordOperands implements OperandSource {
 export class BakedOperands implements OperandSource {
   readonly #target: FunctionBuilder
   readonly #parts: EngineParts
+  readonly #state: StateFile
   readonly #instruction: Instruction
   readonly #nextOffset: number
 
   /** `offset` is the instruction's place in its page. */
   constructor(
-    parts: EngineParts, target: FunctionBuilder, instruction: Instruction, offset: number,
+    parts: EngineParts, target: FunctionBuilder, state: StateFile, instruction: Instruction,
+    offset: number,
   ) {
     this.#parts = parts
     this.#target = target
+    this.#state = state
     this.#instruction = instruction
     this.#nextOffset = offset + instruction.length
   }
@@ -128,7 +132,8 @@ export class BakedOperands implements OperandSource {
     let sum = operand.ripRelative
       ? codePagePlus(i64.const(operand.displacement + BigInt(this.#nextOffset)))
       : i64.const(operand.displacement)
-    const register = (index: number): Expression => i64.load(CORE, Z, gprAt(index))
+    const register = (index: number): Expression =>
+      this.#state.load(i32.const(gprAt(index)), 64)
     if (operand.base >= 0) sum = i64.add(register(operand.base), sum)
     if (operand.index >= 0) {
       sum = i64.add(sum, i64.shl(register(operand.index), i64.const(operand.scale)))

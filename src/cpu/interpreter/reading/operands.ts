@@ -3,7 +3,6 @@
  */
 import { assert } from '../../../base/assert.ts'
 import { call, constantOf, i32, i64, type Expression } from '../../../wasm/expression.ts'
-import type { StoreKind } from '../../../wasm/function.ts'
 import { ES, FS, RDI, RSP, SS } from '../../../abi/x86/registers.ts'
 import type { Operand } from '../../../isa/operand.ts'
 import { gprAt, segmentAt } from '../core-fields.ts'
@@ -149,22 +148,14 @@ export abstract class OperandReading extends ScalarReading {
   }
 
   #register(address: Expression, width: number): Value {
-    return this.loaded('i64', () => {
-      switch (width) {
-        case 8: return i64.load8U(CORE, address)
-        case 16: return i64.load16U(CORE, address)
-        case 32: return i64.load32U(CORE, address)
-        default: return i64.load(CORE, address)
-      }
-    })
+    return this.loaded('i64', () => this.site.state.load(address, width))
   }
 
   #setRegister(address: Expression, width: number, value: Value): void {
     const stored = width === 32 ? this.zx(value, 32) : value
-    const kind: StoreKind = width === 8 ? 'i64As8' : width === 16 ? 'i64As16' : 'i64'
     this.effect({
       inputs: [stored],
-      emit: () => this.target.store(kind, CORE, address, stored.expression()),
+      emit: () => this.site.state.store(address, width === 32 ? 64 : width, stored.expression()),
     })
   }
 

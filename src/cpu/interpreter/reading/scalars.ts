@@ -6,8 +6,6 @@ import {
 } from '../../../wasm/expression.ts'
 import type { Flags } from '../../../isa/backend.ts'
 import type { FunctionReference } from '../../../wasm/module.ts'
-import { Z } from '../core-fields.ts'
-import { CORE } from '../parts.ts'
 import {
   conditionExpressions, flagExpression, slotAt, slotValue, type SlotName,
 } from './flag-slots.ts'
@@ -15,6 +13,9 @@ import { StepCollector } from './steps.ts'
 import { Value } from './value.ts'
 
 export abstract class ScalarReading extends StepCollector {
+  readonly #slot = (name: SlotName): Expression =>
+    this.site.state.load(i32.const(slotAt(name)), 64)
+
   const(value: bigint | number): Value {
     const bits = BigInt.asUintN(64, BigInt(value))
     return new Value('i64', [], () => i64.const(bits), { kind: 'constant', value: bits })
@@ -115,7 +116,7 @@ export abstract class ScalarReading extends StepCollector {
   }
 
   flag(name: SlotName): Value {
-    return this.loaded('i32', () => flagExpression(name))
+    return this.loaded('i32', () => flagExpression(this.#slot, name))
   }
 
   setFlags(flags: Flags<Value>): void {
@@ -123,7 +124,7 @@ export abstract class ScalarReading extends StepCollector {
       const stored = slotValue(name, value, this)
       this.effect({
         inputs: [stored],
-        emit: () => this.target.store('i64', CORE, Z, stored.expression(), slotAt(name)),
+        emit: () => this.site.state.store(i32.const(slotAt(name)), 64, stored.expression()),
       })
     }
   }
@@ -134,7 +135,7 @@ export abstract class ScalarReading extends StepCollector {
   }
 
   condition(code: number): Value {
-    const positive = this.loaded('i32', conditionExpressions[code >> 1]!)
+    const positive = this.loaded('i32', () => conditionExpressions[code >> 1]!(this.#slot))
     return code & 1 ? this.computed('i32', [positive], (x) => i32.eqz(x!)) : positive
   }
 

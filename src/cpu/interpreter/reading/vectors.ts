@@ -42,7 +42,7 @@ export abstract class VectorReading extends OperandReading {
   }
 
   xmm(index: number): Value {
-    return this.loaded('v128', () => v128.load(CORE, i32.const(xmmAt(index))))
+    return this.loaded('v128', () => this.site.state.loadVector(i32.const(xmmAt(index))))
   }
 
   vectorConst(bits: bigint): Value {
@@ -176,7 +176,7 @@ export abstract class VectorReading extends OperandReading {
     if (operand.kind === 'mm') {
       return this.vectorOf(this.loaded('i64', () => i64.load(CORE, address)))
     }
-    const whole = this.loaded('v128', () => v128.load(CORE, address))
+    const whole = this.loaded('v128', () => this.site.state.loadVector(address))
     if (operand.width >= 128 || operand.width === 0) return whole
     return this.vectorOf(this.zx(this.lane(whole, 64, 0), operand.width))
   }
@@ -204,9 +204,13 @@ export abstract class VectorReading extends OperandReading {
     this.effect({
       inputs: [stored],
       emit: () => {
-        this.target.store(isMmx ? 'i64' : 'v128', CORE, address, stored.expression())
+        if (!isMmx) {
+          this.site.state.storeVector(address, stored.expression())
+          return
+        }
         // An MMX write sets sign and exponent of the x87 register it lies in to all ones.
-        if (isMmx) this.target.store('i64As16', CORE, address, i64.const(0xffff), 8)
+        this.target.store('i64', CORE, address, stored.expression())
+        this.target.store('i64As16', CORE, address, i64.const(0xffff), 8)
       },
     })
   }
