@@ -27,8 +27,9 @@ export class FunctionBuilder {
   readonly index: number
   readonly result?: ValueType
   readonly parameters: readonly Local[]
-  readonly code = new Bytes()
+  code = new Bytes()
   readonly #locals: ValueType[] = []
+  readonly #start = new Bytes()
   #depth = 0
 
   constructor(index: number, parameters: readonly ValueType[], result: ValueType | undefined) {
@@ -103,6 +104,14 @@ export class FunctionBuilder {
     for (const operand of operands) operand.emit(this.code)
     this.code.byte(0x10)
     this.code.u32(target.index)
+  }
+
+  /** Writes what stands before everything else: what it must do may be known only later. */
+  atStart(body: () => void): void {
+    const { code } = this
+    this.code = this.#start
+    body()
+    this.code = code
   }
 
   /** Runs `body`; a branch to its label goes to the end. */
@@ -193,6 +202,7 @@ export class FunctionBuilder {
       body.u32(run.count)
       body.byte(typeCodes[run.type])
     }
+    body.append(this.#start.view())
     body.append(this.code.view())
     // A function whose last statement leaves by a branch still needs a typed end.
     if (this.result) body.byte(0x00)

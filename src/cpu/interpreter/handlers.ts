@@ -1,7 +1,7 @@
 /**
  * Generates handlers: what the interpreter does for an instruction of a shape.
  */
-import { i32, type Expression, type Local } from '../../wasm/expression.ts'
+import { globalGet, i32, type Expression, type Local } from '../../wasm/expression.ts'
 import type { FunctionBuilder } from '../../wasm/function.ts'
 import { RCX } from '../../abi/x86/registers.ts'
 import type { Instruction } from '../../isa/operand.ts'
@@ -34,7 +34,11 @@ export function emitHandler(
   const state = new CoreState(target)
   const source = bakedAt < 0 ? new RecordOperands(parts, target, record, operands)
     : new BakedOperands(parts, target, state, instruction, bakedAt)
-  const m = new WasmReading(parts, { target, state, operands: source, exits }, pool, shape)
+  const tables = {
+    read: globalGet(parts.readTable, 'i32'), write: globalGet(parts.writeTable, 'i32'),
+    alignedOnly: false, access: 0,
+  }
+  const m = new WasmReading(parts, { target, tables, state, operands: source, exits }, pool, shape)
   const execute = instruction.definition.fields.execute!
   if (shape.repeat === 0) {
     execute(m, ...operands)

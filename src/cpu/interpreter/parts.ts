@@ -112,9 +112,21 @@ export interface Exits {
   again(): void
 }
 
+/** How accesses to memory look into the TLBs. */
+export interface TableUse {
+  /** Bases of the tables. */
+  readonly read: Expression
+  readonly write: Expression
+  /** Whether the inline path leaves unaligned accesses to the MMU, for a shorter test. */
+  readonly alignedOnly: boolean
+  /** Bits of Access that every access has. */
+  readonly access: number
+}
+
 /** Where a handler is generated into. */
 export interface Site {
   readonly target: FunctionBuilder
+  readonly tables: TableUse
   readonly state: StateFile
   readonly operands: OperandSource
   readonly exits: Exits

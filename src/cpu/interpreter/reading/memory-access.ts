@@ -14,7 +14,7 @@ import { SS } from '../../../abi/x86/registers.ts'
 import { TLB_ENTRIES } from '../../core-memory.ts'
 import { Access } from '../../mmu/environment.ts'
 import { CORE, MACHINE, type EngineParts, type InstructionShape, type Site } from '../parts.ts'
-import type { LocalPool } from './value.ts'
+import type { Locals } from './value.ts'
 
 /** In place of a machine address: the access went through the slow path. */
 const SLOW = -1
@@ -42,11 +42,11 @@ export class MemoryAccess implements ScalarMemory {
 
   readonly #parts: EngineParts
   readonly #site: Site
-  readonly #pool: LocalPool
+  readonly #pool: Locals
   readonly #shape: InstructionShape
   #throughStack = false
 
-  constructor(parts: EngineParts, site: Site, pool: LocalPool, shape: InstructionShape) {
+  constructor(parts: EngineParts, site: Site, pool: Locals, shape: InstructionShape) {
     this.#parts = parts
     this.#site = site
     this.#pool = pool
@@ -62,7 +62,7 @@ export class MemoryAccess implements ScalarMemory {
   load(address: Expression, width: number, into: Local): void {
     const { target } = this.#site
     const linear = this.#keep(address)
-    this.#lookUp(linear, width, this.#parts.readTable, (machine) => {
+    this.#lookUp(linear, width, this.#site.tables.read, (machine) => {
       target.set(into, loadOf(width, machine))
     }, () => {
       target.set(into, this.#loadSlow(linear, width))
@@ -75,7 +75,7 @@ export class MemoryAccess implements ScalarMemory {
     const linear = this.#keep(address)
     const kept = this.#pool.take('i64')
     target.set(kept, value)
-    this.#lookUp(linear, width, this.#parts.writeTable, (machine) => {
+    this.#lookUp(linear, width, this.#site.tables.write, (machine) => {
       target.store(storeKind(width), MACHINE, machine, kept)
     }, () => this.#storeSlow(linear, width, kept))
   }
@@ -83,7 +83,7 @@ export class MemoryAccess implements ScalarMemory {
   /** Loads a value that `writeBack` or `exchange` will replace; faults as the write would. */
   readForWrite(linear: Local, width: number, machine: Local, into: Local): void {
     const { target } = this.#site
-    this.#lookUp(linear, width, this.#parts.writeTable, (found) => {
+    this.#lookUp(linear, width, this.#site.tables.write, (found) => {
       target.set(machine, found)
       target.set(into, this.#shape.lock ? atomicLoadOf(width, machine) : loadOf(width, machine))
     }, () => {
@@ -119,7 +119,7 @@ export class MemoryAccess implements ScalarMemory {
     const { target } = this.#site
     const linear = this.#keep(address)
     this.#checkAlignment(linear, aligned)
-    this.#lookUp(linear, 128, this.#parts.readTable, (machine) => {
+    this.#lookUp(linear, 128, this.#site.tables.read, (machine) => {
       target.set(into, v128.load(MACHINE, machine))
     }, () => {
       target.set(into, call(this.#parts.load128, linear, this.#flags()))
@@ -133,7 +133,7 @@ export class MemoryAccess implements ScalarMemory {
     const kept = this.#pool.take('v128')
     target.set(kept, value)
     this.#checkAlignment(linear, aligned)
-    this.#lookUp(linear, 128, this.#parts.writeTable, (machine) => {
+    this.#lookUp(linear, 128, this.#site.tables.write, (machine) => {
       target.store('v128', MACHINE, machine, kept)
     }, () => this.#storeSlow(linear, 128, kept))
   }
@@ -183,7 +183,8 @@ export class MemoryAccess implements ScalarMemory {
 
   /** How the MMU is to take the access; a stack segment makes bad addresses #SS. */
   #flags(): Expression {
-    const ordinary = globalGet(this.#parts.access, 'i32')
+    const ordinary = i32.or(globalGet(this.#parts.access, 'i32'),
+      i32.const(this.#site.tables.access))
     if (!this.#throughStack) {
       const segment = this.#site.operands.segment()
       return i32.or(ordinary, i32.shl(i32.eq(segment, i32.const(SS)), i32.const(5)))
@@ -193,19 +194,22 @@ export class MemoryAccess implements ScalarMemory {
 
   /** Runs `hit` with the machine address when the TLB has the whole access, else `miss`. */
   #lookUp(
-    linear: Local, width: number, table: number, hit: (machine: Expression) => void,
+    linear: Local, width: number, table: Expression, hit: (machine: Expression) => void,
     miss: () => void, aligned = false,
   ): void {
     const { target } = this.#site
     const found = this.#pool.take('i64')
     const index = i32.and(i32.wrap(i64.shrU(linear, i64.const(9))),
       i32.const((TLB_ENTRIES - 1) * 8))
-    target.set(found, i64.xor(linear, i64.load(CORE, i32.add(globalGet(table, 'i32'), index))))
+    target.set(found, i64.xor(linear, i64.load(CORE, i32.add(table, index))))
     const sameSpace = i64.eqz(i64.shrU(found, i64.const(32)))
     const bytes = width / 8
     const position = i32.and(i32.wrap(linear), i32.const(0xfff))
     let fits = sameSpace
-    if (aligned && bytes > 1) {
+    if (this.#site.tables.alignedOnly && bytes > 1) {
+      // One test for both: the upper half is zero on a hit, the lower bits are the address's own.
+      fits = i64.eqz(i64.and(found, i64.const(0xffff_ffff_0000_0000n | BigInt(bytes - 1))))
+    } else if (aligned && bytes > 1) {
       // Atomic accesses must be aligned in WebAssembly; others are split, and not atomic.
       fits = i32.and(sameSpace, i32.eqz(i32.and(i32.wrap(linear), i32.const(bytes - 1))))
     } else if (bytes > 1) {

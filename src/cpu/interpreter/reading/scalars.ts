@@ -9,26 +9,27 @@ import type { FunctionReference } from '../../../wasm/module.ts'
 import {
   conditionExpressions, flagExpression, slotAt, slotValue, type SlotName,
 } from './flag-slots.ts'
+import { extended, type FoldedOperation, folds, identity } from './folding.ts'
 import { StepCollector } from './steps.ts'
-import { Value } from './value.ts'
+import { constantIn, PLAIN, type Shape, Value } from './value.ts'
 
 export abstract class ScalarReading extends StepCollector {
-  readonly #slot = (name: SlotName): Expression =>
-    this.site.state.load(i32.const(slotAt(name)), 64)
-
   const(value: bigint | number): Value {
     const bits = BigInt.asUintN(64, BigInt(value))
     return new Value('i64', [], () => i64.const(bits), { kind: 'constant', value: bits })
   }
 
-  add(a: Value, b: Value): Value { return this.#binary(i64.add, a, b) }
-  sub(a: Value, b: Value): Value { return this.#binary(i64.sub, a, b) }
-  mul(a: Value, b: Value): Value { return this.#binary(i64.mul, a, b) }
-  shl(a: Value, count: Value): Value { return this.#binary(i64.shl, a, count) }
-  shr(a: Value, count: Value): Value { return this.#binary(i64.shrU, a, count) }
-  sar(a: Value, count: Value): Value { return this.#binary(i64.shrS, a, count) }
-  rotl(a: Value, count: Value): Value { return this.#binary(i64.rotl, a, count) }
-  rotr(a: Value, count: Value): Value { return this.#binary(i64.rotr, a, count) }
+  add(a: Value, b: Value): Value { return this.#folded('add', a, b) }
+  sub(a: Value, b: Value): Value {
+    return this.#folded('sub', a, b, { kind: 'difference', a, b, width: 64 })
+  }
+
+  mul(a: Value, b: Value): Value { return this.#folded('mul', a, b) }
+  shl(a: Value, count: Value): Value { return this.#folded('shl', a, count) }
+  shr(a: Value, count: Value): Value { return this.#folded('shrU', a, count) }
+  sar(a: Value, count: Value): Value { return this.#folded('shrS', a, count) }
+  rotl(a: Value, count: Value): Value { return this.#folded('rotl', a, count) }
+  rotr(a: Value, count: Value): Value { return this.#folded('rotr', a, count) }
 
   mulHighUnsigned(a: Value, b: Value): Value {
     return this.#binary((x, y) => call(this.parts.mulHighUnsigned, x, y), a, b)
@@ -46,9 +47,9 @@ export abstract class ScalarReading extends StepCollector {
     return this.#divide(this.parts.divideRemainder, high, low, divisor)
   }
 
-  and(a: Value, b: Value): Value { return this.#logic(i32.and, i64.and, a, b) }
-  or(a: Value, b: Value): Value { return this.#logic(i32.or, i64.or, a, b) }
-  xor(a: Value, b: Value): Value { return this.#logic(i32.xor, i64.xor, a, b) }
+  and(a: Value, b: Value): Value { return this.#logic('and', a, b) }
+  or(a: Value, b: Value): Value { return this.#logic('or', a, b) }
+  xor(a: Value, b: Value): Value { return this.#logic('xor', a, b) }
 
   not(a: Value): Value {
     return this.computed('i64', [this.scalar(a)], (x) => i64.xor(x!, i64.const(-1n)))
@@ -66,11 +67,18 @@ export abstract class ScalarReading extends StepCollector {
     const scalar = this.scalar(a)
     if (width === 64 || a.type === 'i32') return scalar
     const mask = (1n << BigInt(width)) - 1n
-    return this.computed('i64', [scalar], (x) => i64.and(x!, i64.const(mask)))
+    const known = constantIn(scalar)
+    if (known !== undefined) return this.const(known & mask)
+    const shape: Shape = scalar.shape.kind === 'difference' ? { ...scalar.shape, width } : PLAIN
+    return this.make(new Value('i64', [scalar],
+      width === 32 ? (x) => i64.extendU(i32.wrap(x!)) : (x) => i64.and(x!, i64.const(mask)),
+      shape))
   }
 
   sx(a: Value, width: number): Value {
     const scalar = this.scalar(a)
+    const known = constantIn(scalar)
+    if (known !== undefined) return this.const(extended(known, width))
     switch (width) {
       case 64: return scalar
       case 32: return this.computed('i64', [scalar], (x) => i64.extend32(x!))
@@ -85,18 +93,27 @@ export abstract class ScalarReading extends StepCollector {
 
   bitOf(a: Value, index: number): Value {
     const scalar = this.scalar(a)
+    const known = constantIn(scalar)
+    if (known !== undefined) return this.truth((known >> BigInt(index) & 1n) === 1n)
     return this.make(new Value('i32', [scalar],
       (x) => i32.and(i32.wrap(i64.shrU(x!, i64.const(index))), i32.const(1)),
       { kind: 'bit', of: scalar, index }))
   }
 
   isZero(a: Value): Value {
+    const known = constantIn(a)
+    if (known !== undefined) return this.truth(known === 0n)
     if (a.type === 'i32') return this.computed('i32', [a], (x) => i32.eqz(x!))
     return this.make(new Value('i32', [a], (x) => i64.eqz(x!), { kind: 'isZero', of: a }))
   }
 
   equal(a: Value, b: Value): Value { return this.#compare(i64.eq, a, b) }
-  lessUnsigned(a: Value, b: Value): Value { return this.#compare(i64.ltU, a, b) }
+
+  lessUnsigned(a: Value, b: Value): Value {
+    const [x, y] = [this.scalar(a), this.scalar(b)]
+    return this.make(new Value('i32', [x, y], (p, q) => i64.ltU(p!, q!), { kind: 'less', a, b }))
+  }
+
   lessSigned(a: Value, b: Value): Value { return this.#compare(i64.ltS, a, b) }
 
   evenParity(a: Value): Value {
@@ -116,7 +133,12 @@ export abstract class ScalarReading extends StepCollector {
   }
 
   flag(name: SlotName): Value {
-    return this.loaded('i32', () => flagExpression(this.#slot, name))
+    return this.loaded('i32', () => flagExpression((slot) => this.slot(slot), name))
+  }
+
+  /** What a flag's slot holds here. */
+  protected slot(name: SlotName): Expression {
+    return this.site.state.load(i32.const(slotAt(name)), 64)
   }
 
   setFlags(flags: Flags<Value>): void {
@@ -135,24 +157,45 @@ export abstract class ScalarReading extends StepCollector {
   }
 
   condition(code: number): Value {
-    const positive = this.loaded('i32', () => conditionExpressions[code >> 1]!(this.#slot))
+    const positive = this.loaded('i32', () => this.conditionOfSlots(code))
     return code & 1 ? this.computed('i32', [positive], (x) => i32.eqz(x!)) : positive
+  }
+
+  /** The positive one of the pair of conditions that `code` belongs to. */
+  protected conditionOfSlots(code: number): Expression {
+    return conditionExpressions[code >> 1]!((slot) => this.slot(slot))
+  }
+
+  /** A boolean that is known. */
+  protected truth(value: boolean): Value {
+    return new Value('i32', [], () => i32.const(value ? 1 : 0),
+      { kind: 'constant', value: value ? 1n : 0n })
+  }
+
+  #folded(operation: FoldedOperation, a: Value, b: Value, shape: Shape = PLAIN): Value {
+    const known = constantIn(b)
+    if (known !== undefined) {
+      const other = constantIn(a)
+      if (other !== undefined) return this.const(folds[operation](other, known))
+      const same = identity(operation, known)
+      if (same === 'same') return this.scalar(a)
+      if (same === 'zero') return this.const(0)
+    }
+    return this.make(new Value('i64', [this.scalar(a), this.scalar(b)],
+      (x, y) => i64[operation](x!, y!), shape))
   }
 
   #binary(make: (a: Expression, b: Expression) => Expression, a: Value, b: Value): Value {
     return this.computed('i64', [this.scalar(a), this.scalar(b)], (x, y) => make(x!, y!))
   }
 
-  #logic(
-    narrow: (a: Expression, b: Expression) => Expression,
-    wide: (a: Expression, b: Expression) => Expression, a: Value, b: Value,
-  ): Value {
+  #logic(operation: 'and' | 'or' | 'xor', a: Value, b: Value): Value {
     const x = this.#asBoolean(a)
     const y = this.#asBoolean(b)
     if (x && y && (a.type === 'i32' || b.type === 'i32')) {
-      return this.computed('i32', [x, y], (p, q) => narrow(p!, q!))
+      return this.computed('i32', [x, y], (p, q) => i32[operation](p!, q!))
     }
-    return this.#binary(wide, a, b)
+    return this.#folded(operation, a, b)
   }
 
   #asBoolean(value: Value): Value | undefined {

@@ -9,7 +9,7 @@ import { i64, type Expression } from '../../../wasm/expression.ts'
 import type { FunctionBuilder } from '../../../wasm/function.ts'
 import type { EngineParts, InstructionShape, Site } from '../parts.ts'
 import { MemoryAccess } from './memory-access.ts'
-import { emitSteps, LocalPool, Value, type Effect, type Step } from './value.ts'
+import { constantIn, emitSteps, type Locals, Value, type Effect, type Step } from './value.ts'
 
 export abstract class StepCollector {
   readonly operandSize: 16 | 32 | 64
@@ -20,11 +20,11 @@ export abstract class StepCollector {
   protected readonly parts: EngineParts
   protected readonly site: Site
   protected readonly target: FunctionBuilder
-  protected readonly pool: LocalPool
+  protected readonly pool: Locals
   protected readonly memory: MemoryAccess
   protected steps: Step[] = []
 
-  constructor(parts: EngineParts, site: Site, pool: LocalPool, shape: InstructionShape) {
+  constructor(parts: EngineParts, site: Site, pool: Locals, shape: InstructionShape) {
     this.parts = parts
     this.site = site
     this.target = site.target
@@ -38,6 +38,12 @@ export abstract class StepCollector {
   }
 
   when(condition: Value, then: () => void, otherwise?: () => void): void {
+    const known = constantIn(condition)
+    if (known !== undefined) {
+      if (known !== 0n) then()
+      else otherwise?.()
+      return
+    }
     const test = this.boolean(condition)
     const outer = this.steps
     const yes: Step[] = this.steps = []
@@ -101,6 +107,10 @@ export abstract class StepCollector {
   scalar(value: Value): Value {
     assert(value.type !== 'v128', 'a scalar is wanted')
     if (value.type === 'i64') return value
+    const known = constantIn(value)
+    if (known !== undefined) {
+      return new Value('i64', [], () => i64.const(known), { kind: 'constant', value: known })
+    }
     return this.computed('i64', [value], (x) => i64.extendU(x!))
   }
 

@@ -16,8 +16,17 @@ export type Shape =
   | { readonly kind: 'isZero', readonly of: Value }
   | { readonly kind: 'bit', readonly of: Value, readonly index: number }
   | { readonly kind: 'parity', readonly of: Value }
+  /** `a` - `b`, cut to `width`. */
+  | { readonly kind: 'difference', readonly a: Value, readonly b: Value, readonly width: number }
+  /** `a` is less than `b`, unsigned. */
+  | { readonly kind: 'less', readonly a: Value, readonly b: Value }
 
-const PLAIN: Shape = { kind: 'plain' }
+export const PLAIN: Shape = { kind: 'plain' }
+
+/** The value where it is known when code is generated. */
+export function constantIn(value: Value): bigint | undefined {
+  return value.shape.kind === 'constant' ? value.shape.value : undefined
+}
 
 export class Value {
   readonly type: ValueType
@@ -71,8 +80,13 @@ function isValue(step: Step): step is Value {
   return step instanceof Value
 }
 
+/** Where locals for intermediate values come from. */
+export interface Locals {
+  take(type: ValueType): Local
+}
+
 /** Locals that handlers share: each handler takes them from the start again. */
-export class LocalPool {
+export class LocalPool implements Locals {
   readonly #function: FunctionBuilder
   readonly #locals = new Map<ValueType, Local[]>()
   readonly #taken = new Map<ValueType, number>()
@@ -106,7 +120,7 @@ export function countUses(steps: readonly Step[]): void {
 }
 
 /** Writes the steps into the function; uses must have been counted. */
-export function emitSteps(steps: readonly Step[], target: FunctionBuilder, pool: LocalPool): void {
+export function emitSteps(steps: readonly Step[], target: FunctionBuilder, pool: Locals): void {
   for (const step of steps) {
     if (isValue(step)) {
       if (step.uses > 1 && !step.isConstant) {
