@@ -15,9 +15,9 @@ import {
   DIRECTORY_ENTRIES, LEAF_ENTRIES, P2M_HOLE, P2M_MFN_SHIFT, P2M_RAM_RW,
 } from '../p2m-format.ts'
 import { CpuContext, type CpuContextView } from '../state.ts'
+import { entryOf, hits, machineAddress } from './lookup.ts'
 import { MmuMemory } from './linear-memory.ts'
 import { buildMmu, exportMmu, type MmuExports, type MmuFunctions } from './mmu.ts'
-import { emitLookup } from './tlb.ts'
 
 const WASM_PAGE = 0x10000
 const MACHINE_BYTES = 32 << 20
@@ -64,20 +64,19 @@ class Inline {
 
   /** Runs `hit` with the machine address of 64 bits, or `miss`. */
   #attempt(
-    f: FunctionBuilder, linear: Local, table: number, hit: (machine: Local) => void,
+    f: FunctionBuilder, linear: Local, table: number, hit: (machine: Expression) => void,
     miss: () => void,
   ): void {
-    const found = f.local('i64')
-    f.set(found, emitLookup(this.#mmu.env, linear, globalGet(table, 'i32')))
-    const outside = i32.wrap(i64.shrU(found, i64.const(32)))
-    const crosses = i32.gtU(i32.and(i32.wrap(linear), i32.const(0xfff)), i32.const(0xff8))
-    f.if(i32.or(outside, crosses), miss, () => hit(found))
+    const entry = f.local('i64')
+    f.set(entry, entryOf(this.#mmu.env.core, globalGet(table, 'i32'), linear))
+    const fits = i32.leU(i32.and(i32.wrap(linear), i32.const(0xfff)), i32.const(0xff8))
+    f.if(i32.and(hits(linear, entry), fits), () => hit(machineAddress(linear, entry)), miss)
   }
 
   #load(f: FunctionBuilder, linear: Local, into: Local): void {
     const { env, globals, slow } = this.#mmu
     this.#attempt(f, linear, globals.readTable, (machine) => {
-      f.set(into, i64.load(env.machine, i32.wrap(machine)))
+      f.set(into, i64.load(env.machine, machine))
     }, () => f.set(into, call(slow.load[64], linear, this.#flags())))
   }
 
@@ -94,7 +93,7 @@ class Inline {
     const f = this.#module.function({ parameters: ['i64', 'i64'], result: 'i32' })
     const [linear, value] = f.parameters as [Local, Local]
     this.#attempt(f, linear, globals.writeTable, (machine) => {
-      f.store('i64', env.machine, i32.wrap(machine), value)
+      f.store('i64', env.machine, machine, value)
     }, () => f.return(call(slow.store[64], linear, value, this.#flags())))
     f.return(i32.const(0))
     this.#module.exportFunction('inlineStore', f)

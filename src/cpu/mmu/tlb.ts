@@ -306,12 +306,3 @@ function buildClearCode(module: ModuleBuilder, env: MmuEnvironment): FunctionBui
   f.store('i32As8', env.core, i32.shrU(machine, i32.const(15)), bits, coreMap.codeBitmap)
   return f
 }
-
-/** (linear i64) -> i64: machine address that a data table holds for it, or a number beyond 2^32. */
-export function emitLookup(
-  env: MmuEnvironment, linear: Expression, table: Expression,
-): Expression {
-  const index = i32.and(i32.shrU(i32.wrap(linear), i32.const(9)), i32.const(-8))
-  return i64.xor(linear, i64.load(env.core, i32.add(table, index)))
-}
-

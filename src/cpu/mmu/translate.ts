@@ -9,8 +9,9 @@ import { coreMap, EXEC_TLB_ENTRIES, Stop, TLB_ENTRIES } from '../core-memory.ts'
 import {
   Access, contextWord, controlAt, has, type MmuEnvironment, type MmuGlobals,
 } from './environment.ts'
+import { entryOf, hits, machineAddress } from './lookup.ts'
 import { allowsUserData, PageFault } from './page-walk.ts'
-import { emitLookup, ExecEntry, pageIndex } from './tlb.ts'
+import { ExecEntry, pageIndex } from './tlb.ts'
 
 const TABLE_BYTES = TLB_ENTRIES * 8
 
@@ -70,11 +71,11 @@ export function buildTranslate(
 ): FunctionBuilder {
   const f = module.function({ parameters: ['i64', 'i32'], result: 'i64' })
   const [linear, access] = f.parameters as [Local, Local]
-  const hit = f.local('i64')
+  const entry = f.local('i64')
   const base = f.local('i32')
   const lookUp = (table: Expression): void => {
-    f.set(hit, emitLookup(env, linear, table))
-    f.if(i64.eqz(i64.shrU(hit, i64.const(32))), () => f.return(hit))
+    f.set(entry, entryOf(env.core, table, linear))
+    f.if(hits(linear, entry), () => f.return(i64.extendU(machineAddress(linear, entry))))
   }
   f.set(base, i32.const(coreMap.readSupervisor))
   const write = has(access, Access.WRITE)

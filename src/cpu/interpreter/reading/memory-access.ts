@@ -11,8 +11,8 @@ import type { StoreKind } from '../../../wasm/function.ts'
 import type { FunctionReference } from '../../../wasm/module.ts'
 import { Vector } from '../../../abi/x86/control.ts'
 import { SS } from '../../../abi/x86/registers.ts'
-import { TLB_ENTRIES } from '../../core-memory.ts'
 import { Access } from '../../mmu/environment.ts'
+import { entryOf, hits, machineAddress } from '../../mmu/lookup.ts'
 import { CORE, MACHINE, type EngineParts, type InstructionShape, type Site } from '../parts.ts'
 import type { Locals } from './value.ts'
 
@@ -198,24 +198,17 @@ export class MemoryAccess implements ScalarMemory {
     miss: () => void, aligned = false,
   ): void {
     const { target } = this.#site
-    const found = this.#pool.take('i64')
-    const index = i32.and(i32.wrap(i64.shrU(linear, i64.const(9))),
-      i32.const((TLB_ENTRIES - 1) * 8))
-    target.set(found, i64.xor(linear, i64.load(CORE, i32.add(table, index))))
-    const sameSpace = i64.eqz(i64.shrU(found, i64.const(32)))
+    const entry = this.#pool.take('i64')
+    target.set(entry, entryOf(CORE, table, linear))
     const bytes = width / 8
-    const position = i32.and(i32.wrap(linear), i32.const(0xfff))
-    let fits = sameSpace
-    if (this.#site.tables.alignedOnly && bytes > 1) {
-      // One test for both: the upper half is zero on a hit, the lower bits are the address's own.
-      fits = i64.eqz(i64.and(found, i64.const(0xffff_ffff_0000_0000n | BigInt(bytes - 1))))
-    } else if (aligned && bytes > 1) {
-      // Atomic accesses must be aligned in WebAssembly; others are split, and not atomic.
-      fits = i32.and(sameSpace, i32.eqz(i32.and(i32.wrap(linear), i32.const(bytes - 1))))
-    } else if (bytes > 1) {
-      fits = i32.and(sameSpace, i32.leU(position, i32.const(4096 - bytes)))
+    // Atomic accesses must be aligned in WebAssembly; others are split, and not atomic.
+    const alone = aligned || this.#site.tables.alignedOnly
+    let fits = hits(linear, entry, alone ? bytes : 1)
+    if (!alone && bytes > 1) {
+      const position = i32.and(i32.wrap(linear), i32.const(0xfff))
+      fits = i32.and(fits, i32.leU(position, i32.const(4096 - bytes)))
     }
-    target.if(fits, () => hit(i32.wrap(found)), miss)
+    target.if(fits, () => hit(machineAddress(linear, entry)), miss)
   }
 }
 
