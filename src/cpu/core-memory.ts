@@ -119,7 +119,9 @@ export const coreMap = {
   readUser: 32 * MIB,
   writeUser: 40 * MIB,
   records: 48 * MIB,
-  end: 112 * MIB,
+  /** How often each record was jumped to, up to a limit: a byte each. */
+  heat: 112 * MIB,
+  end: 114 * MIB,
 } as const
 
 /** Entries of the code hash: machine address of a trace, then its record and mode. */
@@ -142,4 +144,7 @@ export const Stop = {
   SERVICE: 5,
   /** The doorbell rang, or an interrupt window opened. */
   POLL: 6,
+  /** Compiled code is about to change decoded code: nothing was stored; the instruction must be
+   * carried out by the interpreter. */
+  RETRY: 7,
 } as const

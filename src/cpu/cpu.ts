@@ -8,33 +8,25 @@
 import { assert } from '../base/assert.ts'
 import { Vector } from '../abi/x86/control.ts'
 import { CS, RAX } from '../abi/x86/registers.ts'
-import { makeDecoder } from '../isa/decode/decoder.ts'
-import { allInstructions } from '../isa/instructions/all.ts'
 import {
-  CODE_MODE_LONG, CODE_MODE_STEP, CoreControl, type CoreControlView, coreMap, MMIO_ANSWERS, Stop,
+  CODE_MODE_LONG, CODE_MODE_STEP, type CoreControlView, coreMap, MMIO_ANSWERS, Stop,
 } from './core-memory.ts'
 import { TrapOverride, WATCHED_ACCESSES, Watching, watchingOf } from './debug.ts'
 import { deliver } from './exceptions/deliver.ts'
-import { type CpuEvent, notedFault, noteFault } from './exceptions/event.ts'
-import { ExactFloat } from './fpu/exact-float.ts'
+import { type CpuEvent, notedFault } from './exceptions/event.ts'
+import { Engine, type EngineOptions } from './engine.ts'
 import {
   AccessExit, GuestFault, type Processor, type ServiceExit, type Thrown,
 } from './interfaces.ts'
-import { CodeCache } from './interpreter/code-cache.ts'
-import { buildEngine, type EngineExports, type EngineImports } from './interpreter/engine.ts'
-import { HandlerTable } from './interpreter/handler-table.ts'
 import { MachineAdapter } from './interpreter/machine-adapter.ts'
-import { callPure } from './interpreter/pure-calls.ts'
 import { ServiceCalls } from './interpreter/service-calls.ts'
 import { MmuMemory } from './mmu/linear-memory.ts'
-import { emptyTagFrom } from './mmu/tlb.ts'
 import {
-  CPU_CONTEXT_SIZE, CpuContext, type CpuContextView, RFLAGS, setSystemFlags, Shadow, systemFlagsOf,
+  CPU_CONTEXT_SIZE, type CpuContextView, RFLAGS, setSystemFlags, Shadow, systemFlagsOf,
 } from './state.ts'
 import { mustStep, noteTraps, stopsHere } from './stepping.ts'
 import { codeModeOf, isSmapActive } from './system/mode.ts'
 
-const PAGE_BYTES = 65536
 const NO_TAG = 1n
 
 export type ExitKind =
@@ -51,32 +43,20 @@ export interface Exit {
   value: bigint
 }
 
-export interface CpuOptions {
-  /** The machine's memory: shared, initial equal to maximum. */
-  readonly machine: WebAssembly.Memory
-  /** Machine address of a word that is not zero while the core should look up. */
-  readonly doorbell: number
+export interface CpuOptions extends EngineOptions {
   /** The host's time stamp counter in ticks. */
   tsc(): bigint
-  /** 32 random bits. */
-  random(): number
-  /** Every instruction gets a body of its own with constants for operands: how compiled code reads
-   * the semantics. Slow, for tests. */
-  readonly bakeOperands?: boolean
 }
-
-const decode = makeDecoder(allInstructions)
 
 export class Cpu implements Processor {
   readonly context: CpuContextView
   readonly control: CoreControlView
   readonly memory: MmuMemory
   readonly exit: Exit = { kind: 'budget', address: 0, size: 0, value: 0n }
-  readonly code: CodeCache
+  readonly code: Engine['code']
   readonly #options: CpuOptions
-  readonly #core: WebAssembly.Memory
+  readonly #engine: Engine
   readonly #bytes: Uint8Array
-  readonly #exports: EngineExports
   readonly #adapter: MachineAdapter
   readonly #services: ServiceCalls
   readonly #thrown: Thrown = { fault: new GuestFault(), accessExit: new AccessExit() }
@@ -86,36 +66,17 @@ export class Cpu implements Processor {
 
   constructor(options: CpuOptions) {
     this.#options = options
-    const corePages = Math.ceil(coreMap.end / PAGE_BYTES)
-    this.#core = new WebAssembly.Memory({ initial: corePages, maximum: corePages })
-    this.#bytes = new Uint8Array(this.#core.buffer)
-    this.context = CpuContext.on(this.#core.buffer, coreMap.context)
-    this.control = CoreControl.on(this.#core.buffer, coreMap.control)
-    const memories = { core: this.#core, machine: options.machine }
-    const handlers = new HandlerTable(memories, decode, options.bakeOperands ?? false)
-    const engine = buildEngine(handlers.sizes, options.doorbell, handlers.inline)
-    const instance = new WebAssembly.Instance(new WebAssembly.Module(engine), {
-      env: { ...memories, handlers: handlers.table, ...this.#imports() },
-    })
-    handlers.connect(instance.exports)
-    this.#exports = instance.exports as unknown as EngineExports
+    this.#engine = new Engine(options, (record) => this.#services.run(record))
+    const { core, context, control, exports, code } = this.#engine
+    this.context = context
+    this.control = control
+    this.code = code
+    this.#bytes = new Uint8Array(core.buffer)
     const { fault, accessExit } = this.#thrown
-    this.memory = new MmuMemory(this.#exports, this.context, this.control, fault, accessExit)
-    this.#adapter = new MachineAdapter(this, this.#core.buffer)
-    this.control.emptyTag = emptyTagFrom(options.random())
-    this.#exports.resetTlb()
-    this.code = new CodeCache({
-      core: this.#core.buffer,
-      machine: new Uint8Array(options.machine.buffer),
-      decode,
-      handlerOf: (instruction, mode, offset) => handlers.numberOf(instruction, mode, offset),
-      execTranslate: (linear) => this.#execTranslate(linear),
-      markCode: (machine) => this.#exports.markCode(machine),
-      clearCode: (machine) => this.#exports.clearCode(machine),
-      linear: () => this.context.rip + this.control.codeBase & 0xffff_ffff_ffff_ffffn,
-    })
+    this.memory = new MmuMemory(exports, context, control, fault, accessExit)
+    this.#adapter = new MachineAdapter(this, core.buffer)
     this.#services = new ServiceCalls(
-      this, this.#adapter, this.#core.buffer, this.code, this.#thrown)
+      this, this.#adapter, core.buffer, code, this.#thrown)
     this.modeChanged()
   }
 
@@ -242,7 +203,7 @@ export class Cpu implements Processor {
     const watching = watchingOf(context)
     if (watching & ~control.watching & WATCHED_ACCESSES) this.memory.flushAll()
     control.watching = watching
-    this.#exports.selectTables()
+    this.#engine.exports.selectTables()
     this.#forgetCodePage()
   }
 
@@ -286,7 +247,7 @@ export class Cpu implements Processor {
 
   #enter(budget: number): number {
     this.control.budget = budget
-    this.#exports.run()
+    this.#engine.exports.run()
     return this.control.stop
   }
 
@@ -375,26 +336,5 @@ export class Cpu implements Processor {
   #forgetCodePage(): void {
     this.control.codePageTag = NO_TAG
     this.#services.redirected = true
-  }
-
-  #execTranslate(linear: bigint): number {
-    const machine = this.#exports.execTranslate(BigInt.asIntN(64, linear))
-    if (machine >= 0n) return Number(machine)
-    if (this.#exports.status() === 0) noteFault(this.control, Vector.UD)
-    return -1
-  }
-
-  /** What the engine calls. */
-  #imports(): WebAssembly.ModuleImports {
-    const float = new ExactFloat(this.context)
-    return {
-      decode: (machine) => this.code.decode(machine >>> 0),
-      decodeAgain: (record) => this.code.decodeAgain(record, this.control.codeMachinePage),
-      service: (record) => this.#services.run(record),
-      float: (number, a, b) => float.compute(number, a, b),
-      floatCheck: () => float.check() ? 1 : 0,
-      pure: (number) => callPure(this.#core.buffer, number),
-      codeWritten: (machine) => this.code.invalidate(machine >>> 0),
-    } satisfies EngineImports
   }
 }

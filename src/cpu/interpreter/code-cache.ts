@@ -11,17 +11,18 @@
  * Record memory is handed out in order; when it is used up, everything is forgotten.
  */
 import { assert } from '../../base/assert.ts'
-import { type CodeMode, type Decode, MAX_LENGTH } from '../../isa/decode/decoder.ts'
+import { type Decode, MAX_LENGTH } from '../../isa/decode/decoder.ts'
 import type { Instruction, Operand } from '../../isa/operand.ts'
-import {
-  CODE_HASH_BITS, CODE_MODE_16, CODE_MODE_LONG, CODE_MODE_STACK32, CODE_MODE_STEP, coreMap,
-} from '../core-memory.ts'
+import { CODE_HASH_BITS, CODE_MODE_STEP, coreMap } from '../core-memory.ts'
 import { CpuContext } from '../state.ts'
+import { codeModeOf, modeShapeOf } from './code-mode.ts'
 import { controlAt } from './core-fields.ts'
 import { field, RECORD_BYTES, registerAddress, Special } from './record.ts'
 import type { CodeModeShape } from './shape.ts'
 
 const TRACE_LIMIT = 64
+/** Bytes of records that must be free for a region's entries. */
+const ROOM = 1 << 20
 const PAGE = 4096
 const at = CpuContext.offsets
 const UD = 6
@@ -49,6 +50,9 @@ export interface CodeCacheNeeds {
   clearCode(machine: number): void
   /** Linear address of the instruction to decode. */
   linear(): bigint
+  /** The code of a frame is gone, and all code. */
+  invalidated(machine: number): void
+  flushed(): void
 }
 
 export class CodeCache {
@@ -88,7 +92,7 @@ export class CodeCache {
   }
 
   #decode(machine: number, mode: number): number {
-    if (this.#free + (TRACE_LIMIT + 2) * RECORD_BYTES > coreMap.end) this.flush()
+    if (this.#free + (TRACE_LIMIT + 2) * RECORD_BYTES > coreMap.heat) this.flush()
     const first = this.#free
     const crosses = this.#decodeTrace(machine, mode)
     if (crosses === undefined) return 0
@@ -141,6 +145,39 @@ export class CodeCache {
     return 0
   }
 
+  /** Whether some trace has the instruction at `machine`, decoded for `mode`. */
+  knows(machine: number, mode: number): boolean {
+    const traces = this.#pages.get((machine & -PAGE) >>> 0) ?? []
+    return traces.some((trace) => trace.mode === mode && trace.machine <= machine
+      && !trace.crosses && this.#recordIn(trace, machine & PAGE - 1) !== 0)
+  }
+
+  /** Whether records can be decoded without forgetting others. */
+  get hasRoom(): boolean {
+    return this.#free + ROOM < coreMap.heat
+  }
+
+  /** Sees to it that writes to a frame are noticed, whether it has records or not. */
+  watch(page: number): void {
+    if (this.#pages.has(page)) return
+    this.#pages.set(page, [])
+    this.#needs.markCode(page)
+  }
+
+  /** Lets a record enter a compiled region. */
+  enterRegion(record: number, tableIndex: number, entry: number): void {
+    this.#u16[record + field.handler >>> 1] = Special.REGION
+    this.#u32[record + field.link >>> 2] = tableIndex
+    this.#u32[record + field.immediate >>> 2] = entry
+    this.#u8[coreMap.heat + (record - coreMap.records) / RECORD_BYTES] = 0xff
+  }
+
+  /** Makes a record that entered a region look up its own address again. */
+  leaveRegion(record: number, machine: number, mode: number): void {
+    if (this.#u16[record + field.handler >>> 1] !== Special.REGION) return
+    this.#forgetRecord(record, machine, mode)
+  }
+
   /** As decode, for the trace that `record` begins, in place of it. */
   decodeAgain(record: number, machinePage: number): number {
     const machine = (machinePage | this.#u16[record + field.pageOffset >>> 1]!) >>> 0
@@ -158,6 +195,7 @@ export class CodeCache {
     if (!traces) return
     this.#pages.delete(page)
     for (const trace of traces) this.#forget(trace)
+    this.#needs.invalidated(page)
   }
 
   /** Makes every record of a trace look up its own address, and lets no lookup find it. */
@@ -165,10 +203,14 @@ export class CodeCache {
     const page = trace.machine & -PAGE
     for (let i = 0; i < trace.records; i++) {
       const record = trace.first + i * RECORD_BYTES
-      const entry = hashEntry(page + this.#u16[record + field.pageOffset >>> 1]!)
-      if (this.#u32[entry + 1] === (record | trace.mode)) this.#u32[entry + 1] = 0
-      this.#u16[record + field.handler >>> 1] = Special.LOOK_UP
+      this.#forgetRecord(record, page + this.#u16[record + field.pageOffset >>> 1]!, trace.mode)
     }
+  }
+
+  #forgetRecord(record: number, machine: number, mode: number): void {
+    const entry = hashEntry(machine)
+    if (this.#u32[entry + 1] === (record | mode)) this.#u32[entry + 1] = 0
+    this.#u16[record + field.handler >>> 1] = Special.LOOK_UP
   }
 
   /** Forgets everything. No record may be in use but the one that asked for decoding. */
@@ -178,7 +220,9 @@ export class CodeCache {
     this.#serviced.clear()
     const hash = coreMap.codeHash >>> 2
     this.#u32.fill(0, hash, hash + (2 << CODE_HASH_BITS))
+    this.#u8.fill(0, coreMap.heat, coreMap.heat + (this.#free - coreMap.records) / RECORD_BYTES)
     this.#free = coreMap.records
+    this.#needs.flushed()
     this.#u32[controlAt('codeGeneration') >>> 2]! += 1
   }
 
@@ -341,21 +385,3 @@ function hashEntry(machine: number): number {
   const mixed = machine ^ machine >>> CODE_HASH_BITS - 3
   return (coreMap.codeHash >>> 2) + (mixed & (1 << CODE_HASH_BITS) - 1) * 2
 }
-
-const LONG: CodeMode = { long: true, defaultSize32: true }
-const CODE32: CodeMode = { long: false, defaultSize32: true }
-const CODE16: CodeMode = { long: false, defaultSize32: false }
-
-function codeModeOf(mode: number): CodeMode {
-  switch (mode & 3) {
-    case CODE_MODE_LONG: return LONG
-    case CODE_MODE_16: return CODE16
-    default: return CODE32
-  }
-}
-
-function modeShapeOf(mode: number): CodeModeShape {
-  if ((mode & 3) === CODE_MODE_LONG) return { long: true, stackWidth: 64 }
-  return { long: false, stackWidth: mode & CODE_MODE_STACK32 ? 32 : 16 }
-}
-

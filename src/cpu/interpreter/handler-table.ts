@@ -5,7 +5,7 @@
  */
 import type { Decode } from '../../isa/decode/decoder.ts'
 import type { Instruction } from '../../isa/operand.ts'
-import { buildHandlerModule, type MemorySizes } from './engine.ts'
+import { buildHandlerModule, type MemorySizes } from './engine-module.ts'
 import { hotInstructions } from './hot-instructions.ts'
 import type { InlineHandler } from './loop.ts'
 import type { InstructionShape } from './parts.ts'

@@ -12,7 +12,7 @@ import {
 import type { FunctionBuilder, Label } from '../../wasm/function.ts'
 import type { FunctionReference, ModuleBuilder } from '../../wasm/module.ts'
 import type { Instruction } from '../../isa/operand.ts'
-import { Stop } from '../core-memory.ts'
+import { coreMap, Stop } from '../core-memory.ts'
 import { CpuContext } from '../state.ts'
 import { controlAt, loadControl32, loadControl64, Z } from './core-fields.ts'
 import { emitHandler, STOPPED_AT_RECORD } from './handlers.ts'
@@ -45,6 +45,10 @@ export interface LoopNeeds {
   readonly decodeAgain: FunctionReference
   /** (linear) -> machine address, negative when stopped. */
   readonly execTranslate: FunctionReference
+  /** Is called with a record that was jumped to `heatLimit` times. */
+  readonly hot: FunctionReference
+  /** At most 255; 0 when nobody counts. */
+  readonly heatLimit: number
 }
 
 /** Where control may go from inside the loop. */
@@ -121,6 +125,21 @@ class Loop {
     f.if(i32.leS(this.#budget, Z), () => this.#stop(Stop.BUDGET, stopAtRecord))
     f.if(i32.load(MACHINE, i32.const(this.#needs.doorbell)),
       () => this.#stop(Stop.POLL, stopAtRecord))
+    if (this.#needs.heatLimit > 0) this.#heat()
+  }
+
+  /** Counts how often the current record is jumped to. */
+  #heat(): void {
+    const f = this.#function
+    const limit = i32.const(this.#needs.heatLimit)
+    const place = i32.shrU(i32.sub(this.#record, i32.const(coreMap.records)),
+      i32.const(RECORD_SHIFT))
+    f.set(this.#next, i32.load8U(CORE, place, coreMap.heat))
+    f.if(i32.ltU(this.#next, limit), () => {
+      f.set(this.#next, i32.add(this.#next, i32.const(1)))
+      f.store('i32As8', CORE, place, this.#next, coreMap.heat)
+      f.if(i32.eq(this.#next, limit), () => f.call(this.#needs.hot, this.#record))
+    })
   }
 
   /** The current record's handler: one of those in the loop, or a function in the table. */
@@ -159,7 +178,24 @@ class Loop {
       [Special.CHECK_NEXT_PAGE]: () => this.#checkNextPage(labels),
       [Special.STEP_END]: () => this.#stop(Stop.STEP, labels.stopAtRecord),
       [Special.JOIN]: () => this.#goInstead(i32.load(CORE, this.#record, field.link), labels),
+      [Special.REGION]: () => this.#enterRegion(labels),
     })
+  }
+
+  /** The region counts the instructions that it executes. */
+  #enterRegion(labels: Labels): void {
+    const f = this.#function
+    f.store('i32', CORE, Z, this.#left(), controlAt('budget'))
+    f.set(this.#next, callIndirect(this.#handlerType, 'i32',
+      i32.load(CORE, this.#record, field.link), i32.load(CORE, this.#record, field.immediate)))
+    f.set(this.#budget, loadControl32('budget'))
+    f.set(this.#record, this.#next)
+    f.brIf(labels.jumped, this.#next)
+    const stop = loadControl32('stop')
+    f.brIf(labels.leave, i32.ne(stop, i32.const(Stop.RETRY)))
+    f.setGlobal(this.#parts.stopped, Z)
+    f.set(this.#record, call(this.#parts.jump, i64.load(CORE, Z, CpuContext.offsets.rip)))
+    f.br(labels.jumped)
   }
 
   #callService(labels: Labels): void {

@@ -58,7 +58,10 @@ export const Special = {
   STEP_END: 4,
   /** Goes on with the record in the link: a trace runs into another. */
   JOIN: 5,
-  FIRST_FREE: 6,
+  /** Enters a compiled region: the function at the link in the table of handlers, by the entry
+   * whose number is the immediate. */
+  REGION: 6,
+  FIRST_FREE: 7,
 } as const
 
 /** Address in core memory of a register operand, or -1 for what is no register. */

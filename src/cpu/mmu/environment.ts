@@ -3,6 +3,7 @@
  * callers say of an access.
  */
 import { i32, i64, type Expression } from '../../wasm/expression.ts'
+import type { FunctionBuilder } from '../../wasm/function.ts'
 import type { FunctionReference, ModuleBuilder } from '../../wasm/module.ts'
 import { CoreControl, coreMap } from '../core-memory.ts'
 import { CpuContext } from '../state.ts'
@@ -20,6 +21,9 @@ export const Access = {
   IMPLICIT: 16,
   /** Through SS: a non-canonical address is #SS, not #GP. */
   STACK: 32,
+  /** By compiled code: a store to a frame that holds decoded code is not made, but stops with
+   * Stop.RETRY, after codeWritten has told of it. */
+  COMPILED: 64,
 } as const
 
 /** Negative results of a translation. */
@@ -54,6 +58,20 @@ export function declareGlobals(module: ModuleBuilder): MmuGlobals {
     access: module.global('i32', 0),
     status: module.global('i32', 0),
   }
+}
+
+/** What slow accesses are built upon. */
+export interface AccessParts {
+  readonly env: MmuEnvironment
+  readonly globals: MmuGlobals
+  readonly translate: FunctionBuilder
+  /** (linear i64, bytes i32, access i32) -> i32: 1 when the access faults. */
+  readonly watch: FunctionBuilder
+  /** (machine address i32, bytes i32, access i32) -> i32: before a store to a frame with code; not
+   * zero when the store must not be made. */
+  readonly announce: FunctionBuilder
+  /** (machine address i32, value i64, bytes i32): stores 1 to 7 bytes. */
+  readonly storePiece: FunctionBuilder
 }
 
 type ControlField = keyof typeof CoreControl.offsets

@@ -8,6 +8,7 @@ import { MMIO_ANSWERS, Stop } from '../core-memory.ts'
 import {
   P2M_GRANT_RO, P2M_GRANT_RW, P2M_HOLE, P2M_MMIO, P2M_RAM_RO, P2M_RAM_RW,
 } from '../p2m-format.ts'
+import { Access } from './environment.ts'
 import { TestMachine } from './test-machine.ts'
 
 type Kind = 'memory' | 'grant' | 'read-only' | 'read-only grant' | 'device' | 'hole' | 'absent' |
@@ -187,5 +188,43 @@ test('each of the many accesses of one instruction has an answer of its own', ()
   for (let i = 0; i < MMIO_ANSWERS; i++) control.replayValues.set(i, BigInt(i))
   for (let i = 0; i < MMIO_ANSWERS; i++) {
     assert.equal(machine.memory.read(0x9000n, 8, false), BigInt(i))
+  }
+})
+
+test('a store by compiled code to decoded code stores nothing and asks for a retry', () => {
+  for (const [first, second, at] of [
+    ['code', 'memory', 0x1800], ['code', 'memory', BORDER - 3], ['memory', 'code', BORDER - 3],
+    ['memory', 'code', BORDER - 8],
+  ] as const) {
+    const border = new Border(first, second)
+    const { machine } = border
+    const { mmu, control } = machine
+    const linear = BigInt(at)
+    const attempts: readonly (() => number | bigint)[] = [
+      () => mmu.store64(linear, -1n, Access.COMPILED),
+      () => mmu.storeVector(linear, Access.COMPILED),
+      () => mmu.probeWrite(linear, 16, Access.COMPILED),
+    ]
+    machine.vector.setBigUint64(0, -1n, true)
+    for (const attempt of attempts) {
+      border.reset()
+      const before = border.frames.map((frame) => [0, 0x800, 0xff8].map((offset) =>
+        machine.read64(frame + offset)))
+      machine.codeWrites.length = 0
+      control.stop = 0
+      const touched = attempt !== attempts[0] || at !== BORDER - 8
+      attempt()
+      assert.equal(mmu.status(), touched ? Stop.RETRY : 0)
+      assert.equal(control.stop, touched ? Stop.RETRY : 0)
+      assert.equal(machine.codeWrites.length, touched ? 1 : 0)
+      if (!touched) continue
+      assert.deepEqual(before, border.frames.map((frame) => [0, 0x800, 0xff8].map((offset) =>
+        machine.read64(frame + offset))))
+    }
+    for (const frame of border.frames) mmu.clearCode(machine.at(frame))
+    for (const attempt of attempts) {
+      attempt()
+      assert.equal(mmu.status(), 0)
+    }
   }
 })

@@ -1,23 +1,31 @@
 /**
- * Loads and stores that the inline path misses: TLB misses, page crossings, MMIO, code frames.
+ * Loads and stores that the inline path misses: TLB misses, page crossings, MMIO, code frames; and
+ * unaligned accesses, which some inline paths leave out, so that the TLB is asked first.
  *
  * A slow access leaves in the global `status` how it ended: 0, or Stop.FAULT, MMIO_READ or
  * MMIO_WRITE with the particulars in the control block. MMIO is replayed: the instruction is
  * executed again after each answer, and its accesses to MMIO take the answers in their order, so
  * everything before the first unanswered access must be free of lasting effects. An access that
  * crosses pages reaches MMIO byte by byte, and before it changes memory.
+ *
+ * A store by compiled code (Access.COMPILED) to a frame that holds decoded code ends with
+ * Stop.RETRY, and stores nothing.
  */
 import {
   call, globalGet, i32, i64, simd, v128, type Expression, type Local,
 } from '../../wasm/expression.ts'
 import type { FunctionBuilder } from '../../wasm/function.ts'
 import type { ModuleBuilder } from '../../wasm/module.ts'
-import { EFER } from '../../abi/x86/control.ts'
-import { MMIO_ANSWERS, Stop } from '../core-memory.ts'
+import { Stop } from '../core-memory.ts'
 import {
-  Access, contextWord, controlAt, controlWord, FAULT, has, OUTSIDE, type MmuEnvironment,
-  type MmuGlobals,
+  bothAreMemory, buildStorePiece, emitCrossingStore, emitHalves, emitStoreBeyond, forEachByte,
+  joined, offsetIn,
+} from './crossing.ts'
+import {
+  Access, type AccessParts, controlAt, FAULT, has, OUTSIDE, type MmuEnvironment, type MmuGlobals,
 } from './environment.ts'
+import { entryOf, hits, machineAddress } from './lookup.ts'
+import { buildMmioRead, buildMmioWrite } from './mmio.ts'
 import { holdsCode } from './tlb.ts'
 import { buildWatch, watchesAccesses } from './watch.ts'
 
@@ -32,18 +40,10 @@ export interface SlowFunctions {
   readonly store: Readonly<Record<AccessWidth, FunctionBuilder>>
   /**
    * (linear i64, size i32, flags i32) -> i64, for `size` of 1 to 4096 bytes: the machine address if
-   * all may be written there directly; OUTSIDE if loadSlow and storeSlow must do it (they will not
-   * fault); FAULT with the status set.
+   * all may be written there directly; OUTSIDE if loads and stores of this file must do it (they
+   * will not fault); FAULT with the status set.
    */
   readonly probeWrite: FunctionBuilder
-}
-
-interface Parts {
-  readonly env: MmuEnvironment
-  readonly globals: MmuGlobals
-  readonly translate: FunctionBuilder
-  /** (linear i64, bytes i32, access i32) -> i32: 1 when the access faults. */
-  readonly watch: FunctionBuilder
 }
 
 const c32 = (value: number): Expression => i32.const(value)
@@ -58,9 +58,14 @@ const machineStore = {
 } as const
 
 export function buildSlow(
-  module: ModuleBuilder, given: Omit<Parts, 'watch'>,
+  module: ModuleBuilder, given: Pick<AccessParts, 'env' | 'globals' | 'translate'>,
 ): SlowFunctions {
-  const parts = { ...given, watch: buildWatch(module, given.env, given.globals) }
+  const parts = {
+    ...given,
+    watch: buildWatch(module, given.env, given.globals),
+    announce: buildAnnounce(module, given.env, given.globals),
+    storePiece: buildStorePiece(module, given.env),
+  }
   const mmioRead = buildMmioRead(module, parts)
   const mmioWrite = buildMmioWrite(module, parts)
   const probeWrite = buildProbeWrite(module, parts)
@@ -84,135 +89,44 @@ export function buildSlow(
 
 /** Looks at an access, while anybody wants that; runs `failed` when it faults. */
 function emitWatch(
-  f: FunctionBuilder, { env, watch }: Parts, linear: Local, bytes: number, access: Expression,
+  f: FunctionBuilder, { env, watch }: AccessParts, linear: Local, bytes: number, access: Expression,
   failed: () => void,
 ): void {
   f.if(watchesAccesses(env), () => f.if(call(watch, linear, c32(bytes), access), failed))
 }
 
-function offsetIn(linear: Expression): Expression {
-  return i32.and(i32.wrap(linear), c32(0xfff))
-}
-
-/** Linear address of the page behind that of `linear`; outside long mode it wraps at 4 GiB. */
-function setNextPage(f: FunctionBuilder, env: MmuEnvironment, next: Local, linear: Local): void {
-  f.set(next, i64.and(i64.add(linear, c64(0x1000)), c64(~0xfff)))
-  f.if(i32.eqz(has(contextWord(env, 'efer'), EFER.LMA)), () => {
-    f.set(next, i64.and(next, c64(0xffff_ffffn)))
-  })
-}
-
-/** Stops for a caller that must answer; `place` is the guest-physical address. */
-function emitStop(
-  f: FunctionBuilder, { env, globals }: Parts, stop: number, place: Expression, size: Expression,
+/** Runs `hit` with the machine address when a table of the current privilege level serves the whole
+ * access. Nobody watches then: the tables would be empty. */
+function emitRetry(
+  f: FunctionBuilder, { env, globals }: AccessParts, access: { linear: Local, flags: Local },
+  table: number, bytes: number, hit: (machine: Expression) => void,
 ): void {
-  f.store('i64', env.core, c32(0), place, controlAt('accessAddress'))
-  f.store('i32', env.core, c32(0), size, controlAt('accessSize'))
-  f.store('i32', env.core, c32(0), c32(stop), controlAt('stop'))
-  f.setGlobal(globals.status, c32(stop))
+  const { linear, flags } = access
+  const entry = f.local('i64')
+  f.set(entry, entryOf(env.core, globalGet(table, 'i32'), linear))
+  const usual = i32.eq(has(flags, Access.USER), globalGet(globals.access, 'i32'))
+  const fits = i32.leU(offsetIn(linear), c32(0x1000 - bytes))
+  f.if(i32.and(i32.and(hits(linear, entry), fits), usual),
+    () => hit(machineAddress(linear, entry)))
 }
 
-/** Runs `body` if the next access to MMIO has been answered, and counts it. */
-function ifAnswered(
-  f: FunctionBuilder, env: MmuEnvironment, body: (index: Expression) => void,
-): void {
-  const index = controlWord(env, 'replayIndex')
-  f.if(i32.ltU(index, controlWord(env, 'replayCount')), () => {
-    f.store('i32', env.core, c32(0), i32.add(index, c32(1)), controlAt('replayIndex'))
-    body(i32.sub(index, c32(1)))
-  })
-}
-
-/** (guest-physical address i64, size i32) -> the answer i64, cut to the size. */
-function buildMmioRead(module: ModuleBuilder, parts: Parts): FunctionBuilder {
-  const { env } = parts
-  const f = module.function({ parameters: ['i64', 'i32'], result: 'i64' })
-  const [place, size] = f.parameters as [Local, Local]
-  ifAnswered(f, env, (index) => {
-    const at = i32.shl(i32.and(index, c32(MMIO_ANSWERS - 1)), c32(3))
-    const unused = i64.sub(c64(64), i64.shl(i64.extendU(size), c64(3)))
-    const value = i64.load(env.core, at, controlAt('replayValues'))
-    f.return(i64.shrU(i64.shl(value, unused), unused))
-  })
-  emitStop(f, parts, Stop.MMIO_READ, place, size)
-  f.return(c64(0))
+/** (machine address i32, bytes i32, access i32) -> i32 */
+function buildAnnounce(
+  module: ModuleBuilder, env: MmuEnvironment, globals: MmuGlobals,
+): FunctionBuilder {
+  const f = module.function({ parameters: ['i32', 'i32', 'i32'], result: 'i32' })
+  const [at, bytes, access] = f.parameters as [Local, Local, Local]
+  f.if(i32.eqz(holdsCode(env, at)), () => f.return(c32(0)))
+  f.call(env.codeWritten, at, bytes)
+  f.if(i32.eqz(has(access, Access.COMPILED)), () => f.return(c32(0)))
+  f.store('i32', env.core, c32(0), c32(Stop.RETRY), controlAt('stop'))
+  f.setGlobal(globals.status, c32(Stop.RETRY))
+  f.return(c32(Stop.RETRY))
   return f
-}
-
-/** (guest-physical address i64, size i32, value i64) -> status i32. */
-function buildMmioWrite(module: ModuleBuilder, parts: Parts): FunctionBuilder {
-  const { env } = parts
-  const f = module.function({ parameters: ['i64', 'i32', 'i64'], result: 'i32' })
-  const [place, size, value] = f.parameters as [Local, Local, Local]
-  ifAnswered(f, env, () => f.return(c32(0)))
-  const unused = i64.sub(c64(64), i64.shl(i64.extendU(size), c64(3)))
-  f.store('i64', env.core, c32(0), i64.shrU(i64.shl(value, unused), unused),
-    controlAt('accessValue'))
-  emitStop(f, parts, Stop.MMIO_WRITE, place, size)
-  f.return(c32(Stop.MMIO_WRITE))
-  return f
-}
-
-/** The two pages of an access that crosses from one to the other. */
-interface Halves {
-  readonly first: Local
-  readonly firstPlace: Local
-  readonly second: Local
-  readonly secondPlace: Local
-}
-
-/** Translates both pages; `failed` runs when one faults. */
-function emitHalves(
-  f: FunctionBuilder, { env, translate }: Parts, linear: Local, access: Expression,
-  failed: () => void,
-): Halves {
-  const next = f.local('i64')
-  const half = (address: Local): [Local, Local] => {
-    const machine = f.local('i64')
-    const place = f.local('i64')
-    f.set(machine, call(translate, address, access))
-    f.if(i64.eq(machine, c64(FAULT)), failed)
-    f.set(place, i64.load(env.core, c32(0), controlAt('accessAddress')))
-    return [machine, place]
-  }
-  setNextPage(f, env, next, linear)
-  const [first, firstPlace] = half(linear)
-  const [second, secondPlace] = half(next)
-  return { first, firstPlace, second, secondPlace }
-}
-
-/** Runs `body` for each byte of a crossing access with its machine address (or OUTSIDE) and its
- * guest-physical address. */
-function forEachByte(
-  f: FunctionBuilder, linear: Local, halves: Halves, bytes: number,
-  body: (index: Local, machine: Local, place: Local) => void,
-): void {
-  const index = f.local('i32')
-  const machine = f.local('i64')
-  const place = f.local('i64')
-  const behind = f.local('i64')
-  f.set(index, c32(0))
-  f.loop((again) => {
-    const position = i32.add(offsetIn(linear), index)
-    f.if(i32.ltU(position, c32(0x1000)), () => {
-      f.set(behind, i64.extendU(index))
-      f.set(machine, halves.first)
-      f.set(place, halves.firstPlace)
-    }, () => {
-      f.set(behind, i64.extendU(i32.sub(position, c32(0x1000))))
-      f.set(machine, halves.second)
-      f.set(place, halves.secondPlace)
-    })
-    f.set(place, i64.add(place, behind))
-    f.if(i64.geS(machine, c64(0)), () => f.set(machine, i64.add(machine, behind)))
-    body(index, machine, place)
-    f.set(index, i32.add(index, c32(1)))
-    f.brIf(again, i32.ltU(index, c32(bytes)))
-  })
 }
 
 function buildLoad(
-  module: ModuleBuilder, parts: Parts, width: ScalarWidth, mmioRead: FunctionBuilder,
+  module: ModuleBuilder, parts: AccessParts, width: ScalarWidth, mmioRead: FunctionBuilder,
 ): FunctionBuilder {
   const { env, globals, translate } = parts
   const bytes = width / 8
@@ -221,6 +135,8 @@ function buildLoad(
   const machine = f.local('i64')
   const value = f.local('i64')
   f.setGlobal(globals.status, c32(0))
+  emitRetry(f, parts, { linear, flags }, globals.readTable, bytes,
+    (found) => f.return(machineLoad[width](env.machine, found)))
   emitWatch(f, parts, linear, bytes, flags, () => f.return(c64(0)))
   f.if(i32.leU(offsetIn(linear), c32(0x1000 - bytes)), () => {
     f.set(machine, call(translate, linear, flags))
@@ -233,6 +149,7 @@ function buildLoad(
   })
   if (bytes === 1) return f
   const halves = emitHalves(f, parts, linear, flags, () => f.return(c64(0)))
+  f.if(bothAreMemory(halves), () => f.return(joined(env, linear, halves, width)))
   forEachByte(f, linear, halves, bytes, (index, at, place) => {
     f.if(i64.geS(at, c64(0)), () => f.set(at, i64.load8U(env.machine, i32.wrap(at))), () => {
       f.set(at, call(mmioRead, place, c32(1)))
@@ -245,17 +162,21 @@ function buildLoad(
   return f
 }
 
-/** Stores to machine memory, after telling of it when the frame holds code. */
+/** Stores to machine memory, unless compiled code would change decoded code; returns. */
 function emitMachineStore(
-  f: FunctionBuilder, env: MmuEnvironment, width: AccessWidth, machine: Local, value: Expression,
+  f: FunctionBuilder, { env, announce }: AccessParts, width: AccessWidth,
+  store: { machine: Local, value: Expression, access: Expression },
 ): void {
-  const at = i32.wrap(machine)
-  f.if(holdsCode(env, at), () => f.call(env.codeWritten, at, c32(width / 8)))
-  f.store(machineStore[width], env.machine, at, value)
+  const at = i32.wrap(store.machine)
+  f.if(holdsCode(env, at), () => {
+    f.if(call(announce, at, c32(width / 8), store.access), () => f.return(c32(Stop.RETRY)))
+  })
+  f.store(machineStore[width], env.machine, at, store.value)
+  f.return(c32(0))
 }
 
 function buildStore(
-  module: ModuleBuilder, parts: Parts, width: ScalarWidth, mmioWrite: FunctionBuilder,
+  module: ModuleBuilder, parts: AccessParts, width: ScalarWidth, mmioWrite: FunctionBuilder,
 ): FunctionBuilder {
   const { env, globals, translate } = parts
   const bytes = width / 8
@@ -264,12 +185,15 @@ function buildStore(
   const machine = f.local('i64')
   const access = i32.or(flags, c32(Access.WRITE))
   f.setGlobal(globals.status, c32(0))
+  emitRetry(f, parts, { linear, flags }, globals.writeTable, bytes, (found) => {
+    f.store(machineStore[width], env.machine, found, value)
+    f.return(c32(0))
+  })
   emitWatch(f, parts, linear, bytes, access, () => f.return(c32(Stop.FAULT)))
   f.if(i32.leU(offsetIn(linear), c32(0x1000 - bytes)), () => {
     f.set(machine, call(translate, linear, access))
     f.if(i64.geS(machine, c64(0)), () => {
-      emitMachineStore(f, env, width, machine, value)
-      f.return(c32(0))
+      emitMachineStore(f, parts, width, { machine, value, access })
     })
     f.if(i64.eq(machine, c64(FAULT)), () => f.return(c32(Stop.FAULT)))
     const place = i64.load(env.core, c32(0), controlAt('accessAddress'))
@@ -277,17 +201,9 @@ function buildStore(
   })
   if (bytes === 1) return f
   const halves = emitHalves(f, parts, linear, access, () => f.return(c32(Stop.FAULT)))
-  const byteAt = (index: Local): Expression =>
-    i64.shrU(value, i64.shl(i64.extendU(index), c64(3)))
-  forEachByte(f, linear, halves, bytes, (index, at, place) => {
-    f.if(i64.eq(at, c64(OUTSIDE)), () => {
-      f.drop(call(mmioWrite, place, c32(1), byteAt(index)))
-      f.if(globalGet(globals.status, 'i32'), () => f.return(c32(Stop.MMIO_WRITE)))
-    })
-  })
-  forEachByte(f, linear, halves, bytes, (index, at) => {
-    f.if(i64.geS(at, c64(0)), () => emitMachineStore(f, env, 8, at, byteAt(index)))
-  })
+  f.if(bothAreMemory(halves),
+    () => emitCrossingStore(f, parts, bytes, halves, { linear, value, access }))
+  emitStoreBeyond(f, parts, bytes, halves, { linear, value, access }, mmioWrite)
   f.return(c32(0))
   return f
 }
@@ -297,7 +213,7 @@ const I64X2_EXTRACT = 29
 const I64X2_REPLACE = 30
 
 function buildLoad128(
-  module: ModuleBuilder, parts: Parts, load64: FunctionBuilder,
+  module: ModuleBuilder, parts: AccessParts, load64: FunctionBuilder,
 ): FunctionBuilder {
   const { env, globals, translate } = parts
   const f = module.function({ parameters: ['i64', 'i32'], result: 'v128' })
@@ -305,6 +221,8 @@ function buildLoad128(
   const machine = f.local('i64')
   const low = f.local('i64')
   f.setGlobal(globals.status, c32(0))
+  emitRetry(f, parts, { linear, flags }, globals.readTable, 16,
+    (found) => f.return(v128.load(env.machine, found)))
   emitWatch(f, parts, linear, 16, flags, () => f.return(v128.const(0n)))
   f.if(i32.leU(offsetIn(linear), c32(0x1000 - 16)), () => {
     f.set(machine, call(translate, linear, flags))
@@ -321,7 +239,7 @@ function buildLoad128(
 }
 
 function buildStore128(
-  module: ModuleBuilder, parts: Parts, store64: FunctionBuilder, probeWrite: FunctionBuilder,
+  module: ModuleBuilder, parts: AccessParts, store64: FunctionBuilder, probeWrite: FunctionBuilder,
 ): FunctionBuilder {
   const { env, globals, translate } = parts
   const f = module.function({ parameters: ['i64', 'v128', 'i32'], result: 'i32' })
@@ -329,17 +247,20 @@ function buildStore128(
   const machine = f.local('i64')
   f.setGlobal(globals.status, c32(0))
   const access = i32.or(flags, c32(Access.WRITE))
+  emitRetry(f, parts, { linear, flags }, globals.writeTable, 16, (found) => {
+    f.store('v128', env.machine, found, value)
+    f.return(c32(0))
+  })
   emitWatch(f, parts, linear, 16, access, () => f.return(c32(Stop.FAULT)))
   f.if(i32.leU(offsetIn(linear), c32(0x1000 - 16)), () => {
-    f.set(machine, call(translate, linear, i32.or(flags, c32(Access.WRITE))))
+    f.set(machine, call(translate, linear, access))
     f.if(i64.geS(machine, c64(0)), () => {
-      emitMachineStore(f, env, 128, machine, value)
-      f.return(c32(0))
+      emitMachineStore(f, parts, 128, { machine, value, access })
     })
     f.if(i64.eq(machine, c64(FAULT)), () => f.return(c32(Stop.FAULT)))
   })
   f.drop(call(probeWrite, linear, c32(16), flags))
-  f.if(globalGet(globals.status, 'i32'), () => f.return(c32(Stop.FAULT)))
+  f.if(globalGet(globals.status, 'i32'), () => f.return(globalGet(globals.status, 'i32')))
   const lane = (index: number): Expression => simd('i64', I64X2_EXTRACT, [value], [index])
   f.drop(call(store64, linear, lane(0), flags))
   f.if(globalGet(globals.status, 'i32'), () => f.return(globalGet(globals.status, 'i32')))
@@ -347,20 +268,31 @@ function buildStore128(
   return f
 }
 
-function buildProbeWrite(module: ModuleBuilder, parts: Parts): FunctionBuilder {
-  const { env, globals, translate } = parts
+function buildProbeWrite(module: ModuleBuilder, parts: AccessParts): FunctionBuilder {
+  const { env, globals, translate, announce } = parts
   const f = module.function({ parameters: ['i64', 'i32', 'i32'], result: 'i64' })
   const [linear, size, flags] = f.parameters as [Local, Local, Local]
   const machine = f.local('i64')
   const access = i32.or(flags, c32(Access.WRITE))
+  const compiled = has(flags, Access.COMPILED)
+  const check = (at: Local): void => {
+    f.if(i64.geS(at, c64(0)), () => {
+      f.if(call(announce, i32.wrap(at), c32(1), access), () => f.return(c64(FAULT)))
+    })
+  }
   f.setGlobal(globals.status, c32(0))
   f.if(i32.leU(i32.add(offsetIn(linear), size), c32(0x1000)), () => {
     f.set(machine, call(translate, linear, access))
     f.if(i64.ltS(machine, c64(0)), () => f.return(machine))
+    f.if(compiled, () => check(machine))
     f.if(holdsCode(env, i32.wrap(machine)), () => f.return(c64(OUTSIDE)))
     f.return(machine)
   })
-  emitHalves(f, parts, linear, access, () => f.return(c64(FAULT)))
+  const { first, second } = emitHalves(f, parts, linear, access, () => f.return(c64(FAULT)))
+  f.if(compiled, () => {
+    check(first)
+    check(second)
+  })
   f.return(c64(OUTSIDE))
   return f
 }

@@ -306,3 +306,16 @@ function buildClearCode(module: ModuleBuilder, env: MmuEnvironment): FunctionBui
   f.store('i32As8', env.core, i32.shrU(machine, i32.const(15)), bits, coreMap.codeBitmap)
   return f
 }
+
+/** -> i32: 1 when the instruction TLB of memory `core` leads from a page to a machine frame, for
+ * CPL 3 when `user` is 1. */
+export function emitExecHit(
+  core: number, page: Expression, user: Expression, machine: number,
+): Expression {
+  const slot = i32.shl(i32.and(pageIndex(page), i32.const(EXEC_MASK)), i32.const(ExecEntry.shift))
+  const tag = i64.or(page, i64.extendU(user))
+  const isPage = i64.eq(i64.load(core, slot, coreMap.execTlb), tag)
+  const isFrame = i32.eq(i32.load(core, slot, coreMap.execTlb + ExecEntry.machine),
+    i32.const(machine))
+  return i32.and(isPage, isFrame)
+}

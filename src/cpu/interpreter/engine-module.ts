@@ -34,6 +34,8 @@ export interface EngineImports {
   floatCheck(): number
   pure(number: number): void
   codeWritten(machine: number, size: number): void
+  /** The record was jumped to as often as `heatLimit` says. */
+  hot(record: number): void
 }
 
 /** What the engine's module offers to TypeScript, beside the parts. */
@@ -54,9 +56,10 @@ function importMemories(module: ModuleBuilder, sizes: MemorySizes): void {
   })
 }
 
-/** Builds the engine's module. `doorbell` is the machine address of the core's doorbell word. */
+/** Builds the engine's module. `doorbell` is the machine address of the core's doorbell word;
+ * `heatLimit` is LoopNeeds'. */
 export function buildEngine(
-  sizes: MemorySizes, doorbell: number, inline: readonly InlineHandler[],
+  sizes: MemorySizes, doorbell: number, inline: readonly InlineHandler[], heatLimit: number,
 ): Uint8Array<ArrayBuffer> {
   const module = new ModuleBuilder()
   importMemories(module, sizes)
@@ -70,6 +73,7 @@ export function buildEngine(
     { parameters: [], result: 'i32' })
   const pure = module.importFunction('env', 'pure', partSignatures.pure)
   const codeWritten = module.importFunction('env', 'codeWritten', { parameters: ['i32', 'i32'] })
+  const hot = module.importFunction('env', 'hot', { parameters: ['i32'] })
 
   const mmu = buildMmu(module, { core: CORE, machine: MACHINE, codeWritten })
   const { load, store } = mmu.slow
@@ -88,7 +92,7 @@ export function buildEngine(
     floatCheck: raiseUnmasked(module, support.raise, floatPending),
   }
   const run = buildLoop(module, parts, {
-    doorbell, inline, service, decodeAgain, execTranslate: mmu.execTranslate,
+    doorbell, inline, service, decodeAgain, execTranslate: mmu.execTranslate, hot, heatLimit,
   })
   for (const name of Object.keys(partSignatures) as FunctionPart[]) {
     module.exportFunction(`part.${name}`, parts[name])
@@ -112,21 +116,34 @@ function raiseUnmasked(
   return f
 }
 
-/** A module of one handler outside the loop; its export `handler` goes into the table. */
-export function buildHandlerModule(
-  sizes: MemorySizes, instruction: Instruction, shape: InstructionShape, bakedAt?: number,
-): Uint8Array<ArrayBuffer> {
-  const module = new ModuleBuilder()
-  importMemories(module, sizes)
+/** Imports what handlers and regions are generated from. */
+function importParts(module: ModuleBuilder): EngineParts {
   const functions = Object.fromEntries((Object.keys(partSignatures) as FunctionPart[])
     .map((name) => [name, module.importFunction('engine', `part.${name}`, partSignatures[name])]))
   const globals = Object.fromEntries(globalParts
     .map((name) => [name, module.importGlobal('engine', `part.${name}`, 'i32')]))
-  const parts = { ...functions, ...globals } as unknown as EngineParts
-  const f = module.function({ parameters: ['i32'], result: 'i32' })
-  const record = f.parameters[0]!
-  const place = { target: f, record, exits: functionExits(f, record) }
-  emitHandler(parts, place, new LocalPool(f), instruction, shape, bakedAt)
-  module.exportFunction('handler', f)
+  return { ...functions, ...globals } as unknown as EngineParts
+}
+
+/** A module that works on the engine's memories with its parts; `fill` adds functions. */
+export function buildWithParts(
+  sizes: MemorySizes, fill: (module: ModuleBuilder, parts: EngineParts) => void,
+): Uint8Array<ArrayBuffer> {
+  const module = new ModuleBuilder()
+  importMemories(module, sizes)
+  fill(module, importParts(module))
   return module.finish()
+}
+
+/** A module of one handler outside the loop; its export `handler` goes into the table. */
+export function buildHandlerModule(
+  sizes: MemorySizes, instruction: Instruction, shape: InstructionShape, bakedAt?: number,
+): Uint8Array<ArrayBuffer> {
+  return buildWithParts(sizes, (module, parts) => {
+    const f = module.function({ parameters: ['i32'], result: 'i32' })
+    const record = f.parameters[0]!
+    const place = { target: f, record, exits: functionExits(f, record) }
+    emitHandler(parts, place, new LocalPool(f), instruction, shape, bakedAt)
+    module.exportFunction('handler', f)
+  })
 }

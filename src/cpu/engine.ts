@@ -1,0 +1,117 @@
+/**
+ * A core's generated code, put together: the engine's module, the handlers, the decoded code and
+ * the compiled regions, over the core's own memory and the machine's.
+ */
+import { Vector } from '../abi/x86/control.ts'
+import { makeDecoder } from '../isa/decode/decoder.ts'
+import { allInstructions } from '../isa/instructions/all.ts'
+import { CoreControl, type CoreControlView, coreMap } from './core-memory.ts'
+import { noteFault } from './exceptions/event.ts'
+import { ExactFloat } from './fpu/exact-float.ts'
+import { CodeCache } from './interpreter/code-cache.ts'
+import {
+  buildEngine, type EngineExports, type EngineImports,
+} from './interpreter/engine-module.ts'
+import { HandlerTable } from './interpreter/handler-table.ts'
+import { callPure } from './interpreter/pure-calls.ts'
+import { Jit } from './jit/jit.ts'
+import { Access } from './mmu/environment.ts'
+import { emptyTagFrom } from './mmu/tlb.ts'
+import { CpuContext, type CpuContextView } from './state.ts'
+
+const PAGE_BYTES = 65536
+const decode = makeDecoder(allInstructions)
+
+export interface EngineOptions {
+  /** The machine's memory: shared, initial equal to maximum. */
+  readonly machine: WebAssembly.Memory
+  /** Machine address of a word that is not zero while the core should look up. */
+  readonly doorbell: number
+  /** 32 random bits. */
+  random(): number
+  /** Every instruction gets a body of its own with constants for operands: how compiled code reads
+   * the semantics. Slow, for tests. */
+  readonly bakeOperands?: boolean
+  /** How often code is jumped to before it is compiled: 1 to 255; 0 to interpret only. */
+  readonly heatLimit?: number
+}
+
+const HEAT_LIMIT = 200
+
+export class Engine {
+  readonly core: WebAssembly.Memory
+  readonly context: CpuContextView
+  readonly control: CoreControlView
+  readonly exports: EngineExports
+  readonly code: CodeCache
+  readonly #jit: Jit
+
+  /** `service` carries out a record, as EngineImports says. */
+  constructor(options: EngineOptions, service: (record: number) => number) {
+    const corePages = Math.ceil(coreMap.end / PAGE_BYTES)
+    this.core = new WebAssembly.Memory({ initial: corePages, maximum: corePages })
+    this.context = CpuContext.on(this.core.buffer, coreMap.context)
+    this.control = CoreControl.on(this.core.buffer, coreMap.control)
+    const memories = { core: this.core, machine: options.machine }
+    const handlers = new HandlerTable(memories, decode, options.bakeOperands ?? false)
+    const { doorbell, heatLimit = HEAT_LIMIT } = options
+    const module = buildEngine(handlers.sizes, doorbell, handlers.inline, heatLimit)
+    const instance = new WebAssembly.Instance(new WebAssembly.Module(module), {
+      env: { ...memories, handlers: handlers.table, ...this.#imports(service) },
+    })
+    handlers.connect(instance.exports)
+    this.exports = instance.exports as unknown as EngineExports
+    this.control.emptyTag = emptyTagFrom(options.random())
+    this.exports.resetTlb()
+    const shared = {
+      core: this.core.buffer, machine: new Uint8Array(options.machine.buffer), decode,
+    }
+    this.code = new CodeCache({
+      ...shared,
+      handlerOf: (instruction, mode, offset) => handlers.numberOf(instruction, mode, offset),
+      execTranslate: (linear) => this.#execTranslate(linear),
+      markCode: (machine) => this.exports.markCode(machine),
+      clearCode: (machine) => this.exports.clearCode(machine),
+      linear: () => this.context.rip + this.control.codeBase & 0xffff_ffff_ffff_ffffn,
+      invalidated: (machine) => this.#jit.invalidate(machine),
+      flushed: () => this.#jit.flush(),
+    })
+    this.#jit = new Jit({
+      ...shared, doorbell,
+      control: this.control,
+      code: this.code,
+      sizes: handlers.sizes,
+      table: handlers.table,
+      imports: { env: { ...memories }, engine: instance.exports as WebAssembly.ModuleImports },
+      translate: (linear) => this.#probe(linear),
+    })
+  }
+
+  #execTranslate(linear: bigint): number {
+    const machine = this.exports.execTranslate(BigInt.asIntN(64, linear))
+    if (machine >= 0n) return Number(machine)
+    if (this.exports.status() === 0) noteFault(this.control, Vector.UD)
+    return -1
+  }
+
+  /** Machine address of a byte of code, or -1; without a trace. */
+  #probe(linear: bigint): number {
+    const access = Access.PROBE | (this.context.cpl === 3 ? Access.USER : 0)
+    return Number(this.exports.translate(BigInt.asIntN(64, linear), access))
+  }
+
+  /** What the engine's module calls. */
+  #imports(service: (record: number) => number): WebAssembly.ModuleImports {
+    const float = new ExactFloat(this.context)
+    return {
+      decode: (machine) => this.code.decode(machine >>> 0),
+      decodeAgain: (record) => this.code.decodeAgain(record, this.control.codeMachinePage),
+      service,
+      float: (number, a, b) => float.compute(number, a, b),
+      floatCheck: () => float.check() ? 1 : 0,
+      pure: (number) => callPure(this.core.buffer, number),
+      codeWritten: (machine) => this.code.invalidate(machine >>> 0),
+      hot: (record) => this.#jit.hot(record),
+    } satisfies EngineImports
+  }
+}

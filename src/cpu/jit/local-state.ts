@@ -1,0 +1,122 @@
+/**
+ * The guest's registers and flags in a region's locals: loaded where the region is entered, stored
+ * where it is left. What is not kept in locals stays in core memory.
+ */
+import { assert } from '../../base/assert.ts'
+import {
+  constantOf, i32, i64, v128, type Expression, Local, type ValueType,
+} from '../../wasm/expression.ts'
+import type { FunctionBuilder } from '../../wasm/function.ts'
+import { Z } from '../interpreter/core-fields.ts'
+import { CORE } from '../interpreter/parts.ts'
+import { slotAt, type SlotName } from '../interpreter/reading/flag-slots.ts'
+import { CoreState, type StateFile } from '../interpreter/reading/state-file.ts'
+import { CpuContext } from '../state.ts'
+
+const at = CpuContext.offsets
+const GPR_END = at.gpr + 16 * 8
+const VECTOR_END = at.vector + 16 * 32
+
+const slotNames: readonly SlotName[] = ['zf', 'sf', 'pf', 'cf', 'of', 'af', 'df']
+const slotAddresses = new Set(slotNames.map((name) => slotAt(name)))
+
+interface Kept {
+  readonly local: Local
+  written: boolean
+}
+
+export class LocalState implements StateFile {
+  readonly #target: FunctionBuilder
+  readonly #memory: CoreState
+  readonly #kept = new Map<number, Kept>()
+
+  constructor(target: FunctionBuilder) {
+    this.#target = target
+    this.#memory = new CoreState(target)
+  }
+
+  load(address: Expression, width: number): Expression {
+    const place = placeOf(address)
+    if (place === at.zero) return i64.const(0n)
+    const high = isGpr(place) && (place & 1) === 1
+    const kept = this.#keep(high ? place - 1 : place, 'i64')
+    if (!kept) return this.#memory.load(address, width)
+    const whole = kept.local
+    if (high) return i64.and(i64.shrU(whole, i64.const(8)), i64.const(0xff))
+    switch (width) {
+      case 8: return i64.and(whole, i64.const(0xff))
+      case 16: return i64.and(whole, i64.const(0xffff))
+      case 32: return i64.extendU(i32.wrap(whole))
+      default: return whole
+    }
+  }
+
+  store(address: Expression, width: number, value: Expression): void {
+    const place = placeOf(address)
+    const high = isGpr(place) && (place & 1) === 1
+    const kept = this.#keep(high ? place - 1 : place, 'i64')
+    if (!kept) {
+      this.#memory.store(address, width, value)
+      return
+    }
+    kept.written = true
+    const whole = kept.local
+    const mask = high ? 0xff00n : (1n << BigInt(width)) - 1n
+    const moved = high ? i64.shl(value, i64.const(8)) : value
+    this.#target.set(whole, width === 64 ? value : i64.or(
+      i64.and(whole, i64.const(~mask)), i64.and(moved, i64.const(mask))))
+  }
+
+  loadVector(address: Expression): Expression {
+    return this.#keep(placeOf(address), 'v128')?.local ?? this.#memory.loadVector(address)
+  }
+
+  storeVector(address: Expression, value: Expression): void {
+    const kept = this.#keep(placeOf(address), 'v128')
+    if (!kept) {
+      this.#memory.storeVector(address, value)
+      return
+    }
+    kept.written = true
+    this.#target.set(kept.local, value)
+  }
+
+  /** Loads everything that is kept. */
+  emitLoads(): void {
+    for (const [place, { local }] of this.#kept) {
+      this.#target.set(local, local.type === 'v128' ? v128.load(CORE, Z, place)
+        : i64.load(CORE, Z, place))
+    }
+  }
+
+  /** Stores everything that was written. */
+  emitStores(): void {
+    for (const [place, { local, written }] of this.#kept) {
+      if (!written) continue
+      this.#target.store(local.type === 'v128' ? 'v128' : 'i64', CORE, Z, local, place)
+    }
+  }
+
+  #keep(place: number, type: ValueType): Kept | undefined {
+    const isKept = type === 'v128'
+      ? place >= at.vector && place < VECTOR_END
+      : isGpr(place) || slotAddresses.has(place)
+    if (!isKept) return undefined
+    let kept = this.#kept.get(place)
+    if (!kept) {
+      kept = { local: this.#target.local(type), written: false }
+      this.#kept.set(place, kept)
+    }
+    return kept
+  }
+}
+
+function isGpr(place: number): boolean {
+  return place >= at.gpr && place < GPR_END
+}
+
+function placeOf(address: Expression): number {
+  const place = constantOf(address)
+  assert(typeof place === 'number', 'a region knows its registers')
+  return place
+}

@@ -1,0 +1,350 @@
+/**
+ * From a region to a WebAssembly function: (entry number) -> the record that the interpreter goes
+ * on with, or 0 when something stopped.
+ *
+ * Registers and flags are locals while the region runs. It is left in two ways, each through code
+ * that stands once at the end: to go on at an address, or stopped before an instruction, whose
+ * address is then the context's rip. Flags that were not computed by then are computed there, by
+ * the number of the *epoch* that the leaving place is in: the set of flags pending there.
+ */
+import {
+  call, globalGet, i32, i64, type Expression, type Local,
+} from '../../wasm/expression.ts'
+import type { FunctionBuilder, Label } from '../../wasm/function.ts'
+import { controlAt, loadControl32, loadControl64, Z } from '../interpreter/core-fields.ts'
+import { CORE, type EngineParts, type Exits, MACHINE } from '../interpreter/parts.ts'
+import { slotAt } from '../interpreter/reading/flag-slots.ts'
+import { shapeOf } from '../interpreter/shape.ts'
+import { Access } from '../mmu/environment.ts'
+import { emitExecHit } from '../mmu/tlb.ts'
+import { CpuContext } from '../state.ts'
+import { FlagState, RegionLocals, type SlotWrite } from './flag-state.ts'
+import { type Structure, structureOf } from './graph.ts'
+import { LocalState } from './local-state.ts'
+import { RegionOperands } from './region-operands.ts'
+import { RegionReading } from './region-reading.ts'
+import { type Block, PAGE_BYTES, pageOf, type Placed, type Region, type Target } from './region.ts'
+
+const LONG = { long: true, stackWidth: 64 } as const
+
+/** What a region's code knows of where it is. */
+export interface Placement {
+  /** Machine address of the core's doorbell word. */
+  readonly doorbell: number
+  /** Machine address of a page of the region. */
+  machineOf(page: number): number
+}
+
+/** Writes the region into a function of (i32) -> i32. */
+export function translate(
+  parts: EngineParts, target: FunctionBuilder, region: Region, placement: Placement,
+): void {
+  new Translator(parts, target, region, placement).run()
+}
+
+class Translator {
+  readonly #parts: EngineParts
+  readonly #f: FunctionBuilder
+  readonly #region: Region
+  readonly #placement: Placement
+  readonly #structure: Structure
+  readonly #state: LocalState
+  readonly #locals: RegionLocals
+  /** Linear address of page 0. */
+  readonly #base: Local
+  readonly #budget: Local
+  /** Linear address to go on at, or of the instruction that stopped. */
+  readonly #next: Local
+  /** 1 when left to go on. */
+  readonly #goesOn: Local
+  readonly #epoch: Local
+  readonly #entry: Local
+  readonly #tables: { readonly read: Local, readonly write: Local }
+  readonly #epochs: (readonly SlotWrite[])[] = []
+  readonly #loops = new Map<number, Label>()
+  readonly #follows = new Map<number, Label>()
+  #leave!: Label
+
+  constructor(
+    parts: EngineParts, target: FunctionBuilder, region: Region, placement: Placement,
+  ) {
+    this.#parts = parts
+    this.#f = target
+    this.#region = region
+    this.#placement = placement
+    this.#structure = structureOf([
+      region.entries.map((block) => block + 1), ...region.blocks.map(successorsOf),
+    ])
+    this.#state = new LocalState(target)
+    this.#locals = new RegionLocals(target)
+    this.#base = target.local('i64')
+    this.#budget = target.local('i32')
+    this.#next = target.local('i64')
+    this.#goesOn = target.local('i32')
+    this.#epoch = target.local('i32')
+    this.#entry = target.parameters[0]!
+    this.#tables = { read: target.local('i32'), write: target.local('i32') }
+  }
+
+  run(): void {
+    const f = this.#f
+    f.block((leave) => {
+      this.#leave = leave
+      this.#node(0, new FlagState(this.#locals))
+    })
+    f.atStart(() => this.#enter())
+    this.#computeFlags()
+    this.#state.emitStores()
+    f.store('i32', CORE, Z, this.#budget, controlAt('budget'))
+    f.if(i32.eqz(this.#goesOn), () => {
+      f.store('i64', CORE, Z, this.#next, CpuContext.offsets.rip)
+      f.return(i32.const(0))
+    })
+    f.return(call(this.#parts.lookUp, this.#next))
+  }
+
+  #enter(): void {
+    const f = this.#f
+    f.set(this.#base, loadControl64('codePage'))
+    this.#region.entries.forEach((block, number) => {
+      const page = pageOf(this.#region.blocks[block]!.offset)
+      if (page === 0) return
+      f.if(i32.eq(this.#entry, i32.const(number)), () => {
+        f.set(this.#base, i64.sub(this.#base, i64.const(page * PAGE_BYTES)))
+      })
+    })
+    f.set(this.#budget, loadControl32('budget'))
+    f.set(this.#tables.read, globalGet(this.#parts.readTable, 'i32'))
+    f.set(this.#tables.write, globalGet(this.#parts.writeTable, 'i32'))
+    this.#state.emitLoads()
+  }
+
+  /** Computes the flags that were pending where the region was left. */
+  #computeFlags(): void {
+    const f = this.#f
+    if (this.#epochs.length === 0) return
+    f.block((done) => {
+      const cases = this.#epochs.map((writes) => () => {
+        this.#write(writes)
+        f.br(done)
+      })
+      f.switch(i32.sub(this.#epoch, i32.const(1)), cases, () => {})
+    })
+  }
+
+  #write(writes: readonly SlotWrite[]): void {
+    for (const { name, value } of writes) {
+      this.#state.store(i32.const(slotAt(name)), 64, value)
+    }
+  }
+
+  // The nest of blocks.
+
+  /** A node with all that is nested in it. */
+  #node(node: number, flags: FlagState): void {
+    const isLoop = this.#structure.isLoop[node] || node === 0 && this.#structure.dispatches
+    if (!isLoop) {
+      this.#within(node, this.#structure.follows[node]!, flags)
+      return
+    }
+    this.#f.loop((label) => {
+      this.#loops.set(node, label)
+      this.#within(node, this.#structure.follows[node]!, flags)
+    })
+  }
+
+  #within(node: number, follows: readonly number[], flags: FlagState): void {
+    const [outermost, ...inner] = follows
+    if (outermost === undefined) {
+      if (node === 0) this.#root()
+      else this.#block(node, flags)
+      return
+    }
+    this.#f.block((label) => {
+      this.#follows.set(outermost, label)
+      this.#within(node, inner, flags)
+    })
+    this.#node(outermost, new FlagState(this.#locals))
+  }
+
+  #root(): void {
+    const { entries } = this.#structure
+    const go = (node: number) => (): void => {
+      if (this.#structure.edge(0, node) === 'inline') {
+        this.#node(node, new FlagState(this.#locals))
+      } else {
+        this.#f.br(this.#follows.get(node)!)
+      }
+    }
+    const last = entries.at(-1)!
+    this.#f.switch(this.#entry, entries.slice(0, -1).map(go), go(last))
+  }
+
+  /** Number by which the root enters a node. */
+  #entryOf(node: number): number {
+    return this.#structure.entries.indexOf(node)
+  }
+
+  #block(node: number, flags: FlagState): void {
+    const f = this.#f
+    const block = this.#region.blocks[node - 1]!
+    const count = block.instructions.length
+    if (count > 0) f.set(this.#budget, i32.sub(this.#budget, i32.const(count)))
+    const last = block.instructions.at(-1)
+    block.instructions.forEach((placed, index) => {
+      this.#instruction(placed, count - index, flags, placed === last ? node : -1)
+    })
+    this.#end(node, block, flags)
+  }
+
+  /** The ends that no instruction writes. */
+  #end(node: number, block: Block, flags: FlagState): void {
+    const { end } = block
+    if (end.kind === 'leaves') this.#goOnAt(this.#linear(end.at), flags)
+    else if (end.kind === 'goes' && !isJump(block)) this.#edge(node, end.to, flags)
+    flags.forgetAll()
+  }
+
+  #edge(node: number, target: Target, flags: FlagState): void {
+    const f = this.#f
+    if (target.block < 0) {
+      this.#goOnAt(this.#linear(target.offset), flags)
+      return
+    }
+    const to = target.block + 1
+    const kind = this.#structure.edge(node, to)
+    this.#checkPage(node, target, flags)
+    if (kind === 'inline') {
+      this.#node(to, flags.clone())
+      return
+    }
+    this.#write(flags.writes())
+    if (kind !== 'forward') this.#poll(target)
+    if (kind === 'dispatch') f.set(this.#entry, i32.const(this.#entryOf(to)))
+    f.br(kind === 'forward' ? this.#follows.get(to)!
+      : this.#loops.get(kind === 'back' ? to : 0)!)
+  }
+
+  /** Leaves when the target's page is not where it was when the region was made. */
+  #checkPage(node: number, target: Target, flags: FlagState): void {
+    const page = pageOf(target.offset)
+    if (node > 0 && pageOf(this.#region.blocks[node - 1]!.offset) === page) return
+    const linear = this.#linear(page * PAGE_BYTES)
+    const isUser = i32.ne(i32.and(globalGet(this.#parts.access, 'i32'), i32.const(Access.USER)), Z)
+    const isThere = emitExecHit(CORE, linear, isUser, this.#placement.machineOf(page))
+    this.#f.if(i32.eqz(isThere), () => this.#goOnAt(this.#linear(target.offset), flags))
+  }
+
+  /** Leaves when the budget is used up or the doorbell rings; flags are computed. */
+  #poll(target: Target): void {
+    const rings = i32.load(MACHINE, i32.const(this.#placement.doorbell))
+    this.#f.if(i32.or(i32.leS(this.#budget, Z), rings), () => {
+      this.#leaveTo(this.#linear(target.offset), 0)
+    })
+  }
+
+  // Instructions.
+
+  #instruction(placed: Placed, left: number, flags: FlagState, lastOf: number): void {
+    const { instruction, offset } = placed
+    const f = this.#f
+    const shape = shapeOf(instruction, LONG)
+    const emit = (again: Label | undefined): void => {
+      const operands = instruction.operands.map((operand) => ({ ...operand }))
+      const source = new RegionOperands(this.#base, this.#state, instruction, offset)
+      const site = {
+        target: f,
+        tables: { ...this.#tables, alignedOnly: true, access: Access.COMPILED },
+        state: this.#state,
+        operands: source,
+        exits: this.#exits(offset, left, flags, again),
+      }
+      const ends = {
+        branch: (condition: Expression | undefined) =>
+          this.#branch(lastOf, condition, flags),
+        jump: (linear: Expression) => this.#jump(lastOf, linear, flags),
+      }
+      const m = new RegionReading(this.#parts, site, this.#locals, shape, flags, ends)
+      instruction.definition.fields.execute!(m, ...operands)
+      m.finish()
+    }
+    if (shape.lock) f.loop(emit)
+    else emit(undefined)
+    flags.endInstruction()
+  }
+
+  #exits(offset: number, left: number, flags: FlagState, again: Label | undefined): Exits {
+    const f = this.#f
+    return {
+      next: () => {},
+      goTo: () => { throw new Error('a region looks no record up') },
+      stop: () => {
+        f.set(this.#budget, i32.add(this.#budget, i32.const(left)))
+        f.set(this.#next, this.#linear(offset))
+        f.set(this.#epoch, i32.const(this.#epochNumber(flags)))
+        f.br(this.#leave)
+      },
+      again: () => f.br(again!),
+    }
+  }
+
+  #branch(node: number, condition: Expression | undefined, flags: FlagState): void {
+    const { end } = this.#region.blocks[node - 1]!
+    if (end.kind === 'goes') {
+      this.#edge(node, end.to, flags)
+    } else if (end.kind === 'branches') {
+      this.#f.if(condition!, () => this.#edge(node, end.taken, flags))
+      this.#edge(node, end.next, flags)
+    }
+  }
+
+  #jump(node: number, linear: Expression, flags: FlagState): void {
+    const { end } = this.#region.blocks[node - 1]!
+    const f = this.#f
+    f.set(this.#next, linear)
+    if (end.kind === 'jumps') {
+      for (const target of end.likely) {
+        f.if(i64.eq(this.#next, this.#linear(target.offset)),
+          () => this.#edge(node, target, flags))
+      }
+    }
+    this.#goOnAt(this.#next, flags)
+  }
+
+  // Ways out.
+
+  #linear(offset: number): Expression {
+    return offset === 0 ? this.#base : i64.add(this.#base, i64.const(offset))
+  }
+
+  #goOnAt(linear: Expression, flags: FlagState): void {
+    this.#leaveTo(linear, this.#epochNumber(flags))
+  }
+
+  #leaveTo(linear: Expression, epoch: number): void {
+    const f = this.#f
+    f.set(this.#next, linear)
+    f.set(this.#epoch, i32.const(epoch))
+    f.set(this.#goesOn, i32.const(1))
+    f.br(this.#leave)
+  }
+
+  /** 0 when no flag is pending. */
+  #epochNumber(flags: FlagState): number {
+    const writes = flags.writes()
+    return writes.length === 0 ? 0 : this.#epochs.push(writes)
+  }
+}
+
+function successorsOf({ end }: Block): number[] {
+  const targets = end.kind === 'goes' ? [end.to]
+    : end.kind === 'branches' ? [end.taken, end.next]
+    : end.kind === 'jumps' ? end.likely : []
+  return targets.filter((target) => target.block >= 0).map((target) => target.block + 1)
+}
+
+/** Its last instruction goes to its end by itself. */
+function isJump({ instructions }: Block): boolean {
+  return instructions.at(-1)?.instruction.operands[0]?.kind === 'relative'
+}
+
