@@ -119,9 +119,9 @@ export const coreMap = {
   readUser: 32 * MIB,
   writeUser: 40 * MIB,
   records: 48 * MIB,
-  /** How often each record was jumped to, up to a limit: a byte each. */
+  /** How often each record was jumped to, up to a limit: a 16-bit number each. */
   heat: 112 * MIB,
-  end: 114 * MIB,
+  end: 116 * MIB,
 } as const
 
 /** Entries of the code hash: machine address of a trace, then its record and mode. */

@@ -29,14 +29,11 @@ export interface EngineOptions {
   readonly doorbell: number
   /** 32 random bits. */
   random(): number
-  /** Every instruction gets a body of its own with constants for operands: how compiled code reads
-   * the semantics. Slow, for tests. */
-  readonly bakeOperands?: boolean
-  /** How often code is jumped to before it is compiled: 1 to 255; 0 to interpret only. */
+  /** How often code is jumped to before it is compiled: 1 to 65535; 0 to interpret only. */
   readonly heatLimit?: number
 }
 
-const HEAT_LIMIT = 200
+const HEAT_LIMIT = Number((globalThis as any).process?.env.XJ_H ?? 3000)
 
 export class Engine {
   readonly core: WebAssembly.Memory
@@ -53,7 +50,7 @@ export class Engine {
     this.context = CpuContext.on(this.core.buffer, coreMap.context)
     this.control = CoreControl.on(this.core.buffer, coreMap.control)
     const memories = { core: this.core, machine: options.machine }
-    const handlers = new HandlerTable(memories, decode, options.bakeOperands ?? false)
+    const handlers = new HandlerTable(memories, decode)
     const { doorbell, heatLimit = HEAT_LIMIT } = options
     const module = buildEngine(handlers.sizes, doorbell, handlers.inline, heatLimit)
     const instance = new WebAssembly.Instance(new WebAssembly.Module(module), {
@@ -68,7 +65,7 @@ export class Engine {
     }
     this.code = new CodeCache({
       ...shared,
-      handlerOf: (instruction, mode, offset) => handlers.numberOf(instruction, mode, offset),
+      handlerOf: (instruction, mode) => handlers.numberOf(instruction, mode),
       execTranslate: (linear) => this.#execTranslate(linear),
       markCode: (machine) => this.exports.markCode(machine),
       clearCode: (machine) => this.exports.clearCode(machine),

@@ -42,8 +42,8 @@ export interface CodeCacheNeeds {
   readonly core: ArrayBuffer
   readonly machine: Uint8Array
   readonly decode: Decode
-  /** Number of the handler for an instruction at an offset of its page; -1: a service does it. */
-  handlerOf(instruction: Instruction, mode: CodeModeShape, offset: number): number
+  /** Number of the handler for an instruction; -1: a service does it. */
+  handlerOf(instruction: Instruction, mode: CodeModeShape): number
   /** Machine address for fetching at a linear address, or -1 when that faults. */
   execTranslate(linear: bigint): number
   markCode(machine: number): void
@@ -169,7 +169,7 @@ export class CodeCache {
     this.#u16[record + field.handler >>> 1] = Special.REGION
     this.#u32[record + field.link >>> 2] = tableIndex
     this.#u32[record + field.immediate >>> 2] = entry
-    this.#u8[coreMap.heat + (record - coreMap.records) / RECORD_BYTES] = 0xff
+    this.#u16[(coreMap.heat >>> 1) + (record - coreMap.records) / RECORD_BYTES] = 0xffff
   }
 
   /** Makes a record that entered a region look up its own address again. */
@@ -220,7 +220,8 @@ export class CodeCache {
     this.#serviced.clear()
     const hash = coreMap.codeHash >>> 2
     this.#u32.fill(0, hash, hash + (2 << CODE_HASH_BITS))
-    this.#u8.fill(0, coreMap.heat, coreMap.heat + (this.#free - coreMap.records) / RECORD_BYTES)
+    const heat = coreMap.heat >>> 1
+    this.#u16.fill(0, heat, heat + (this.#free - coreMap.records) / RECORD_BYTES)
     this.#free = coreMap.records
     this.#needs.flushed()
     this.#u32[controlAt('codeGeneration') >>> 2]! += 1
@@ -325,7 +326,7 @@ export class CodeCache {
   #append(instruction: Instruction, offset: number, shape: CodeModeShape): void {
     this.decoded += 1
     const nextOffset = offset + instruction.length
-    const handler = this.#needs.handlerOf(instruction, shape, offset)
+    const handler = this.#needs.handlerOf(instruction, shape)
     if (handler < 0) {
       const record = this.#claim(Special.SERVICE, offset, nextOffset)
       this.#serviced.set(record, instruction)

@@ -137,13 +137,13 @@ export function buildWithParts(
 
 /** A module of one handler outside the loop; its export `handler` goes into the table. */
 export function buildHandlerModule(
-  sizes: MemorySizes, instruction: Instruction, shape: InstructionShape, bakedAt?: number,
+  sizes: MemorySizes, instruction: Instruction, shape: InstructionShape,
 ): Uint8Array<ArrayBuffer> {
   return buildWithParts(sizes, (module, parts) => {
     const f = module.function({ parameters: ['i32'], result: 'i32' })
     const record = f.parameters[0]!
     const place = { target: f, record, exits: functionExits(f, record) }
-    emitHandler(parts, place, new LocalPool(f), instruction, shape, bakedAt)
+    emitHandler(parts, place, new LocalPool(f), instruction, shape)
     module.exportFunction('handler', f)
   })
 }

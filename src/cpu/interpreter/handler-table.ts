@@ -25,15 +25,12 @@ export class HandlerTable {
   readonly inline: readonly InlineHandler[]
   readonly sizes: MemorySizes
   readonly #memories: HandlerMemories
-  readonly #bakeOperands: boolean
   readonly #numbers = new Map<number, number>()
   readonly #firstInTable: number
   #engine: WebAssembly.Exports = {}
 
-  /** With `bakeOperands` each instruction gets a handler of its own (CpuOptions). */
-  constructor(memories: HandlerMemories, decode: Decode, bakeOperands: boolean) {
+  constructor(memories: HandlerMemories, decode: Decode) {
     this.#memories = memories
-    this.#bakeOperands = bakeOperands
     this.sizes = {
       corePages: memories.core.buffer.byteLength / PAGE_BYTES,
       machinePages: memories.machine.buffer.byteLength / PAGE_BYTES,
@@ -47,11 +44,10 @@ export class HandlerTable {
     this.#engine = engine
   }
 
-  /** Number of the handler for an instruction at an offset of its page; -1: a service does it. */
-  numberOf(instruction: Instruction, mode: CodeModeShape, offset: number): number {
+  /** Number of the handler for an instruction; -1: a service does it. */
+  numberOf(instruction: Instruction, mode: CodeModeShape): number {
     if (instruction.definition.service) return -1
     const shape = shapeOf(instruction, mode)
-    if (this.#bakeOperands) return this.#add(instruction, shape, offset)
     const key = keyOf(instruction, shape)
     const known = this.#numbers.get(key)
     if (known !== undefined) return known
@@ -73,8 +69,8 @@ export class HandlerTable {
   }
 
   /** Puts one more handler into the table, and returns its number. */
-  #add(instruction: Instruction, shape: InstructionShape, bakedAt?: number): number {
-    const bytes = buildHandlerModule(this.sizes, instruction, shape, bakedAt)
+  #add(instruction: Instruction, shape: InstructionShape): number {
+    const bytes = buildHandlerModule(this.sizes, instruction, shape)
     const instance = new WebAssembly.Instance(new WebAssembly.Module(bytes), {
       env: { ...this.#memories },
       engine: this.#engine as WebAssembly.ModuleImports,

@@ -5,7 +5,7 @@ import { globalGet, i32, type Expression, type Local } from '../../wasm/expressi
 import type { FunctionBuilder } from '../../wasm/function.ts'
 import { RCX } from '../../abi/x86/registers.ts'
 import type { Instruction } from '../../isa/operand.ts'
-import { BakedOperands, RecordOperands } from './reading/operand-source.ts'
+import { RecordOperands } from './reading/operand-source.ts'
 import type { EngineParts, Exits, InstructionShape } from './parts.ts'
 import { RECORD_BYTES } from './record.ts'
 import { WasmReading } from './reading/reading.ts'
@@ -19,21 +19,17 @@ export interface HandlerPlace {
   readonly exits: Exits
 }
 
-/**
- * Writes the handler for instructions shaped like `instruction`. With `bakedAt`, its offset in its
- * page, the handler is for this very instruction, and its operands are constants.
- */
+/** Writes the handler for instructions shaped like `instruction`. */
 export function emitHandler(
   parts: EngineParts, place: HandlerPlace, pool: LocalPool, instruction: Instruction,
-  shape: InstructionShape, bakedAt = -1,
+  shape: InstructionShape,
 ): void {
   pool.releaseAll()
   // The reading tells operands apart by identity, and the decoder may share equal ones.
   const operands = instruction.operands.map((operand) => ({ ...operand }))
   const { target, record, exits } = place
   const state = new CoreState(target)
-  const source = bakedAt < 0 ? new RecordOperands(parts, target, record, operands)
-    : new BakedOperands(parts, target, state, instruction, bakedAt)
+  const source = new RecordOperands(parts, target, record, operands)
   const tables = {
     read: globalGet(parts.readTable, 'i32'), write: globalGet(parts.writeTable, 'i32'),
     alignedOnly: false, access: 0,

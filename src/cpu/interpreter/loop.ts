@@ -47,7 +47,7 @@ export interface LoopNeeds {
   readonly execTranslate: FunctionReference
   /** Is called with a record that was jumped to `heatLimit` times. */
   readonly hot: FunctionReference
-  /** At most 255; 0 when nobody counts. */
+  /** At most 65535; 0 when nobody counts. */
   readonly heatLimit: number
 }
 
@@ -133,11 +133,11 @@ class Loop {
     const f = this.#function
     const limit = i32.const(this.#needs.heatLimit)
     const place = i32.shrU(i32.sub(this.#record, i32.const(coreMap.records)),
-      i32.const(RECORD_SHIFT))
-    f.set(this.#next, i32.load8U(CORE, place, coreMap.heat))
+      i32.const(RECORD_SHIFT - 1))
+    f.set(this.#next, i32.load16U(CORE, place, coreMap.heat))
     f.if(i32.ltU(this.#next, limit), () => {
       f.set(this.#next, i32.add(this.#next, i32.const(1)))
-      f.store('i32As8', CORE, place, this.#next, coreMap.heat)
+      f.store('i32As16', CORE, place, this.#next, coreMap.heat)
       f.if(i32.eq(this.#next, limit), () => f.call(this.#needs.hot, this.#record))
     })
   }

@@ -22,7 +22,7 @@ export interface Structure {
   readonly entries: readonly number[]
   /** Whether some edge goes through the root. */
   readonly dispatches: boolean
-  /** Position in reverse postorder. */
+  /** Position in reverse postorder; -1 where the root does not reach. */
   readonly order: readonly number[]
   readonly isLoop: readonly boolean[]
   /** For each node, those that follow it in the nest: the last in order first. */
@@ -30,9 +30,11 @@ export interface Structure {
   edge(from: number, to: number): EdgeKind
 }
 
-/** `successors[0]` are the entries; the others lead to nodes from 1 on. All are reachable. */
+/** `successors[0]` are the entries; the others lead to nodes from 1 on. What the root does not
+ * reach has no part in the structure. */
 export function structureOf(successors: readonly (readonly number[])[]): Structure {
-  const edges = successors.map((list) => [...list])
+  const reached = reversePostorder(successors)
+  const edges = successors.map((list, node) => reached[node]! < 0 ? [] : [...list])
   let dispatches = false
   for (;;) {
     const order = reversePostorder(edges)
@@ -68,7 +70,8 @@ function reversePostorder(edges: readonly (readonly number[])[]): number[] {
 function dominatorsOf(
   edges: readonly (readonly number[])[], order: readonly number[],
 ): number[] {
-  const sorted = edges.map((_, node) => node).sort((a, b) => order[a]! - order[b]!)
+  const sorted = edges.map((_, node) => node).filter((node) => order[node]! >= 0)
+    .sort((a, b) => order[a]! - order[b]!)
   const predecessors: number[][] = edges.map(() => [])
   edges.forEach((list, from) => { for (const to of list) predecessors[to]!.push(from) })
   const dominators: number[] = new Array<number>(edges.length).fill(-1)

@@ -90,9 +90,8 @@ export class Jit {
 
   /** Forgets all; their records are gone. */
   flush(): void {
-    for (const regions of this.#regions.values()) {
-      for (const { tableIndex } of regions) this.#freeIndexes.push(tableIndex)
-    }
+    const regions = new Set([...this.#regions.values()].flatMap((set) => [...set]))
+    for (const { tableIndex } of regions) this.#freeIndexes.push(tableIndex)
     this.#regions.clear()
   }
 

@@ -75,6 +75,16 @@ export function discover(
   return new Discovery(source, limits).run(offset)
 }
 
+/** Where a block may lead. */
+export function targetsOf({ end }: Block): readonly Target[] {
+  switch (end.kind) {
+    case 'goes': return [end.to]
+    case 'branches': return [end.taken, end.next]
+    case 'jumps': return end.likely
+    case 'leaves': return []
+  }
+}
+
 /** What comes after an instruction. */
 type Flow =
   | { readonly kind: 'next' | 'leaves' | 'jumps' }
@@ -124,11 +134,14 @@ class Discovery {
     }
     this.#makeBlocks()
     this.#connectReturns()
-    const first = this.#blocks[0]!
-    if (first.instructions.length === 0) return undefined
+    this.#enterUnreached()
+    if (this.#blocks[0]!.instructions.length === 0) return undefined
+    // Entered where there is nothing to do, a region would lead back to itself.
+    const isEntry = ({ offset, instructions }: Block): boolean =>
+      this.#entries.has(offset) && instructions.length > 0
     return {
       blocks: this.#blocks,
-      entries: this.#blocks.flatMap((block, n) => this.#entries.has(block.offset) ? [n] : []),
+      entries: this.#blocks.flatMap((block, number) => isEntry(block) ? [number] : []),
       pages: [...new Set(this.#blocks.map((block) => pageOf(block.offset)))],
     }
   }
@@ -260,6 +273,29 @@ class Discovery {
       const targets = [...places].map((offset) => ({ offset, block: numbers.get(offset)! }))
       this.#blocks[number] = { ...this.#blocks[number]!, end: { kind: 'jumps', likely: targets } }
     }
+  }
+
+  /** Makes entries of the places behind calls that no return in the region is known to reach. */
+  #enterUnreached(): void {
+    const reached = new Set<number>()
+    const reach = (from: number): void => {
+      const pending = [from]
+      for (;;) {
+        const number = pending.pop()
+        if (number === undefined) return
+        if (reached.has(number)) continue
+        reached.add(number)
+        for (const { block } of targetsOf(this.#blocks[number]!)) {
+          if (block >= 0) pending.push(block)
+        }
+      }
+    }
+    this.#blocks.forEach(({ offset }, number) => { if (this.#entries.has(offset)) reach(number) })
+    this.#blocks.forEach(({ offset }, number) => {
+      if (reached.has(number)) return
+      this.#entries.add(offset)
+      reach(number)
+    })
   }
 
   /** Blocks that a function reaches without entering calls. */

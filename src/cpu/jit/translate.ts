@@ -23,7 +23,9 @@ import { type Structure, structureOf } from './graph.ts'
 import { LocalState } from './local-state.ts'
 import { RegionOperands } from './region-operands.ts'
 import { RegionReading } from './region-reading.ts'
-import { type Block, PAGE_BYTES, pageOf, type Placed, type Region, type Target } from './region.ts'
+import {
+  type Block, PAGE_BYTES, pageOf, type Placed, type Region, type Target, targetsOf,
+} from './region.ts'
 
 const LONG = { long: true, stackWidth: 64 } as const
 
@@ -92,8 +94,9 @@ class Translator {
       this.#leave = leave
       this.#node(0, new FlagState(this.#locals))
     })
-    f.atStart(() => this.#enter())
     this.#computeFlags()
+    // What is left in locals is known now, and must have been loaded.
+    f.atStart(() => this.#enter())
     this.#state.emitStores()
     f.store('i32', CORE, Z, this.#budget, controlAt('budget'))
     f.if(i32.eqz(this.#goesOn), () => {
@@ -336,11 +339,8 @@ class Translator {
   }
 }
 
-function successorsOf({ end }: Block): number[] {
-  const targets = end.kind === 'goes' ? [end.to]
-    : end.kind === 'branches' ? [end.taken, end.next]
-    : end.kind === 'jumps' ? end.likely : []
-  return targets.filter((target) => target.block >= 0).map((target) => target.block + 1)
+function successorsOf(block: Block): number[] {
+  return targetsOf(block).filter((target) => target.block >= 0).map((target) => target.block + 1)
 }
 
 /** Its last instruction goes to its end by itself. */

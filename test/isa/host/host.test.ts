@@ -31,7 +31,7 @@ const engines: readonly (readonly [string, () => Engine, number])[] = [
   ['reference reading', () => new ReferenceEngine(decode, x87Services),
     Math.min(casesPerRow, 50)],
   ['interpreter', () => new InterpreterEngine(), casesPerRow],
-  ['body with operands baked in', () => new InterpreterEngine(true), Math.min(casesPerRow, 20)],
+  ['compiled region', () => new InterpreterEngine(1), Math.min(casesPerRow, 20)],
 ]
 for (const [name, make, cases] of engines) for (const legacy of [false, true]) {
   test(`the ${name} does what the host CPU does in ${legacy ? 32 : 64}-bit code`, (t) => {

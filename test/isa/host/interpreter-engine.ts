@@ -54,8 +54,8 @@ export class InterpreterEngine implements Engine {
   readonly #context = new Uint8Array(CPU_CONTEXT_SIZE)
   readonly #registers: CpuContextView
 
-  /** `bakeOperands`: every instruction has a body with constants, as compiled code. */
-  constructor(bakeOperands = false) {
+  /** With `heatLimit` 1, all code that can be is compiled before it runs. */
+  constructor(heatLimit = 0) {
     const pages = MACHINE_BYTES / 65536
     const machine = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true })
     this.#bytes = new Uint8Array(machine.buffer)
@@ -69,7 +69,7 @@ export class InterpreterEngine implements Engine {
     let random = 1
     this.#cpu = new Cpu({
       machine, doorbell: 0x1000, tsc: () => 0n, random: () => random++ * 0x9e3779b1 >>> 0,
-      bakeOperands,
+      heatLimit,
     })
     this.#cpu.setMemory(P2M)
   }

@@ -1,7 +1,7 @@
 /**
  * The oracle by hand: `node test/isa/host/run.ts [engine] [names] [cases] [seed]`. `engine` is
- * reference or interpreter, with 32 behind it for 32-bit code; `names` is a regular expression over
- * mnemonics, and `cases` is per row.
+ * reference, interpreter or jit, with 32 behind it for 32-bit code; `names` is a regular expression
+ * over mnemonics, and `cases` is per row.
  */
 import { makeDecoder } from '../../../src/isa/decode/decoder.ts'
 import { allInstructions } from '../../../src/isa/instructions/all.ts'
@@ -19,8 +19,9 @@ const patterns = userPatterns(allInstructions, legacy).filter(({ definition }) =
   (!definition.service || definition.service in x87Services) && filter.test(definition.name))
 using host = HostEngine.make()
 if (host) {
+  const heatLimit = engine.startsWith('jit') ? 1 : 0
   const underTest = engine.startsWith('reference') ? new ReferenceEngine(decode, x87Services)
-    : new (await import('./interpreter-engine.ts')).InterpreterEngine()
+    : new (await import('./interpreter-engine.ts')).InterpreterEngine(heatLimit)
   const report = verify(patterns, {
     decode, expected: host, underTest, casesPerRow: Number(cases), seed: Number(seed),
     legacy,

@@ -2,18 +2,17 @@
  * Where generated code finds what differs between instructions of one shape: register numbers,
  * displacements, immediates, branch targets.
  *
- * The interpreter's handlers take them out of the decoded record; a compiled body has them baked in
- * as constants. The readings of the semantics know only the interface, so that both are the same
- * code with one parameter changed.
+ * The interpreter's handlers take them out of the decoded record; a compiled region has them as
+ * constants (jit/region-operands.ts). The readings of the semantics know only the interface, so
+ * that both are the same code with one parameter changed.
  */
 import { assert } from '../../../base/assert.ts'
 import { call, i32, i64, type Expression, type Local } from '../../../wasm/expression.ts'
 import type { FunctionBuilder } from '../../../wasm/function.ts'
-import type { Instruction, MemoryOperand, Operand } from '../../../isa/operand.ts'
-import { gprAt, loadControl64 } from '../core-fields.ts'
+import type { MemoryOperand, Operand } from '../../../isa/operand.ts'
+import { loadControl64 } from '../core-fields.ts'
 import { CORE, type EngineParts } from '../parts.ts'
 import { field, registerAddress } from '../record.ts'
-import type { StateFile } from './state-file.ts'
 
 export interface OperandSource {
   /** Address in core memory of a register operand. */
@@ -96,69 +95,5 @@ export class RecordOperands implements OperandSource {
     const f = this.#target
     f.set(target, i32.load(CORE, this.#record, field.link))
     f.if(i32.eqz(target), () => f.set(target, call(this.#parts.resolve, this.#record)))
-  }
-}
-
-/** Operands as constants: the body of one instruction at one place of a page. */
-export class BakedOperands implements OperandSource {
-  readonly #target: FunctionBuilder
-  readonly #parts: EngineParts
-  readonly #state: StateFile
-  readonly #instruction: Instruction
-  readonly #nextOffset: number
-
-  /** `offset` is the instruction's place in its page. */
-  constructor(
-    parts: EngineParts, target: FunctionBuilder, state: StateFile, instruction: Instruction,
-    offset: number,
-  ) {
-    this.#parts = parts
-    this.#target = target
-    this.#state = state
-    this.#instruction = instruction
-    this.#nextOffset = offset + instruction.length
-  }
-
-  register(operand: Operand): Expression {
-    return ownRegister(operand)
-  }
-
-  immediate(operand: Operand): Expression {
-    assert(operand.kind === 'immediate', 'an immediate operand')
-    return i64.const(operand.value)
-  }
-
-  effective(operand: MemoryOperand): Expression {
-    let sum = operand.ripRelative
-      ? codePagePlus(i64.const(operand.displacement + BigInt(this.#nextOffset)))
-      : i64.const(operand.displacement)
-    const register = (index: number): Expression =>
-      this.#state.load(i32.const(gprAt(index)), 64)
-    if (operand.base >= 0) sum = i64.add(register(operand.base), sum)
-    if (operand.index >= 0) {
-      sum = i64.add(sum, i64.shl(register(operand.index), i64.const(operand.scale)))
-    }
-    return sum
-  }
-
-  segment(): Expression {
-    for (const operand of this.#instruction.operands) {
-      const isString = this.#instruction.row.properties.string !== undefined
-      if (operand.kind === 'memory' && !isString) return i32.const(operand.segment)
-    }
-    return i32.const(this.#instruction.segment)
-  }
-
-  nextLinear(): Expression {
-    return codePagePlus(i64.const(this.#nextOffset))
-  }
-
-  branchTo(operand: Operand, target: Local): void {
-    assert(operand.kind === 'relative', 'a branch needs a relative target')
-    const linear = codePagePlus(i64.const(this.#nextOffset + operand.displacement))
-    const rip = i64.sub(linear, loadControl64('codeBase'))
-    const cut = operand.width === 64 ? rip
-      : i64.and(rip, i64.const((1n << BigInt(operand.width)) - 1n))
-    this.#target.set(target, call(this.#parts.jump, cut))
   }
 }
