@@ -4,19 +4,42 @@
  * Only the engine's generated code and the classes of this folder use it. The context is at
  * address 0, so that a register's offset is its address.
  *
- * The data TLBs hold one 64-bit entry a page, indexed by bits 12 to 31 of the linear address:
- * `entry = page of linear address XOR page of machine address`, so that `address XOR entry` is a
- * machine address when its upper half is zero, and a miss when it is not. An empty entry is
- * `emptyEntry(index)`: its upper half is a random non-canonical pattern drawn at start, and a guest
- * that guesses it reads frame 0, which no domain owns. A read table and a write table each for user
- * and supervisor accesses make permission part of the hit. A supervisor access with EFLAGS.AC set
- * under SMAP to a user page is looked up in the user tables by the slow path.
+ * The data TLBs are sets of two tables, one for loads and one for stores: a set for supervisor
+ * accesses, and a set for the user accesses of each of several address spaces, so that permission
+ * is part of a hit, and nothing is flushed when the space changes. mmu/spaces.ts explains the sets,
+ * mmu/lookup.ts the entries. A supervisor access with EFLAGS.AC set under SMAP to a user page is
+ * looked up in the user tables by the slow path.
  */
 import { struct, type ViewOf, array } from '../base/layout/struct.ts'
 import { i32, u16, u32, u64 } from '../base/layout/scalar.ts'
 
-export const TLB_BITS = 20
+/** Entries of one table: 128 KiB. Sixteen of eighteen bits were no faster, and twelve slower. */
+export const TLB_BITS = 14
 export const TLB_ENTRIES = 1 << TLB_BITS
+export const TABLE_BYTES = TLB_ENTRIES * 8
+/** Sets of tables. */
+export const TLB_SETS = 12
+/** Words of a set's log. */
+export const SET_LOG_ENTRIES = 1 << TLB_BITS + 1
+export const LOCAL_LOG_ENTRIES = 1 << 14
+export const EXEC_TLB_ENTRIES = 1 << 12
+
+/** A set of TLB tables, as it stands at coreMap.tlbSets. */
+export const TlbSet = struct('TLB set', {
+  /** Whose translations these are: see mmu/spaces.ts. 0: nobody's. */
+  key: u32,
+  /** When it was last selected. */
+  stamp: u32,
+  /** Words in the log. */
+  logged: u32,
+  /** Addresses of the tables and of the log. */
+  tables: u32,
+  log: u32,
+  pad: u32,
+  /** Entries of the instruction TLB and of the walk cache that bear these numbers are valid. */
+  generation: u64,
+  walkGeneration: u64,
+})
 
 /** The most accesses that one instruction makes: XRSTOR of all states in pieces, and crossing
  * pages byte by byte, stay below. */
@@ -60,13 +83,24 @@ export const CoreControl = struct('core control', {
   replayValues: array(u64, MMIO_ANSWERS),
   /** Machine address of the p2m directory of the domain that runs. */
   p2m: u32,
-  /** Pattern in the upper half of empty TLB entries. */
-  emptyTag: u32,
+  /** Addresses of the TLB sets in use. */
+  userSet: u32,
+  supervisorSet: u32,
+  /** Whose address spaces are in use; see Cpu.loadContext. */
+  owner: u32,
+  /** Counts selections of TLB sets. */
+  clock: u32,
+  /** Words in the log of supervisor pages that are not global. */
+  localCount: u32,
+  /** 1 once a user page was global. */
+  userGlobals: u32,
+  /** TlbSet.generation of the sets in use. */
+  userGeneration: u64,
+  supervisorGeneration: u64,
+  /** The last number given to a set. */
+  generation: u64,
   /** 1 while the supervisor may not touch user pages: CR4.SMAP and not EFLAGS.AC. */
   smapActive: u32,
-  /** Entries in the fill logs of the TLBs. */
-  fillCount: u32,
-  execFillCount: u32,
   /** How many instructions retired since the core started. */
   retired: u64,
   /** What of the instructions is looked at, as bits of debug.ts's Watching. */
@@ -100,36 +134,34 @@ export const coreMap = {
   control: 0x1000,
   /** Scratch for vectors and services. */
   scratch: 0x2000,
-  /** Instruction TLB: EXEC_TLB_ENTRIES of 16 bytes: linear page with bit 0 set for CPL 3 (u64),
-   * machine page (u32), 1 if global (u32). An empty entry is all ones. */
-  execTlb: 0x10000,
-  /** Indexes of filled instruction TLB entries, as words. */
-  execLog: 0x50000,
+  /** TLB_SETS of TlbSet. */
+  tlbSets: 0x8000,
   /** Where large pages were filled from; see mmu/large-pages.ts. */
-  largePages: 0x5c000,
+  largePages: 0x10000,
+  /** Indexes of entries of the supervisor's tables that were filled with pages that are not global,
+   * as words. */
+  localLog: 0x20000,
+  /** See mmu/exec-tlb.ts and mmu/walk-cache.ts. */
+  execTlb: 0x30000,
+  walkCache: 0x50000,
   /** One bit a machine frame: set while records decoded from it exist. */
   codeBitmap: 0x60000,
-  /** Indexes of filled data TLB entries, as words: table number in bits 20-21, index below, bit 22
-   * set for a global page. Every entry that is not empty stands here at least once. */
-  fillLog: 0x80000,
+  /** One bit a machine frame: set when some entry for stores leads there. */
+  storeBitmap: 0x80000,
   /** Machine address of code to decoded record, see code-cache. */
   codeHash: 1 * MIB,
-  readSupervisor: 16 * MIB,
-  writeSupervisor: 24 * MIB,
-  readUser: 32 * MIB,
-  writeUser: 40 * MIB,
-  records: 48 * MIB,
+  /** The tables of each TLB set, and its log: indexes of filled entries as words, with TLB_ENTRIES
+   * added in the table for stores. Every entry that is not empty stands there at least once. */
+  tlbTables: 2 * MIB,
+  tlbLogs: 10 * MIB,
+  records: 16 * MIB,
   /** How often each record was jumped to, up to a limit: a 16-bit number each. */
-  heat: 112 * MIB,
-  end: 116 * MIB,
+  heat: 80 * MIB,
+  end: 84 * MIB,
 } as const
 
 /** Entries of the code hash: machine address of a trace, then its record and mode. */
 export const CODE_HASH_BITS = 17
-
-export const FILL_LOG_ENTRIES = 0x20000
-export const EXEC_TLB_ENTRIES = 0x4000
-export const EXEC_LOG_ENTRIES = 0x3000
 
 /** Values of CoreControl.stop. */
 export const Stop = {

@@ -25,7 +25,7 @@ import {
   CPU_CONTEXT_SIZE, type CpuContextView, RFLAGS, setSystemFlags, Shadow, systemFlagsOf,
 } from './state.ts'
 import { mustStep, noteTraps, stopsHere } from './stepping.ts'
-import { codeModeOf, isSmapActive } from './system/mode.ts'
+import { codeModeOf, isSmapActive, pcidOf } from './system/mode.ts'
 
 const NO_TAG = 1n
 
@@ -161,6 +161,7 @@ export class Cpu implements Processor {
     this.#awaiting = undefined
     this.#services.exitRequested = false
     this.memory.flushAll()
+    this.memory.switchOwner(0, pcidOf(this.context))
     this.modeChanged()
   }
 

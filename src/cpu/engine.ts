@@ -16,7 +16,6 @@ import { HandlerTable } from './interpreter/handler-table.ts'
 import { callPure } from './interpreter/pure-calls.ts'
 import { Jit } from './jit/jit.ts'
 import { Access } from './mmu/environment.ts'
-import { emptyTagFrom } from './mmu/tlb.ts'
 import { CpuContext, type CpuContextView } from './state.ts'
 
 const PAGE_BYTES = 65536
@@ -58,7 +57,6 @@ export class Engine {
     })
     handlers.connect(instance.exports)
     this.exports = instance.exports as unknown as EngineExports
-    this.control.emptyTag = emptyTagFrom(options.random())
     this.exports.resetTlb()
     const shared = {
       core: this.core.buffer, machine: new Uint8Array(options.machine.buffer), decode,

@@ -35,10 +35,18 @@ export interface LinearMemory {
   probeWrite(address: bigint, size: number, user: boolean): void
   /** Machine address of a byte, or -1; without faulting, without setting accessed bits. */
   translate(address: bigint, write: boolean, user: boolean): number
-  /** Forgets translations: all, all but global ones, or one page's (INVLPG). */
+  /** Forgets translations: of all address spaces, with or without global ones; of one, but for
+   * global ones. */
   flushAll(): void
   flushNonGlobal(): void
+  flushSpace(pcid: number): void
+  /** Forgets a page of the current address space, and of all if it is global; or a page of the
+   * address space of a PCID. */
   flushPage(address: bigint): void
+  flushPageOf(address: bigint, pcid: number): void
+  /** CR3 was loaded; `pcid` is 0 without CR4.PCIDE. Unless `keep`, what is known of that address
+   * space is forgotten, but for global pages. */
+  switchSpace(pcid: number, keep: boolean): void
 }
 
 /** What system services and exception delivery work on. */

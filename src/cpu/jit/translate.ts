@@ -16,7 +16,7 @@ import { CORE, type EngineParts, type Exits, MACHINE } from '../interpreter/part
 import { slotAt } from '../interpreter/reading/flag-slots.ts'
 import { shapeOf } from '../interpreter/shape.ts'
 import { Access } from '../mmu/environment.ts'
-import { emitExecHit } from '../mmu/tlb.ts'
+import { emitExecHit } from '../mmu/exec-tlb.ts'
 import { CpuContext } from '../state.ts'
 import { FlagState, RegionLocals, type SlotWrite } from './flag-state.ts'
 import { type Structure, structureOf } from './graph.ts'

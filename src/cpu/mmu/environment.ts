@@ -5,7 +5,7 @@
 import { i32, i64, type Expression } from '../../wasm/expression.ts'
 import type { FunctionBuilder } from '../../wasm/function.ts'
 import type { FunctionReference, ModuleBuilder } from '../../wasm/module.ts'
-import { CoreControl, coreMap } from '../core-memory.ts'
+import { CoreControl, coreMap, TABLE_BYTES } from '../core-memory.ts'
 import { CpuContext } from '../state.ts'
 
 /** Bits that describe an access. */
@@ -53,8 +53,8 @@ export interface MmuGlobals {
 
 export function declareGlobals(module: ModuleBuilder): MmuGlobals {
   return {
-    readTable: module.global('i32', coreMap.readSupervisor),
-    writeTable: module.global('i32', coreMap.writeSupervisor),
+    readTable: module.global('i32', coreMap.tlbTables),
+    writeTable: module.global('i32', coreMap.tlbTables + TABLE_BYTES),
     access: module.global('i32', 0),
     status: module.global('i32', 0),
   }

@@ -98,6 +98,23 @@ export class MmuMemory implements LinearMemory {
     this.#mmu.flushPage(signed(address))
   }
 
+  flushPageOf(address: bigint, pcid: number): void {
+    this.#mmu.flushPageOf(signed(address), pcid)
+  }
+
+  flushSpace(pcid: number): void {
+    this.#mmu.flushSpace(pcid)
+  }
+
+  switchSpace(pcid: number, keep: boolean): void {
+    this.#mmu.switchSpace(pcid, keep ? 1 : 0)
+  }
+
+  /** Another vcpu's address spaces are in use; what is known of them is kept. */
+  switchOwner(owner: number, pcid: number): void {
+    this.#mmu.switchOwner(owner, pcid)
+  }
+
   #readPieces(address: bigint, size: number, user: boolean): bigint {
     assert(size > 0 && size <= 16, 'an access has 1 to 16 bytes')
     let value = 0n

@@ -3,20 +3,19 @@
  *
  * `exportMmu` makes them reachable for the classes of this folder, under the names of MmuExports.
  */
-import { globalGet, i32 } from '../../wasm/expression.ts'
+import { globalGet } from '../../wasm/expression.ts'
 import type { FunctionBuilder } from '../../wasm/function.ts'
 import type { ModuleBuilder } from '../../wasm/module.ts'
-import { coreMap } from '../core-memory.ts'
-import {
-  Access, contextWord, declareGlobals, type MmuEnvironment, type MmuGlobals,
-} from './environment.ts'
+import { declareGlobals, type MmuEnvironment, type MmuGlobals } from './environment.ts'
+import { buildExecTranslate } from './exec-tlb.ts'
 import { buildEntryAddress, buildP2mWord } from './p2m.ts'
 import { buildSetBits, buildWalk } from './page-walk.ts'
 import { buildSlow, type SlowFunctions } from './slow-access.ts'
+import { buildSpaces, type SpaceFunctions } from './spaces.ts'
 import { buildTlb, type TlbFunctions } from './tlb.ts'
-import { buildExecTranslate, buildRaise, buildTranslate } from './translate.ts'
+import { buildRaise, buildTranslate } from './translate.ts'
 
-export interface MmuFunctions extends TlbFunctions {
+export interface MmuFunctions extends TlbFunctions, SpaceFunctions {
   readonly env: MmuEnvironment
   readonly globals: MmuGlobals
   /** (linear i64, access i32) -> i64: the walk alone. */
@@ -26,16 +25,15 @@ export interface MmuFunctions extends TlbFunctions {
   /** (linear i64) -> i64: machine address of code for the current CPL, FAULT or OUTSIDE. */
   readonly execTranslate: FunctionBuilder
   readonly slow: SlowFunctions
-  /** Sets the globals by context.cpl: to be called whenever it changed. */
-  readonly selectTables: FunctionBuilder
   /** -> the global `status`, for callers outside the module. */
   readonly status: FunctionBuilder
 }
 
 export function buildMmu(module: ModuleBuilder, env: MmuEnvironment): MmuFunctions {
   const globals = declareGlobals(module)
-  const tlb = buildTlb(module, env)
-  const raise = buildRaise(module, env, globals)
+  const spaces = buildSpaces(module, env, globals)
+  const tlb = buildTlb(module, env, spaces)
+  const raise = buildRaise(module, env, globals, tlb.dropPage)
   const p2mWord = buildP2mWord(module, env)
   const walk = buildWalk(module, env, {
     p2mWord,
@@ -47,30 +45,15 @@ export function buildMmu(module: ModuleBuilder, env: MmuEnvironment): MmuFunctio
   const translate = buildTranslate(module, env, walk)
   return {
     ...tlb,
+    ...spaces,
     env,
     globals,
     walk,
     translate,
     execTranslate: buildExecTranslate(module, env, walk),
     slow: buildSlow(module, { env, globals, translate }),
-    selectTables: buildSelectTables(module, env, globals),
     status: buildStatus(module, globals),
   }
-}
-
-function buildSelectTables(
-  module: ModuleBuilder, env: MmuEnvironment, globals: MmuGlobals,
-): FunctionBuilder {
-  const f = module.function({ parameters: [] })
-  const set = (read: number, write: number, access: number): void => {
-    f.setGlobal(globals.readTable, i32.const(read))
-    f.setGlobal(globals.writeTable, i32.const(write))
-    f.setGlobal(globals.access, i32.const(access))
-  }
-  f.if(i32.eq(contextWord(env, 'cpl'), i32.const(3)),
-    () => set(coreMap.readUser, coreMap.writeUser, Access.USER),
-    () => set(coreMap.readSupervisor, coreMap.writeSupervisor, 0))
-  return f
 }
 
 function buildStatus(module: ModuleBuilder, globals: MmuGlobals): FunctionBuilder {
@@ -97,6 +80,10 @@ export interface MmuExports {
   flushAll(): void
   flushNonGlobal(): void
   flushPage(linear: bigint): void
+  flushPageOf(linear: bigint, pcid: number): void
+  flushSpace(pcid: number): void
+  switchSpace(pcid: number, keep: number): void
+  switchOwner(owner: number, pcid: number): void
   resetTlb(): void
   markCode(machine: number): void
   clearCode(machine: number): void
@@ -111,6 +98,8 @@ export function exportMmu(module: ModuleBuilder, mmu: MmuFunctions): void {
     store8: store[8], store16: store[16], store32: store[32], store64: store[64],
     probeWrite: mmu.slow.probeWrite, status: mmu.status,
     flushAll: mmu.flushAll, flushNonGlobal: mmu.flushNonGlobal, flushPage: mmu.flushPage,
+    flushPageOf: mmu.flushPageOf, flushSpace: mmu.flushSpace,
+    switchSpace: mmu.switchSpace, switchOwner: mmu.switchOwner,
     resetTlb: mmu.reset, markCode: mmu.markCode, clearCode: mmu.clearCode,
     selectTables: mmu.selectTables,
   }

@@ -18,9 +18,10 @@ import { PHYSICAL_ADDRESS_BITS } from '../p2m-format.ts'
 import {
   Access, contextLong, contextWord, controlAt, has, OUTSIDE, type MmuEnvironment,
 } from './environment.ts'
+import { Fill } from './fill.ts'
 import { PageSize } from './large-pages.ts'
 import { frameOf, readableWord, writableWord } from './p2m.ts'
-import { Fill, type TlbFunctions } from './tlb.ts'
+import type { TlbFunctions } from './tlb.ts'
 import { watchesAccesses } from './watch.ts'
 
 /** Bits of page table entries. */

@@ -17,6 +17,7 @@ import {
 import type { FunctionBuilder } from '../../wasm/function.ts'
 import type { ModuleBuilder } from '../../wasm/module.ts'
 import { Stop } from '../core-memory.ts'
+import { holdsCode } from './code-frames.ts'
 import {
   bothAreMemory, buildStorePiece, emitCrossingStore, emitHalves, emitStoreBeyond, forEachByte,
   joined, offsetIn,
@@ -26,7 +27,6 @@ import {
 } from './environment.ts'
 import { entryOf, hits, machineAddress } from './lookup.ts'
 import { buildMmioRead, buildMmioWrite } from './mmio.ts'
-import { holdsCode } from './tlb.ts'
 import { buildWatch, watchesAccesses } from './watch.ts'
 
 /** Sizes of scalar accesses in bits. */

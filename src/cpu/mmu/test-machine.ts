@@ -9,7 +9,7 @@ import {
 } from '../../wasm/expression.ts'
 import type { FunctionBuilder } from '../../wasm/function.ts'
 import { ModuleBuilder } from '../../wasm/module.ts'
-import { CoreControl, coreMap, type CoreControlView } from '../core-memory.ts'
+import { CoreControl, coreMap, type CoreControlView, TlbSet } from '../core-memory.ts'
 import { AccessExit, GuestFault } from '../interfaces.ts'
 import {
   DIRECTORY_ENTRIES, LEAF_ENTRIES, P2M_HOLE, P2M_MFN_SHIFT, P2M_RAM_RW,
@@ -20,6 +20,7 @@ import { MmuMemory } from './linear-memory.ts'
 import { buildMmu, exportMmu, type MmuExports, type MmuFunctions } from './mmu.ts'
 
 const WASM_PAGE = 0x10000
+const CORE_PAGES = coreMap.records / WASM_PAGE
 const MACHINE_BYTES = 32 << 20
 const P2M_FRAME = 16
 const LEAF_FRAME = P2M_FRAME + DIRECTORY_ENTRIES / LEAF_ENTRIES
@@ -151,7 +152,7 @@ class Inline {
 
 const built = new ModuleBuilder()
 const codeWritten = built.importFunction('env', 'codeWritten', { parameters: ['i32', 'i32'] })
-const core = built.importMemory('env', 'core', { initialPages: coreMap.records / WASM_PAGE })
+const core = built.importMemory('env', 'core', { initialPages: CORE_PAGES })
 const machine = built.importMemory('env', 'machine', {
   initialPages: MACHINE_BYTES / WASM_PAGE, maximumPages: MACHINE_BYTES / WASM_PAGE, shared: true,
 })
@@ -172,10 +173,11 @@ export class TestMachine {
   readonly exit = new AccessExit()
   /** Stores to code frames: machine address and size. */
   readonly codeWrites: [number, number][] = []
+  readonly #core: WebAssembly.Memory
   #usedFrames = 0
 
   constructor() {
-    const coreMemory = new WebAssembly.Memory({ initial: coreMap.records / WASM_PAGE })
+    const coreMemory = new WebAssembly.Memory({ initial: CORE_PAGES })
     const pages = MACHINE_BYTES / WASM_PAGE
     const machineMemory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true })
     const instance = new WebAssembly.Instance(compiled, {
@@ -185,13 +187,13 @@ export class TestMachine {
         codeWritten: (at: number, size: number) => this.codeWrites.push([at >>> 0, size]),
       },
     })
+    this.#core = coreMemory
     this.mmu = instance.exports as unknown as TestExports
     this.context = CpuContext.on(coreMemory.buffer, coreMap.context)
     this.control = CoreControl.on(coreMemory.buffer, coreMap.control)
     this.machine = new DataView(machineMemory.buffer)
     this.vector = new DataView(coreMemory.buffer, coreMap.scratch, 16)
     this.memory = new MmuMemory(this.mmu, this.context, this.control, this.fault, this.exit)
-    this.control.emptyTag = 0x5a5a_1234
     this.control.faultVector = -1
     this.control.p2m = P2M_FRAME << 12
     for (let block = 0; block < GUEST_FRAMES / LEAF_ENTRIES; block++) {
@@ -205,6 +207,13 @@ export class TestMachine {
   setP2m(gfn: number, type: number): void {
     const word = type === P2M_HOLE ? 0 : gfn + FRAME_SHIFT << P2M_MFN_SHIFT | type
     this.machine.setUint32((LEAF_FRAME << 12) + gfn * 4, word, true)
+  }
+
+  /** Entries that the sets of tables in use have logged. */
+  fills(): number {
+    const { userSet, supervisorSet } = this.control
+    return [userSet, supervisorSet].reduce((sum, at) =>
+      sum + TlbSet.on(this.#core.buffer, at).logged, 0)
   }
 
   /** Machine address of a guest-physical one. */

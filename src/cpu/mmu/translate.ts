@@ -5,22 +5,20 @@ import { call, i32, i64, type Expression, type Local } from '../../wasm/expressi
 import type { FunctionBuilder } from '../../wasm/function.ts'
 import type { ModuleBuilder } from '../../wasm/module.ts'
 import { CR4, EFER, Vector } from '../../abi/x86/control.ts'
-import { coreMap, EXEC_TLB_ENTRIES, Stop, TLB_ENTRIES } from '../core-memory.ts'
+import { Stop, TABLE_BYTES } from '../core-memory.ts'
 import {
-  Access, contextWord, controlAt, has, type MmuEnvironment, type MmuGlobals,
+  Access, contextWord, controlAt, controlWord, has, type MmuEnvironment, type MmuGlobals,
 } from './environment.ts'
 import { entryOf, hits, machineAddress } from './lookup.ts'
 import { allowsUserData, PageFault } from './page-walk.ts'
-import { ExecEntry, pageIndex } from './tlb.ts'
-
-const TABLE_BYTES = TLB_ENTRIES * 8
+import { setWord } from './spaces.ts'
 
 /**
  * (linear i64, access i32, error code i32) -> FAULT: reports a page fault with P and RSVD as given,
  * or, when they are -1, a non-canonical address.
  */
 export function buildRaise(
-  module: ModuleBuilder, env: MmuEnvironment, globals: MmuGlobals,
+  module: ModuleBuilder, env: MmuEnvironment, globals: MmuGlobals, dropPage: FunctionBuilder,
 ): FunctionBuilder {
   const f = module.function({ parameters: ['i64', 'i32', 'i32'], result: 'i64' })
   const [linear, access, code] = f.parameters as [Local, Local, Local]
@@ -37,6 +35,8 @@ export function buildRaise(
     set('faultErrorCode', i32.const(0))
     f.return(i64.const(-1))
   })
+  // A page fault forgets what is known of the page (SDM 3A, 4.10.4.1).
+  f.call(dropPage, linear)
   const kind = i32.shl(has(access, Access.WRITE | Access.USER), i32.const(1))
   f.set(code, i32.or(code, kind))
   f.if(has(access, Access.EXEC), () => {
@@ -72,41 +72,17 @@ export function buildTranslate(
   const f = module.function({ parameters: ['i64', 'i32'], result: 'i64' })
   const [linear, access] = f.parameters as [Local, Local]
   const entry = f.local('i64')
-  const base = f.local('i32')
-  const lookUp = (table: Expression): void => {
+  const table = f.local('i32')
+  const lookUp = (set: 'userSet' | 'supervisorSet'): void => {
+    f.set(table, setWord(env, controlWord(env, set), 'tables'))
+    f.if(has(access, Access.WRITE), () => f.set(table, i32.add(table, i32.const(TABLE_BYTES))))
     f.set(entry, entryOf(env.core, table, linear))
     f.if(hits(linear, entry), () => f.return(i64.extendU(machineAddress(linear, entry))))
   }
-  f.set(base, i32.const(coreMap.readSupervisor))
-  const write = has(access, Access.WRITE)
-  f.if(write, () => f.set(base, i32.const(coreMap.writeSupervisor)))
-  f.if(has(access, Access.USER), () => {
-    lookUp(i32.add(base, i32.const(2 * TABLE_BYTES)))
-  }, () => {
-    lookUp(base)
-    f.if(allowsUserData(env, access), () => lookUp(i32.add(base, i32.const(2 * TABLE_BYTES))))
+  f.if(has(access, Access.USER), () => lookUp('userSet'), () => {
+    lookUp('supervisorSet')
+    f.if(allowsUserData(env, access), () => lookUp('userSet'))
   })
-  f.return(call(walk, linear, access))
-  return f
-}
-
-/** (linear i64) -> i64: machine address of code at the current privilege level. */
-export function buildExecTranslate(
-  module: ModuleBuilder, env: MmuEnvironment, walk: FunctionBuilder,
-): FunctionBuilder {
-  const f = module.function({ parameters: ['i64'], result: 'i64' })
-  const [linear] = f.parameters as [Local]
-  const entry = f.local('i32')
-  const user = f.local('i32')
-  f.set(user, i32.eq(contextWord(env, 'cpl'), i32.const(3)))
-  const index = i32.and(pageIndex(linear), i32.const(EXEC_TLB_ENTRIES - 1))
-  f.set(entry, i32.shl(index, i32.const(ExecEntry.shift)))
-  const tag = i64.or(i64.and(linear, i64.const(~0xfff)), i64.extendU(user))
-  f.if(i64.eq(i64.load(env.core, entry, coreMap.execTlb), tag), () => {
-    const page = i32.load(env.core, entry, coreMap.execTlb + ExecEntry.machine)
-    f.return(i64.extendU(i32.or(page, i32.and(i32.wrap(linear), i32.const(0xfff)))))
-  })
-  const access = i32.or(i32.const(Access.EXEC), i32.shl(user, i32.const(1)))
   f.return(call(walk, linear, access))
   return f
 }

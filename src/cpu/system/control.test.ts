@@ -62,14 +62,22 @@ test('CR3 keeps global pages; changes of CR4.PGE and CR0.WP flush all', () => {
   assert.equal(writeControl(p, 0, 0x8004_0033), 'done')
   assert.equal(writeControl(p, 0, 0x8004_003b), 'done', 'TS alone')
   assert.equal(p.run('0f0138'), 'done')
-  assert.deepEqual(p.memory.flushes, ['non-global', 'all', 'all', 'page 8004003b'])
+  assert.deepEqual(p.memory.flushes, ['switch 0', 'all', 'all', 'page 8004003b'])
 })
 
-test('with PCIDs, bit 63 of CR3 is no address', () => {
+test('with PCIDs, CR3 names an address space, and bit 63 keeps what is known of it', () => {
   const p = longMode()
-  p.context.cr4 |= 1n << 17n
+  assert.equal(writeControl(p, 3, 0x7018), 'done', 'PCD and PWT are no PCID')
+  assert.equal(writeControl(p, 3, 1n << 63n | 0x7000n), '13(0)')
+  p.context.cr3 = 0x7000n
+  assert.equal(writeControl(p, 4, 0x206a0), 'done')
   assert.equal(writeControl(p, 3, 1n << 63n | 0x7005n), 'done')
   assert.equal(p.context.cr3, 0x7005n)
+  assert.equal(writeControl(p, 3, 0x8fff), 'done')
+  assert.equal(writeControl(p, 0, 0x0005_0033), '13(0)', 'paging stays on with PCIDs')
+  assert.equal(writeControl(p, 4, 0x6a0), 'done')
+  assert.deepEqual(p.memory.flushes,
+    ['switch 0', 'all', 'switch 0', 'keep 5', 'switch 4095', 'all', 'switch 0'])
 })
 
 test('user code may not touch control registers', () => {
@@ -247,5 +255,23 @@ test('INVPCID checks its type and descriptor', () => {
     set(p, RAX, type)
     assert.equal(p.run('660f388207'), result)
   }
-  assert.deepEqual(p.memory.flushes, ['page 12345000', 'non-global', 'all', 'non-global'])
+  assert.deepEqual(p.memory.flushes, ['page 12345000 of 0', 'space 0', 'all', 'non-global'])
+  p.put(0x6000, 8, 0x123n)
+  for (const [type, result] of [[0, '13(0)'], [1, '13(0)'], [2, 'done'], [3, 'done']] as const) {
+    set(p, RAX, type)
+    assert.equal(p.run('660f388207'), result, 'a PCID without CR4.PCIDE')
+  }
+  p.context.cr4 |= 1n << 17n
+  p.memory.flushes = []
+  for (const type of [0, 1]) {
+    set(p, RAX, type)
+    assert.equal(p.run('660f388207'), 'done')
+  }
+  assert.deepEqual(p.memory.flushes, ['page 12345000 of 291', 'space 291'])
+  p.put(0x6000, 8, 0x1000n)
+  assert.equal(p.run('660f388207'), '13(0)', 'a PCID of more than 12 bits')
+  p.put(0x6000, 8, 0x123n)
+  p.put(0x6008, 8, 0x8000_0000_0000n)
+  set(p, RAX, 0)
+  assert.equal(p.run('660f388207'), '13(0)', 'an address that is not canonical')
 })

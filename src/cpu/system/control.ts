@@ -11,7 +11,7 @@ import type { Machine } from '../../isa/machine.ts'
 import type { Processor, SystemService } from '../interfaces.ts'
 import { PHYSICAL_ADDRESS_BITS } from '../p2m-format.ts'
 import { SEGMENT_L } from '../state.ts'
-import { isCanonical, isLongMode, requireCpl0, requireNoUmip } from './mode.ts'
+import { isCanonical, isLongMode, pcidOf, requireCpl0, requireNoUmip } from './mode.ts'
 
 /** Bits of CR4 that the reported processor has. */
 const CR4_SUPPORTED = CR4.TSD | CR4.DE | CR4.PSE | CR4.PAE | CR4.MCE | CR4.PGE | CR4.PCE
@@ -60,8 +60,7 @@ function writeCr3(p: Processor, value: bigint): void {
   const address = tagged ? value & ~CR3_KEEP : value
   if (isLongMode(c) && address & ~CR3_ADDRESS) p.fault(Vector.GP, 0)
   c.cr3 = isLongMode(c) ? address : address & 0xffff_ffffn
-  // Translations carry no PCID, so that keeping them, as bit 63 asks, is not on offer.
-  p.memory.flushNonGlobal()
+  p.memory.switchSpace(pcidOf(c), tagged && (value & CR3_KEEP) !== 0n)
   p.modeChanged()
 }
 
@@ -74,6 +73,7 @@ function writeCr4(p: Processor, value: bigint): void {
   if (next & ~old & CR4.PCIDE && (!isLongMode(c) || c.cr3 & 0xfffn)) p.fault(Vector.GP, 0)
   c.cr4 = BigInt(next)
   if ((old ^ next) & CR4_TRANSLATION) p.memory.flushAll()
+  if ((old ^ next) & CR4.PCIDE) p.memory.switchSpace(pcidOf(c), false)
   p.modeChanged()
 }
 
@@ -186,7 +186,9 @@ const invpcid: SystemService = (m, p, instruction) => {
   if (type > 3n || pcid >> 12n || type < 2n && pcid && !tagged) p.fault(Vector.GP, 0)
   if (type === 0n) {
     if (!isCanonical(address)) p.fault(Vector.GP, 0)
-    p.memory.flushPage(address)
+    p.memory.flushPageOf(address, Number(pcid))
+  } else if (type === 1n) {
+    p.memory.flushSpace(Number(pcid))
   } else if (type === 2n) {
     p.memory.flushAll()
   } else {

@@ -78,3 +78,8 @@ export function uselessFlags(c: CpuContextView): number {
 export function gpr32(c: CpuContextView, index: number): number {
   return Number(c.gpr.get(index) & 0xffff_ffffn)
 }
+
+/** Number of the address space that CR3 names. */
+export function pcidOf(c: CpuContextView): number {
+  return Number(c.cr4) & CR4.PCIDE ? Number(c.cr3 & 0xfffn) : 0
+}

@@ -14,7 +14,7 @@ import {
   errorOf, fetchDescriptor, findDescriptor, isNull, markAccessed, markBusy, SELECTOR_TI,
   setNullSegment, setSegment, setV86Segment,
 } from './descriptors.ts'
-import { uselessFlags } from './mode.ts'
+import { pcidOf, uselessFlags } from './mode.ts'
 import { checkStack, loadSegment } from './segments.ts'
 
 export type TaskSwitch = 'call' | 'jmp' | 'iret'
@@ -130,7 +130,7 @@ export function switchTask(
   const wide = format === FORMAT32
   if (wide && Number(c.cr0) & CR0.PG && c.cr3 !== next.cr3) {
     c.cr3 = next.cr3
-    p.memory.flushNonGlobal()
+    p.memory.switchSpace(pcidOf(c), false)
   }
   const trap = wide ? Number(p.memory.read(at(tss.base, 100), 2, false)) & 1 : 0
   if (trap) c.pendingDebug |= DR6_BT

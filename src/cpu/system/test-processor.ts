@@ -64,7 +64,14 @@ class FlatMemory implements LinearMemory {
   translate(address: bigint): number { return Number(address) }
   flushAll(): void { this.flushes.push('all') }
   flushNonGlobal(): void { this.flushes.push('non-global') }
+  flushSpace(pcid: number): void { this.flushes.push(`space ${pcid}`) }
+  switchSpace(pcid: number, keep: boolean): void {
+    this.flushes.push(`${keep ? 'keep' : 'switch'} ${pcid}`)
+  }
   flushPage(address: bigint): void { this.flushes.push(`page ${address.toString(16)}`) }
+  flushPageOf(address: bigint, pcid: number): void {
+    this.flushes.push(`page ${address.toString(16)} of ${pcid}`)
+  }
 }
 
 export interface TestExit {

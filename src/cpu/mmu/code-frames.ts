@@ -1,0 +1,71 @@
+/**
+ * Frames that hold decoded code: a store to one takes the slow path, which tells of it, because no
+ * TLB entry for stores leads there.
+ */
+import { i32, i64, type Expression, type Local } from '../../wasm/expression.ts'
+import type { FunctionBuilder } from '../../wasm/function.ts'
+import type { ModuleBuilder } from '../../wasm/module.ts'
+import { coreMap, TLB_ENTRIES } from '../core-memory.ts'
+import type { MmuEnvironment } from './environment.ts'
+import { emptyEntry, machineAddress, pageOf } from './lookup.ts'
+import { forEachLogged, forEachUsedSet } from './spaces.ts'
+
+/** A bit for each machine frame, at a place in core memory. */
+function frameBit(env: MmuEnvironment, bitmap: number, machine: Expression): Expression {
+  const byte = i32.load8U(env.core, i32.shrU(machine, i32.const(15)), bitmap)
+  return i32.and(i32.shrU(byte, bitOf(machine)), i32.const(1))
+}
+
+function bitOf(machine: Expression): Expression {
+  return i32.and(i32.shrU(machine, i32.const(12)), i32.const(7))
+}
+
+function emitSetBit(
+  f: FunctionBuilder, env: MmuEnvironment, bitmap: number, machine: Expression, to: boolean,
+): void {
+  const byte = i32.load8U(env.core, i32.shrU(machine, i32.const(15)), bitmap)
+  const bit = i32.shl(i32.const(1), bitOf(machine))
+  const next = to ? i32.or(byte, bit) : i32.and(byte, i32.xor(bit, i32.const(-1)))
+  f.store('i32As8', env.core, i32.shrU(machine, i32.const(15)), next, bitmap)
+}
+
+/** 1 when the frame of a machine address holds decoded code. */
+export function holdsCode(env: MmuEnvironment, machine: Expression): Expression {
+  return frameBit(env, coreMap.codeBitmap, machine)
+}
+
+/** Notes that a TLB entry for stores leads to a frame. */
+export function emitNoteStores(f: FunctionBuilder, env: MmuEnvironment, machine: Expression): void {
+  emitSetBit(f, env, coreMap.storeBitmap, machine, true)
+}
+
+/** (machine address i32): the frame holds decoded code from now on. */
+export function buildMarkCode(module: ModuleBuilder, env: MmuEnvironment): FunctionBuilder {
+  const f = module.function({ parameters: ['i32'] })
+  const [machine] = f.parameters as [Local]
+  f.if(holdsCode(env, machine), () => f.return())
+  emitSetBit(f, env, coreMap.codeBitmap, machine, true)
+  f.if(i32.eqz(frameBit(env, coreMap.storeBitmap, machine)), () => f.return())
+  emitSetBit(f, env, coreMap.storeBitmap, machine, false)
+  const entry = f.local('i64')
+  const page = f.local('i64')
+  forEachUsedSet(f, env, (set) => forEachLogged(f, env, set, (word, at) => {
+    f.if(i32.and(word, i32.const(TLB_ENTRIES)), () => {
+      f.set(entry, i64.load(env.core, at))
+      f.set(page, pageOf(entry, word))
+      const other = i32.xor(machineAddress(page, entry), machine)
+      // An empty entry that seems to lead there does not mind.
+      f.if(i32.eqz(i32.and(other, i32.const(-0x1000))), () => {
+        f.store('i64', env.core, at, emptyEntry(word))
+      })
+    })
+  }))
+  return f
+}
+
+/** (machine address i32): no longer. */
+export function buildClearCode(module: ModuleBuilder, env: MmuEnvironment): FunctionBuilder {
+  const f = module.function({ parameters: ['i32'] })
+  emitSetBit(f, env, coreMap.codeBitmap, f.parameters[0]!, false)
+  return f
+}
