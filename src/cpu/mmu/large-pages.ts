@@ -3,9 +3,9 @@
  *
  * INVLPG of any address in a large page must forget all its pieces. A mark for each region of 4 MiB
  * says that a piece of a 2 MiB or 4 MiB page was filled there, and one for each region of 1 GiB
- * that it was a piece of such a page; regions share marks, of which there are few. INVLPG then looks
- * through the logs for the region, and after a piece of 1 GiB forgets everything: such pages map
- * memory that kernels do not remap.
+ * that it was a piece of such a page; regions share marks, of which there are few. INVLPG then
+ * looks through the logs for the region, and after a piece of 1 GiB forgets everything: such pages
+ * map memory that kernels do not remap.
  */
 import { i32, i64, type Expression } from '../../wasm/expression.ts'
 import type { FunctionBuilder } from '../../wasm/function.ts'

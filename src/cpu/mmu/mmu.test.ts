@@ -3,7 +3,7 @@
  */
 import { test } from 'node:test'
 import assert from 'node:assert/strict'
-import { Stop } from '../core-memory.ts'
+import { LOCAL_LOG_ENTRIES, SET_LOG_ENTRIES, Stop } from '../core-memory.ts'
 import { P2M_HOLE, P2M_MMIO, P2M_RAM_RO } from '../p2m-format.ts'
 import { Access } from './environment.ts'
 import { TestMachine } from './test-machine.ts'
@@ -251,4 +251,25 @@ test('reaching a page for the guest marks it, and one that is not there does not
   assert.equal(machine.memory.reach(0xc123n, true, false), machine.at(frame) + 0x123)
   assert.equal(machine.read64(leaf), BigInt(frame) | PRESENT | RW | A | D)
   assert.equal(machine.memory.reach(0xd123n, true, false), -1)
+})
+
+test('full logs empty their tables, and the accesses go on', () => {
+  const machine = new TestMachine().longMode()
+  // Two views of the same memory, page by page at the same places of the tables.
+  for (const base of [0n, 1n << 30n]) machine.map(base, PRESENT | RW | D | 0x80n, 30)
+  for (let round = 0; round < 12; round++) {
+    machine.mmu.inlineSum(BigInt(round & 1) << 30n, 0x1000n, 0x1000)
+    assert.equal(machine.mmu.status(), 0)
+  }
+  assert.ok(machine.control.localCount <= LOCAL_LOG_ENTRIES)
+  const frame = machine.frame() << 12
+  const linear = 0x70_0000_0000n
+  machine.map(linear, BigInt(frame) | PRESENT | RW | USER | D)
+  machine.write64(frame, 5n)
+  machine.setCpl(3)
+  for (let round = 0; round < SET_LOG_ENTRIES; round++) {
+    assert.equal(machine.mmu.inlineLoad(linear), 5n)
+    machine.mmu.flushPage(linear)
+  }
+  assert.ok(machine.fills() <= 2 * SET_LOG_ENTRIES)
 })
