@@ -8,42 +8,25 @@
  * under nested paging); accessed bits are set only by walks that succeed; a page table in a frame
  * that the p2m makes read-only keeps its accessed and dirty bits.
  */
-import {
-  atomics, call, i32, i64, type Expression, type Local,
-} from '../../wasm/expression.ts'
+import { call, i32, i64, type Expression, type Local } from '../../wasm/expression.ts'
 import type { FunctionBuilder, Label } from '../../wasm/function.ts'
 import type { ModuleBuilder } from '../../wasm/module.ts'
 import { CR0, CR4, EFER } from '../../abi/x86/control.ts'
-import { PHYSICAL_ADDRESS_BITS } from '../p2m-format.ts'
 import {
   Access, contextLong, contextWord, controlAt, has, OUTSIDE, type MmuEnvironment,
 } from './environment.ts'
+import { allowsUserData } from './entry-bits.ts'
+import {
+  ADDRESS, NX, PageFault, Pte, RESERVED, RESERVED_1G, RESERVED_2M, RESERVED_4M,
+  RESERVED_PAE, RESERVED_PDPTE_PAE, RESERVED_PML4E,
+} from './entry-format.ts'
 import { Fill } from './fill.ts'
 import { PageSize } from './large-pages.ts'
 import { frameOf, readableWord, writableWord } from './p2m.ts'
 import type { TlbFunctions } from './tlb.ts'
+import { WalkCache } from './walk-cache.ts'
 import { watchesAccesses } from './watch.ts'
 
-/** Bits of page table entries. */
-const Pte = {
-  P: 1 << 0, RW: 1 << 1, US: 1 << 2, A: 1 << 5, D: 1 << 6, PS: 1 << 7, G: 1 << 8,
-} as const
-
-/** Bits of a page fault's error code. */
-export const PageFault = { P: 1, RW: 2, US: 4, RSVD: 8, ID: 16 } as const
-
-const NX = 1n << 63n
-const ADDRESS = (1n << BigInt(PHYSICAL_ADDRESS_BITS)) - 1n & ~0xfffn
-/** Physical address bits that the processor does not have. */
-const RESERVED = (1n << 52n) - (1n << BigInt(PHYSICAL_ADDRESS_BITS))
-/** PAE entries outside long mode have no bits for software above the address. */
-const RESERVED_PAE = (1n << 63n) - (1n << BigInt(PHYSICAL_ADDRESS_BITS))
-const RESERVED_PML4E = 0x180n
-const RESERVED_PDPTE_PAE = RESERVED_PAE | NX | 0x1e6n
-const RESERVED_1G = 0x3fff_e000n
-const RESERVED_2M = 0x1f_e000n
-/** Above the four bits of PSE-36 that 36 address bits need. */
-const RESERVED_4M = 0x3e_0000n
 /** Attempts to set accessed and dirty bits in entries that others change at the same time. */
 const MAX_TRIES = 64
 
@@ -93,6 +76,13 @@ class Walk {
   readonly #tries: Local
   readonly #upper: readonly [Slot, Slot, Slot]
   readonly #leaf: Slot
+  readonly #cache: WalkCache
+  /** The last-level table as the cache has it, -1 when there is none, and the rights above it. */
+  readonly #table: Local
+  readonly #allowAbove: Local
+  readonly #denyAbove: Local
+  /** Starts the walk again. */
+  #again!: Label
 
   constructor(f: FunctionBuilder, env: MmuEnvironment, parts: WalkParts) {
     this.#f = f
@@ -111,6 +101,10 @@ class Walk {
     const slot = (): Slot => ({ address: f.local('i64'), entry: f.local('i64') })
     this.#upper = [slot(), slot(), slot()]
     this.#leaf = slot()
+    this.#cache = new WalkCache(f, env, this.#linear)
+    this.#table = f.local('i64')
+    this.#allowAbove = f.local('i64')
+    this.#denyAbove = f.local('i64')
   }
 
   emit(): void {
@@ -123,6 +117,9 @@ class Walk {
         f.br(translated)
       })
       f.loop((again) => {
+        this.#again = again
+        f.set(this.#cache.used, c32(0))
+        f.set(this.#table, c64(-1))
         f.set(this.#allow, c64(-1))
         f.set(this.#deny, c64(0))
         f.set(this.#size, c32(0))
@@ -133,7 +130,7 @@ class Walk {
         })
         this.#checkPermission()
         f.brIf(translated, has(this.#access, Access.PROBE))
-        this.#update(again)
+        this.#update()
       })
     })
     this.#finish()
@@ -147,13 +144,22 @@ class Walk {
   }
 
   #raise(code: number): void {
+    this.#f.if(this.#cache.used, () => {
+      this.#cache.bypass()
+      this.#f.br(this.#again)
+    })
     this.#f.return(call(this.#parts.raise, this.#linear, this.#access, c32(code)))
   }
 
   /** Loads the entry at a guest-physical address, and requires that it is present. */
   #fetch(slot: Slot, at: Expression, size: 4 | 8): void {
+    this.#load(slot, call(this.#parts.entryAddress, at), size)
+  }
+
+  /** The same for an address that entryAddress has given. */
+  #load(slot: Slot, address: Expression, size: 4 | 8): void {
     const f = this.#f
-    f.set(slot.address, call(this.#parts.entryAddress, at))
+    f.set(slot.address, address)
     f.set(slot.entry, c64(size === 8 ? -1 : 0xffff_ffffn))
     f.if(i64.geS(slot.address, c64(0)), () => {
       const load = size === 8 ? i64.load : i64.load32U
@@ -200,7 +206,6 @@ class Walk {
   /** Entries of 64 bits: PAE and four levels. */
   #wide(found: Label): void {
     const f = this.#f
-    const [level4, level3, level2] = this.#upper
     f.set(this.#reserved, c64(RESERVED))
     f.if(has(this.#efer, EFER.LMA), () => {
       const sign = i64.shrS(i64.shl(this.#linear, c64(16)), c64(16))
@@ -209,6 +214,32 @@ class Walk {
     f.if(i32.eqz(has(this.#efer, EFER.NXE)), () => {
       f.set(this.#reserved, i64.or(this.#reserved, c64(NX)))
     })
+    f.block((atLeaf) => {
+      f.if(has(this.#efer, EFER.LMA), () => this.#cache.ifKnown((table, allow, deny) => {
+        f.set(this.#table, table)
+        f.set(this.#allow, allow)
+        f.set(this.#deny, deny)
+        f.br(atLeaf)
+      }))
+      this.#tables(found)
+      const above = this.#upper[2].entry
+      f.set(this.#table, call(this.#parts.entryAddress, i64.and(above, c64(ADDRESS))))
+    })
+    f.set(this.#allowAbove, this.#allow)
+    f.set(this.#denyAbove, this.#deny)
+    const index = i64.and(i64.shrU(this.#linear, c64(12 - 3)), c64(0xff8))
+    this.#load(this.#leaf, i64.or(this.#table, index), 8)
+    this.#requireZero(this.#leaf, this.#reserved)
+    this.#combine(this.#leaf)
+    const page = i64.and(this.#leaf.entry, c64(ADDRESS))
+    f.set(this.#physical, i64.or(page, i64.and(this.#linear, c64(0xfff))))
+    f.br(found)
+  }
+
+  /** The levels above the last, which may be large pages. */
+  #tables(found: Label): void {
+    const f = this.#f
+    const [level4, level3, level2] = this.#upper
     const cr3 = contextLong(this.#env, 'cr3')
     f.if(has(this.#efer, EFER.LMA), () => {
       this.#fetch(level4, this.#next(cr3, 39), 8)
@@ -236,12 +267,6 @@ class Walk {
       this.#requireZero(level2, c64(RESERVED_2M))
       this.#arrive(level2, 21, PageSize.LARGE, found)
     })
-    this.#fetch(this.#leaf, this.#next(level2.entry, 12), 8)
-    this.#requireZero(this.#leaf, this.#reserved)
-    this.#combine(this.#leaf)
-    const page = i64.and(this.#leaf.entry, c64(ADDRESS))
-    f.set(this.#physical, i64.or(page, i64.and(this.#linear, c64(0xfff))))
-    f.br(found)
   }
 
   /** Entries of 32 bits. */
@@ -291,15 +316,15 @@ class Walk {
     f.if(has(this.#access, Access.EXEC), () => denied(i64.ltS(this.#deny, c64(0))))
   }
 
-  /** Sets accessed and dirty bits; goes back to `again` when an entry has changed meanwhile. */
-  #update(again: Label): void {
+  /** Sets accessed and dirty bits; starts again when an entry has changed meanwhile. */
+  #update(): void {
     const f = this.#f
     const set = (slot: Slot, bits: Expression): void => {
       f.if(i64.ne(i64.and(slot.entry, bits), bits), () => {
         f.set(this.#tries, i32.add(this.#tries, c32(1)))
         const tried = call(this.#parts.setBits, slot.address, i32.wrap(slot.entry), i32.wrap(bits),
           i32.gtU(this.#tries, c32(MAX_TRIES)))
-        f.brIf(again, i32.eqz(tried))
+        f.brIf(this.#again, i32.eqz(tried))
       })
     }
     for (const slot of this.#upper) set(slot, c64(Pte.A))
@@ -327,7 +352,13 @@ class Walk {
       })
       f.return(c64(OUTSIDE))
     })
-    f.if(i32.eqz(probe), () => this.#fill(word, machine))
+    f.if(i32.eqz(probe), () => {
+      this.#fill(word, machine)
+      const isNew = i32.and(i64.geS(this.#table, c64(0)), i32.eqz(this.#cache.used))
+      f.if(isNew, () => f.if(has(this.#efer, EFER.LMA), () => {
+        this.#cache.remember(this.#table, this.#allowAbove, this.#denyAbove)
+      }))
+    })
     const offset = i32.and(i32.wrap(this.#physical), c32(0xfff))
     f.return(i64.extendU(i32.or(machine, offset)))
   }
@@ -356,32 +387,4 @@ class Walk {
       })
     })
   }
-}
-
-/** 1 for a supervisor access that may touch user pages in spite of SMAP: EFLAGS.AC is set, and the
- * program makes it, not the processor. */
-export function allowsUserData(env: MmuEnvironment, access: Expression): Expression {
-  const checked = i32.shrU(contextWord(env, 'systemFlags'), c32(18))
-  const explicit = i32.and(
-    i32.eqz(has(access, Access.IMPLICIT)), i32.ne(contextWord(env, 'cpl'), c32(3)))
-  return i32.and(checked, explicit)
-}
-
-/**
- * (address and writability i64, low half of the entry as it was read i32, bits i32, force i32) ->
- * i32: 0 when the entry is not what was read any more.
- */
-export function buildSetBits(module: ModuleBuilder, env: MmuEnvironment): FunctionBuilder {
-  const f = module.function({ parameters: ['i64', 'i32', 'i32', 'i32'], result: 'i32' })
-  const [address, entry, bits, force] = f.parameters as [Local, Local, Local, Local]
-  // Not writable, or no memory at all.
-  f.if(i64.ne(i64.shrU(address, c64(32)), c64(1)), () => f.return(c32(1)))
-  const at = i32.wrap(address)
-  f.if(force, () => {
-    f.drop(atomics.i32.or(env.machine, at, bits))
-    f.return(c32(1))
-  })
-  const old = atomics.i32.cmpxchg(env.machine, at, entry, i32.or(entry, bits))
-  f.return(i32.eq(old, entry))
-  return f
 }

@@ -64,7 +64,7 @@ export function setWord(env: MmuEnvironment, set: Expression, field: SetField): 
   return i32.load(env.core, set, TlbSet.offsets[field])
 }
 
-function setLong(env: MmuEnvironment, set: Expression, field: SetField): Expression {
+export function setLong(env: MmuEnvironment, set: Expression, field: SetField): Expression {
   return i64.load(env.core, set, TlbSet.offsets[field])
 }
 

@@ -10,7 +10,8 @@ import {
   Access, contextWord, controlAt, controlWord, has, type MmuEnvironment, type MmuGlobals,
 } from './environment.ts'
 import { entryOf, hits, machineAddress } from './lookup.ts'
-import { allowsUserData, PageFault } from './page-walk.ts'
+import { allowsUserData } from './entry-bits.ts'
+import { PageFault } from './entry-format.ts'
 import { setWord } from './spaces.ts'
 
 /**
