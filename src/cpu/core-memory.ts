@@ -13,7 +13,8 @@
 import { struct, type ViewOf, array } from '../base/layout/struct.ts'
 import { i32, u16, u32, u64 } from '../base/layout/scalar.ts'
 
-/** Entries of one table: 128 KiB. Sixteen of eighteen bits were no faster, and twelve slower. */
+/** Entries of one table: 128 KiB. docs/decisions/0006-tlb-tables-of-address-spaces.md says what
+ * other sizes cost. */
 export const TLB_BITS = 14
 export const TLB_ENTRIES = 1 << TLB_BITS
 export const TABLE_BYTES = TLB_ENTRIES * 8
