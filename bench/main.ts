@@ -2,41 +2,47 @@
  * `npm run bench`: measures, prints tables, and writes JSON.
  *
  * What is compared runs in turns, round by round, so that a busy machine disturbs all alike; what
- * counts are the ratios of CPU time. Nothing here fails because something was slow.
+ * counts are the ratios of CPU time. Nothing here fails because something was slow, but it does
+ * when checksums differ.
  */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { type GuestResults, measureGuests } from './guests/measure.ts'
+import { type System, systems, variantOf } from './guests/systems.ts'
 import { ensureFiles, root, scratchFolder } from './lib/guest.ts'
 import { firstLineOf, load, type Results, settingOf } from './lib/results.ts'
 import { textOf } from './lib/tables.ts'
-import { type KernelResult, measureKernels } from './kernels/measure.ts'
+import { kernels } from './kernels/list.ts'
+import { measureKernels } from './kernels/measure.ts'
+import { type Row, rowGroups, rows } from './set/rows.ts'
 
 const USAGE = `Usage: npm run bench -- [options]
 
-  --groups LIST     of kernels, guests (kernels,guests)
-  --only LIST       of kernels by name (all)
+  --groups LIST     of kernels, boot, ${rowGroups.join(', ')} (all)
+  --rows LIST       only these rows, of all groups of the set unless --groups names some
+  --systems LIST    of native, QEMU, QEMU max, ours (all)
+  --variant TEXT    runs ours in one more way: 'NAME: WORD ...', where a word is an environment
+                    variable (XENOLITH_X=1), an option of xl, or the path of another xl; repeatable
   --rounds N        how often each is measured (3)
-  --no-commands     boot guests, but run nothing at their shells
   --kernel FILE     the guest's kernel (Debian's cloud kernel, fetched by apt)
   --initrd FILE     the guest's initramfs: its shell must have our prompt
   --output FILE     where the JSON goes (the cache folder)
   --publish         writes bench/results/latest.json and the tables of docs/benchmarks.md
   --render FILE     measures nothing, and takes the results from FILE
 `
-const GROUPS = ['kernels', 'guests'] as const
+const GROUPS: readonly string[] = ['kernels', 'boot', ...rowGroups]
 const BEGIN = '<!-- tables of npm run bench begin -->'
 const END = '<!-- tables of npm run bench end -->'
 
 function readOptions() {
   return parseArgs({
-    allowNegative: true,
     options: {
-      groups: { type: 'string', default: GROUPS.join() },
-      only: { type: 'string', default: '' },
+      groups: { type: 'string' },
+      rows: { type: 'string' },
+      systems: { type: 'string' },
+      variant: { type: 'string', multiple: true, default: [] },
       rounds: { type: 'string', default: '3' },
-      commands: { type: 'boolean', default: true },
       kernel: { type: 'string' },
       initrd: { type: 'string' },
       output: { type: 'string' },
@@ -53,41 +59,72 @@ function say(text: string): void {
   process.stderr.write(`${text}\n`)
 }
 
-function kernelResults(options: Options, qemu: boolean): readonly KernelResult[] | undefined {
-  if (!firstLineOf('gcc', '--version')) {
-    say('There is no gcc: kernels are left out.')
-    return undefined
+/** The names in `list`, each of which must be one of `known`. */
+function namesOf(list: string, known: readonly string[]): string[] {
+  const names = list.split(',').map((name) => name.trim())
+  const unknown = names.find((name) => !known.includes(name))
+  if (unknown !== undefined) {
+    throw new Error(`there is no ${unknown}, but ${known.join(', ')}\n\n${USAGE}`)
   }
-  return measureKernels({
-    rounds: Number(options.rounds), qemu,
-    only: options.only === '' ? [] : options.only.split(','),
-  })
+  return names
+}
+
+interface Choice {
+  readonly groups: readonly string[]
+  readonly rows: readonly Row[]
+  readonly systems: readonly System[]
+  /** Kernels by name, or none for all. */
+  readonly kernels: readonly string[]
+}
+
+/** What the options ask for, and the machine can do. */
+function choiceOf(options: Options): Choice {
+  const gcc = firstLineOf('gcc', '--version')
+  const qemu = firstLineOf('qemu-system-x86_64', '--version')
+  if (gcc === undefined) say('There is no gcc: kernels and rows are left out.')
+  if (qemu === undefined) say('There is no qemu-system-x86_64: nothing is compared with it.')
+  const every = options.rows === undefined ? GROUPS : rowGroups
+  const groups = options.groups === undefined ? every : namesOf(options.groups, GROUPS)
+  const named = options.rows === undefined ? undefined
+    : namesOf(options.rows, [...rows, ...kernels].map(({ name }) => name))
+  const wanted = options.systems === undefined ? undefined
+    : namesOf(options.systems, systems.map(({ name }) => name))
+  return {
+    groups: groups.filter((group) => gcc !== undefined || group === 'boot'),
+    kernels: named ?? [],
+    rows: gcc === undefined ? [] : rows.filter(({ name, group }) =>
+      groups.includes(group) && (named?.includes(name) ?? true)),
+    systems: [
+      ...systems.filter(({ name, kind }) =>
+        (wanted?.includes(name) ?? true) && (kind !== 'qemu' || qemu !== undefined)),
+      ...options.variant.map(variantOf),
+    ],
+  }
 }
 
 async function measure(options: Options): Promise<Results> {
-  const groups = options.groups.split(',')
-  const unknown = groups.find((name) => !GROUPS.some((group) => group === name))
-  if (unknown !== undefined) throw new Error(`there is no group ${unknown}\n\n${USAGE}`)
-  const qemu = firstLineOf('qemu-system-x86_64', '--version') !== undefined
-  if (!qemu) say('There is no qemu-system-x86_64: nothing is compared with it.')
+  const choice = choiceOf(options)
+  const rounds = Number(options.rounds)
   const before = load()
-  const kernels = groups.includes('kernels') ? kernelResults(options, qemu) : undefined
+  const kernelResults = choice.groups.includes('kernels') ? measureKernels({
+    rounds, only: choice.kernels, qemu: choice.systems.some(({ kind }) => kind === 'qemu'),
+  }) : undefined
+  const boot = choice.groups.includes('boot')
   let guests: GuestResults | undefined
   let guestKernel: string | undefined
-  if (groups.includes('guests')) {
+  if (boot || choice.rows.length > 0) {
     const { kernel, initrd } = options
     const files = await ensureFiles({
       ...kernel === undefined ? {} : { kernel }, ...initrd === undefined ? {} : { initrd },
     })
     guestKernel = files.kernel
     guests = await measureGuests({
-      rounds: Number(options.rounds), files, commands: options.commands,
-      systems: qemu ? ['ours', 'qemu', 'qemu max'] : ['ours'],
+      rounds, files, boot, rows: choice.rows, systems: choice.systems,
     })
   }
   return {
     setting: settingOf([before, load()], guestKernel),
-    ...kernels ? { kernels } : {}, ...guests ? { guests } : {},
+    ...kernelResults ? { kernels: kernelResults } : {}, ...guests ? { guests } : {},
   }
 }
 
@@ -125,6 +162,11 @@ async function main(): Promise<void> {
   if (options.render === undefined) {
     write(path, results)
     say(`Results are in ${path}.`)
+  }
+  if (results.guests && results.guests.failures.length > 0) {
+    results.guests.failures.forEach((failure) => say(`FAILURE: ${failure}`))
+    process.exitCode = 1
+    return
   }
   if (!options.publish) return
   write(join(root, 'bench/results/latest.json'), results)

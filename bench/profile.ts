@@ -2,11 +2,12 @@
  * Where the interpreter's time goes: runs a guest with counters in the core's thread, and prints
  * what was executed, called and left for.
  *
- *   sh tools/with-node.sh bench/profile.ts [--run 'shell command' | --bench KERNEL]
+ *   sh tools/with-node.sh bench/profile.ts [--run 'shell command' | --row ROW | --bench KERNEL]
  *     [--top 40] [--every 20000] [--memory 256] [--kernel FILE] [--initrd FILE] [--json FILE]
  *
- * Without --run or --bench the profile is that of a boot to the shell; with --run, that of the
- * command alone; with --bench, that of a kernel of `bench/kernels/` on the bare processor.
+ * By default the profile is that of a boot to the shell; with --run, that of the command alone;
+ * with --row, that of a row of `bench/set/`; with --bench, that of a kernel of `bench/kernels/` on
+ * the bare processor.
  */
 import { execFileSync } from 'node:child_process'
 import { readFileSync, writeFileSync } from 'node:fs'
@@ -15,10 +16,14 @@ import { parseArgs } from 'node:util'
 import { ourCommand } from './kernels/engines.ts'
 import { buildImage } from './kernels/image.ts'
 import { kernels } from './kernels/list.ts'
-import { bootGuest, BOOT_MS, ensureFiles, root, scratchFolder, writeConfig } from './lib/guest.ts'
+import {
+  bootGuest, BOOT_MS, ensureFiles, type MeasuredFiles, root, scratchFolder, writeConfig,
+} from './lib/guest.ts'
 import { type Counts, countsSince } from './profile/counts.ts'
 import { reportOf } from './profile/report.ts'
 import { ensureSymbols, type Symbols, symbolsOfFile } from './profile/symbols.ts'
+import { addToInitrd, buildProgram } from './set/files.ts'
+import { commandOf, rows } from './set/rows.ts'
 
 const SETTLE_MS = 700
 
@@ -31,6 +36,7 @@ function readOptions() {
   return parseArgs({
     options: {
       run: { type: 'string' },
+      row: { type: 'string' },
       bench: { type: 'string' },
       top: { type: 'string', default: '40' },
       memory: { type: 'string', default: '256' },
@@ -60,18 +66,32 @@ function snapshot(path: string): Promise<Counts> {
   return new Promise((resolve) => setTimeout(() => resolve(countsIn(path)), SETTLE_MS))
 }
 
-async function profileGuest(options: Options, path: string): Promise<Profile> {
+/** The guest's files, and what is run in it once it has booted. */
+async function guestOf(options: Options): Promise<{ files: MeasuredFiles, command?: string }> {
   const { kernel, initrd } = options
   const files = await ensureFiles({
     ...kernel === undefined ? {} : { kernel }, ...initrd === undefined ? {} : { initrd },
   })
+  if (options.row === undefined) {
+    return { files, ...options.run === undefined ? {} : { command: options.run } }
+  }
+  const row = rows.find(({ name }) => name === options.row)
+  if (!row) throw new Error(`there are ${rows.map(({ name }) => name).join(', ')}`)
+  const folder = scratchFolder('set')
+  return {
+    files: addToInitrd(files, buildProgram(folder), folder), command: commandOf(row).join(' '),
+  }
+}
+
+async function profileGuest(options: Options, path: string): Promise<Profile> {
+  const { files, command } = await guestOf(options)
   const symbols = await ensureSymbols(files)
   const config = writeConfig('profile', files, Number(options.memory))
   const guest = await bootGuest(config, environmentOf(options, path))
   try {
     const boot = await snapshot(path)
-    if (options.run === undefined) return { counts: boot, symbols }
-    await guest.run(options.run, BOOT_MS)
+    if (command === undefined) return { counts: boot, symbols }
+    await guest.run(command, BOOT_MS)
     return { counts: countsSince(await snapshot(path), boot), symbols }
   } finally {
     await guest.close()

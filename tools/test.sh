@@ -14,4 +14,5 @@ for kind in '' --full; do
 done
 XENOLITH_TEST_KERNELS=${XENOLITH_TEST_KERNELS:-$kernels}
 export XENOLITH_TEST_KERNELS
-exec $run --test "$@" 'src/**/*.test.ts' 'test/**/*.test.ts' 'fuzz/**/*.test.ts' 'tools/**/*.test.ts'
+exec $run --test "$@" 'src/**/*.test.ts' 'test/**/*.test.ts' 'fuzz/**/*.test.ts' 'tools/**/*.test.ts' \
+  'bench/**/*.test.ts'

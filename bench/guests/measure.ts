@@ -1,87 +1,122 @@
 /**
- * Whole guests: boot to the shell, memory there, and commands at the shell, under xl and QEMU.
+ * Whole guests under xl and QEMU: boot to the shell, memory there, the rows of the set in all of
+ * them in turns, and memory after those.
+ *
+ * A cold boot begins without a host process of ours; a warm one follows it in the same process.
+ * QEMU has a process for each guest, so it has cold boots only.
  */
 import { readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import type { GuestFiles } from '../../src/node/guest-files.ts'
-import { bootGuest, BOOT_MS, root, scratchFolder, writeConfig } from '../lib/guest.ts'
-import type { Memory } from '../lib/process.ts'
+import {
+  bootGuest, type MeasuredFiles, root, scratchFolder, writeConfig,
+} from '../lib/guest.ts'
+import { cpuSecondsOf, type Memory } from '../lib/process.ts'
 import type { Counts } from '../profile/counts.ts'
-import { MEMORY_MIB, memoryWithoutGuests, startGuest, type System } from './systems.ts'
+import { addToInitrd, buildProgram, nativeFolder } from '../set/files.ts'
+import {
+  GuestPlace, NativePlace, type Place, type RowResult, SetMeasurement,
+} from '../set/measure.ts'
+import type { Row } from '../set/rows.ts'
+import {
+  guestCpuSeconds, memoryWithoutGuests, type RunningGuest, startGuest, type System,
+} from './systems.ts'
 
 const SETTLE_MS = 700
 
-/** What is run at the shell, by name. */
-export const commands = {
-  loop: 'i=0; while [ $i -lt 60000 ]; do i=$((i+1)); done',
-  fork: 'i=0; while [ $i -lt 250 ]; do /bin/true; i=$((i+1)); done',
-  pipe: 'dd if=/dev/zero bs=512 count=20000 2>/dev/null | cat >/dev/null',
-  sha256sum: 'dd if=/dev/zero bs=64k count=192 2>/dev/null | sha256sum >/dev/null',
-  gzip: 'gzip -c /bin/busybox >/dev/null',
-  awk: "awk 'BEGIN { for (i = 0; i < 120000; i++) s += i * 1.5 / 7; print s }' >/dev/null",
-  sort: 'seq 1 30000 | sort -n -r >/dev/null',
-} as const
-
-export type CommandName = keyof typeof commands
-
 export interface GuestResult {
-  readonly system: System
+  readonly system: string
   /** By round. */
-  readonly bootCpu: number[]
-  readonly bootWall: number[]
+  readonly coldCpu: number[]
+  readonly coldWall: number[]
+  readonly warmCpu: number[]
+  readonly warmWall: number[]
+  /** At the shell after the cold boot, and after all rows. */
   readonly memory: Memory[]
-  /** CPU seconds by round. */
-  readonly commands: Record<CommandName, number[]>
+  readonly memoryAfter: Memory[]
 }
 
 export interface GuestResults {
   readonly systems: readonly GuestResult[]
   readonly withoutGuests: readonly Memory[]
   /** Instructions of a boot, as our processor counts them. */
-  readonly bootInstructions: number
+  readonly bootInstructions?: number
+  readonly rows: readonly RowResult[]
+  /** Rows that failed, or whose checksums differ, in words. */
+  readonly failures: readonly string[]
 }
 
 export interface GuestOptions {
   readonly rounds: number
   readonly systems: readonly System[]
-  readonly commands: boolean
-  readonly files: GuestFiles
+  /** Whether boots are measured. */
+  readonly boot: boolean
+  readonly rows: readonly Row[]
+  readonly files: MeasuredFiles
 }
 
-const names = Object.keys(commands) as CommandName[]
+function say(text: string): void {
+  process.stderr.write(`${text}\n`)
+}
 
-function emptyResult(system: System): GuestResult {
-  const timesByName = Object.fromEntries(names.map((name) => [name, [] as number[]]))
+function emptyResult({ name }: System): GuestResult {
   return {
-    system, bootCpu: [], bootWall: [], memory: [],
-    commands: timesByName as Record<CommandName, number[]>,
+    system: name, coldCpu: [], coldWall: [], warmCpu: [], warmWall: [], memory: [],
+    memoryAfter: [],
   }
 }
 
-async function measureOne(result: GuestResult, options: GuestOptions): Promise<void> {
-  const start = performance.now()
-  const guest = startGuest(result.system, options.files)
+/** Waits for the shell, and gives CPU and wall-clock seconds until then. */
+async function untilShell(
+  guest: RunningGuest, start: number, cpuBefore = 0,
+): Promise<{ cpu: number, wall: number }> {
+  await guest.shell.ready()
+  const wall = (performance.now() - start) / 1000
+  return { wall, cpu: guestCpuSeconds(guest) - cpuBefore }
+}
+
+async function boot(system: System, files: MeasuredFiles): Promise<RunningGuest> {
+  const guest = startGuest(system, files)
   try {
     await guest.shell.ready()
-    result.bootWall.push((performance.now() - start) / 1000)
-    result.bootCpu.push(guest.cpuSeconds())
+    return guest
+  } catch (error) {
+    await guest.close()
+    throw error
+  }
+}
+
+/** Boots with the clock running, cold and where there is such a thing warm. */
+async function measureBoot(
+  system: System, result: GuestResult, files: MeasuredFiles,
+): Promise<RunningGuest> {
+  const start = performance.now()
+  const guest = startGuest(system, files)
+  try {
+    const cold = await untilShell(guest, start)
+    result.coldCpu.push(cold.cpu)
+    result.coldWall.push(cold.wall)
     await delay(SETTLE_MS)
     result.memory.push(guest.memory())
-    for (const name of options.commands ? names : []) {
-      const before = guest.cpuSeconds()
-      await guest.shell.run(commands[name], BOOT_MS)
-      result.commands[name].push(guest.cpuSeconds() - before)
-    }
-  } finally {
+    if (!guest.reuse) return guest
+    await guest.reuse.destroy()
+    // The one that ended had a console's process, which is gone.
+    const [restart, before] = [performance.now(), cpuSecondsOf(guest.reuse.host)]
+    guest.reuse.create()
+    const warm = await untilShell(guest, restart, before)
+    result.warmCpu.push(warm.cpu)
+    result.warmWall.push(warm.wall)
+    return guest
+  } catch (error) {
     await guest.close()
+    throw error
   }
 }
 
 /** Boots once with the profile's counters. */
-async function countBoot(files: GuestFiles): Promise<number> {
+async function countBoot(files: MeasuredFiles): Promise<number> {
   const path = join(scratchFolder(), `boot-${process.pid}.json`)
-  const guest = await bootGuest(writeConfig('count', files, MEMORY_MIB), {
+  const guest = await bootGuest(writeConfig('count', files), {
     ...process.env, XENOLITH_PROFILE: path, XENOLITH_PROFILE_EVERY: '1000000',
     NODE_OPTIONS: `--import ${join(root, 'bench/profile/preload.ts')}`,
   })
@@ -94,14 +129,76 @@ async function countBoot(files: GuestFiles): Promise<number> {
   }
 }
 
-export async function measureGuests(options: GuestOptions): Promise<GuestResults> {
-  const systems = options.systems.map((system) => emptyResult(system))
-  const withoutGuests: Memory[] = []
-  const bootInstructions = await countBoot(options.files)
-  for (let round = 0; round < options.rounds; round++) {
-    process.stderr.write(`Guests, round ${round + 1} of ${options.rounds} ...\n`)
-    withoutGuests.push(await memoryWithoutGuests())
-    for (const result of systems) await measureOne(result, options)
+class GuestRounds {
+  readonly results: GuestResult[]
+  readonly set: SetMeasurement
+  readonly #options: GuestOptions
+  readonly #guests: readonly System[]
+  /** Where the set's program and files are, if rows are run. */
+  readonly #program: string | undefined
+  readonly #native: Place[] = []
+  readonly #files: MeasuredFiles
+
+  constructor(options: GuestOptions) {
+    this.#options = options
+    this.#guests = options.systems.filter(({ kind }) => kind !== 'native')
+    this.results = this.#guests.map(emptyResult)
+    this.set = new SetMeasurement(options.rows, say)
+    this.#files = options.files
+    if (options.rows.length === 0) return
+    const folder = scratchFolder('set')
+    this.#program = buildProgram(folder)
+    this.#files = addToInitrd(options.files, this.#program, folder)
+    if (this.#guests.length < options.systems.length) {
+      this.#native.push(
+        new NativePlace(nativeFolder(this.#program, options.files.busybox, folder)))
+    }
   }
-  return { systems, withoutGuests, bootInstructions }
+
+  async round(): Promise<void> {
+    const open: RunningGuest[] = []
+    try {
+      for (const [index, system] of this.#guests.entries()) {
+        open.push(this.#options.boot
+          ? await measureBoot(system, this.results[index]!, this.#files)
+          : await boot(system, this.#files))
+      }
+      await this.#runRows(open)
+    } finally {
+      for (const guest of open) await guest.close()
+    }
+  }
+
+  async #runRows(open: RunningGuest[]): Promise<void> {
+    const program = this.#program
+    if (program === undefined) return
+    await this.set.round([
+      ...this.#native,
+      ...this.#guests.map((system, index) => new GuestPlace(system.name, program, {
+        guest: () => open[index]!,
+        replace: async () => {
+          await open[index]!.close()
+          open[index] = await boot(system, this.#files)
+        },
+      })),
+    ])
+    this.results.forEach((result, index) => result.memoryAfter.push(open[index]!.memory()))
+  }
+}
+
+export async function measureGuests(options: GuestOptions): Promise<GuestResults> {
+  const rounds = new GuestRounds(options)
+  const ours = options.systems.find(({ name }) => name === 'ours')
+  const withoutGuests: Memory[] = []
+  const counted = options.boot && ours
+    ? { bootInstructions: await countBoot(options.files) } : {}
+  for (let round = 0; round < options.rounds; round++) {
+    say(`Guests, round ${round + 1} of ${options.rounds} ...`)
+    if (options.boot && ours) withoutGuests.push(await memoryWithoutGuests(ours))
+    await rounds.round()
+  }
+  return {
+    systems: rounds.results, withoutGuests, ...counted, rows: rounds.set.results,
+    failures: rounds.set.failures,
+  }
 }

@@ -1,5 +1,6 @@
 /**
- * A guest started under xl, and the same guest under QEMU, so that both can be measured alike.
+ * The same guest under xl, in as many ways as are to be compared, and under QEMU, so that all can
+ * be measured alike.
  */
 import { spawnSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
@@ -12,32 +13,90 @@ import { GuestConsole } from '../lib/console.ts'
 import { GuestShell, root, writeConfig } from '../lib/guest.ts'
 import { cpuSecondsOf, type Memory, memoryOf } from '../lib/process.ts'
 
-export const MEMORY_MIB = 256
+const MEMORY_MIB = 256
 const MACHINE_MIB = 4096
 const END_MS = 20_000
 const POLL_MS = 50
+const NAME = 'bench'
 
 /** A guest that boots, or has booted. */
 export interface RunningGuest {
   readonly shell: GuestShell
-  /** CPU seconds that all its processes took up to now. */
-  cpuSeconds(): number
+  /** The processes whose CPU time is the guest's. */
+  readonly pids: readonly number[]
   memory(): Memory
+  /** Where a guest's end leaves a process that can boot it again. */
+  readonly reuse?: { readonly host: number, destroy(): Promise<void>, create(): void }
   close(): Promise<void>
 }
 
-export type System = 'ours' | 'qemu' | 'qemu max'
+/** A way to run guests: its name in tables, and its options. */
+export interface System {
+  readonly name: string
+  readonly kind: 'native' | 'qemu' | 'xl'
+  /** QEMU's, or those of xl before its command. */
+  readonly options: readonly string[]
+  readonly environment: Readonly<Record<string, string>>
+  /** The xl of another tree; ours if there is none. */
+  readonly xl?: string
+}
 
-const xl = join(root, 'xl')
+const plain = { options: [], environment: {} } as const
+
+export const systems: readonly System[] = [
+  { ...plain, name: 'native', kind: 'native' },
+  { ...plain, name: 'QEMU', kind: 'qemu' },
+  { ...plain, name: 'QEMU max', kind: 'qemu', options: ['-cpu', 'max'] },
+  { ...plain, name: 'ours', kind: 'xl' },
+]
+
+/**
+ * A variant of ours from `NAME: WORD ...`: an environment variable (`NAME=value`), an option of xl
+ * (`-…`), or the path of another xl.
+ */
+export function variantOf(text: string): System {
+  const [, name, rest] = /^([^:]+):(.*)$/.exec(text) ?? []
+  if (name === undefined) throw new Error(`${text} is not NAME: WORD ...`)
+  const words = rest!.split(' ').filter((word) => word !== '')
+  const options = words.filter((word) => word.startsWith('-'))
+  const settings = words.filter((word) => /^\w+=/.test(word))
+  const [xl, other] = words.filter((word) => !options.includes(word) && !settings.includes(word))
+  if (other !== undefined) throw new Error(`${text} names two programs`)
+  return {
+    name, kind: 'xl', options, ...xl === undefined ? {} : { xl },
+    environment: Object.fromEntries(settings.map((setting) => {
+      const at = setting.indexOf('=')
+      return [setting.slice(0, at), setting.slice(at + 1)]
+    })),
+  }
+}
 
 /** A host process of its own in a folder of its own. */
 class OwnHost {
   readonly folder = mkdtempSync(join(tmpdir(), 'xenolith-bench-'))
-  readonly environment = { ...process.env, XENOLITH_RUN: this.folder }
+  readonly environment: NodeJS.ProcessEnv
+  readonly #xl: string
+  readonly #options: readonly string[]
+
+  constructor({ environment, options, xl }: System) {
+    this.environment = { ...process.env, ...environment, XENOLITH_RUN: this.folder }
+    this.#xl = xl ?? join(root, 'xl')
+    this.#options = options
+  }
 
   get pid(): number {
     const log = readFileSync(join(this.folder, logName), 'latin1')
     return Number(/pid (\d+)/.exec(log)?.[1])
+  }
+
+  run(...words: string[]): void {
+    spawnSync(this.#xl, [...this.#options, ...words], { env: this.environment })
+  }
+
+  /** `xl create -c`. */
+  create(config: string): GuestConsole {
+    const words = [...this.#options, 'create', '-c', config]
+    return new GuestConsole(this.#xl, words, this.environment)
   }
 
   async end(): Promise<void> {
@@ -55,48 +114,75 @@ class OwnHost {
   }
 }
 
-function startOurs(files: GuestFiles): RunningGuest {
-  const host = new OwnHost()
-  const console = new GuestConsole(
-    xl, ['create', '-c', writeConfig('bench', files, MEMORY_MIB)], host.environment)
-  return {
-    shell: new GuestShell(console),
-    cpuSeconds: () => cpuSecondsOf(host.pid) + cpuSecondsOf(console.child.pid!),
-    memory: () => memoryOf(host.pid, MACHINE_MIB),
-    close: async () => {
-      await console.close()
-      await host.end()
-    },
+class XlGuest implements RunningGuest {
+  readonly #host: OwnHost
+  readonly #config: string
+  shell: GuestShell
+
+  constructor(system: System, files: GuestFiles) {
+    this.#host = new OwnHost(system)
+    this.#config = writeConfig(NAME, files, MEMORY_MIB)
+    this.shell = this.#start()
+  }
+
+  #start(): GuestShell {
+    return new GuestShell(this.#host.create(this.#config))
+  }
+
+  get pids(): number[] {
+    return [this.#host.pid, this.shell.console.child.pid!]
+  }
+
+  memory(): Memory {
+    return memoryOf(this.#host.pid, MACHINE_MIB)
+  }
+
+  get reuse(): { host: number, destroy(): Promise<void>, create(): void } {
+    return {
+      host: this.#host.pid,
+      destroy: async () => {
+        await this.shell.close()
+        this.#host.run('destroy', NAME)
+      },
+      create: () => void (this.shell = this.#start()),
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.shell.close()
+    await this.#host.end()
   }
 }
 
-function startQemu(files: GuestFiles, model: readonly string[]): RunningGuest {
+function startQemu(files: GuestFiles, options: readonly string[]): RunningGuest {
   const console = new GuestConsole('qemu-system-x86_64', [
-    '-accel', 'tcg', ...model, '-smp', '1', '-m', String(MEMORY_MIB), '-display', 'none',
+    '-accel', 'tcg', ...options, '-smp', '1', '-m', String(MEMORY_MIB), '-display', 'none',
     '-nodefaults', '-no-user-config', '-net', 'none', '-no-reboot', '-serial', 'stdio',
-    '-kernel', files.kernel, '-initrd', files.initrd, '-append', 'console=ttyS0',
+    '-kernel', files.kernel, '-initrd', files.initrd, '-append',
+    // A busy machine would have the guest distrust the TSC and read a slow clock.
+    'console=ttyS0 tsc=reliable',
   ])
+  const pid = console.child.pid!
   return {
-    shell: new GuestShell(console),
-    cpuSeconds: () => cpuSecondsOf(console.child.pid!),
-    memory: () => memoryOf(console.child.pid!, MEMORY_MIB),
+    shell: new GuestShell(console), pids: [pid], memory: () => memoryOf(pid, MEMORY_MIB),
     close: () => console.close(),
   }
 }
 
 export function startGuest(system: System, files: GuestFiles): RunningGuest {
-  switch (system) {
-    case 'ours': return startOurs(files)
-    case 'qemu': return startQemu(files, [])
-    case 'qemu max': return startQemu(files, ['-cpu', 'max'])
-  }
+  return system.kind === 'xl' ? new XlGuest(system, files) : startQemu(files, system.options)
+}
+
+/** CPU seconds that all processes of a guest took up to now. */
+export function guestCpuSeconds({ pids }: RunningGuest): number {
+  return pids.reduce((sum, pid) => sum + cpuSecondsOf(pid), 0)
 }
 
 /** Memory of a host process without guests. */
-export async function memoryWithoutGuests(): Promise<Memory> {
-  const host = new OwnHost()
+export async function memoryWithoutGuests(system: System): Promise<Memory> {
+  const host = new OwnHost(system)
   try {
-    spawnSync(xl, ['list'], { env: host.environment })
+    host.run('list')
     await delay(1000)
     return memoryOf(host.pid, MACHINE_MIB)
   } finally {

@@ -13,14 +13,24 @@ export const root = fileURLToPath(new URL('../..', import.meta.url))
 export const BOOT_MS = 600_000
 const PROMPT = 'xenolith:~# '
 
-export function ensureFiles(own: Partial<GuestFiles> = {}): Promise<GuestFiles> {
-  return ensureGuest({
+export interface MeasuredFiles extends GuestFiles {
+  /** What our initramfs is made from; not there when another was named. */
+  readonly busybox?: Uint8Array
+}
+
+export async function ensureFiles(own: Partial<GuestFiles> = {}): Promise<MeasuredFiles> {
+  let used: Uint8Array | undefined
+  const files = await ensureGuest({
     kind: 'cloud',
     cache: cacheFolder(),
     progress: (step) => void process.stderr.write(`${step}\n`),
     own,
-    buildInitrd: (busybox) => buildInitramfs(busybox),
+    buildInitrd: (busybox) => {
+      used = busybox
+      return buildInitramfs(busybox)
+    },
   })
+  return { ...files, ...used ? { busybox: used } : {} }
 }
 
 /** A folder for what can be made again. */

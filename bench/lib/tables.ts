@@ -1,9 +1,10 @@
 /**
  * Results as Markdown: ratios first, then what was measured.
  */
-import { commands, type GuestResult, type GuestResults } from '../guests/measure.ts'
+import type { GuestResult, GuestResults } from '../guests/measure.ts'
 import { withoutRate } from '../kernels/list.ts'
 import type { KernelResult } from '../kernels/measure.ts'
+import type { RowResult } from '../set/measure.ts'
 import type { Memory } from './process.ts'
 import type { Results, Setting } from './results.ts'
 import { geometricMean, ratiosOf, spreadOf, summaryOf } from './statistics.ts'
@@ -34,7 +35,8 @@ function measured(values: readonly number[], unit = ''): string {
 
 function ratio(above: readonly number[] | undefined, below: readonly number[] | undefined):
   string {
-  if (!above?.length || !below?.length) return NOTHING
+  // Where a row failed in some round, its times belong to no common rounds.
+  if (!above?.length || above.length !== below?.length) return NOTHING
   const { median, least, most } = ratiosOf(above, below)
   if (above.length === 1) return digits(median)
   return `${digits(median)} (${digits(least)}–${digits(most)})`
@@ -69,50 +71,117 @@ function kernelTable(kernels: readonly KernelResult[]): string {
     'ours, CPU s', 'QEMU, CPU s', 'native, CPU s'], [...rows, means])
 }
 
-/** A row for what `pick` gives of each system. */
-function guestRow(
-  name: string, systems: readonly GuestResult[], pick: (result: GuestResult) => readonly number[],
-): string[] {
-  const of = (system: string): readonly number[] => {
-    const found = systems.find((result) => result.system === system)
-    return found ? pick(found) : []
-  }
-  return [name, ratio(of('ours'), of('qemu')), ratio(of('ours'), of('qemu max')),
-    measured(of('ours')), measured(of('qemu')), measured(of('qemu max'))]
+/** What is set against what, among the systems that ran. */
+function pairsOf(systems: readonly string[]): [string, string][] {
+  const known = ['ours', 'QEMU', 'QEMU max', 'native']
+  const variants = systems.filter((name) => !known.includes(name))
+  return ([
+    ['ours', 'QEMU'], ['ours', 'QEMU max'], ['ours', 'native'],
+    ...variants.map((name) => [name, 'ours']), ['QEMU', 'native'],
+  ] as [string, string][]).filter((pair) => pair.every((name) => systems.includes(name)))
 }
 
-function guestTable({ systems, bootInstructions }: GuestResults): string {
-  const rows = [
-    guestRow('boot to the shell, CPU s', systems, (result) => result.bootCpu),
-    guestRow('boot to the shell, wall s', systems, (result) => result.bootWall),
-    ...Object.keys(commands).map((name) => guestRow(`\`${name}\`, CPU s`, systems,
-      (result) => result.commands[name as keyof typeof commands])),
+function namesOf(pairs: readonly [string, string][]): string[] {
+  return pairs.map(([above, below]) => `${above} / ${below}`)
+}
+
+/** The mean over rows that both ran. */
+function rowMean(rows: readonly RowResult[], [above, below]: [string, string]): string {
+  const medians = rows.flatMap(({ again }) => {
+    const [one, other] = [again[above], again[below]]
+    return one?.length && one.length === other?.length ? [ratiosOf(one, other).median] : []
+  })
+  return medians.length === 0 ? NOTHING : digits(geometricMean(medians))
+}
+
+/** The geometric means of groups, then the rows of each. */
+function setTables({ rows, systems: guests }: GuestResults): string[] {
+  const groups = [...new Set(rows.map(({ group }) => group))]
+  const systems = [...guests.map(({ system }) => system), 'native']
+    .filter((name) => rows.some(({ again }) => again[name]))
+  const pairs = pairsOf(systems)
+  const rowsOf = (group: string): RowResult[] => rows.filter((one) => one.group === group)
+  const means = (of: readonly RowResult[]): string[] => pairs.map((pair) => rowMean(of, pair))
+  return [
+    table(['geometric mean', 'rows', ...namesOf(pairs)], [
+      ...groups.map((group) =>
+        [group, String(rowsOf(group).length), ...means(rowsOf(group))]),
+      ['**all**', String(rows.length), ...means(rows)],
+    ]),
+    ...groups.map((group) => table(
+      [group, ...namesOf(pairs), ...systems.map((name) => `${name}, CPU s`)],
+      rowsOf(group).map(({ name, what, again }) => [
+        `\`${name}\`: ${what}`,
+        ...pairs.map(([above, below]) => ratio(again[above], again[below])),
+        ...systems.map((system) => measured(again[system] ?? [])),
+      ]))),
   ]
-  const ours = systems.find((result) => result.system === 'ours')
-  const text = table(['', 'ours / QEMU', 'ours / QEMU max', 'ours', 'QEMU', 'QEMU max'],
-    rows.filter((cells) => cells.slice(3).some((cell) => cell !== NOTHING)))
-  if (!ours?.bootCpu.length) return text
-  const rate = bootInstructions / 1e6 / summaryOf(ours.bootCpu).median
+}
+
+/** A row for what `pick` gives of each system. */
+function bootRow(
+  name: string, systems: readonly GuestResult[], pick: (result: GuestResult) => readonly number[],
+): string[] {
+  // There is no warm QEMU; what it is compared with is its only kind of boot.
+  const of = (wanted: string): readonly number[] => {
+    const found = systems.find(({ system }) => system === wanted)
+    return !found ? [] : pick(found)
+  }
+  return [name, ...pairsOf(systems.map(({ system }) => system))
+    .map(([above, below]) => ratio(of(above), of(below))),
+  ...systems.map(({ system }) => measured(of(system)))]
+}
+
+function bootTable({ systems, bootInstructions }: GuestResults): string {
+  const orCold = (warm: readonly number[], cold: readonly number[]): readonly number[] =>
+    warm.length > 0 ? warm : cold
+  const rows = [
+    bootRow('cold, CPU s', systems, (result) => result.coldCpu),
+    bootRow('cold, wall s', systems, (result) => result.coldWall),
+    bootRow('warm, CPU s', systems, ({ warmCpu, coldCpu }) => orCold(warmCpu, coldCpu)),
+    bootRow('warm, wall s', systems, ({ warmWall, coldWall }) => orCold(warmWall, coldWall)),
+  ]
+  const names = systems.map(({ system }) => system)
+  const text = table(['boot to the shell', ...namesOf(pairsOf(names)), ...names], rows)
+  const cold = systems.find(({ system }) => system === 'ours')?.coldCpu
+  if (!cold?.length || bootInstructions === undefined) return text
+  const rate = bootInstructions / 1e6 / summaryOf(cold).median
   return `${text}\n\nA boot is ${(bootInstructions / 1e6).toFixed(0)} million guest instructions: `
     + `${rate.toFixed(0)} MIPS over all of its CPU time, start of the host process included.`
 }
 
-function memoryRow(name: string, memory: readonly Memory[]): string[] {
+function memoryRows(name: string, memory: readonly Memory[]): string[][] {
+  if (memory.length === 0) return []
   const median = (pick: (one: Memory) => number): string =>
     summaryOf(memory.map(pick)).median.toFixed(0)
-  return [name, median(({ rss, guest }) => rss - guest), median(({ pss, guest }) => pss - guest),
-    median(({ rss }) => rss), median(({ pss }) => pss), median(({ guest }) => guest)]
+  return [[
+    name, median(({ rss, guest }) => rss - guest), median(({ pss, guest }) => pss - guest),
+    median(({ rss }) => rss), median(({ pss }) => pss), median(({ guest }) => guest),
+  ]]
 }
 
 function memoryTable({ systems, withoutGuests }: GuestResults): string {
-  const names = { 'ours': 'ours, one guest', 'qemu': 'QEMU', 'qemu max': 'QEMU max' } as const
   return table(
     ['MiB', 'beyond the guest, RSS', 'beyond the guest, PSS', 'RSS', 'PSS', 'guest touched'],
     [
-      ...withoutGuests.length > 0 ? [memoryRow('ours, no guest', withoutGuests)] : [],
-      ...systems.filter(({ memory }) => memory.length > 0)
-        .map(({ system, memory }) => memoryRow(names[system], memory)),
+      ...memoryRows('ours, no guest', withoutGuests),
+      ...systems.flatMap(({ system, memory }) => memoryRows(`${system}, at the shell`, memory)),
+      ...systems.flatMap(({ system, memoryAfter }) =>
+        memoryRows(`${system}, after the rows`, memoryAfter)),
     ])
+}
+
+function guestParts(guests: GuestResults): string[] {
+  const { systems, rows, failures } = guests
+  const booted = systems.some(({ coldCpu }) => coldCpu.length > 0)
+  const remembered = systems.some(({ memory, memoryAfter }) =>
+    memory.length + memoryAfter.length > 0)
+  return [
+    ...failures.map((failure) => `**Failure:** ${failure.replaceAll('\n', ' ')}`),
+    ...booted ? ['### Boot of Debian\'s cloud kernel', bootTable(guests)] : [],
+    ...remembered ? ['### Memory', memoryTable(guests)] : [],
+    ...rows.length > 0 ? ['### Guest benchmark set', ...setTables(guests)] : [],
+  ]
 }
 
 function settingText(setting: Setting): string {
@@ -129,9 +198,6 @@ function settingText(setting: Setting): string {
 export function textOf({ setting, kernels, guests }: Results): string {
   const parts = [`${settingText(setting)}.`]
   if (kernels?.length) parts.push('### Kernels', kernelTable(kernels))
-  if (guests) {
-    parts.push('### Debian\'s cloud kernel and its shell', guestTable(guests),
-      '### Memory at the shell', memoryTable(guests))
-  }
+  if (guests) parts.push(...guestParts(guests))
   return `${parts.join('\n\n')}\n`
 }

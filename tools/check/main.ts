@@ -56,7 +56,9 @@ async function checkPages(): Promise<Problems> {
 }
 
 /** Tests that need neither a guest nor the network, nor take long. */
-const QUICK_TESTS = ['src/**/*.test.ts', 'test/hypervisor/**/*.test.ts', 'fuzz/**/*.test.ts']
+const QUICK_TESTS = [
+  'src/**/*.test.ts', 'test/hypervisor/**/*.test.ts', 'fuzz/**/*.test.ts', 'bench/**/*.test.ts',
+]
 
 /** Each lane does its steps in order; the lanes run side by side. */
 const lanes: readonly (readonly Step[])[] = [

@@ -300,27 +300,30 @@ typedef u8 v16 __attribute__((vector_size(16)));
 static u64 packed(u64 rounds)
 {
     v16 sum = { 0 }, *source = (v16 *)from;
+    u64 result = 0;
     for (u32 i = 0; i < 4096; i++)
         from[i] = i * 13;
-    while (rounds--)
+    while (rounds--) {
         for (int i = 0; i < 4; i++)
             for (u32 j = 0; j < 255; j++) {
                 v16 a = source[j], b = source[j + 1];
                 sum += (a > b) & (a ^ b);
                 sum ^= a + (b << 1) + (sum >> 3);
             }
-    u64 result = 0;
-    for (int i = 0; i < 16; i++)
-        result = result * 257 + sum[i];
+        for (int i = 0; i < 16; i++)
+            result = result * 257 + sum[i];
+    }
     return result;
 }
 
-static u64 (*const kernels[])(u64 rounds) = {
-    bytecode, mix, sha, sieve, chase, hash, calls, bytes, blocks, bodies, packed,
+const struct kernel kernels[] = {
+    { "bytecode", bytecode }, { "mix", mix }, { "sha", sha }, { "sieve", sieve },
+    { "chase", chase }, { "hash", hash }, { "calls", calls }, { "bytes", bytes },
+    { "blocks", blocks }, { "bodies", bodies }, { "packed", packed }, { 0, 0 },
 };
 
 /* What the host process calls; 0 if there is no such kernel. */
 u64 run(u64 kernel, u64 rounds)
 {
-    return kernel < sizeof kernels / sizeof kernels[0] ? kernels[kernel](rounds) : 0;
+    return kernel < sizeof kernels / sizeof kernels[0] - 1 ? kernels[kernel].run(rounds) : 0;
 }
