@@ -42,7 +42,7 @@ export interface GuestResults {
   /** Instructions of a boot, as our processor counts them. */
   readonly bootInstructions?: number
   readonly rows: readonly RowResult[]
-  /** Rows that failed, or whose checksums differ, in words. */
+  /** Boots and rows that failed, and checksums that differ, in words. */
   readonly failures: readonly string[]
 }
 
@@ -156,33 +156,41 @@ class GuestRounds {
   }
 
   async round(): Promise<void> {
-    const open: RunningGuest[] = []
+    const open = new Map<System, RunningGuest>()
     try {
       for (const [index, system] of this.#guests.entries()) {
-        open.push(this.#options.boot
-          ? await measureBoot(system, this.results[index]!, this.#files)
-          : await boot(system, this.#files))
+        try {
+          open.set(system, this.#options.boot
+            ? await measureBoot(system, this.results[index]!, this.#files)
+            : await boot(system, this.#files))
+        } catch (error) {
+          this.set.fail(`${system.name} did not boot: ${(error as Error).message}`)
+        }
       }
       await this.#runRows(open)
     } finally {
-      for (const guest of open) await guest.close()
+      for (const guest of open.values()) await guest.close()
     }
   }
 
-  async #runRows(open: RunningGuest[]): Promise<void> {
+  async #runRows(open: Map<System, RunningGuest>): Promise<void> {
     const program = this.#program
     if (program === undefined) return
     await this.set.round([
       ...this.#native,
-      ...this.#guests.map((system, index) => new GuestPlace(system.name, program, {
-        guest: () => open[index]!,
+      ...[...open.keys()].map((system) => new GuestPlace(system.name, program, {
+        guest: () => open.get(system)!,
         replace: async () => {
-          await open[index]!.close()
-          open[index] = await boot(system, this.#files)
+          await open.get(system)!.close()
+          open.delete(system)
+          open.set(system, await boot(system, this.#files))
         },
       })),
     ])
-    this.results.forEach((result, index) => result.memoryAfter.push(open[index]!.memory()))
+    this.#guests.forEach((system, index) => {
+      const guest = open.get(system)
+      if (guest) this.results[index]!.memoryAfter.push(guest.memory())
+    })
   }
 }
 

@@ -14,7 +14,7 @@ import { GuestShell, root, writeConfig } from '../lib/guest.ts'
 import { cpuSecondsOf, type Memory, memoryOf } from '../lib/process.ts'
 
 const MEMORY_MIB = 256
-const MACHINE_MIB = 4096
+const MACHINE_MIB = '4096'
 const END_MS = 20_000
 const POLL_MS = 50
 const NAME = 'bench'
@@ -89,6 +89,10 @@ class OwnHost {
     return Number(/pid (\d+)/.exec(log)?.[1])
   }
 
+  memory(): Memory {
+    return memoryOf(this.pid, Number(this.environment['XENOLITH_MEMORY'] ?? MACHINE_MIB))
+  }
+
   run(...words: string[]): void {
     spawnSync(this.#xl, [...this.#options, ...words], { env: this.environment })
   }
@@ -100,15 +104,15 @@ class OwnHost {
   }
 
   async end(): Promise<void> {
-    const { pid } = this
     try {
+      const { pid } = this
       process.kill(pid, 'SIGTERM')
       for (const end = Date.now() + END_MS; Date.now() < end; await delay(POLL_MS)) {
         process.kill(pid, 0)
       }
       process.kill(pid, 'SIGKILL')
     } catch {
-      // It has ended.
+      // It has ended, or never begun.
     }
     rmSync(this.folder, { recursive: true, force: true })
   }
@@ -134,7 +138,7 @@ class XlGuest implements RunningGuest {
   }
 
   memory(): Memory {
-    return memoryOf(this.#host.pid, MACHINE_MIB)
+    return this.#host.memory()
   }
 
   get reuse(): { host: number, destroy(): Promise<void>, create(): void } {
@@ -184,7 +188,7 @@ export async function memoryWithoutGuests(system: System): Promise<Memory> {
   try {
     host.run('list')
     await delay(1000)
-    return memoryOf(host.pid, MACHINE_MIB)
+    return host.memory()
   } finally {
     await host.end()
   }

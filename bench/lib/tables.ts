@@ -77,7 +77,7 @@ function pairsOf(systems: readonly string[]): [string, string][] {
   const variants = systems.filter((name) => !known.includes(name))
   return ([
     ['ours', 'QEMU'], ['ours', 'QEMU max'], ['ours', 'native'],
-    ...variants.map((name) => [name, 'ours']), ['QEMU', 'native'],
+    ...variants.flatMap((name) => [[name, 'ours'], [name, 'QEMU']]), ['QEMU', 'native'],
   ] as [string, string][]).filter((pair) => pair.every((name) => systems.includes(name)))
 }
 

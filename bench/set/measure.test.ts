@@ -23,12 +23,13 @@ class MadeUpPlace implements Place {
 
   async run(row: Row): Promise<{ checksum: string, seconds: number }> {
     this.log.push(`${row.name} ${this.system}`)
-    if (this.#checksum === 'dies') throw new Error('it died')
+    if (this.#checksum.startsWith('dies')) throw new Error('it died')
     return { checksum: this.#checksum, seconds: ++this.#seconds }
   }
 
   async recover(): Promise<void> {
     this.recovered++
+    if (this.#checksum === 'dies for good') throw new Error('gone')
   }
 }
 
@@ -67,4 +68,12 @@ test('a place where a row fails is made fit again, and the failure told', async 
   assert.equal(place.recovered, 2)
   assert.deepEqual(set.failures, ['one failed on a: it died', 'two failed on a: it died'])
   assert.ok(said.includes('FAILURE: one failed on a: it died'))
+})
+
+test('a place that does not come back is left out of the round', async () => {
+  const log: string[] = []
+  const set = new SetMeasurement(rows, () => {})
+  await set.round([new MadeUpPlace('a', 'dies for good', log), new MadeUpPlace('b', '7', log)])
+  assert.deepEqual(log, ['one a', 'one b', 'one b', 'two b', 'two b'])
+  assert.deepEqual(set.failures, ['one failed on a: it died', 'a did not come back: gone'])
 })

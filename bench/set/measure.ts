@@ -11,7 +11,7 @@ import { join } from 'node:path'
 import { type RunningGuest } from '../guests/systems.ts'
 import { commandOf, type Row } from './rows.ts'
 
-const ROW_MS = 600_000
+const ROW_MS = 300_000
 /** What the program prints where the CPU lacks AVX2. */
 const NOT_THERE = 'none'
 
@@ -35,7 +35,7 @@ export interface RowResult {
 export interface Place {
   readonly system: string
   run(row: Row): Promise<Run>
-  /** Makes it fit for use after a row has failed. */
+  /** Makes it fit for use after a row has failed, or throws. */
   recover(): Promise<void>
 }
 
@@ -114,17 +114,32 @@ export class SetMeasurement {
 
   /** One round: each row in all places, whose order turns from row to row. */
   async round(places: readonly Place[]): Promise<void> {
+    const lost = new Set<Place>()
     for (const [index, row] of this.#rows.entries()) {
       const said: string[] = []
       for (let i = 0; i < places.length; i++) {
         const place = places[(i + index) % places.length]!
-        said.push(`${place.system} ${await this.#measure(this.results[index]!, row, place)}`)
+        if (lost.has(place)) continue
+        const outcome = await this.#measure(this.results[index]!, row, place)
+        said.push(`${place.system} ${outcome ?? 'FAILED'}`)
+        if (outcome === undefined && !await this.#recover(place)) lost.add(place)
       }
       this.#say(`  ${row.name}: ${said.sort().join(', ')}`)
     }
   }
 
-  async #measure(result: RowResult, row: Row, place: Place): Promise<string> {
+  async #recover(place: Place): Promise<boolean> {
+    try {
+      await place.recover()
+      return true
+    } catch (error) {
+      this.fail(`${place.system} did not come back: ${(error as Error).message}`)
+      return false
+    }
+  }
+
+  /** Gives what is to be said of it, or nothing if it failed. */
+  async #measure(result: RowResult, row: Row, place: Place): Promise<string | undefined> {
     const { system } = place
     try {
       const [first, again] = [await place.run(row), await place.run(row)]
@@ -136,9 +151,8 @@ export class SetMeasurement {
       into(result.again).push(again.seconds)
       return again.seconds.toFixed(3)
     } catch (error) {
-      this.#fail(`${row.name} failed on ${system}: ${(error as Error).message}`)
-      await place.recover()
-      return 'FAILED'
+      this.fail(`${row.name} failed on ${system}: ${(error as Error).message}`)
+      return undefined
     }
   }
 
@@ -147,12 +161,12 @@ export class SetMeasurement {
     if (!known) {
       this.#checksums.set(row.name, { checksum, system })
     } else if (known.checksum !== checksum) {
-      this.#fail(`${row.name} gave ${JSON.stringify(checksum)} on ${system}, but `
+      this.fail(`${row.name} gave ${JSON.stringify(checksum)} on ${system}, but `
         + `${JSON.stringify(known.checksum)} on ${known.system}`)
     }
   }
 
-  #fail(what: string): void {
+  fail(what: string): void {
     this.failures.push(what)
     this.#say(`FAILURE: ${what}`)
   }
