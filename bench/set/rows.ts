@@ -93,7 +93,7 @@ const scripts: Readonly<Record<string, readonly [string, string]>> = {
   dd: ['small blocks through a pipe',
     'dd if=/dev/zero bs=512 count=8000 2>/dev/null | wc -c'],
   tree: ['folders and files made and removed',
-    'mkdir d; for i in $(seq 200); do echo $i >d/$i; done; cp -r d e; cat e/* | md5sum; rm -r d e'],
+    'mkdir d; for i in $(seq 400); do echo $i >d/$i; done; cp -r d e; cat e/* | md5sum; rm -r d e'],
   sha256sum: ['sha256sum', 'for i in $(seq 20); do cat words.txt; done | sha256sum'],
   cut: ['cut, tr, uniq, wc',
     "for i in 1 2 3 4; do cut -d' ' -f2,3 words.txt | tr a-m A-M | uniq -c | wc; done"],
