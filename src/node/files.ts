@@ -40,7 +40,7 @@ export async function readPlainFile(path: string): Promise<Uint8Array> {
   }
 }
 
-function wordsOf(error: NodeJS.ErrnoException): string {
+export function wordsOf(error: NodeJS.ErrnoException): string {
   const known = WORDS[error.code ?? '']
   if (known) return known
   const text = error.errno === undefined ? error.message : getSystemErrorMessage(error.errno)

@@ -1,0 +1,238 @@
+/**
+ * Files and block devices of the host, through Node, with locks.
+ *
+ * Node offers neither flock(2) nor fallocate(2). Both are had without native code from util-linux's
+ * (or busybox's) programs of these names, which are given the open file as their descriptor 3: a
+ * flock belongs to the open file and not to the process that took it, so it stays when the program
+ * has ended, and goes when this process closes the file or dies, however it dies. Where there is no
+ * `flock`, only this process is kept from opening a file twice for writing.
+ *
+ * QEMU locks with fcntl(2), which flock does not see; /proc/locks does, and is looked at when a
+ * file is opened. A QEMU that is started later is not kept out.
+ */
+import { spawn } from 'node:child_process'
+import { constants, writeSync } from 'node:fs'
+import { type FileHandle, open, readFile } from 'node:fs/promises'
+import { dirname, isAbsolute, relative, resolve } from 'node:path'
+import {
+  type HostFile, HostFileError, type HostFileProblem, type HostFiles, type Piece,
+} from '../base/host-file.ts'
+import { wordsOf } from './files.ts'
+
+const SECTOR_BYTES = 512
+/** QEMU's permission bytes: byte 100 + n is locked by who holds n, 200 + n by who forbids it. */
+const QEMU_HOLDS_WRITE = 101
+const QEMU_FORBIDS_WRITE = 201
+
+const PROBLEMS: Readonly<Record<string, HostFileProblem>> = {
+  ENOENT: 'not found', ENOTDIR: 'not found', EEXIST: 'exists', EACCES: 'denied', EPERM: 'denied',
+  EROFS: 'denied', ENOSPC: 'no space', EDQUOT: 'no space', EFBIG: 'no space',
+  EISDIR: 'not a file', ENXIO: 'not a file',
+}
+
+function hostError(path: string, cause: unknown): HostFileError {
+  if (cause instanceof HostFileError) return cause
+  const error = cause as NodeJS.ErrnoException
+  return new HostFileError(
+    PROBLEMS[error.code ?? ''] ?? 'failed', `${path}: ${wordsOf(error)}`, { cause })
+}
+
+/** Who has which file open in this process, by device and inode. */
+const held = new Map<string, { writer: boolean, count: number }>()
+
+class NodeHostFile implements HostFile {
+  readonly path: string
+  readonly writable: boolean
+  readonly isDevice: boolean
+  sizeBytes: number
+  readonly #handle: FileHandle
+  readonly #key: string
+  #canPunch: boolean
+
+  constructor(
+    path: string, handle: FileHandle, writable: boolean, key: string, size: number,
+    isDevice: boolean,
+  ) {
+    this.path = path
+    this.#handle = handle
+    this.writable = writable
+    this.#key = key
+    this.sizeBytes = size
+    this.isDevice = isDevice
+    this.#canPunch = !isDevice && writable
+  }
+
+  async read(at: number, into: Uint8Array): Promise<number> {
+    return this.#guard(async () => {
+      let done = 0
+      while (done < into.length) {
+        const { bytesRead } = await this.#handle.read(into, done, into.length - done, at + done)
+        if (bytesRead === 0) break
+        done += bytesRead
+      }
+      return done
+    })
+  }
+
+  async write(at: number, from: Uint8Array): Promise<void> {
+    await this.#guard(async () => {
+      let done = 0
+      while (done < from.length) {
+        const { bytesWritten } =
+          await this.#handle.write(from, done, from.length - done, at + done)
+        done += bytesWritten
+        this.#reached(at + done)
+      }
+    })
+  }
+
+  async writeInOrder(pieces: readonly Piece[]): Promise<void> {
+    await this.#guard(async () => {
+      for (const { at, bytes } of pieces) {
+        let done = 0
+        while (done < bytes.length) {
+          done += writeSync(this.#handle.fd, bytes, done, bytes.length - done, at + done)
+          this.#reached(at + done)
+        }
+      }
+    })
+  }
+
+  async flush(): Promise<void> {
+    await this.#guard(() => this.#handle.datasync())
+  }
+
+  async truncate(sizeBytes: number): Promise<void> {
+    await this.#guard(() => this.#handle.truncate(sizeBytes))
+    this.sizeBytes = sizeBytes
+  }
+
+  async punchHole(at: number, lengthBytes: number): Promise<boolean> {
+    if (!this.#canPunch || lengthBytes === 0) return false
+    const args = ['-p', '-o', String(at), '-l', String(lengthBytes), '/proc/self/fd/3']
+    this.#canPunch = await runOn(this.#handle.fd, 'fallocate', args) === 0
+    return this.#canPunch
+  }
+
+  async close(): Promise<void> {
+    release(this.#key)
+    await this.#guard(() => this.#handle.close())
+  }
+
+  #reached(end: number): void {
+    if (end > this.sizeBytes) this.sizeBytes = end
+  }
+
+  async #guard<T>(run: () => Promise<T>): Promise<T> {
+    try {
+      return await run()
+    } catch (cause) {
+      throw hostError(this.path, cause)
+    }
+  }
+}
+
+/** Runs a program that finds `fd` as its descriptor 3; its exit code, or undefined without it. */
+function runOn(fd: number, program: string, args: readonly string[]): Promise<number | undefined> {
+  return new Promise((done) => {
+    const child = spawn(program, args, { stdio: ['ignore', 'ignore', 'ignore', fd] })
+    child.on('error', () => done(undefined))
+    child.on('exit', (code) => done(code ?? undefined))
+  })
+}
+
+function take(key: string, writer: boolean): boolean {
+  const other = held.get(key)
+  if (other && (writer || other.writer)) return false
+  held.set(key, { writer, count: (other?.count ?? 0) + 1 })
+  return true
+}
+
+function release(key: string): void {
+  const entry = held.get(key)
+  if (entry && --entry.count === 0) held.delete(key)
+}
+
+/** Whether a QEMU has locked the file in a way that does not go with our use of it. */
+export function qemuForbids(
+  locks: string, device: number, inode: number, writable: boolean,
+): boolean {
+  const file = `${hex(majorOf(device))}:${hex(minorOf(device))}:${inode}`
+  return locks.split('\n').some((line) => {
+    const [, kind, , , , place, first, last] = line.trim().split(/\s+/)
+    if (kind !== 'OFDLCK' || place !== file) return false
+    const covers = (byte: number): boolean => Number(first) <= byte && byte <= Number(last)
+    return covers(QEMU_HOLDS_WRITE) || writable && covers(QEMU_FORBIDS_WRITE)
+  })
+}
+
+const hex = (n: number): string => n.toString(16).padStart(2, '0')
+
+// As glibc packs device numbers.
+const majorOf = (device: number): number =>
+  Math.floor(device / 256) % 4096 + Math.floor(device / 2 ** 44) * 4096
+const minorOf = (device: number): number =>
+  device % 256 + Math.floor(device / 2 ** 20) % 2 ** 24 * 256
+
+async function lockOrRefuse(
+  path: string, handle: FileHandle, device: number, inode: number, writable: boolean,
+): Promise<void> {
+  const refuse = (who: string): never => {
+    throw new HostFileError('locked', `${path}: in use by ${who}`)
+  }
+  const code = await runOn(handle.fd, 'flock', [writable ? '-x' : '-s', '-n', '3'])
+  if (code === 1) refuse('another process')
+  const locks = await readFile('/proc/locks', 'latin1').catch(() => '')
+  if (qemuForbids(locks, device, inode, writable)) refuse('QEMU')
+}
+
+/** A device's size is where Linux shows it, as its file has none. */
+async function deviceSize(path: string, device: number): Promise<number> {
+  const name = `${majorOf(device)}:${minorOf(device)}`
+  const text = await readFile(`/sys/dev/block/${name}/size`, 'latin1').catch(() => undefined)
+  if (text === undefined) throw new HostFileError('failed', `${path}: its size is not known`)
+  return Number(text) * SECTOR_BYTES
+}
+
+async function openFile(path: string, flags: number, writable: boolean): Promise<NodeHostFile> {
+  let handle: FileHandle | undefined
+  let key = ''
+  try {
+    // A pipe or a terminal must not hold us up.
+    handle = await open(path, flags | constants.O_NONBLOCK, 0o666)
+    const stat = await handle.stat()
+    const isDevice = stat.isBlockDevice()
+    if (!stat.isFile() && !isDevice) {
+      throw new HostFileError('not a file', `${path}: neither a file nor a block device`)
+    }
+    const identity = `${stat.dev}:${stat.ino}`
+    if (!take(identity, writable)) {
+      throw new HostFileError('locked', `${path}: in use by this process`)
+    }
+    key = identity
+    await lockOrRefuse(path, handle, stat.dev, stat.ino, writable)
+    const size = isDevice ? await deviceSize(path, stat.rdev) : (await handle.stat()).size
+    return new NodeHostFile(path, handle, writable, key, size, isDevice)
+  } catch (cause) {
+    await handle?.close()
+    release(key)
+    throw hostError(path, cause)
+  }
+}
+
+export const nodeHostFiles: HostFiles = {
+  open: (path, access) => access === 'write'
+    ? openFile(path, constants.O_RDWR, true) : openFile(path, constants.O_RDONLY, false),
+  async create(path) {
+    const file = await openFile(path, constants.O_RDWR | constants.O_CREAT, true)
+    try {
+      if (!file.isDevice) await file.truncate(0)
+    } catch (error) {
+      await file.close()
+      throw error
+    }
+    return file
+  },
+  resolve: (path, named) => isAbsolute(named) ? named : resolve(dirname(path), named),
+  relative: (path, target) => relative(dirname(resolve(path)), resolve(target)),
+}
