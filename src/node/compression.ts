@@ -1,8 +1,8 @@
 /**
  * Gzip and zstd as Node has them built in.
  */
-import { constants, gunzipSync, zstdDecompressSync } from 'node:zlib'
-import type { HostDecompressor } from '../base/compression/formats.ts'
+import { constants, gunzipSync, inflateRawSync, zstdDecompressSync } from 'node:zlib'
+import type { HostDecompressor, ImageDecompressor } from '../base/compression/formats.ts'
 import { CompressionError, tooLarge } from '../base/compression/output.ts'
 
 function wrapped(name: string, limit: number, run: () => Uint8Array): Uint8Array {
@@ -15,9 +15,12 @@ function wrapped(name: string, limit: number, run: () => Uint8Array): Uint8Array
   }
 }
 
-export const nodeDecompressor: HostDecompressor = {
+export const nodeDecompressor: HostDecompressor & ImageDecompressor = {
   gunzip: (input, limit) => {
     return wrapped('gzip', limit, () => gunzipSync(input, { maxOutputLength: limit }))
+  },
+  inflateRaw: (input, limit) => {
+    return wrapped('deflate', limit, () => inflateRawSync(input, { maxOutputLength: limit }))
   },
   // Kernels are packed with a window that zstd's own default would refuse.
   unzstd: (input, limit) => wrapped('zstd', limit, () => zstdDecompressSync(input, {

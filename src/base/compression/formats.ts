@@ -16,6 +16,12 @@ export interface HostDecompressor {
   unzstd(input: Uint8Array, limit: number): Uint8Array
 }
 
+/** The decoders that disk images need. */
+export interface ImageDecompressor extends Pick<HostDecompressor, 'unzstd'> {
+  /** A bare deflate stream; what follows its end is ignored. */
+  inflateRaw(input: Uint8Array, limit: number): Uint8Array
+}
+
 export type PackedFormat = 'gzip' | 'bzip2' | 'lzma' | 'xz' | 'lzo' | 'lz4' | 'zstd'
 
 const magics: ReadonlyArray<readonly [PackedFormat, readonly number[]]> = [

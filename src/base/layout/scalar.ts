@@ -114,6 +114,19 @@ export const be32 = scalar<number>(4, (o) => ({
   get: (p) => p.bytes.getUint32(p.position + o, false),
   set: (p, v) => p.bytes.setUint32(p.position + o, v, false),
 }))
+export const be64 = scalar<bigint>(8, (o) => ({
+  get: (p) => p.bytes.getBigUint64(p.position + o, false),
+  set: (p, v) => p.bytes.setBigUint64(p.position + o, v, false),
+}))
+/** Big-endian, as a plain number; above 2^53 the lowest bits are lost, and nothing throws. */
+export const be53 = scalar<number>(8, (o) => ({
+  get: (p) => p.bytes.getUint32(p.position + o, false) * WORD +
+    p.bytes.getUint32(p.position + o + 4, false),
+  set: (p, v) => {
+    p.bytes.setUint32(p.position + o, Math.floor(v / WORD), false)
+    p.bytes.setUint32(p.position + o + 4, v % WORD, false)
+  },
+}))
 
 function byAbi<T>(native: Scalar<T>, compat: Scalar<T>): Scalar<T> {
   const of = (abi: Abi): Scalar<T> => abi === 'x86_32' ? compat : native
