@@ -6,7 +6,7 @@
  * says that it is; and a file said to be raw is raw, whatever it looks like.
  */
 import type { ImageDecompressor } from '../base/compression/formats.ts'
-import type { HostFile, HostFiles } from '../base/host-file.ts'
+import { type HostFile, HostFileError, type HostFiles } from '../base/host-file.ts'
 import type { BlockStore, ImageFormat } from './block-store.ts'
 import { StorageError } from './error.ts'
 import { RawStore } from './raw.ts'
@@ -15,6 +15,10 @@ import { looksLikeQcow2 } from './qcow2/format.ts'
 import { Qcow2Image } from './qcow2/image.ts'
 import { readSnapshots } from './qcow2/snapshot-table.ts'
 import { Qcow2Store } from './qcow2/store.ts'
+import { looksLikeVhd } from './vhd/format.ts'
+import { VhdImage } from './vhd/image.ts'
+import { parentNames } from './vhd/parent.ts'
+import { VhdStore } from './vhd/store.ts'
 
 /** What images need of the host. */
 export interface ImageHost {
@@ -46,18 +50,22 @@ export async function openImage(
     if (!format && options.access === 'write') {
       throw new StorageError('invalid', `${path}: its format is not known; say raw if it is raw`)
     }
-    if (format !== 'qcow2') return new RawStore(file)
-    return await openQcow2(host, file, options, depth)
+    switch (format) {
+      case 'qcow2': return await openQcow2(host, file, options, depth)
+      case 'vpc': return await openVhd(host, file, options, depth)
+      default: return new RawStore(file)
+    }
   } catch (error) {
     await file.close()
     throw error
   }
 }
 
-/** The format that a file begins or ends like. */
+/** The format that a file begins like. A fixed VHD only ends like one, as its guest can make it. */
 async function probe(file: HostFile): Promise<ImageFormat | undefined> {
   const start = new Uint8Array(512)
   await file.read(0, start)
+  if (looksLikeVhd(start)) return 'vpc'
   return looksLikeQcow2(start) ? 'qcow2' : undefined
 }
 
@@ -76,6 +84,35 @@ async function openQcow2(
   const backing = await openImage(
     host, path, { access: 'read', format: formatOf(backingFormat) }, depth + 1)
   return new Qcow2Store(image, backing)
+}
+
+async function openVhd(
+  host: ImageHost, file: HostFile, options: OpenOptions, depth: number,
+): Promise<VhdStore> {
+  const image = await VhdImage.load(file)
+  if (!image.isDifferencing || options.alone) return new VhdStore(image, undefined)
+  const names = await parentNames(file, image.header!)
+  for (const name of names) {
+    const path = host.files.resolve(file.path, name)
+    const parent = await openImage(host, path, { access: 'read' }, depth + 1)
+      .catch((error: unknown) => {
+        if (error instanceof HostFileError && error.problem === 'not found') return undefined
+        throw error
+      })
+    if (!parent) continue
+    if (isParent(image, parent)) return new VhdStore(image, parent)
+    await parent.close()
+    throw new StorageError('corrupt', `${file.path}: ${path} is not the parent that it was made of`)
+  }
+  throw new StorageError('not found',
+    `${file.path}: there is no parent at ${names.join(' or ') || 'any place that it names'}`)
+}
+
+/** By its identity; a parent that is no VHD has none. */
+function isParent(image: VhdImage, parent: BlockStore): boolean {
+  const wanted = image.parentId()
+  const found = parent instanceof VhdStore ? parent.image.uniqueId() : new Uint8Array(16)
+  return wanted.every((byte, i) => byte === found[i])
 }
 
 /** The format that an image names for its backing file. */

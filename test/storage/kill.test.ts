@@ -9,9 +9,10 @@ import { nodeDecompressor } from '../../src/node/compression.ts'
 import { nodeHostFiles } from '../../src/node/host-files.ts'
 import type { ImageFormat } from '../../src/storage/block-store.ts'
 import { openImage } from '../../src/storage/open.ts'
+import { createVhd } from '../../src/storage/vhd/create.ts'
 import { inFolder } from './folder.ts'
 import { batchOf, KILL_SECTORS, type Request } from './kill-plan.ts'
-import { assertClean, qemuCheck, qemuImg, withQemuImg } from './qemu-img.ts'
+import { assertClean, qemuCheck, qemuContent, qemuImg, withQemuImg } from './qemu-img.ts'
 
 const KILLS = Number(process.env['STORAGE_KILLS'] ?? 12)
 const host = { files: nodeHostFiles, decompressor: nodeDecompressor }
@@ -103,3 +104,17 @@ for (const options of ['compat=1.1', 'compat=1.1,cluster_size=4k', 'compat=0.10,
       t.diagnostic(`${KILLS} kills, ${leaks} of them with leaked clusters until the next opening`)
     }))
 }
+
+test('VHD (dynamic): all that was flushed is there, and qemu-img takes it', withQemuImg, () =>
+  inFolder(async (folder) => {
+    const path = join(folder, 'disk')
+    const file = await nodeHostFiles.create(path)
+    await createVhd(file, {
+      sizeBytes: KILL_SECTORS * 512, nowMs: 0, uniqueId: new Uint8Array(16),
+    })
+    await file.close()
+    await killOften(path, 'vpc', () => {
+      const seen = qemuContent(path, 'vpc', join(folder, 'raw'))
+      assert.equal(seen.length, KILL_SECTORS * 512)
+    })
+  }))
