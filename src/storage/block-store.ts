@@ -20,7 +20,7 @@ export interface Extent {
   readonly lengthBytes: number
   /** `zero` is marked as reading zeros; `absent` reads zeros as no file of the chain has it. */
   readonly kind: 'data' | 'zero' | 'absent'
-  /** How many backing files down the run is stored; where it is absent, the depth of the chain. */
+  /** How many backing files down the run is stored, or was last looked for. */
   readonly depth: number
   /** Where the data begins in its file, unless it is compressed. */
   readonly offset?: number

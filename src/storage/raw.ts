@@ -24,6 +24,10 @@ export class RawStore implements BlockStore {
     this.#file = file
   }
 
+  get isDevice(): boolean {
+    return this.#file.isDevice
+  }
+
   get writable(): boolean {
     return this.#file.writable
   }

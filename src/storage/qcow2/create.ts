@@ -25,7 +25,9 @@ const MAX_L1_ENTRIES = (32 << 20) / 8
 const MAX_NAME_BYTES = 1023
 
 /** Checks the wish, and fills in what it leaves open. */
-function planOf(wish: NewQcow2): Required<Omit<NewQcow2, 'backingFile' | 'backingFormat'>> {
+export function planQcow2(
+  wish: NewQcow2,
+): Required<Omit<NewQcow2, 'backingFile' | 'backingFormat'>> {
   const refuse = (message: string): never => { throw new StorageError('invalid', message) }
   const plan = {
     sizeBytes: wish.sizeBytes, version: wish.version ?? 3,
@@ -52,7 +54,7 @@ function planOf(wish: NewQcow2): Required<Omit<NewQcow2, 'backingFile' | 'backin
 
 /** Fills an empty file. */
 export async function createQcow2(file: HostFile, wish: NewQcow2): Promise<void> {
-  const plan = planOf(wish)
+  const plan = planQcow2(wish)
   const { clusterBytes } = plan
   const clusterBits = Math.log2(clusterBytes)
   const l1Entries = l1EntriesFor(plan.sizeBytes, clusterBits)

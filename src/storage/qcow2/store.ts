@@ -101,7 +101,7 @@ export class Qcow2Store implements BlockStore {
     if (kind === 'zero') return { kind, lengthBytes: run.lengthBytes, depth: 0 }
     const below = this.#backed(at, run.lengthBytes)
     if (!this.backing) return { kind, lengthBytes: run.lengthBytes, depth: 0 }
-    if (below === 0) return { kind, lengthBytes: run.lengthBytes, depth: 1 }
+    if (below === 0) return { kind, lengthBytes: run.lengthBytes, depth: 0 }
     const under = await this.backing.extent(at, below)
     return { ...under, depth: under.depth + 1 }
   }

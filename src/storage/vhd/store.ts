@@ -93,7 +93,7 @@ export class VhdStore implements BlockStore {
     }
     const below = this.#backed(at, part.lengthBytes)
     if (!this.parent || below === 0) {
-      return { kind: 'absent', lengthBytes: part.lengthBytes, depth: this.parent ? 1 : 0 }
+      return { kind: 'absent', lengthBytes: part.lengthBytes, depth: 0 }
     }
     const under = await this.parent.extent(at, below)
     return { ...under, depth: under.depth + 1 }
