@@ -1,7 +1,7 @@
 /**
  * A host file in memory, for tests: it can fail on demand, and tell what was written when.
  */
-import { type HostFile, HostFileError, type Piece } from '../base/host-file.ts'
+import { type HostFile, HostFileError, type HostFiles, type Piece } from '../base/host-file.ts'
 
 export class MemoryFile implements HostFile {
   readonly path: string
@@ -67,5 +67,30 @@ export class MemoryFile implements HostFile {
       this.bytes = larger
     }
     this.sizeBytes = Math.max(this.sizeBytes, sizeBytes)
+  }
+}
+
+/** A flat folder of files in memory. */
+export class MemoryFiles implements HostFiles {
+  readonly files = new Map<string, MemoryFile>()
+
+  async open(path: string): Promise<MemoryFile> {
+    const file = this.files.get(path)
+    if (!file) throw new HostFileError('not found', `${path}: No such file or directory`)
+    return file
+  }
+
+  async create(path: string): Promise<MemoryFile> {
+    const file = new MemoryFile(path)
+    this.files.set(path, file)
+    return file
+  }
+
+  resolve(_path: string, named: string): string {
+    return named
+  }
+
+  relative(_path: string, target: string): string {
+    return target
   }
 }
