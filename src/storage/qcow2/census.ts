@@ -75,6 +75,7 @@ class Counter {
   compressedClusters = 0
   readonly #image: Qcow2Image
   readonly #fileClusters: number
+  #damageCount = 0
 
   constructor(image: Qcow2Image) {
     this.#image = image
@@ -82,15 +83,18 @@ class Counter {
   }
 
   say(what: string): void {
+    this.#damageCount += 1
     if (this.damage.length < MAX_DAMAGE) this.damage.push(what)
   }
 
-  metadata(offset: number, lengthBytes: number, what: string): void {
+  /** Counts a table's clusters; whether they are in the file and nothing else. */
+  metadata(offset: number, lengthBytes: number, what: string): boolean {
+    const known = this.#damageCount
     const first = offset / this.#image.clusterBytes
     const count = Math.ceil(lengthBytes / this.#image.clusterBytes)
     if (first + count > this.#fileClusters) {
       this.say(`${what} at ${offset} is outside the file`)
-      return
+      return false
     }
     for (let i = 0; i < count; i++) {
       if (this.counts.isMetadata(first + i)) {
@@ -98,6 +102,7 @@ class Counter {
       }
       this.counts.addMetadata(first + i)
     }
+    return this.#damageCount === known
   }
 
   /** An L1 table's clusters, and what hangs on it; L2 tables may be shared with snapshots. */
@@ -113,7 +118,10 @@ class Counter {
       if (!tables.has(cluster) && this.counts.isMetadata(cluster)) {
         this.say(`an L2 table at ${offset} overlaps other metadata`)
       }
-      if (isActive && tables.has(cluster)) this.say(`an L2 table at ${offset} is used twice`)
+      if (isActive && tables.has(cluster)) {
+        this.say(`an L2 table at ${offset} is used twice`)
+        continue
+      }
       tables.add(cluster)
       this.counts.addMetadata(cluster)
       await this.#table(offset, isActive)
@@ -168,7 +176,9 @@ export async function takeCensus(
   const tables = new Set<number>()
   await counter.tree(tree.l1, true, tables)
   for (const snapshot of snapshots) {
-    counter.metadata(snapshot.l1Offset, snapshot.l1Entries * 8, 'a snapshot\'s L1 table')
+    const place = [snapshot.l1Offset, snapshot.l1Entries * 8] as const
+    // The same table many times would be much work for nothing.
+    if (!counter.metadata(...place, 'a snapshot\'s L1 table')) continue
     const l1 = await readTable(image.file, snapshot.l1Offset, snapshot.l1Entries)
     await counter.tree(l1, false, tables)
   }
