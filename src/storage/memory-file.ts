@@ -10,6 +10,7 @@ export class MemoryFile implements HostFile {
   bytes = new Uint8Array(0)
   sizeBytes = 0
   flushes = 0
+  reads = 0
   /** Asked before each write; true makes it fail as on a full disk. */
   isFull: (at: number, lengthBytes: number) => boolean = () => false
   /** Told after each write. */
@@ -26,6 +27,7 @@ export class MemoryFile implements HostFile {
   }
 
   async read(at: number, into: Uint8Array): Promise<number> {
+    this.reads += 1
     const part = this.bytes.subarray(
       Math.min(at, this.sizeBytes), Math.min(at + into.length, this.sizeBytes))
     into.set(part)
@@ -48,6 +50,7 @@ export class MemoryFile implements HostFile {
   }
 
   async truncate(sizeBytes: number): Promise<void> {
+    if (this.isFull(sizeBytes, 0)) throw new HostFileError('no space', `${this.path}: full`)
     this.#grow(sizeBytes)
     this.bytes.fill(0, sizeBytes)
     this.sizeBytes = sizeBytes

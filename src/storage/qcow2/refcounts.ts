@@ -145,7 +145,10 @@ export class Refcounts {
     const blocks = new Map<number, DataView>()
     for (const cluster of clusters) {
       const index = Math.floor(cluster / this.perBlock)
-      if (!blocks.has(index)) blocks.set(index, await this.#ensureBlock(index))
+      if (blocks.has(index)) continue
+      const block = await this.block(index)
+      if (!block) throw corrupt(`cluster ${cluster} is used and not counted`)
+      blocks.set(index, block)
     }
     return blocks
   }
