@@ -117,6 +117,7 @@ export function tryRing(steps: readonly Action[]): void {
   assert.equal(dom0.read('/local/domain/0/secret'), 'untouched')
   assert.equal(dom0.read('/local/domain/2/name'), 'guest2')
   assert.ok(store.tree.ownedBy(1) <= store.quota.nodes)
+  assert.deepEqual(store.tree.inconsistencies(), [])
   other.put(encodeMessage({ type: XS_READ, requestId: 9, transactionId: 0,
     payload: bytesOf('name\0') }))
   other.service()

@@ -9,10 +9,10 @@ import { join } from 'node:path'
 import type { Log } from '../base/log.ts'
 import { connectHost } from '../node/host-process.ts'
 import { openRunFolder, runFolderPath, socketName, storeSocketName } from '../node/run-folder.ts'
-import { type SocketStream, UnixListener } from '../node/unix-socket.ts'
+import { UnixListener } from '../node/unix-socket.ts'
 import { HostServer } from '../toolstack/host/server.ts'
-import { StreamConnection } from '../xenstore/stream.ts'
-import { type Machine, memoryWish, startMachine } from './machine.ts'
+import { memoryWish, startMachine } from './machine.ts'
+import { serveStore } from './store-socket.ts'
 
 function say(message: string): void {
   console.log(`${new Date().toISOString()} ${message}`)
@@ -24,13 +24,6 @@ const log: Log = { info: say, warn: say, error: say }
 function fail(error: unknown): never {
   say(`fatal: ${error instanceof Error ? error.stack ?? error.message : String(error)}`)
   process.exit(1)
-}
-
-/** Serves xenstore to programs such as xenstore-ls, as xenstored's own socket does. */
-function serveStore(machine: Machine, stream: SocketStream): void {
-  const connection = new StreamConnection(machine.xenstored, stream)
-  stream.onData((bytes) => connection.receive(bytes))
-  stream.onClose(() => connection.close())
 }
 
 async function main(): Promise<void> {
@@ -63,7 +56,8 @@ async function main(): Promise<void> {
     log: say, end: () => void end(), fatal: fail,
   })
   const listeners = [
-    await UnixListener.listen(join(folder, storeSocketName), (s) => serveStore(machine, s)),
+    await UnixListener.listen(join(folder, storeSocketName),
+      (stream) => serveStore(machine.xenstored, stream)),
     await UnixListener.listen(join(folder, socketName), (stream) => server.accept(stream)),
   ]
   process.on('SIGTERM', () => void end())

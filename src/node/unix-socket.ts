@@ -20,6 +20,11 @@ export class SocketStream {
     return this.#socket.writable ? this.#socket.write(bytes) : true
   }
 
+  /** Bytes written that the other end has not fetched. */
+  get waitingBytes(): number {
+    return this.#socket.writableLength
+  }
+
   end(): void {
     this.#socket.end()
     // A peer that never closes its side must not hold ours.

@@ -3,7 +3,7 @@
  */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { XS_READ } from '../abi/xen/io/xs_wire.ts'
+import { XS_READ, XS_WATCH } from '../abi/xen/io/xs_wire.ts'
 import { LocalClient, StoreError } from './client.ts'
 import { StreamConnection } from './stream.ts'
 import { bytesOf, decodeMessage, encodeMessage, textOf } from './wire.ts'
@@ -74,7 +74,8 @@ test('a stream is answered whatever the pieces it comes in, and ended when it li
   const out: Uint8Array[] = []
   let ended = 0
   const stream = new StreamConnection(store, {
-    write: (bytes) => out.push(bytes), end: () => ended++,
+    write: (bytes) => out.push(bytes) > 0, waitingBytes: 0, pause() {}, resume() {},
+    end: () => ended++,
   })
   const request = encodeMessage(
     { type: XS_READ, requestId: 3, transactionId: 0, payload: bytesOf('/a\0') })
@@ -84,4 +85,47 @@ test('a stream is answered whatever the pieces it comes in, and ended when it li
   assert.equal(textOf(decodeMessage(out[2] ?? new Uint8Array(16)).payload), 'value')
   stream.receive(new Uint8Array(16).fill(0xff))
   assert.equal(ended, 1)
+})
+
+test('requests of one who does not fetch its replies wait, and nobody waits with them', () => {
+  const store = new Xenstored()
+  const client = new LocalClient(store)
+  client.write('/a', 'value')
+  let [written, paused, resumed, room] = [0, 0, 0, 2]
+  const stream = new StreamConnection(store, {
+    write: () => ++written < room, waitingBytes: 0, pause: () => paused++,
+    resume: () => resumed++, end() {},
+  })
+  const request = encodeMessage(
+    { type: XS_READ, requestId: 3, transactionId: 0, payload: bytesOf('/a\0') })
+  for (let i = 0; i < 5; i++) stream.receive(request)
+  assert.deepEqual([written, paused, resumed], [2, 1, 0])
+  assert.equal(client.read('/a'), 'value')
+  room = 100
+  stream.drained()
+  assert.deepEqual([written, paused, resumed], [5, 1, 1])
+})
+
+test('events wait once each, and one who lets too many pile up is disconnected', () => {
+  const store = new Xenstored()
+  const client = new LocalClient(store)
+  let [written, ended, waitingBytes] = [0, 0, 0]
+  const stream = new StreamConnection(store, {
+    write(bytes) {
+      written++
+      waitingBytes += bytes.length
+      return false
+    },
+    get waitingBytes() {
+      return waitingBytes
+    },
+    pause() {}, resume() {}, end: () => ended++,
+  })
+  stream.receive(encodeMessage(
+    { type: XS_WATCH, requestId: 3, transactionId: 0, payload: bytesOf('/\0t\0') }))
+  for (let i = 0; i < 100; i++) client.write('/a', `${i}`)
+  assert.equal(written, 3)
+  const long = 'x'.repeat(2000)
+  for (let i = 0; ended === 0; i++) client.write(`/a/${long}/${i}`, '')
+  assert.ok(waitingBytes < 5 << 20)
 })

@@ -5,9 +5,9 @@
  * events: a ring page (ring.ts), a byte stream (stream.ts), or the control domain's own code
  * (client.ts).
  */
-import { domainPath, isBelow } from './path.ts'
+import { domainPath } from './path.ts'
 import type { Permissions, Subject } from './permissions.ts'
-import type { TransactionTree } from './tree.ts'
+import type { TransactionTree } from './transaction-tree.ts'
 import type { Message } from './wire.ts'
 
 /** A node that changed, with who could read it, seen from the moment of the change. */
@@ -19,9 +19,33 @@ export interface Change {
   readonly permissions: readonly Permissions[]
 }
 
+/**
+ * What watches hear of a committed transaction: each node once, in the order of first changes, and
+ * nothing of nodes that came and went inside it.
+ */
+export function mergeChanges(
+  changes: readonly Change[], exists: (path: string) => boolean,
+): readonly Change[] {
+  const merged = new Map<string, Change>()
+  for (const { path, exact, permissions } of changes) {
+    const first = merged.get(path)
+    if (!first && !exists(path)) continue
+    merged.set(path, {
+      path, exact: exact && (first?.exact ?? true),
+      permissions: [...first?.permissions ?? [], ...permissions],
+    })
+  }
+  return [...merged.values()]
+}
+
 export interface Transaction {
   readonly tree: TransactionTree
   readonly changes: Change[]
+}
+
+/** What tells the watches of one connection apart. */
+export function watchKey(path: string, token: string): string {
+  return `${path}\0${token}`
 }
 
 /** A registered watch; `relative` ones report paths as the client would write them. */
@@ -29,19 +53,19 @@ export class Watch {
   readonly connection: Connection
   readonly path: string
   readonly token: string
+  /** Grows with each watch of the store. */
+  readonly order: number
   readonly #prefix: string
   closed = false
 
-  constructor(connection: Connection, path: string, token: string, relative: boolean) {
+  constructor(
+    connection: Connection, path: string, token: string, relative: boolean, order: number,
+  ) {
     this.connection = connection
     this.path = path
     this.token = token
+    this.order = order
     this.#prefix = relative ? `${domainPath(connection.domid)}/` : ''
-  }
-
-  matches(change: Change): boolean {
-    if (change.path === this.path) return true
-    return !change.exact && isBelow(change.path, this.path)
   }
 
   /** `path` as this watch's client sees it. */
@@ -56,7 +80,7 @@ export class Connection implements Subject {
   readonly domid: number
   readonly privileged: boolean
   target: number | undefined = undefined
-  watches: Watch[] = []
+  readonly watches = new Map<string, Watch>()
   readonly transactions = new Map<number, Transaction>()
   readonly deliver: (message: Message) => void
   #lastTransaction = 0
@@ -76,10 +100,14 @@ export class Connection implements Subject {
     return this.#lastTransaction
   }
 
-  /** Forgets watches and transactions, as XS_RESET_WATCHES and a closing connection do. */
-  reset(): void {
-    for (const watch of this.watches) watch.closed = true
-    this.watches = []
-    this.transactions.clear()
+  /** Ends a transaction's view of the store; what it changed is forgotten unless applied. */
+  end(id: number): void {
+    this.transactions.get(id)?.tree.close()
+    this.transactions.delete(id)
+  }
+
+  /** Ends all transactions. */
+  endAll(): void {
+    for (const id of this.transactions.keys()) this.end(id)
   }
 }

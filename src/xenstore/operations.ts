@@ -53,9 +53,11 @@ export function lookUp(scope: Scope, path: string, wanted: Access): StoreNode | 
   return 'ENOENT'
 }
 
-function note(scope: Scope, path: string, own: Permissions, exact = false): void {
+function note(
+  scope: Scope, path: string, own: Permissions, exact = false, before: readonly Permissions[] = [],
+): void {
   const parent = scope.tree.get(parentOf(path))
-  const permissions = parent ? [own, parent.permissions] : [own]
+  const permissions = parent ? [own, parent.permissions, ...before] : [own, ...before]
   scope.changes.push({ path, exact, permissions })
 }
 
@@ -142,7 +144,8 @@ export function setPermissions(
   if (!owns(subject, node.permissions)) return 'EACCES'
   if (!subject.privileged && permissions[0].domid !== node.permissions[0].domid) return 'EPERM'
   scope.tree.put(path, { value: node.value, permissions })
-  note(scope, path, permissions)
+  // Who could read it hears that it no longer may.
+  note(scope, path, permissions, false, [node.permissions])
   return undefined
 }
 

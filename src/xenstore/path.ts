@@ -53,10 +53,3 @@ export function leafOf(path: string): string {
 export function childOf(parent: string, name: string): string {
   return parent === '/' ? `/${name}` : `${parent}/${name}`
 }
-
-/** Whether `path` lies strictly below `above`. */
-export function isBelow(path: string, above: string): boolean {
-  if (above === '/') return path.startsWith('/') && path !== '/'
-  return path.length > above.length && path.charCodeAt(above.length) === 0x2f &&
-    path.startsWith(above)
-}

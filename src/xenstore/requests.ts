@@ -10,11 +10,11 @@ import {
   XS_RESET_WATCHES, XS_RESUME, XS_RM, XS_SET_PERMS, XS_SET_TARGET, XS_TRANSACTION_END,
   XS_TRANSACTION_START, XS_UNWATCH, XS_WATCH, XS_WRITE,
 } from '../abi/xen/io/xs_wire.ts'
-import { type Connection, Watch } from './connection.ts'
+import { type Connection, mergeChanges, watchKey } from './connection.ts'
 import { lookUp, makeDirectory, remove, type Scope, setPermissions, write } from './operations.ts'
 import { absolutePath, domainPath, isSpecial, watchPath } from './path.ts'
 import { formatPermission, parsePermissions, type Permissions, READ } from './permissions.ts'
-import { TransactionTree } from './tree.ts'
+import { TransactionTree } from './transaction-tree.ts'
 import type { Xenstored } from './xenstored.ts'
 import { bytesOf, joinStrings, type Message, type Refusal, splitStrings, textOf } from './wire.ts'
 
@@ -28,6 +28,9 @@ export interface Request {
 
 export type Reply = Uint8Array | Refusal
 type Handler = (request: Request) => Reply
+
+/** What a guest's transaction may keep of the past: nodes, and names in lists. */
+const SNAPSHOT_LIMIT = 16384
 
 const OK = bytesOf('OK\0')
 
@@ -128,27 +131,22 @@ function watch(request: Request): Reply {
   const [name = '', token = ''] = strings
   const path = watchPath(name, connection.domid)
   if (!path) return 'EINVAL'
-  const known = connection.watches.some((other) => other.path === path && other.token === token)
-  if (known) return 'EEXIST'
-  if (!connection.privileged && connection.watches.length >= store.quota.watches) return 'E2BIG'
-  const added = new Watch(connection, path, token, !name.startsWith('/') && !isSpecial(name))
-  connection.watches.push(added)
-  // Every watch fires once at once, which spares clients a separate first look.
-  store.enqueue(added, path)
+  if (connection.watches.has(watchKey(path, token))) return 'EEXIST'
+  if (!connection.privileged && connection.watches.size >= store.quota.watches) return 'E2BIG'
+  store.addWatch(connection, path, token, !name.startsWith('/') && !isSpecial(name))
   return OK
 }
 
 function unwatch(request: Request): Reply {
-  const { connection } = request
+  const { connection, store } = request
   const strings = splitStrings(request.message.payload)
   if (strings === 'EINVAL' || strings.length < 2) return 'EINVAL'
   const [name = '', token = ''] = strings
   const path = watchPath(name, connection.domid)
   if (!path) return 'EINVAL'
-  const index = connection.watches.findIndex((w) => w.path === path && w.token === token)
-  const [removed] = index < 0 ? [] : connection.watches.splice(index, 1)
-  if (!removed) return 'ENOENT'
-  removed.closed = true
+  const watch = connection.watches.get(watchKey(path, token))
+  if (!watch) return 'ENOENT'
+  store.removeWatch(watch)
   return OK
 }
 
@@ -157,7 +155,8 @@ function transactionStart(request: Request): Reply {
   if (message.transactionId !== 0) return 'EBUSY'
   const open = connection.transactions.size
   if (!connection.privileged && open >= store.quota.transactions) return 'ENOSPC'
-  const id = connection.begin({ tree: new TransactionTree(store.tree), changes: [] })
+  const kept = connection.privileged ? Infinity : SNAPSHOT_LIMIT
+  const id = connection.begin({ tree: new TransactionTree(store.tree, kept), changes: [] })
   return bytesOf(`${id}\0`)
 }
 
@@ -167,14 +166,17 @@ function transactionEnd(request: Request): Reply {
   if (verdict !== 'T' && verdict !== 'F') return 'EINVAL'
   const transaction = connection.transactions.get(message.transactionId)
   if (!transaction) return 'ENOENT'
-  connection.transactions.delete(message.transactionId)
+  connection.end(message.transactionId)
   if (verdict === 'F') return OK
   if (!transaction.tree.isCurrent()) return 'EAGAIN'
   if (!connection.privileged && transaction.tree.size > store.quota.transactionNodes) {
     return 'ENOSPC'
   }
-  transaction.tree.apply()
-  store.publish(transaction.changes)
+  const { tree } = transaction
+  const changes = mergeChanges(transaction.changes,
+    (path) => store.tree.get(path) !== undefined || tree.get(path) !== undefined)
+  tree.apply()
+  store.publish(changes)
   return OK
 }
 
@@ -219,7 +221,7 @@ function getDomainPath(request: Request): Reply {
 }
 
 function resetWatches(request: Request): Reply {
-  request.connection.reset()
+  request.store.reset(request.connection)
   return OK
 }
 

@@ -215,7 +215,7 @@ export class DomainRing implements DomainLink {
   /** Starts afresh at the guest's wish, as a crash kernel or a new driver asks. */
   #reconnect(): void {
     this.#forget()
-    this.#connection?.reset()
+    if (this.#connection) this.#store.reset(this.#connection)
     this.#broken = false
     for (const word of [REQ_CONS, REQ_PROD, RSP_CONS, RSP_PROD, ERROR]) {
       Atomics.store(this.#words, word, 0)

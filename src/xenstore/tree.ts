@@ -1,12 +1,11 @@
 /**
- * The nodes of the store, and a transaction's own view of them.
+ * The nodes of the store, each with the generation of its last change.
  *
- * Both are a Tree, so requests are written once. A transaction keeps what it changed and remembers
- * what it saw: for each node the generation, for each listed directory the list's generation. It
- * commits when none of that has changed since; a new sibling does not disturb one who only read.
+ * A transaction's view of them (transaction-tree.ts) is a Tree, too, so requests are written once.
+ * Before a node or a list of children changes, every open snapshot is offered what was there.
  */
 import { assert } from '../base/assert.ts'
-import { leafOf, parentOf } from './path.ts'
+import { childOf, leafOf, parentOf } from './path.ts'
 import type { Permissions } from './permissions.ts'
 
 export interface StoreNode {
@@ -29,6 +28,14 @@ export interface Tree {
   ownedBy(domid: number): number
 }
 
+/** A view that goes on seeing what was there when it was opened. */
+export interface Snapshot {
+  /** The node at `path` is about to change; undefined when there is none. */
+  keepNode(path: string, node: StoreNode | undefined, generation: number): void
+  /** The list below `path` is about to change. */
+  keepList(path: string, names: ReadonlySet<string>, generation: number): void
+}
+
 interface StoredNode extends StoreNode {
   readonly generation: number
   readonly names: Set<string>
@@ -39,6 +46,7 @@ interface StoredNode extends StoreNode {
 export class StoreTree implements Tree {
   readonly #nodes = new Map<string, StoredNode>()
   readonly #owned = new Map<number, number>()
+  readonly #snapshots = new Set<Snapshot>()
   #generation = 0
 
   constructor(root: StoreNode) {
@@ -67,8 +75,17 @@ export class StoreTree implements Tree {
     return this.#nodes.get(path)?.listGeneration ?? 0
   }
 
+  open(snapshot: Snapshot): void {
+    this.#snapshots.add(snapshot)
+  }
+
+  close(snapshot: Snapshot): void {
+    this.#snapshots.delete(snapshot)
+  }
+
   put(path: string, node: StoreNode): void {
     const old = this.#nodes.get(path)
+    this.#keepNode(path, old)
     const generation = ++this.#generation
     this.#nodes.set(path, {
       value: node.value,
@@ -82,6 +99,7 @@ export class StoreTree implements Tree {
     if (old || path === '/') return
     const parent = this.#nodes.get(parentOf(path))
     assert(parent, `xenstore node ${path} without a parent`)
+    this.#keepList(parentOf(path), parent)
     parent.names.add(leafOf(path))
     parent.listGeneration = generation
   }
@@ -89,10 +107,12 @@ export class StoreTree implements Tree {
   remove(path: string): void {
     const old = this.#nodes.get(path)
     if (!old) return
+    this.#keepNode(path, old)
     this.#nodes.delete(path)
     this.#count(old, -1)
     const parent = this.#nodes.get(parentOf(path))
     if (!parent) return
+    this.#keepList(parentOf(path), parent)
     parent.names.delete(leafOf(path))
     parent.listGeneration = ++this.#generation
   }
@@ -101,8 +121,35 @@ export class StoreTree implements Tree {
     return this.#owned.get(domid) ?? 0
   }
 
-  get size(): number {
-    return this.#nodes.size
+  /** What is wrong with the tree, were it not for this code to be right: nothing. */
+  inconsistencies(): string[] {
+    const found: string[] = []
+    const owned = new Map<number, number>()
+    for (const [path, node] of this.#nodes) {
+      const owner = node.permissions[0].domid
+      owned.set(owner, (owned.get(owner) ?? 0) + 1)
+      if (!this.#nodes.get(parentOf(path))) found.push(`${path} has no parent`)
+      else if (path !== '/' && !this.#nodes.get(parentOf(path))?.names.has(leafOf(path))) {
+        found.push(`${path} is not in its parent's list`)
+      }
+      for (const name of node.names) {
+        if (!this.#nodes.has(childOf(path, name))) found.push(`${path} lists ${name}`)
+      }
+    }
+    for (const domid of new Set([...owned.keys(), ...this.#owned.keys()])) {
+      if (owned.get(domid) !== this.#owned.get(domid)) found.push(`count of domain ${domid}`)
+    }
+    return found
+  }
+
+  #keepNode(path: string, old: StoredNode | undefined): void {
+    for (const snapshot of this.#snapshots) snapshot.keepNode(path, old, old?.generation ?? 0)
+  }
+
+  #keepList(path: string, parent: StoredNode): void {
+    for (const snapshot of this.#snapshots) {
+      snapshot.keepList(path, parent.names, parent.listGeneration)
+    }
   }
 
   #count(node: StoreNode, by: number): void {
@@ -110,108 +157,5 @@ export class StoreTree implements Tree {
     const count = this.ownedBy(owner) + by
     if (count === 0) this.#owned.delete(owner)
     else this.#owned.set(owner, count)
-  }
-}
-
-/** A transaction's view of the store: reads through, keeps its changes. */
-export class TransactionTree implements Tree {
-  readonly #base: StoreTree
-  readonly #changes = new Map<string, StoreNode | undefined>()
-  readonly #names = new Map<string, Map<string, boolean>>()
-  readonly #seen = new Map<string, number>()
-  readonly #listed = new Map<string, number>()
-  readonly #owned = new Map<number, number>()
-
-  constructor(base: StoreTree) {
-    this.#base = base
-  }
-
-  /** How much this transaction holds, for its quota. */
-  get size(): number {
-    return this.#seen.size + this.#listed.size
-  }
-
-  get(path: string): StoreNode | undefined {
-    if (this.#changes.has(path)) return this.#changes.get(path)
-    this.#see(path)
-    return this.#base.get(path)
-  }
-
-  children(path: string): string[] {
-    this.#list(path)
-    const own = this.#names.get(path)
-    if (!own) return this.#base.children(path)
-    const names = new Set(this.#base.names(path))
-    for (const [name, present] of own) {
-      if (present) names.add(name)
-      else names.delete(name)
-    }
-    return [...names].sort()
-  }
-
-  listGeneration(path: string): number {
-    this.#list(path)
-    return this.#base.listGeneration(path)
-  }
-
-  put(path: string, node: StoreNode): void {
-    const old = this.get(path)
-    if (old) this.#count(old, -1)
-    else this.#name(path, true)
-    this.#count(node, 1)
-    this.#changes.delete(path)
-    this.#changes.set(path, { value: node.value, permissions: node.permissions })
-  }
-
-  remove(path: string): void {
-    const old = this.get(path)
-    if (!old) return
-    this.#count(old, -1)
-    this.#name(path, false)
-    this.#changes.delete(path)
-    this.#changes.set(path, undefined)
-  }
-
-  ownedBy(domid: number): number {
-    return this.#base.ownedBy(domid) + (this.#owned.get(domid) ?? 0)
-  }
-
-  /** Whether nothing that this transaction saw has changed since. */
-  isCurrent(): boolean {
-    for (const [path, generation] of this.#seen) {
-      if (this.#base.generation(path) !== generation) return false
-    }
-    for (const [path, generation] of this.#listed) {
-      if (this.#base.listGeneration(path) !== generation) return false
-    }
-    return true
-  }
-
-  /** Puts the changes into the store; only when it is current. */
-  apply(): void {
-    for (const [path, node] of this.#changes) {
-      if (node) this.#base.put(path, node)
-      else this.#base.remove(path)
-    }
-  }
-
-  #see(path: string): void {
-    if (!this.#seen.has(path)) this.#seen.set(path, this.#base.generation(path))
-  }
-
-  #list(path: string): void {
-    if (!this.#listed.has(path)) this.#listed.set(path, this.#base.listGeneration(path))
-  }
-
-  #name(path: string, present: boolean): void {
-    const parent = parentOf(path)
-    let names = this.#names.get(parent)
-    if (!names) this.#names.set(parent, names = new Map())
-    names.set(leafOf(path), present)
-  }
-
-  #count(node: StoreNode, by: number): void {
-    const owner = node.permissions[0].domid
-    this.#owned.set(owner, (this.#owned.get(owner) ?? 0) + by)
   }
 }

@@ -197,6 +197,31 @@ test('a transaction is invisible until it commits, and its events come then', ()
   assert.equal(dom0.ask('read /a', id), '!ENOENT')
 })
 
+test('a transaction sees all of the store as it was when it began', () => {
+  const { dom0 } = world()
+  dom0.ask('write /a/x|1')
+  dom0.ask('write /a/y|1')
+  const id = Number(dom0.ask('begin '))
+  dom0.ask('write /a/x|2')
+  dom0.ask('write /a/z|2')
+  dom0.ask('rm /a/y')
+  dom0.ask('chmod /a|r0')
+  assert.equal(dom0.ask('ls /a', id), 'x|y')
+  assert.equal(dom0.ask('read /a/x', id), '1')
+  assert.equal(dom0.ask('read /a/y', id), '1')
+  assert.equal(dom0.ask('read /a/z', id), '!ENOENT')
+  assert.equal(dom0.ask('perms /a', id), 'n0')
+  assert.equal(dom0.ask('end T', id), '!EAGAIN')
+})
+
+test('what a guest makes the store keep of the past is bounded', () => {
+  const { dom0, guest } = world()
+  const id = Number(guest.ask('begin '))
+  for (let i = 0; i < 20000; i++) dom0.ask(`write /many/${i >> 7}/${i}|1`)
+  assert.equal(guest.ask('perms data', id), 'n1')
+  assert.equal(guest.ask('end T', id), '!EAGAIN')
+})
+
 test('an abandoned transaction leaves nothing', () => {
   const { dom0 } = world()
   const id = Number(dom0.ask('begin '))
@@ -240,6 +265,16 @@ test('removing and creating again inside a transaction commits as the last state
   assert.equal(dom0.ask('ls /a', id), 'c')
   assert.equal(dom0.ask('end T', id), 'OK')
   assert.equal(dom0.ask('ls /a'), 'c')
+})
+
+test('a transaction may write a node after those below it', () => {
+  const { dom0, guest } = world()
+  const id = Number(guest.ask('begin '))
+  guest.ask('write data/a/b|1', id)
+  guest.ask('write data/a|2', id)
+  assert.equal(guest.ask('end T', id), 'OK')
+  assert.equal(dom0.ask('read /local/domain/1/data/a'), '2')
+  assert.equal(dom0.ask('read /local/domain/1/data/a/b'), '1')
 })
 
 test('quotas bound what a guest can hold', () => {

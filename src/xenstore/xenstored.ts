@@ -7,11 +7,12 @@
 import {
   XENSTORE_PAYLOAD_MAX, XS_ERROR, XS_TRANSACTION_END, XS_WATCH_EVENT,
 } from '../abi/xen/io/xs_wire.ts'
-import { Connection, type Change, type Transaction, type Watch } from './connection.ts'
+import { Connection, type Change, type Transaction, Watch } from './connection.ts'
 import { defaultQuota, type Quota } from './operations.ts'
 import { allows, type Permissions, READ } from './permissions.ts'
 import { handlers, type Reply } from './requests.ts'
 import { StoreTree } from './tree.ts'
+import { WatchTable } from './watch-table.ts'
 import { bytesOf, joinStrings, type Message, type Refusal } from './wire.ts'
 
 const INTRODUCE_DOMAIN = '@introduceDomain'
@@ -45,6 +46,8 @@ export class Xenstored {
   introduceHook: IntroduceHook | undefined
   readonly #connections = new Set<Connection>()
   readonly #domains = new Map<number, { connection: Connection, link: DomainLink }>()
+  readonly #watches = new WatchTable()
+  #watchCount = 0
   #events: Event[] = []
   #busy = false
 
@@ -61,8 +64,25 @@ export class Xenstored {
 
   /** Forgets a client, its watches and transactions. */
   disconnect(connection: Connection): void {
-    connection.reset()
+    this.reset(connection)
     this.#connections.delete(connection)
+  }
+
+  /** Forgets a client's watches and transactions. */
+  reset(connection: Connection): void {
+    this.#watches.removeAll(connection)
+    connection.endAll()
+  }
+
+  /** Sets a watch; it fires once at once, which spares clients a separate first look. */
+  addWatch(connection: Connection, path: string, token: string, relative: boolean): void {
+    const watch = new Watch(connection, path, token, relative, ++this.#watchCount)
+    this.#watches.add(watch)
+    this.#events.push({ watch, path })
+  }
+
+  removeWatch(watch: Watch): void {
+    this.#watches.remove(watch)
   }
 
   /** Connects a domain and tells those who wait for @introduceDomain. */
@@ -115,23 +135,15 @@ export class Xenstored {
     this.#flush()
   }
 
-  /** Notes an event for one watch. */
-  enqueue(watch: Watch, path: string): void {
-    this.#events.push({ watch, path })
-  }
-
   /** Notes events for all watches that these changes concern. */
   publish(changes: readonly Change[]): void {
     for (const change of changes) {
       const special = this.specials.get(change.path)
-      for (const connection of this.#connections) {
-        for (const watch of connection.watches) {
-          if (!watch.matches(change)) continue
-          const readable = special
-            ? allows(special, connection, READ)
-            : change.permissions.some((entry) => allows(entry, connection, READ))
-          if (readable) this.#events.push({ watch, path: change.path })
-        }
+      for (const watch of this.#watches.concernedBy(change)) {
+        const readable = special
+          ? allows(special, watch.connection, READ)
+          : change.permissions.some((entry) => allows(entry, watch.connection, READ))
+        if (readable) this.#events.push({ watch, path: change.path })
       }
     }
   }

@@ -71,6 +71,11 @@ export function writeDomainTree(
     put(tree, vm, read)
     put(tree, `${vm}/name`, read, spec.name)
     put(tree, `${vm}/uuid`, read, facts.uuid)
+    put(tree, `${vm}/image`, read)
+    put(tree, `${vm}/image/ostype`, read, 'linux')
+    put(tree, `${vm}/image/kernel`, read, spec.kernel)
+    if (spec.ramdisk !== undefined) put(tree, `${vm}/image/ramdisk`, read, spec.ramdisk)
+    put(tree, `${vm}/image/cmdline`, read, spec.commandLine)
     put(tree, `${vm}/start_time`, read, (facts.startedMs / 1000).toFixed(2))
     const values: [string, string][] = [
       ['vm', vm],
