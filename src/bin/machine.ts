@@ -16,6 +16,7 @@ import { nodeDecompressor } from '../node/compression.ts'
 import { readPlainFile } from '../node/files.ts'
 import { collectGarbageSoon } from '../node/garbage.ts'
 import { LocalLibxl, type ToolstackHost } from '../toolstack/domain/local-libxl.ts'
+import { defaultQuota } from '../xenstore/operations.ts'
 import { Xenstored } from '../xenstore/xenstored.ts'
 import { startCores } from './cores.ts'
 import { buffersOf, type MachineMemory, machineOf } from './thread.ts'
@@ -63,7 +64,7 @@ export async function startMachine(options: MachineOptions): Promise<Machine> {
   const dom0 = createControlDomain(host, BUFFER_PAGES)
   const gate: HypercallGate = new ControlGate(dom0, dispatcher, BUFFER_PAGES, watchUpcalls)
   const control = openControlDomain(gate)
-  const xenstored = new Xenstored()
+  const xenstored = new Xenstored(defaultQuota, options.log)
   const libxl = new LocalLibxl(control, xenstored, toolstackHost(options.log))
   const cores = await startCores(memory, host, (error) => options.failed(error))
   return {

@@ -6,12 +6,16 @@
  */
 import type { Change } from './connection.ts'
 import { childOf, parentOf } from './path.ts'
-import { type Access, allows, owns, type Permissions, READ, type Subject, WRITE } from
-  './permissions.ts'
-import type { StoreNode, Tree } from './tree.ts'
+import {
+  type Access, allows, owns, type Permission, type Permissions, READ, type Subject, WRITE,
+} from './permissions.ts'
+import type { StoreNode, StoreTree, Tree } from './tree.ts'
 import type { Refusal } from './wire.ts'
 
-/** Limits for clients that are not privileged; the numbers are xenstored's defaults. */
+/**
+ * Limits for clients that are not privileged; the numbers are xenstored's defaults, and as there
+ * one more than the number of watches and transactions is granted.
+ */
 export interface Quota {
   readonly nodes: number
   readonly entrySize: number
@@ -152,4 +156,25 @@ export function setPermissions(
 function lookUpRefusal(scope: Scope, path: string): Refusal {
   const outcome = lookUp(scope, path, READ)
   return typeof outcome === 'string' ? outcome : 'ENOENT'
+}
+
+/**
+ * Ends what a dead domain had, so that a later one of its number inherits nothing: its nodes go
+ * with all below them, and its entries in the permissions of others.
+ */
+export function bury(scope: Scope, domid: number, tree: StoreTree): void {
+  for (const [path, { value, permissions }] of [...tree.naming(domid)]) {
+    if (!tree.get(path)) continue
+    const [owner, ...others] = permissions
+    if (owner.domid === domid && path !== '/') remove(scope, path)
+    else tree.put(path, { value, permissions: without(domid, owner, others) })
+  }
+}
+
+/** Permissions of an owner that lives, without the entries of `domid`. */
+export function without(
+  domid: number, owner: Permission, others: readonly Permission[],
+): Permissions {
+  const heir = owner.domid === domid ? { domid: 0, access: owner.access } : owner
+  return [heir, ...others.filter((entry) => entry.domid !== domid)]
 }

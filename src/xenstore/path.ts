@@ -7,7 +7,7 @@
 import { XENSTORE_ABS_PATH_MAX, XENSTORE_REL_PATH_MAX } from '../abi/xen/io/xs_wire.ts'
 
 const LEGAL = /^[-/_@A-Za-z0-9]+$/
-const SPECIAL = /^@[A-Za-z]+$/
+const SPECIAL = /^@[-/_@A-Za-z0-9]*$/
 
 /** The home of a domain, to which its relative paths refer. */
 export function domainPath(domid: number): string {
@@ -23,7 +23,8 @@ export function isSpecial(path: string): boolean {
 export function absolutePath(path: string, domid: number): string | undefined {
   if (!LEGAL.test(path)) return undefined
   if (path.startsWith('/')) {
-    if (path.length > XENSTORE_ABS_PATH_MAX) return undefined
+    // xenstored counts the NUL.
+    if (path.length >= XENSTORE_ABS_PATH_MAX) return undefined
     if (path !== '/' && path.endsWith('/')) return undefined
     return path.includes('//') ? undefined : path
   }

@@ -11,6 +11,7 @@ import {
   XS_TRANSACTION_START, XS_UNWATCH, XS_WATCH, XS_WRITE,
 } from '../abi/xen/io/xs_wire.ts'
 import { type Connection, mergeChanges, watchKey } from './connection.ts'
+import { control } from './control.ts'
 import { lookUp, makeDirectory, remove, type Scope, setPermissions, write } from './operations.ts'
 import { absolutePath, domainPath, isSpecial, watchPath } from './path.ts'
 import { formatPermission, parsePermissions, type Permissions, READ } from './permissions.ts'
@@ -127,12 +128,12 @@ function rm(request: Request): Reply {
 function watch(request: Request): Reply {
   const { connection, store } = request
   const strings = splitStrings(request.message.payload)
-  if (strings === 'EINVAL' || strings.length < 2) return 'EINVAL'
+  if (strings === 'EINVAL' || strings.length !== 2) return 'EINVAL'
   const [name = '', token = ''] = strings
   const path = watchPath(name, connection.domid)
   if (!path) return 'EINVAL'
   if (connection.watches.has(watchKey(path, token))) return 'EEXIST'
-  if (!connection.privileged && connection.watches.size >= store.quota.watches) return 'E2BIG'
+  if (!connection.privileged && connection.watches.size > store.quota.watches) return 'E2BIG'
   store.addWatch(connection, path, token, !name.startsWith('/') && !isSpecial(name))
   return OK
 }
@@ -140,7 +141,7 @@ function watch(request: Request): Reply {
 function unwatch(request: Request): Reply {
   const { connection, store } = request
   const strings = splitStrings(request.message.payload)
-  if (strings === 'EINVAL' || strings.length < 2) return 'EINVAL'
+  if (strings === 'EINVAL' || strings.length !== 2) return 'EINVAL'
   const [name = '', token = ''] = strings
   const path = watchPath(name, connection.domid)
   if (!path) return 'EINVAL'
@@ -154,7 +155,7 @@ function transactionStart(request: Request): Reply {
   const { connection, store, message } = request
   if (message.transactionId !== 0) return 'EBUSY'
   const open = connection.transactions.size
-  if (!connection.privileged && open >= store.quota.transactions) return 'ENOSPC'
+  if (!connection.privileged && open > store.quota.transactions) return 'ENOSPC'
   const kept = connection.privileged ? Infinity : SNAPSHOT_LIMIT
   const id = connection.begin({ tree: new TransactionTree(store.tree, kept), changes: [] })
   return bytesOf(`${id}\0`)
@@ -183,8 +184,8 @@ function transactionEnd(request: Request): Reply {
 /** The domid that a privileged request begins with, and the numbers after it. */
 function domidArgument(request: Request, count: number): number[] | Refusal {
   const strings = splitStrings(request.message.payload)
-  if (strings === 'EINVAL' || strings.length < count) return 'EINVAL'
-  const numbers = strings.slice(0, count).map((text) => (/^\d{1,10}$/.test(text) ? +text : -1))
+  if (strings === 'EINVAL' || strings.length !== count) return 'EINVAL'
+  const numbers = strings.map((text) => (/^\d{1,10}$/.test(text) ? +text : -1))
   return numbers.some((number) => number < 0) ? 'EINVAL' : numbers
 }
 
@@ -206,9 +207,11 @@ const resume = privileged((request, [domid = 0]) =>
   request.store.isIntroduced(domid) ? OK : 'ENOENT', 1)
 
 const setTarget = privileged((request, [domid = 0, target = 0]) => {
-  const connection = request.store.connectionOf(domid)
-  if (!connection) return 'ENOENT'
-  connection.target = target
+  const { store } = request
+  if (!store.isIntroduced(domid) || !store.isIntroduced(target)) return 'ENOENT'
+  // The control domain has every right as it is.
+  const connection = store.connectionOf(domid)
+  if (connection) connection.target = target
   return OK
 }, 2)
 
@@ -225,14 +228,14 @@ function resetWatches(request: Request): Reply {
   return OK
 }
 
-function control(request: Request): Reply {
+function controlRequest(request: Request): Reply {
   if (!request.connection.privileged) return 'EACCES'
-  const [command] = splitStrings(request.message.payload)
-  return command === 'help' ? bytesOf('Supported commands:\nhelp\n\0') : 'EINVAL'
+  const strings = splitStrings(request.message.payload)
+  return strings === 'EINVAL' ? 'EINVAL' : control(request.store, strings)
 }
 
 export const handlers: ReadonlyMap<number, Handler> = new Map([
-  [XS_CONTROL, control],
+  [XS_CONTROL, controlRequest],
   [XS_DIRECTORY, directory],
   [XS_READ, read],
   [XS_GET_PERMS, getPermissions],

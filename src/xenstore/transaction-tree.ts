@@ -2,7 +2,8 @@
  * A transaction's view of the store: all of it as it was at the beginning, and its own changes.
  *
  * What it saw is remembered with its generation: nodes, and lists of children apart from them. It
- * commits when none of that has changed since; a new sibling does not disturb one who only read.
+ * commits when none of that has changed since; a new sibling does not disturb one who did not list.
+ * One that changed nothing commits always.
  * What others change meanwhile is kept here as it was, up to a limit, past which the transaction is
  * stale: it sees the present from then on, and cannot commit.
  */
@@ -94,9 +95,10 @@ export class TransactionTree implements Tree, Snapshot {
     }
   }
 
-  /** Whether nothing that this transaction saw has changed since. */
+  /** Whether nothing that this transaction saw has changed since, or it only looked at the past. */
   isCurrent(): boolean {
     if (this.#stale) return false
+    if (this.#changes.size === 0) return true
     for (const [path, generation] of this.#seen) {
       if (this.#base.generation(path) !== generation) return false
     }

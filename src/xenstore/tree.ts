@@ -121,6 +121,13 @@ export class StoreTree implements Tree {
     return this.#owned.get(domid) ?? 0
   }
 
+  /** The nodes whose permissions name `domid`, with those. */
+  *naming(domid: number): Iterable<readonly [path: string, node: StoreNode]> {
+    for (const [path, node] of this.#nodes) {
+      if (node.permissions.some((entry) => entry.domid === domid)) yield [path, node]
+    }
+  }
+
   /** What is wrong with the tree, were it not for this code to be right: nothing. */
   inconsistencies(): string[] {
     const found: string[] = []

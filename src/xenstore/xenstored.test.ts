@@ -183,6 +183,38 @@ test('special watches tell the control domain who comes and goes, and guests not
   assert.equal(dom0.ask('known 2'), 'F')
 })
 
+test('a dead domain leaves no nodes, no rights and no target behind', () => {
+  const { store, dom0, guest } = world()
+  dom0.ask('write /a/b|1')
+  dom0.ask('chmod /a/b|n0|r1|r2')
+  dom0.ask('chmod @releaseDomain|n0|r1')
+  dom0.ask('write /a/c/d|1')
+  dom0.ask('chmod /a/c|n1')
+  guest.ask('write data/x|1')
+  dom0.ask('watch /a|w')
+  store.bury(1)
+  assert.equal(dom0.ask('perms /a/b'), 'n0|r2')
+  assert.equal(dom0.ask('perms @releaseDomain'), 'n0')
+  assert.equal(dom0.ask('ls /a'), 'b')
+  assert.equal(dom0.ask('read /local/domain/1/data'), '!ENOENT')
+  assert.deepEqual(dom0.events, ['/a|w', '/a/c|w'])
+  assert.equal(store.tree.ownedBy(1), 0)
+  assert.deepEqual(store.tree.inconsistencies(), [])
+})
+
+test('control commands answer as xenstored does', () => {
+  const { store, dom0 } = world()
+  assert.equal(dom0.ask('control check'), 'OK')
+  assert.equal(dom0.ask('control print|words'), 'OK')
+  assert.equal(dom0.ask('control quota|set|nodes|2000'), 'OK')
+  assert.equal(store.quota.nodes, 2000)
+  assert.match(dom0.ask('control quota'), /^Quota settings:\nnodes {12}: {5}2000 Nodes per/)
+  assert.match(dom0.ask('control quota|1'), /^Domain 1:\nnodes {11}: {8}1\n/)
+  for (const bad of ['', 'nonsense', 'check|more', 'print', 'quota|x', 'quota|set|nodes|x']) {
+    assert.equal(dom0.ask(`control ${bad}`), '!EINVAL', bad)
+  }
+})
+
 test('a transaction is invisible until it commits, and its events come then', () => {
   const { dom0 } = world()
   dom0.ask('watch /a|t')
@@ -211,6 +243,7 @@ test('a transaction sees all of the store as it was when it began', () => {
   assert.equal(dom0.ask('read /a/y', id), '1')
   assert.equal(dom0.ask('read /a/z', id), '!ENOENT')
   assert.equal(dom0.ask('perms /a', id), 'n0')
+  dom0.ask('write /mine|1', id)
   assert.equal(dom0.ask('end T', id), '!EAGAIN')
 })
 
@@ -286,10 +319,10 @@ test('quotas bound what a guest can hold', () => {
   assert.equal(guest.ask(`write data/n0|${'x'.repeat(2049)}`), '!ENOSPC')
   let watches = 0
   while (guest.ask(`watch data|${watches}`) === 'OK') watches++
-  assert.equal(watches, 128)
+  assert.equal(watches, 129)
   let open = 0
   while (!guest.ask('begin ').startsWith('!')) open++
-  assert.equal(open, 10)
+  assert.equal(open, 11)
   assert.equal(guest.ask('reset '), 'OK')
   assert.equal(guest.ask('begin ').startsWith('!'), false)
 })

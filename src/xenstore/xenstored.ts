@@ -7,8 +7,9 @@
 import {
   XENSTORE_PAYLOAD_MAX, XS_ERROR, XS_TRANSACTION_END, XS_WATCH_EVENT,
 } from '../abi/xen/io/xs_wire.ts'
+import { type Log, silentLog } from '../base/log.ts'
 import { Connection, type Change, type Transaction, Watch } from './connection.ts'
-import { defaultQuota, type Quota } from './operations.ts'
+import { bury, defaultQuota, type Quota, without } from './operations.ts'
 import { allows, type Permissions, READ } from './permissions.ts'
 import { handlers, type Reply } from './requests.ts'
 import { StoreTree } from './tree.ts'
@@ -38,7 +39,8 @@ interface Event {
 
 export class Xenstored {
   readonly tree = new StoreTree({ value: EMPTY, permissions: CONTROL_ONLY })
-  readonly quota: Quota
+  quota: Quota
+  readonly log: Log
   readonly specials = new Map<string, Permissions>([
     [INTRODUCE_DOMAIN, CONTROL_ONLY], [RELEASE_DOMAIN, CONTROL_ONLY],
   ])
@@ -51,8 +53,9 @@ export class Xenstored {
   #events: Event[] = []
   #busy = false
 
-  constructor(quota: Quota = defaultQuota) {
+  constructor(quota: Quota = defaultQuota, log: Log = silentLog) {
     this.quota = quota
+    this.log = log
   }
 
   /** Adds a client of the control domain; `deliver` takes its replies and events. */
@@ -102,6 +105,21 @@ export class Xenstored {
     const known = this.#forget(domid)
     if (known) this.announceRelease()
     return known
+  }
+
+  /** Ends all that the store holds of a domain that is no more. */
+  bury(domid: number): void {
+    const changes: Change[] = []
+    const subject = { domid: 0, privileged: true, target: undefined }
+    bury({ tree: this.tree, subject, quota: this.quota, changes }, domid, this.tree)
+    for (const [name, [owner, ...others]] of this.specials) {
+      this.specials.set(name, without(domid, owner, others))
+    }
+    for (const connection of this.#connections) {
+      if (connection.target === domid) connection.target = undefined
+    }
+    this.publish(changes)
+    if (!this.release(domid)) this.#flush()
   }
 
   /** Tells watchers of @releaseDomain to look who has died or shut down. */

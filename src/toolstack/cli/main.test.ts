@@ -283,3 +283,44 @@ test('a guest that does not answer a request is reported as xl does', async () =
 function settle(): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, 5))
 }
+
+test('memory, VCPUs, sysrq keys and triggers are asked for as libxl does', async () => {
+  const { run, libxl } = xl()
+  await run('create a.cfg')
+  const home = '/local/domain/1'
+  await expectXl(run, 'mem-set pvh 100', 0)
+  assert.equal(libxl.store.read(`${home}/memory/target`), '102400')
+  await expectXl(run, 'mem-set pvh 112640k', 0)
+  assert.equal(libxl.store.read(`${home}/memory/target`), '112640')
+  await expectXl(run, 'mem-max pvh 300', 0)
+  assert.equal(libxl.store.read(`${home}/memory/static-max`), '307200')
+  await expectXl(run, 'sysrq pvh s', 0)
+  assert.equal(libxl.store.read(`${home}/control/sysrq`), 's')
+  await expectXl(run, 'vcpu-set pvh 1', 0)
+  assert.equal(libxl.store.read(`${home}/cpu/0/availability`), 'online')
+  await expectXl(run, 'trigger pvh nmi 0', 0)
+})
+
+test('what cannot be changed of a running domain is said as real xl says it', async () => {
+  const { run } = xl()
+  await run('create a.cfg')
+  const invalid = '!nosuch is an invalid domain identifier (rc=-6)'
+  for (const line of ['mem-set nosuch 1', 'mem-max nosuch 1', 'sysrq nosuch s',
+    'trigger nosuch nmi', 'vcpu-set nosuch 1']) await expectXl(run, line, 1, invalid)
+  await expectXl(run, 'mem-set pvh abc', 1, '!invalid memory size: abc')
+  await expectXl(run, 'mem-set pvh 1000', 1,
+    '!libxl: error: Domain 1:memory_dynamic_max must be less than or equal to memory_static_max',
+    '!libxl: error: ', '!cannot set domid 1 dynamic max memory to : 1000')
+  await expectXl(run, 'mem-max pvh 10', 1,
+    '!libxl: error: Domain 1:memory_static_max must be greater than or or equal to ' +
+    'memory_dynamic_max: Success', '!cannot set domid 1 static max memory to : 10')
+  await expectXl(run, 'sysrq pvh ss', 1, '!Invalid sysrq.', '!',
+    '>Usage: xl [-vtTf] sysrq <Domain> <letter>', '>', '>Send a sysrq to a domain.', '>')
+  await expectXl(run, 'trigger pvh foo', 1, '!Invalid trigger "foo"')
+  await expectXl(run, 'trigger pvh s3resume', 0,
+    "!libxl: error: Domain 1:Send trigger 's3resume' failed, rc=-6")
+  await expectXl(run, 'vcpu-set pvh x', 1, '!Error: Invalid argument.')
+  await expectXl(run, 'vcpu-set pvh 2', 1, '!libxl: error: Domain 1:Requested 2 VCPUs, however ' +
+    'maxcpus is 1!: Function not implemented',
+  '!libxl_set_vcpuonline failed domid=1 max_vcpus=2, rc: -3')
+})

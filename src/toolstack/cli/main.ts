@@ -8,10 +8,12 @@ import { createCommand } from './create.ts'
 import { getopt, type Option } from './getopt.ts'
 import { allNames } from './names.ts'
 import { queryCommands } from './queries.ts'
+import { tuningCommands } from './tuning.ts'
 import { Exit, type World } from './world.ts'
 
 const commands: ReadonlyMap<string, Command> = new Map(
-  [createCommand, ...controlCommands, ...queryCommands].map((command) => [command.name, command]))
+  [createCommand, ...controlCommands, ...tuningCommands, ...queryCommands]
+    .map((command) => [command.name, command]))
 
 const globalOptions: readonly Option[] = [
   { key: 'verbose', letter: 'v' }, { key: 'force', letter: 'f' }, { key: 'cr', letter: 't' },

@@ -153,6 +153,15 @@ export interface Libxl {
   /** Asks the guest to reboot; resolves once it acknowledged. */
   reboot(domid: number): Promise<void>
   rename(domid: number, name: string): Promise<void>
+  /** Asks the guest to have so much memory, and no more. */
+  setMemoryTarget(domid: number, kib: number): Promise<void>
+  /** Sets the most that a memory target may be. */
+  setMaxMemory(domid: number, kib: number): Promise<void>
+  /** Asks the guest to have its first `count` VCPUs online and no others. */
+  setOnlineVcpus(domid: number, count: number): Promise<void>
+  sendSysrq(domid: number, key: string): Promise<void>
+  /** Sends "nmi" or another trigger of XEN_DOMCTL_sendtrigger to a VCPU. */
+  sendTrigger(domid: number, trigger: string, vcpu: number): Promise<void>
   /** Resolves when the domain shuts down or is gone. */
   waitForEnd(domid: number): Promise<DomainEnd>
   /** The domain made again in place of one that ended; undefined when there will be none. */

@@ -28,6 +28,7 @@ import { type ConnectedConsole, connectConsole, connectStore } from './services.
 import {
   domidOf, nameOf, removeDomainTree, writeDomainTree, writeHostTree,
 } from './store-tree.ts'
+import { Tuning } from './tuning.ts'
 import { randomUuid, uuidBytes, uuidText } from './uuid.ts'
 
 /** What the toolstack needs of the machine it runs on. */
@@ -59,6 +60,7 @@ export class LocalLibxl implements Libxl {
   readonly store: LocalClient
   readonly #control: ControlDomain
   readonly #xenstored: Xenstored
+  readonly #tuning: Tuning
   readonly #host: ToolstackHost
   readonly #tenants = new Map<number, Tenant>()
   readonly #deaths: DeathWatch
@@ -71,6 +73,7 @@ export class LocalLibxl implements Libxl {
     this.#host = host
     this.#startedMs = host.wallClockMs()
     this.store = new LocalClient(xenstored)
+    this.#tuning = new Tuning(this.store, control.xenctrl)
     const own = control.xenctrl.getDomainInfo(asDomid(0))
     writeHostTree(this.store, (own?.totalPages ?? 0) * 4)
     this.#deaths = new DeathWatch(control, host, {
@@ -165,6 +168,31 @@ export class LocalLibxl implements Libxl {
     const tenant = this.#tenants.get(domid)
     if (tenant) this.#rename(tenant, name)
     else this.store.write(`${domainPath(domid)}/name`, name)
+  }
+
+  async setMemoryTarget(domid: number, kib: number): Promise<void> {
+    this.#known(domid, `Domain ${domid}:No such domain`)
+    this.#tuning.setMemoryTarget(domid, kib)
+  }
+
+  async setMaxMemory(domid: number, kib: number): Promise<void> {
+    this.#known(domid, `Domain ${domid}:No such domain`)
+    this.#tuning.setMaxMemory(domid, kib)
+  }
+
+  async setOnlineVcpus(domid: number, count: number): Promise<void> {
+    this.#known(domid, `Domain ${domid}:No such domain`)
+    this.#tuning.setOnlineVcpus(domid, count)
+  }
+
+  async sendSysrq(domid: number, key: string): Promise<void> {
+    this.#known(domid, `Domain ${domid}:No such domain`)
+    this.#tuning.sendSysrq(domid, key)
+  }
+
+  async sendTrigger(domid: number, trigger: string, vcpu: number): Promise<void> {
+    this.#known(domid, `Domain ${domid}:No such domain`)
+    this.#tuning.sendTrigger(domid, trigger, vcpu)
   }
 
   async waitForEnd(domid: number): Promise<DomainEnd> {
@@ -312,7 +340,7 @@ export class LocalLibxl implements Libxl {
     // What the guest printed last is in its ring until the console lets go of the page.
     tenant?.console.close()
     this.#tenants.delete(domid)
-    this.#xenstored.release(domid)
+    this.#xenstored.bury(domid)
     if (this.#control.xenctrl.getDomainInfo(asDomid(domid))) {
       this.#control.xenctrl.destroyDomain(asDomid(domid))
     }

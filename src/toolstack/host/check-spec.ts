@@ -64,3 +64,9 @@ export function checkName(value: unknown): string {
   if (checks.name(value)) return value as string
   throw new LibxlError(ERROR_INVAL, 'invalid domain name')
 }
+
+/** A number that counts: of KiB, of VCPUs. */
+export function checkCount(value: unknown): number {
+  if (within(0, 2 ** 42)(value)) return value as number
+  throw new LibxlError(ERROR_INVAL, 'invalid number')
+}

@@ -131,6 +131,26 @@ export class RemoteLibxl implements Libxl {
     return this.#call('rename', domid, name)
   }
 
+  setMemoryTarget(domid: number, kib: number): Promise<void> {
+    return this.#call('setMemoryTarget', domid, kib)
+  }
+
+  setMaxMemory(domid: number, kib: number): Promise<void> {
+    return this.#call('setMaxMemory', domid, kib)
+  }
+
+  setOnlineVcpus(domid: number, count: number): Promise<void> {
+    return this.#call('setOnlineVcpus', domid, count)
+  }
+
+  sendSysrq(domid: number, key: string): Promise<void> {
+    return this.#call('sendSysrq', domid, key)
+  }
+
+  sendTrigger(domid: number, trigger: string, vcpu: number): Promise<void> {
+    return this.#call('sendTrigger', domid, trigger, vcpu)
+  }
+
   waitForEnd(domid: number): Promise<DomainEnd> {
     return this.#call('waitForEnd', domid)
   }

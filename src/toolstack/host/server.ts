@@ -10,7 +10,7 @@ import { ConsoleBuffer } from '../../backends/console-buffer.ts'
 import { CONSOLE_LIMIT } from '../../backends/console.ts'
 import { ERROR_FAIL, ERROR_INVAL, type ConsoleSession, type Libxl, LibxlError } from
   '../domain/libxl.ts'
-import { checkDomid, checkName, checkOptions, checkSpec } from './check-spec.ts'
+import { checkCount, checkDomid, checkName, checkOptions, checkSpec } from './check-spec.ts'
 import {
   encodeLine, failureOf, LineReader, PROTOCOL_VERSION, recordOf, type Reply,
 } from './protocol.ts'
@@ -51,6 +51,14 @@ const methods: Readonly<Record<string, Method>> = {
   shutdown: (libxl, [domid]) => libxl.shutdown(checkDomid(domid)),
   reboot: (libxl, [domid]) => libxl.reboot(checkDomid(domid)),
   rename: (libxl, [domid, name]) => libxl.rename(checkDomid(domid), checkName(name)),
+  setMemoryTarget: (libxl, [domid, kib]) =>
+    libxl.setMemoryTarget(checkDomid(domid), checkCount(kib)),
+  setMaxMemory: (libxl, [domid, kib]) => libxl.setMaxMemory(checkDomid(domid), checkCount(kib)),
+  setOnlineVcpus: (libxl, [domid, count]) =>
+    libxl.setOnlineVcpus(checkDomid(domid), checkCount(count)),
+  sendSysrq: (libxl, [domid, key]) => libxl.sendSysrq(checkDomid(domid), checkName(key)),
+  sendTrigger: (libxl, [domid, trigger, vcpu]) =>
+    libxl.sendTrigger(checkDomid(domid), checkName(trigger), checkCount(vcpu)),
   waitForEnd: (libxl, [domid]) => libxl.waitForEnd(checkDomid(domid)),
   successor: (libxl, [domid]) => libxl.successor(checkDomid(domid)),
   readLog: (libxl, [clear]) => libxl.readLog(clear === true),

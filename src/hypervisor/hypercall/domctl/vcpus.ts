@@ -1,7 +1,7 @@
 /**
  * domctl: a domain's vcpus — how many, where they may run, what became of them.
  */
-import { EFAULT, EINVAL, ENOENT, ENOSYS, ESRCH } from '../../../abi/xen/errno.ts'
+import { EFAULT, EINVAL, ENOSYS, ESRCH } from '../../../abi/xen/errno.ts'
 import { XEN_DOMCTL_getvcpuaffinity, XEN_DOMCTL_getvcpuinfo, XEN_DOMCTL_max_vcpus,
   XEN_DOMCTL_SCHEDOP_getinfo, XEN_DOMCTL_SCHEDOP_putinfo, XEN_DOMCTL_scheduler_op,
   XEN_DOMCTL_SENDTRIGGER_NMI, XEN_DOMCTL_sendtrigger, XEN_DOMCTL_setvcpuaffinity,
@@ -102,9 +102,9 @@ export const vcpuCommands = [
   }),
   domctlCommand(XEN_DOMCTL_sendtrigger, 'in', function sendtrigger(_caller, domain, op) {
     const { trigger, vcpu: id } = op.u.sendtrigger
-    if (trigger !== XEN_DOMCTL_SENDTRIGGER_NMI) return -ENOSYS
     const vcpu = domain.vcpu(id)
-    if (!vcpu) return id >= domain.vcpuCount ? -EINVAL : -ENOENT
+    if (!vcpu) return -ESRCH
+    if (trigger !== XEN_DOMCTL_SENDTRIGGER_NMI) return -ENOSYS
     vcpu.requestWork(WORK_NMI)
     vcpu.clearFlag(VPF_blocked)
     vcpu.wake()

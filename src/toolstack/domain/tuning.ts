@@ -1,0 +1,105 @@
+/**
+ * What can be changed of a domain while it runs: memory, VCPUs online, triggers and sysrq keys.
+ *
+ * As in libxl, memory and VCPUs are wishes in the store that the guest's drivers follow; the
+ * hypervisor is told the limit only.
+ */
+import { asDomid } from '../../abi/numbers.ts'
+import {
+  XEN_DOMCTL_SENDTRIGGER_INIT, XEN_DOMCTL_SENDTRIGGER_NMI, XEN_DOMCTL_SENDTRIGGER_POWER,
+  XEN_DOMCTL_SENDTRIGGER_RESET, XEN_DOMCTL_SENDTRIGGER_SLEEP,
+} from '../../abi/xen/domctl.ts'
+import { EINVAL, ENOSYS, ESRCH } from '../../abi/xen/errno.ts'
+import { XenError, type Xenctrl } from '../../dom0/interfaces.ts'
+import type { XenstoreClient } from '../../xenstore/client.ts'
+import { domainPath } from '../../xenstore/path.ts'
+import { ERROR_FAIL, ERROR_INVAL, LibxlError } from './libxl.ts'
+
+/** What a domain may have beyond its memory, for the pages of its devices. */
+const MEMORY_SLACK_KIB = 1024
+
+const triggers: ReadonlyMap<string, number> = new Map([
+  ['nmi', XEN_DOMCTL_SENDTRIGGER_NMI], ['reset', XEN_DOMCTL_SENDTRIGGER_RESET],
+  ['init', XEN_DOMCTL_SENDTRIGGER_INIT], ['power', XEN_DOMCTL_SENDTRIGGER_POWER],
+  ['sleep', XEN_DOMCTL_SENDTRIGGER_SLEEP],
+])
+
+const words: ReadonlyMap<number, string> = new Map([
+  [EINVAL, 'Invalid argument'], [ENOSYS, 'Function not implemented'], [ESRCH, 'No such process'],
+])
+
+/** Changes running domains; the caller has made sure that they exist. */
+export class Tuning {
+  readonly #store: XenstoreClient
+  readonly #xenctrl: Xenctrl
+
+  constructor(store: XenstoreClient, xenctrl: Xenctrl) {
+    this.#store = store
+    this.#xenctrl = xenctrl
+  }
+
+  /** Asks the guest to have `kib` of memory, and lets it have no more. */
+  setMemoryTarget(domid: number, kib: number): void {
+    const path = `${domainPath(domid)}/memory`
+    const most = Number(this.#store.read(`${path}/static-max`) ?? 0)
+    if (kib > most) {
+      throw new LibxlError(ERROR_INVAL, `Domain ${domid}:memory_dynamic_max must be less than ` +
+        'or equal to memory_static_max\n')
+    }
+    this.#limit(domid, kib)
+    this.#store.write(`${path}/target`, `${kib}`)
+  }
+
+  /** Sets the most that a target may be. */
+  setMaxMemory(domid: number, kib: number): void {
+    const path = `${domainPath(domid)}/memory`
+    if (kib < Number(this.#store.read(`${path}/target`) ?? 0)) {
+      throw new LibxlError(ERROR_INVAL, `Domain ${domid}:memory_static_max must be greater than ` +
+        'or or equal to memory_dynamic_max: Success')
+    }
+    this.#limit(domid, kib)
+    this.#store.write(`${path}/static-max`, `${kib}`)
+  }
+
+  sendSysrq(domid: number, key: string): void {
+    this.#store.write(`${domainPath(domid)}/control/sysrq`, key)
+  }
+
+  sendTrigger(domid: number, name: string, vcpu: number): void {
+    const trigger = triggers.get(name)
+    if (trigger === undefined) {
+      throw new LibxlError(ERROR_INVAL,
+        `Domain ${domid}:Send trigger '${name}' failed, rc=${ERROR_INVAL}`)
+    }
+    try {
+      this.#xenctrl.sendTrigger(asDomid(domid), trigger, vcpu)
+    } catch (cause) {
+      if (!(cause instanceof XenError)) throw cause
+      const why = words.get(cause.errno) ?? cause.message
+      throw new LibxlError(ERROR_FAIL, `Domain ${domid}:Send trigger '${name}' failed: ${why}`,
+        { cause })
+    }
+  }
+
+  /** Asks the guest to have its first `count` VCPUs online and no others. */
+  setOnlineVcpus(domid: number, count: number): void {
+    const path = `${domainPath(domid)}/cpu`
+    const vcpus = this.#store.directory(path)
+    if (count > vcpus.length) {
+      throw new LibxlError(ERROR_FAIL, `Domain ${domid}:Requested ${count} VCPUs, however ` +
+        `maxcpus is ${vcpus.length}!: Function not implemented`)
+    }
+    this.#store.transaction((tree) => {
+      for (const vcpu of vcpus) {
+        const wanted = Number(vcpu) < count ? 'online' : 'offline'
+        const at = `${path}/${vcpu}/availability`
+        if (tree.read(at) !== wanted) tree.write(at, wanted)
+      }
+    })
+  }
+
+  /** The control domain's memory is not ours to bound: it has none of the machine's. */
+  #limit(domid: number, kib: number): void {
+    if (domid !== 0) this.#xenctrl.setMaxMem(asDomid(domid), kib + MEMORY_SLACK_KIB)
+  }
+}
