@@ -23,8 +23,10 @@ export function isSpecial(path: string): boolean {
 export function absolutePath(path: string, domid: number): string | undefined {
   if (!LEGAL.test(path)) return undefined
   if (path.startsWith('/')) {
-    // xenstored counts the NUL.
+    // xenstored counts the NUL, and what comes after a domain's home as a relative path.
     if (path.length >= XENSTORE_ABS_PATH_MAX) return undefined
+    const home = /^\/local\/domain\/\d+\//.exec(path)?.[0].length ?? 0
+    if (path.length - home > XENSTORE_REL_PATH_MAX) return undefined
     if (path !== '/' && path.endsWith('/')) return undefined
     return path.includes('//') ? undefined : path
   }

@@ -203,8 +203,10 @@ const introduce = privileged((request, [domid = 0, gfn = 0, port = 0]) =>
 const release = privileged((request, [domid = 0]) =>
   request.store.release(domid) ? OK : 'ENOENT', 1)
 
-const resume = privileged((request, [domid = 0]) =>
-  request.store.isIntroduced(domid) ? OK : 'ENOENT', 1)
+const resume = privileged((request, [domid = 0]) => {
+  if (domid === 0) return 'EINVAL'
+  return request.store.isIntroduced(domid) ? OK : 'ENOENT'
+}, 1)
 
 const setTarget = privileged((request, [domid = 0, target = 0]) => {
   const { store } = request

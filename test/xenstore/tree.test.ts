@@ -11,7 +11,7 @@ import { LocalLibxl } from '../../src/toolstack/domain/local-libxl.ts'
 import { formatPermission } from '../../src/xenstore/permissions.ts'
 import { Xenstored } from '../../src/xenstore/xenstored.ts'
 
-const UUID = '8646ca98-f164-4042-8c29-b52ce9818366'
+const UUID = '339cf824-4fc4-4b9b-86f3-c4df8c135384'
 
 interface Entry {
   readonly value: string
@@ -32,7 +32,7 @@ const OF_DOM0_MEMORY = /^\/local\/domain\/0\/memory/
 
 /** What Xen's tree has of its second guest. */
 const OF_OTHERS =
-  /^\/(local\/domain\/(2|0\/backend\/console\/2)|libxl\/2|vm\/(?!8646ca98))/
+  /^\/(local\/domain\/(2|0\/backend\/console\/2)|libxl\/2|vm\/(?!339cf824))/
 
 function recorded(): Map<string, Entry> {
   const entries = new Map<string, Entry>()
