@@ -138,7 +138,12 @@ export class Xenstored {
 
   introduceByRequest(domid: number, gfn: number, port: number): undefined | Refusal {
     if (domid === 0 || domid >= 0x7ff0) return 'EINVAL'
-    return this.introduceHook?.(domid, gfn, port) ? undefined : 'EINVAL'
+    if (!this.#domains.has(domid)) {
+      return this.introduceHook?.(domid, gfn, port) ? undefined : 'EINVAL'
+    }
+    // It keeps its ring, and those who wait are told again.
+    this.publish([{ path: INTRODUCE_DOMAIN, exact: false, permissions: [] }])
+    return undefined
   }
 
   /** Handles one request: the reply is delivered before this returns, and events after it. */

@@ -22,35 +22,39 @@ describe('a running guest', { skip: missing }, () => {
   })
   after(() => host.close())
 
-  /** Asks the guest until it says `wanted`. */
-  async function becomes(command: string, wanted: string): Promise<void> {
+  /** Asks the guest until it says what is wanted. */
+  async function becomes(command: string, wanted: (said: string) => boolean): Promise<void> {
     let said = ''
-    for (let i = 0; i < 100; i++) {
+    for (let i = 0; i < 60; i++) {
       said = (await shell.output(command)).trim()
-      if (said === wanted) return
-      await delay(200)
+      if (wanted(said)) return
+      await delay(300)
     }
-    assert.equal(said, wanted, command)
+    assert.fail(`${command} went on saying ${said}`)
   }
+
+  const is = (wanted: string) => (said: string): boolean => said === wanted
+  /** A PVH Linux counts a few pages of its own, as on real Xen. */
+  const about = (kib: number) => (said: string): boolean => Math.abs(Number(said) - kib) < 1024
 
   test('gives memory back when asked, and takes it again', async () => {
     assert.deepEqual(await host.xl('mem-set', 'g', '200'), { code: 0, out: '', err: '' })
-    await becomes(`cat ${BALLOON}`, '204800')
-    assert.equal((await host.listed('g'))?.[2], '200')
+    await becomes(`cat ${BALLOON}`, about(200 * 1024))
+    assert.ok(Math.abs(Number((await host.listed('g'))?.[2]) - 200) <= 1)
     assert.equal((await host.xl('mem-set', 'g', '240')).code, 0)
-    await becomes(`cat ${BALLOON}`, '245760')
-    assert.equal((await host.listed('g'))?.[2], '240')
+    await becomes(`cat ${BALLOON}`, about(240 * 1024))
+    assert.ok(Math.abs(Number((await host.listed('g'))?.[2]) - 240) <= 1)
   })
 
   test('takes a VCPU away when asked, and brings it back', async () => {
     assert.equal((await host.xl('vcpu-set', 'g', '1')).code, 0)
-    await becomes('cat /sys/devices/system/cpu/online', '0')
+    await becomes('cat /sys/devices/system/cpu/online', is('0'))
     assert.equal((await host.xl('vcpu-set', 'g', '2')).code, 0)
-    await becomes('cat /sys/devices/system/cpu/online', '0-1')
+    await becomes('cat /sys/devices/system/cpu/online', is('0-1'))
   })
 
   test('obeys a sysrq key', async () => {
     assert.equal((await host.xl('sysrq', 'g', 'h')).code, 0)
-    await becomes('dmesg | grep -c "sysrq: HELP"', '1')
+    await becomes('dmesg | grep -c "sysrq: HELP"', is('1'))
   })
 })

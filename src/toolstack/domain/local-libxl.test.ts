@@ -4,6 +4,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { SHUTDOWN_crash, SHUTDOWN_poweroff, SHUTDOWN_reboot } from '../../abi/xen/sched.ts'
+import { XS_INTRODUCE, XS_IS_DOMAIN_INTRODUCED, XS_RELEASE } from '../../abi/xen/io/xs_wire.ts'
+import { joinStrings, textOf } from '../../xenstore/wire.ts'
 import { formatPermission } from '../../xenstore/permissions.ts'
 import { Xenstored } from '../../xenstore/xenstored.ts'
 import { sampleElf } from '../build/sample-kernel.ts'
@@ -78,6 +80,33 @@ test('a destroyed domain leaves nothing: no node, no port, no mapping', async ()
   assert.deepEqual(libxl.store.directory('/libxl'), [])
   assert.equal(libxl.store.read('/local/domain/0/backend'), undefined)
   assert.equal(libxl.domainCount, 0)
+})
+
+test('a domain can be released from the store and introduced again', async () => {
+  const control = new FakeControl()
+  const host = new FakeHost()
+  host.files.set('/kernel', sampleElf())
+  const store = new Xenstored()
+  const libxl = new LocalLibxl(control, store, host)
+  await libxl.create(sampleSpec, {})
+  let answer = ''
+  const connection = store.connect(({ payload }) => void (answer = textOf(payload)))
+  const ask = (type: number, ...strings: string[]): string => {
+    store.handle(connection, {
+      type, requestId: 1, transactionId: 0, payload: joinStrings(strings) })
+    return answer
+  }
+  const { mapped } = control.domain(1)
+  assert.equal(ask(XS_RELEASE, '1'), 'OK\0')
+  assert.equal(mapped.size, 1)
+  assert.equal(ask(XS_IS_DOMAIN_INTRODUCED, '1'), 'F\0')
+  const [gfn, port] = ['ring-ref', 'port'].map((name) =>
+    libxl.store.read(`/local/domain/1/store/${name}`) ?? '')
+  assert.equal(ask(XS_INTRODUCE, '1', gfn ?? '', port ?? ''), 'OK\0')
+  assert.equal(mapped.size, 2)
+  assert.equal(ask(XS_INTRODUCE, '1', gfn ?? '', port ?? ''), 'OK\0')
+  assert.equal(mapped.size, 2)
+  assert.equal(ask(XS_INTRODUCE, '9', '1', '1'), 'EINVAL\0')
 })
 
 test('two domains cannot have one name, however close together they are made', async () => {

@@ -4,7 +4,7 @@
  * It runs on the control thread. Making a domain waits only for files; from the check of its name
  * to its last node nothing else runs, so that two creations cannot meet.
  */
-import { asDomid, type Domid } from '../../abi/numbers.ts'
+import { asDomid, asEvtchnPort, asGfn, type Domid } from '../../abi/numbers.ts'
 import { CONSOLE_LIMIT, type ConsoleReader } from '../../backends/console.ts'
 import type { HostDecompressor } from '../../base/compression/formats.ts'
 import type { Log } from '../../base/log.ts'
@@ -74,6 +74,7 @@ export class LocalLibxl implements Libxl {
     this.#startedMs = host.wallClockMs()
     this.store = new LocalClient(xenstored)
     this.#tuning = new Tuning(this.store, control.xenctrl)
+    xenstored.introduceHook = (domid, gfn, port) => this.#introduce(domid, gfn, port)
     const own = control.xenctrl.getDomainInfo(asDomid(0))
     writeHostTree(this.store, (own?.totalPages ?? 0) * 4)
     this.#deaths = new DeathWatch(control, host, {
@@ -319,6 +320,18 @@ export class LocalLibxl implements Libxl {
     }
     if (!options.paused) this.#control.xenctrl.unpauseDomain(domid)
     return domid
+  }
+
+  /** Connects a domain to the store at somebody's request; whether that was possible. */
+  #introduce(domid: number, gfn: number, port: number): boolean {
+    try {
+      connectStore(this.#control, this.#xenstored, this.#host.schedule,
+        asDomid(domid), asGfn(gfn), asEvtchnPort(port))
+      return true
+    } catch (error) {
+      if (error instanceof XenError) return false
+      throw error
+    }
   }
 
   #hypercalls(spec: DomainSpec, handle: Uint8Array, image: PvhImage) {

@@ -17,7 +17,13 @@ export function connectStore(
   domid: Domid, gfn: Gfn, remotePort: EvtchnPort,
 ): DomainRing {
   const mapping = control.memory.map(domid, [gfn])
-  const port = control.events.bindInterdomain(domid, remotePort)
+  let port: EvtchnPort
+  try {
+    port = control.events.bindInterdomain(domid, remotePort)
+  } catch (error) {
+    mapping.unmap()
+    throw error
+  }
   const ring = new DomainRing(mapping.page(0), store, {
     notify: () => control.events.notify(port),
     schedule,
