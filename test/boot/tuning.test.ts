@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
-import { debian, PROMPT, Shell } from './debian.ts'
+import { debian, Shell } from './debian.ts'
 import { TestHost } from './test-host.ts'
 
 const { settings, missing } = await debian('cloud')
@@ -16,9 +16,7 @@ describe('a running guest', { skip: missing }, () => {
 
   before(async () => {
     const config = host.config('g', { ...settings, memory: 256, maxmem: 256, vcpus: 2 })
-    const create = host.start('create', '-c', config)
-    await create.expect(PROMPT)
-    shell = await Shell.take(create)
+    shell = await Shell.take(host.start('create', '-c', config))
   })
   after(() => host.close())
 
