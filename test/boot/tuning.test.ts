@@ -48,6 +48,9 @@ describe('a running guest', { skip: missing }, () => {
     assert.equal((await host.xl('vcpu-set', 'g', '1')).code, 0)
     await becomes('cat /sys/devices/system/cpu/online', is('0'))
     assert.equal((await host.xl('vcpu-set', 'g', '2')).code, 0)
+    // Linux finds it present again, and leaves it to user space to start it.
+    await becomes('cat /sys/devices/system/cpu/present', is('0-1'))
+    await shell.output('echo 1 > /sys/devices/system/cpu/cpu1/online')
     await becomes('cat /sys/devices/system/cpu/online', is('0-1'))
   })
 
