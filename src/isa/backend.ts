@@ -101,6 +101,9 @@ export interface Backend<V> {
   sar(a: V, count: V): V
   rotl(a: V, count: V): V
   rotr(a: V, count: V): V
+  /** The same within 32 bits; the upper half of `a` is zero, and so is the result's. */
+  rotl32(a: V, count: V): V
+  rotr32(a: V, count: V): V
   /** Leading and trailing zeros, 64 for zero. */
   clz(a: V): V
   ctz(a: V): V

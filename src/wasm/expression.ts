@@ -97,6 +97,24 @@ class Operation implements Expression {
     this.#immediates = immediates
   }
 
+  /** The low 32 bits, computed in 32 bits; undefined where that takes the whole. */
+  narrowed(): Expression | undefined {
+    if (this.#prefix !== 0 || this.type !== 'i64') return undefined
+    if (this.#opcode === EXTEND_U || this.#opcode === EXTEND_S) return this.#operands[0]
+    const load = narrowLoads.get(this.#opcode)
+    if (load !== undefined) return new Operation('i32', 0, load, this.#operands, this.#immediates)
+    const [a, b] = this.#operands
+    if (narrowOperations.has(this.#opcode)) {
+      return new Operation('i32', 0, this.#opcode - I64_TO_I32, [lowWord(a!), lowWord(b!)])
+    }
+    // A count of 32 or more would be another one in 32 bits.
+    const count = b && constantOf(b)
+    if (this.#opcode === SHL && count !== undefined && Number(count) < 32) {
+      return new Operation('i32', 0, SHL - I64_TO_I32, [lowWord(a!), lowWord(b!)])
+    }
+    return undefined
+  }
+
   emit(code: Bytes): void {
     for (const operand of this.#operands) operand.emit(code)
     if (this.#prefix) {
@@ -108,6 +126,29 @@ class Operation implements Expression {
     for (const immediate of this.#immediates) code.u32(immediate)
   }
 }
+
+const EXTEND_S = 0xac
+const EXTEND_U = 0xad
+const SHL = 0x86
+/** From an operation's opcode in 64 bits to the one in 32. */
+const I64_TO_I32 = 0x12
+/** ADD, SUB, MUL, AND, OR, XOR: their low bits depend on low bits only. */
+const narrowOperations: ReadonlySet<number> = new Set([0x7c, 0x7d, 0x7e, 0x83, 0x84, 0x85])
+/** Loads of at most 32 bits, and the same in 32 bits. */
+const narrowLoads: ReadonlyMap<number, number> = new Map([
+  [0x30, 0x2c], [0x31, 0x2d], [0x32, 0x2e], [0x33, 0x2f], [0x34, 0x28], [0x35, 0x28],
+])
+
+/** The low 32 bits of a 64-bit expression. */
+function lowWord(expression: Expression): Expression {
+  if (expression instanceof Constant) {
+    return new Constant('i32', Number(BigInt.asIntN(32, BigInt(expression.value))))
+  }
+  const narrow = expression instanceof Operation ? expression.narrowed() : undefined
+  return narrow ?? new Operation('i32', 0, WRAP, [expression])
+}
+
+const WRAP = 0xa7
 
 type Unary = (a: Expression) => Expression
 type Binary = (a: Expression, b: Expression) => Expression
@@ -147,7 +188,8 @@ const atomic = (type: ValueType, alignment: number) => (opcode: number): ReadMod
 
 export const i32 = {
   const: (value: number): Expression => new Constant('i32', value),
-  ...family({ eqz: 0x45, clz: 0x67, ctz: 0x68, popcnt: 0x69, wrap: 0xa7 }, unary('i32')),
+  wrap: lowWord,
+  ...family({ eqz: 0x45, clz: 0x67, ctz: 0x68, popcnt: 0x69 }, unary('i32')),
   ...family({ extend8: 0xc0, extend16: 0xc1, truncF64: 0xaa, reinterpret: 0xbc }, unary('i32')),
   ...family({
     eq: 0x46, ne: 0x47, ltS: 0x48, ltU: 0x49, gtS: 0x4a, gtU: 0x4b, leS: 0x4c, leU: 0x4d,

@@ -2,7 +2,7 @@
  * What handlers are generated from: the engine's functions and globals, the shape of an
  * instruction, and the ways out of a handler.
  */
-import type { Expression } from '../../wasm/expression.ts'
+import type { Expression, Local } from '../../wasm/expression.ts'
 import type { FunctionBuilder } from '../../wasm/function.ts'
 import type { FunctionReference, Signature } from '../../wasm/module.ts'
 import type { OperandSource } from './reading/operand-source.ts'
@@ -112,6 +112,26 @@ export interface Exits {
   again(): void
 }
 
+/** An address as a value that nobody knows, by its number, and what is added to it. */
+export interface AddressSymbol {
+  readonly root: number
+  readonly offset: bigint
+}
+
+/** A page that an access was in: some address in it, aligned as the access, and what makes machine
+ * addresses of the low halves of its addresses. */
+export interface KnownPage {
+  readonly linear: Local
+  readonly addend: Local
+}
+
+/** Look-ups that serve later accesses too. */
+export interface PageReuse {
+  /** A page in which an access off the same root was. */
+  find(symbol: AddressSymbol, write: boolean): KnownPage | undefined
+  note(symbol: AddressSymbol, write: boolean, linear: Local, addend: Local): void
+}
+
 /** How accesses to memory look into the TLBs. */
 export interface TableUse {
   /** Bases of the tables. */
@@ -121,6 +141,7 @@ export interface TableUse {
   readonly alignedOnly: boolean
   /** Bits of Access that every access has. */
   readonly access: number
+  readonly reuse?: PageReuse
 }
 
 /** Where a handler is generated into. */

@@ -11,7 +11,7 @@ import type { SlotName } from '../interpreter/reading/flag-slots.ts'
 import type { Locals, Value } from '../interpreter/reading/value.ts'
 
 /** The locals of one instruction, held while flags may be computed from them. */
-interface Hold {
+export interface Hold {
   readonly locals: readonly Local[]
   holders: number
 }
@@ -115,14 +115,12 @@ export class FlagState {
   }
 
   /** Ends an instruction: its locals are held by the flags that it set. */
-  endInstruction(): void {
-    const hold = this.#locals.endInstruction()
+  endInstruction(hold: Hold): void {
     for (const pending of this.#pending.values()) {
       if (pending.hold) continue
       pending.hold = hold
       this.#locals.hold(hold)
     }
-    this.#locals.release(hold)
   }
 
   /** What would have to be written for every slot to be right. */

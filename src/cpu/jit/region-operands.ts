@@ -3,24 +3,26 @@
  */
 import { assert } from '../../base/assert.ts'
 import { i32, i64, type Expression, type Local } from '../../wasm/expression.ts'
-import type { Instruction, MemoryOperand, Operand } from '../../isa/operand.ts'
-import { gprAt } from '../interpreter/core-fields.ts'
+import type { Instruction, Operand } from '../../isa/operand.ts'
+import type { Site } from '../interpreter/parts.ts'
 import type { OperandSource } from '../interpreter/reading/operand-source.ts'
-import type { StateFile } from '../interpreter/reading/state-file.ts'
 import { registerAddress } from '../interpreter/record.ts'
 
-export class RegionOperands implements OperandSource {
-  readonly #base: Local
-  readonly #state: StateFile
-  readonly #instruction: Instruction
-  readonly #nextOffset: number
+export interface RegionSite extends Site {
+  readonly operands: RegionOperands
+}
 
-  /** `base` is the linear address that `offset`, the instruction's place, counts from. */
-  constructor(base: Local, state: StateFile, instruction: Instruction, offset: number) {
-    this.#base = base
-    this.#state = state
+export class RegionOperands implements OperandSource {
+  /** The linear address that places in the region count from. */
+  readonly base: Local
+  /** The place of the following instruction. */
+  readonly nextOffset: number
+  readonly #instruction: Instruction
+
+  constructor(base: Local, instruction: Instruction, offset: number) {
+    this.base = base
     this.#instruction = instruction
-    this.#nextOffset = offset + instruction.length
+    this.nextOffset = offset + instruction.length
   }
 
   register(operand: Operand): Expression {
@@ -34,21 +36,6 @@ export class RegionOperands implements OperandSource {
     return i64.const(operand.value)
   }
 
-  effective(operand: MemoryOperand): Expression {
-    const register = (index: number): Expression => this.#state.load(i32.const(gprAt(index)), 64)
-    const constant = operand.ripRelative
-      ? operand.displacement + BigInt(this.#nextOffset) : operand.displacement
-    let sum: Expression | undefined = operand.ripRelative ? this.#base : undefined
-    if (operand.base >= 0) sum = register(operand.base)
-    if (operand.index >= 0) {
-      const index = register(operand.index)
-      const scaled = operand.scale === 0 ? index : i64.shl(index, i64.const(operand.scale))
-      sum = sum ? i64.add(sum, scaled) : scaled
-    }
-    if (!sum) return i64.const(constant)
-    return constant === 0n ? sum : i64.add(sum, i64.const(constant))
-  }
-
   segment(): Expression {
     const isString = this.#instruction.row.properties.string !== undefined
     for (const operand of this.#instruction.operands) {
@@ -58,7 +45,11 @@ export class RegionOperands implements OperandSource {
   }
 
   nextLinear(): Expression {
-    return i64.add(this.#base, i64.const(this.#nextOffset))
+    return i64.add(this.base, i64.const(this.nextOffset))
+  }
+
+  effective(): never {
+    throw new Error('a region adds addresses up by itself')
   }
 
   branchTo(): never {

@@ -3,14 +3,17 @@
  * instead of looking records up.
  */
 import { assert } from '../../base/assert.ts'
-import { i32, i64, type Expression } from '../../wasm/expression.ts'
+import { constantOf, i32, i64, type Expression } from '../../wasm/expression.ts'
 import type { Flags } from '../../isa/backend.ts'
-import type { Operand } from '../../isa/operand.ts'
-import type { EngineParts, InstructionShape, Site } from '../interpreter/parts.ts'
+import type { MemoryOperand, Operand } from '../../isa/operand.ts'
+import { gprAt } from '../interpreter/core-fields.ts'
+import type { AddressSymbol, EngineParts, InstructionShape } from '../interpreter/parts.ts'
 import { slotAt, slotValue, type SlotName } from '../interpreter/reading/flag-slots.ts'
 import { WasmReading } from '../interpreter/reading/reading.ts'
 import { constantIn, type Locals, type Value } from '../interpreter/reading/value.ts'
 import type { Comparison, FlagState } from './flag-state.ts'
+import { type PathFacts, REGION_ROOT } from './path-facts.ts'
+import type { RegionOperands, RegionSite } from './region-operands.ts'
 
 /** Where a block may end. */
 export interface Ends {
@@ -18,24 +21,86 @@ export interface Ends {
   jump(linear: Expression): void
 }
 
+/** What is known where an instruction stands. */
+export interface Path {
+  readonly flags: FlagState
+  readonly facts: PathFacts
+}
+
 export class RegionReading extends WasmReading {
   readonly #flags: FlagState
+  readonly #facts: PathFacts
+  readonly #operands: RegionOperands
+  /** Values whose symbols are known. */
+  readonly #symbols = new Map<Value, AddressSymbol>()
   readonly #ends: Ends
   /** Inside arms of `when`, which flags they set; undefined outside. */
   #setInArms: Set<SlotName> | undefined
 
   constructor(
-    parts: EngineParts, site: Site, locals: Locals, shape: InstructionShape, flags: FlagState,
-    ends: Ends,
+    parts: EngineParts, site: RegionSite, locals: Locals, shape: InstructionShape,
+    { flags, facts }: Path, ends: Ends,
   ) {
     super(parts, site, locals, shape)
+    this.#operands = site.operands
     this.#flags = flags
+    this.#facts = facts
     this.#ends = ends
   }
 
   override immediate(operand: Operand): Value {
     assert(operand.kind === 'immediate', 'an immediate operand')
     return this.const(operand.value)
+  }
+
+  override sseCheck(): void {
+    if (this.#facts.sseChecked) return
+    super.sseCheck()
+    this.#facts.sseChecked = true
+  }
+
+  protected override readRegister(address: Expression, width: number): Value {
+    const value = super.readRegister(address, width)
+    const index = gprOf(address)
+    if (width === 64 && index >= 0) this.#symbols.set(value, this.#facts.register(index))
+    return value
+  }
+
+  protected override writeRegister(address: Expression, width: number, value: Value): void {
+    super.writeRegister(address, width, value)
+    const index = gprOf(address)
+    if (index < 0) return
+    const isKnown = width === 64 && !this.#setInArms
+    this.#facts.setRegister(index, isKnown ? this.symbolOf(value) : undefined)
+  }
+
+  protected override sumOf(operand: MemoryOperand): Value {
+    const register = (index: number): Value => this.gpr(index, 64)
+    let sum = operand.ripRelative ? this.#regionBase() : this.const(0)
+    if (operand.base >= 0) sum = register(operand.base)
+    if (operand.index >= 0) {
+      sum = this.add(this.shl(register(operand.index), this.const(operand.scale)), sum)
+    }
+    const { displacement, ripRelative } = operand
+    const next = ripRelative ? this.#operands.nextOffset : 0
+    return this.add(sum, this.const(displacement + BigInt(next)))
+  }
+
+  protected override symbolOf(value: Value): AddressSymbol | undefined {
+    const known = this.#symbols.get(value)
+    if (known) return known
+    const { shape } = value
+    if (shape.kind === 'sum') return moved(this.symbolOf(shape.of), shape.by)
+    if (shape.kind !== 'difference' || shape.width !== 64) return undefined
+    const by = constantIn(shape.b)
+    return by === undefined ? undefined : moved(this.symbolOf(shape.a), -by)
+  }
+
+  /** The linear address that the offsets of the region's instructions count from. */
+  #regionBase(): Value {
+    const value = this.loaded('i64', () => this.#operands.base)
+    this.#symbols.set(value, { root: REGION_ROOT, offset: 0n })
+    return value
   }
 
   override setFlags(flags: Flags<Value>): void {
@@ -105,6 +170,17 @@ export class RegionReading extends WasmReading {
       this.#flags.forget(name)
     }
   }
+}
+
+function moved(symbol: AddressSymbol | undefined, by: bigint): AddressSymbol | undefined {
+  return symbol && { root: symbol.root, offset: symbol.offset + by }
+}
+
+/** The index of the general register at an address, or -1; high bytes count as their register. */
+function gprOf(address: Expression): number {
+  const place = constantOf(address)
+  const index = Math.floor((Number(place) - gprAt(0)) / 8)
+  return index >= 0 && index < 16 ? index : -1
 }
 
 /** The values that have no operands but are results of effects: what must be in locals. */

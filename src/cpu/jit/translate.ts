@@ -21,8 +21,9 @@ import { CpuContext } from '../state.ts'
 import { FlagState, RegionLocals, type SlotWrite } from './flag-state.ts'
 import { type Structure, structureOf } from './graph.ts'
 import { LocalState } from './local-state.ts'
+import { PathFacts } from './path-facts.ts'
 import { RegionOperands } from './region-operands.ts'
-import { RegionReading } from './region-reading.ts'
+import { type Path, RegionReading } from './region-reading.ts'
 import {
   type Block, PAGE_BYTES, pageOf, type Placed, type Region, type Target, targetsOf,
 } from './region.ts'
@@ -92,7 +93,7 @@ class Translator {
     const f = this.#f
     f.block((leave) => {
       this.#leave = leave
-      this.#node(0, new FlagState(this.#locals))
+      this.#node(0, this.#newPath())
     })
     this.#computeFlags()
     // What is left in locals is known now, and must have been loaded.
@@ -141,40 +142,45 @@ class Translator {
     }
   }
 
+  /** A path of which nothing is known. */
+  #newPath(): Path {
+    return { flags: new FlagState(this.#locals), facts: new PathFacts(this.#locals) }
+  }
+
   // The nest of blocks.
 
   /** A node with all that is nested in it. */
-  #node(node: number, flags: FlagState): void {
+  #node(node: number, path: Path): void {
     const isLoop = this.#structure.isLoop[node] || node === 0 && this.#structure.dispatches
     if (!isLoop) {
-      this.#within(node, this.#structure.follows[node]!, flags)
+      this.#within(node, this.#structure.follows[node]!, path)
       return
     }
     this.#f.loop((label) => {
       this.#loops.set(node, label)
-      this.#within(node, this.#structure.follows[node]!, flags)
+      this.#within(node, this.#structure.follows[node]!, path)
     })
   }
 
-  #within(node: number, follows: readonly number[], flags: FlagState): void {
+  #within(node: number, follows: readonly number[], path: Path): void {
     const [outermost, ...inner] = follows
     if (outermost === undefined) {
       if (node === 0) this.#root()
-      else this.#block(node, flags)
+      else this.#block(node, path)
       return
     }
     this.#f.block((label) => {
       this.#follows.set(outermost, label)
-      this.#within(node, inner, flags)
+      this.#within(node, inner, path)
     })
-    this.#node(outermost, new FlagState(this.#locals))
+    this.#node(outermost, this.#newPath())
   }
 
   #root(): void {
     const { entries } = this.#structure
     const go = (node: number) => (): void => {
       if (this.#structure.edge(0, node) === 'inline') {
-        this.#node(node, new FlagState(this.#locals))
+        this.#node(node, this.#newPath())
       } else {
         this.#f.br(this.#follows.get(node)!)
       }
@@ -188,40 +194,41 @@ class Translator {
     return this.#structure.entries.indexOf(node)
   }
 
-  #block(node: number, flags: FlagState): void {
+  #block(node: number, path: Path): void {
     const f = this.#f
     const block = this.#region.blocks[node - 1]!
     const count = block.instructions.length
     if (count > 0) f.set(this.#budget, i32.sub(this.#budget, i32.const(count)))
     const last = block.instructions.at(-1)
     block.instructions.forEach((placed, index) => {
-      this.#instruction(placed, count - index, flags, placed === last ? node : -1)
+      this.#instruction(placed, count - index, path, placed === last ? node : -1)
     })
-    this.#end(node, block, flags)
+    this.#end(node, block, path)
   }
 
   /** The ends that no instruction writes. */
-  #end(node: number, block: Block, flags: FlagState): void {
+  #end(node: number, block: Block, path: Path): void {
     const { end } = block
-    if (end.kind === 'leaves') this.#goOnAt(this.#linear(end.at), flags)
-    else if (end.kind === 'goes' && !isJump(block)) this.#edge(node, end.to, flags)
-    flags.forgetAll()
+    if (end.kind === 'leaves') this.#goOnAt(this.#linear(end.at), path)
+    else if (end.kind === 'goes' && !isJump(block)) this.#edge(node, end.to, path)
+    path.flags.forgetAll()
+    path.facts.forgetAll()
   }
 
-  #edge(node: number, target: Target, flags: FlagState): void {
+  #edge(node: number, target: Target, path: Path): void {
     const f = this.#f
     if (target.block < 0) {
-      this.#goOnAt(this.#linear(target.offset), flags)
+      this.#goOnAt(this.#linear(target.offset), path)
       return
     }
     const to = target.block + 1
     const kind = this.#structure.edge(node, to)
-    this.#checkPage(node, target, flags)
+    this.#checkPage(node, target, path)
     if (kind === 'inline') {
-      this.#node(to, flags.clone())
+      this.#node(to, clonePath(path))
       return
     }
-    this.#write(flags.writes())
+    this.#write(path.flags.writes())
     if (kind !== 'forward') this.#poll(target)
     if (kind === 'dispatch') f.set(this.#entry, i32.const(this.#entryOf(to)))
     f.br(kind === 'forward' ? this.#follows.get(to)!
@@ -229,13 +236,13 @@ class Translator {
   }
 
   /** Leaves when the target's page is not where it was when the region was made. */
-  #checkPage(node: number, target: Target, flags: FlagState): void {
+  #checkPage(node: number, target: Target, path: Path): void {
     const page = pageOf(target.offset)
     if (node > 0 && pageOf(this.#region.blocks[node - 1]!.offset) === page) return
     const linear = this.#linear(page * PAGE_BYTES)
     const isUser = i32.ne(i32.and(globalGet(this.#parts.access, 'i32'), i32.const(Access.USER)), Z)
     const isThere = emitExecHit(CORE, linear, isUser, this.#placement.machineOf(page))
-    this.#f.if(i32.eqz(isThere), () => this.#goOnAt(this.#linear(target.offset), flags))
+    this.#f.if(i32.eqz(isThere), () => this.#goOnAt(this.#linear(target.offset), path))
   }
 
   /** Leaves when the budget is used up or the doorbell rings; flags are computed. */
@@ -248,35 +255,44 @@ class Translator {
 
   // Instructions.
 
-  #instruction(placed: Placed, left: number, flags: FlagState, lastOf: number): void {
+  #instruction(placed: Placed, left: number, path: Path, lastOf: number): void {
     const { instruction, offset } = placed
     const f = this.#f
     const shape = shapeOf(instruction, LONG)
     const emit = (again: Label | undefined): void => {
       const operands = instruction.operands.map((operand) => ({ ...operand }))
-      const source = new RegionOperands(this.#base, this.#state, instruction, offset)
+      const source = new RegionOperands(this.#base, instruction, offset)
       const site = {
         target: f,
-        tables: { ...this.#tables, alignedOnly: true, access: Access.COMPILED },
+        tables: {
+          ...this.#tables, alignedOnly: true, access: Access.COMPILED, reuse: path.facts,
+        },
         state: this.#state,
         operands: source,
-        exits: this.#exits(offset, left, flags, again),
+        exits: this.#exits(offset, left, path, again),
       }
       const ends = {
         branch: (condition: Expression | undefined) =>
-          this.#branch(lastOf, condition, flags),
-        jump: (linear: Expression) => this.#jump(lastOf, linear, flags),
+          this.#branch(lastOf, condition, path),
+        jump: (linear: Expression) => this.#jump(lastOf, linear, path),
       }
-      const m = new RegionReading(this.#parts, site, this.#locals, shape, flags, ends)
+      const m = new RegionReading(this.#parts, site, this.#locals, shape, path, ends)
       instruction.definition.fields.execute!(m, ...operands)
       m.finish()
     }
     if (shape.lock) f.loop(emit)
     else emit(undefined)
-    flags.endInstruction()
+    this.#endInstruction(path)
   }
 
-  #exits(offset: number, left: number, flags: FlagState, again: Label | undefined): Exits {
+  #endInstruction({ flags, facts }: Path): void {
+    const hold = this.#locals.endInstruction()
+    flags.endInstruction(hold)
+    facts.endInstruction(hold)
+    this.#locals.release(hold)
+  }
+
+  #exits(offset: number, left: number, path: Path, again: Label | undefined): Exits {
     const f = this.#f
     return {
       next: () => {},
@@ -284,34 +300,37 @@ class Translator {
       stop: () => {
         f.set(this.#budget, i32.add(this.#budget, i32.const(left)))
         f.set(this.#next, this.#linear(offset))
-        f.set(this.#epoch, i32.const(this.#epochNumber(flags)))
+        f.set(this.#epoch, i32.const(this.#epochNumber(path)))
         f.br(this.#leave)
       },
       again: () => f.br(again!),
     }
   }
 
-  #branch(node: number, condition: Expression | undefined, flags: FlagState): void {
+  #branch(node: number, condition: Expression | undefined, path: Path): void {
     const { end } = this.#region.blocks[node - 1]!
+    // What follows is written inside this instruction, and must not take its locals.
+    this.#endInstruction(path)
     if (end.kind === 'goes') {
-      this.#edge(node, end.to, flags)
+      this.#edge(node, end.to, path)
     } else if (end.kind === 'branches') {
-      this.#f.if(condition!, () => this.#edge(node, end.taken, flags))
-      this.#edge(node, end.next, flags)
+      this.#f.if(condition!, () => this.#edge(node, end.taken, path))
+      this.#edge(node, end.next, path)
     }
   }
 
-  #jump(node: number, linear: Expression, flags: FlagState): void {
+  #jump(node: number, linear: Expression, path: Path): void {
     const { end } = this.#region.blocks[node - 1]!
     const f = this.#f
     f.set(this.#next, linear)
+    this.#endInstruction(path)
     if (end.kind === 'jumps') {
       for (const target of end.likely) {
         f.if(i64.eq(this.#next, this.#linear(target.offset)),
-          () => this.#edge(node, target, flags))
+          () => this.#edge(node, target, path))
       }
     }
-    this.#goOnAt(this.#next, flags)
+    this.#goOnAt(this.#next, path)
   }
 
   // Ways out.
@@ -320,8 +339,8 @@ class Translator {
     return offset === 0 ? this.#base : i64.add(this.#base, i64.const(offset))
   }
 
-  #goOnAt(linear: Expression, flags: FlagState): void {
-    this.#leaveTo(linear, this.#epochNumber(flags))
+  #goOnAt(linear: Expression, path: Path): void {
+    this.#leaveTo(linear, this.#epochNumber(path))
   }
 
   #leaveTo(linear: Expression, epoch: number): void {
@@ -333,10 +352,14 @@ class Translator {
   }
 
   /** 0 when no flag is pending. */
-  #epochNumber(flags: FlagState): number {
+  #epochNumber({ flags }: Path): number {
     const writes = flags.writes()
     return writes.length === 0 ? 0 : this.#epochs.push(writes)
   }
+}
+
+function clonePath({ flags, facts }: Path): Path {
+  return { flags: flags.clone(), facts: facts.clone() }
 }
 
 function successorsOf(block: Block): number[] {

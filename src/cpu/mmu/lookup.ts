@@ -41,9 +41,26 @@ export function hits(linear: Expression, entry: Expression, alignment = 1): Expr
   return i64.eqz(i64.and(i64.xor(linear, entry), wanted))
 }
 
+/** -> i32: what the low half of an address is to be increased by, once the entry hits. */
+export function addendOf(entry: Expression): Expression {
+  return i32.shl(i32.wrap(entry), i32.const(ADDEND_SHIFT))
+}
+
 /** -> i32: the machine address, once the entry hits. */
 export function machineAddress(linear: Expression, entry: Expression): Expression {
-  return i32.add(i32.wrap(linear), i32.shl(i32.wrap(entry), i32.const(ADDEND_SHIFT)))
+  return i32.add(i32.wrap(linear), addendOf(entry))
+}
+
+/** -> i32: 1 when an aligned access is in the page of another address. */
+export function inPageOf(linear: Expression, other: Expression, alignment = 1): Expression {
+  const wanted = i64.const(-0x1000n | BigInt(alignment - 1))
+  return i64.eqz(i64.and(i64.xor(linear, other), wanted))
+}
+
+/** -> i64: an address that differs by more than any displacement from all in the page of `linear`,
+ * so that nothing near `linear` is in its page. */
+export function farFrom(linear: Expression): Expression {
+  return i64.xor(linear, i64.const(1n << 62n))
 }
 
 /** -> i64: the entry that leads from the page of `linear` to a machine page, given by its first

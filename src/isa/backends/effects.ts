@@ -161,6 +161,8 @@ class EffectsBackend implements Backend<Unknown>, Effects {
   sar(): Unknown { return VALUE }
   rotl(): Unknown { return VALUE }
   rotr(): Unknown { return VALUE }
+  rotl32(): Unknown { return VALUE }
+  rotr32(): Unknown { return VALUE }
   clz(): Unknown { return VALUE }
   ctz(): Unknown { return VALUE }
   popcnt(): Unknown { return VALUE }

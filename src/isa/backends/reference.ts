@@ -187,6 +187,13 @@ export class ReferenceBackend implements Backend<bigint> {
   }
 
   rotr(a: bigint, count: bigint): bigint { return this.rotl(a, 64n - (count & 63n)) }
+
+  rotl32(a: bigint, count: bigint): bigint {
+    const turns = count & 31n
+    return BigInt.asUintN(32, a << turns | a >> 32n - turns)
+  }
+
+  rotr32(a: bigint, count: bigint): bigint { return this.rotl32(a, 32n - (count & 31n)) }
   clz(a: bigint): bigint { return a === 0n ? 64n : BigInt(64 - a.toString(2).length) }
   ctz(a: bigint): bigint { return a === 0n ? 64n : 63n - this.clz(a & -a) }
   popcnt(a: bigint): bigint { return BigInt(a.toString(2).replaceAll('0', '').length) }

@@ -95,7 +95,7 @@ const rol = define('rol', {
     const count = countOf(m, by!, width)
     const a = m.readForWrite(target!)
     const turns = m.and(count, m.const(width - 1))
-    const result = width === 64 ? m.rotl(a, turns)
+    const result = width === 64 ? m.rotl(a, turns) : width === 32 ? m.rotl32(a, turns)
       : m.or(m.shl(a, turns), m.shr(a, m.sub(m.const(width), turns)))
     m.write(target!, result)
     setFlagsIf(m, count, () => {
@@ -114,7 +114,7 @@ const ror = define('ror', {
     const count = countOf(m, by!, width)
     const a = m.readForWrite(target!)
     const turns = m.and(count, m.const(width - 1))
-    const result = width === 64 ? m.rotr(a, turns)
+    const result = width === 64 ? m.rotr(a, turns) : width === 32 ? m.rotr32(a, turns)
       : m.or(m.shr(a, turns), m.shl(a, m.sub(m.const(width), turns)))
     m.write(target!, result)
     setFlagsIf(m, count, () => {

@@ -12,8 +12,12 @@ import type { FunctionReference } from '../../../wasm/module.ts'
 import { Vector } from '../../../abi/x86/control.ts'
 import { SS } from '../../../abi/x86/registers.ts'
 import { Access } from '../../mmu/environment.ts'
-import { entryOf, hits, machineAddress } from '../../mmu/lookup.ts'
-import { CORE, MACHINE, type EngineParts, type InstructionShape, type Site } from '../parts.ts'
+import {
+  addendOf, entryOf, farFrom, hits, inPageOf, machineAddress,
+} from '../../mmu/lookup.ts'
+import {
+  type AddressSymbol, CORE, MACHINE, type EngineParts, type InstructionShape, type Site,
+} from '../parts.ts'
 import type { Locals } from './value.ts'
 
 /** In place of a machine address: the access went through the slow path. */
@@ -28,16 +32,18 @@ export interface Place {
 
 /** Loads and stores of scalars. */
 export interface ScalarMemory {
-  /** Loads `width` bits into `into`, zero-extended. */
-  load(address: Expression, width: number, into: Local): void
-  store(address: Expression, width: number, value: Expression): void
+  /** Loads `width` bits into `into`, zero-extended. `symbol` is what is known of the address. */
+  load(address: Expression, width: number, into: Local, symbol?: AddressSymbol): void
+  store(address: Expression, width: number, value: Expression, symbol?: AddressSymbol): void
 }
 
 export class MemoryAccess implements ScalarMemory {
   /** The same through SS, whatever the record says: pushes and pops. */
   readonly stack: ScalarMemory = {
-    load: (address, width, into) => this.#onStack(() => this.load(address, width, into)),
-    store: (address, width, value) => this.#onStack(() => this.store(address, width, value)),
+    load: (address, width, into, symbol) =>
+      this.#onStack(() => this.load(address, width, into, symbol)),
+    store: (address, width, value, symbol) =>
+      this.#onStack(() => this.store(address, width, value, symbol)),
   }
 
   readonly #parts: EngineParts
@@ -59,10 +65,10 @@ export class MemoryAccess implements ScalarMemory {
     target.if(globalGet(this.#parts.stopped, 'i32'), () => exits.stop())
   }
 
-  load(address: Expression, width: number, into: Local): void {
+  load(address: Expression, width: number, into: Local, symbol?: AddressSymbol): void {
     const { target } = this.#site
     const linear = this.#keep(address)
-    this.#lookUp(linear, width, this.#site.tables.read, (machine) => {
+    this.#lookUp({ linear, width, symbol }, (machine) => {
       target.set(into, loadOf(width, machine))
     }, () => {
       target.set(into, this.#loadSlow(linear, width))
@@ -70,20 +76,23 @@ export class MemoryAccess implements ScalarMemory {
     })
   }
 
-  store(address: Expression, width: number, value: Expression): void {
+  store(address: Expression, width: number, value: Expression, symbol?: AddressSymbol): void {
     const { target } = this.#site
     const linear = this.#keep(address)
     const kept = this.#pool.take('i64')
     target.set(kept, value)
-    this.#lookUp(linear, width, this.#site.tables.write, (machine) => {
+    this.#lookUp({ linear, width, symbol, write: true }, (machine) => {
       target.store(storeKind(width), MACHINE, machine, kept)
     }, () => this.#storeSlow(linear, width, kept))
   }
 
   /** Loads a value that `writeBack` or `exchange` will replace; faults as the write would. */
-  readForWrite(linear: Local, width: number, machine: Local, into: Local): void {
+  readForWrite(
+    linear: Local, width: number, machine: Local, into: Local, symbol?: AddressSymbol,
+  ): void {
     const { target } = this.#site
-    this.#lookUp(linear, width, this.#site.tables.write, (found) => {
+    const aligned = this.#shape.lock
+    this.#lookUp({ linear, width, symbol, write: true, aligned }, (found) => {
       target.set(machine, found)
       target.set(into, this.#shape.lock ? atomicLoadOf(width, machine) : loadOf(width, machine))
     }, () => {
@@ -92,7 +101,7 @@ export class MemoryAccess implements ScalarMemory {
       this.leaveIfStopped()
       target.set(into, this.#loadSlow(linear, width))
       this.leaveIfStopped()
-    }, this.#shape.lock)
+    })
   }
 
   writeBack(linear: Local, machine: Local, width: number, value: Expression): void {
@@ -115,11 +124,11 @@ export class MemoryAccess implements ScalarMemory {
     }, () => this.#storeSlow(place.linear, width, kept))
   }
 
-  loadVector(address: Expression, aligned: boolean, into: Local): void {
+  loadVector(address: Expression, aligned: boolean, into: Local, symbol?: AddressSymbol): void {
     const { target } = this.#site
     const linear = this.#keep(address)
     this.#checkAlignment(linear, aligned)
-    this.#lookUp(linear, 128, this.#site.tables.read, (machine) => {
+    this.#lookUp({ linear, width: 128, symbol, aligned }, (machine) => {
       target.set(into, v128.load(MACHINE, machine))
     }, () => {
       target.set(into, call(this.#parts.load128, linear, this.#flags()))
@@ -127,13 +136,15 @@ export class MemoryAccess implements ScalarMemory {
     })
   }
 
-  storeVector(address: Expression, aligned: boolean, value: Expression): void {
+  storeVector(
+    address: Expression, aligned: boolean, value: Expression, symbol?: AddressSymbol,
+  ): void {
     const { target } = this.#site
     const linear = this.#keep(address)
     const kept = this.#pool.take('v128')
     target.set(kept, value)
     this.#checkAlignment(linear, aligned)
-    this.#lookUp(linear, 128, this.#site.tables.write, (machine) => {
+    this.#lookUp({ linear, width: 128, symbol, aligned, write: true }, (machine) => {
       target.store('v128', MACHINE, machine, kept)
     }, () => this.#storeSlow(linear, 128, kept))
   }
@@ -193,23 +204,52 @@ export class MemoryAccess implements ScalarMemory {
   }
 
   /** Runs `hit` with the machine address when the TLB has the whole access, else `miss`. */
-  #lookUp(
-    linear: Local, width: number, table: Expression, hit: (machine: Expression) => void,
-    miss: () => void, aligned = false,
-  ): void {
-    const { target } = this.#site
-    const entry = this.#pool.take('i64')
-    target.set(entry, entryOf(CORE, table, linear))
+  #lookUp(sought: Sought, hit: (machine: Expression) => void, miss: () => void): void {
+    const { target, tables } = this.#site
+    const { linear, width, symbol, write = false } = sought
     const bytes = width / 8
-    // Atomic accesses must be aligned in WebAssembly; others are split, and not atomic.
-    const alone = aligned || this.#site.tables.alignedOnly
-    let fits = hits(linear, entry, alone ? bytes : 1)
-    if (!alone && bytes > 1) {
-      const position = i32.and(i32.wrap(linear), i32.const(0xfff))
-      fits = i32.and(fits, i32.leU(position, i32.const(4096 - bytes)))
+    // Atomic accesses must be aligned in WebAssembly; others are split, and not atomic. Vectors are
+    // often not aligned.
+    const alone = sought.aligned || tables.alignedOnly && width < 128
+    const alignment = alone ? bytes : 1
+    const whole = (isThere: Expression): Expression => alone || bytes === 1 ? isThere
+      : i32.and(isThere, i32.leU(i32.and(i32.wrap(linear), i32.const(0xfff)),
+        i32.const(4096 - bytes)))
+    const known = symbol && tables.reuse?.find(symbol, write)
+    if (known) {
+      target.if(whole(inPageOf(linear, known.linear, alignment)),
+        () => hit(i32.add(i32.wrap(linear), known.addend)), miss)
+      return
     }
-    target.if(fits, () => hit(machineAddress(linear, entry)), miss)
+    const entry = this.#pool.take('i64')
+    target.set(entry, entryOf(CORE, write ? tables.write : tables.read, linear))
+    const found = whole(hits(linear, entry, alignment))
+    if (!symbol || !tables.reuse || !alone) {
+      target.if(found, () => hit(machineAddress(linear, entry)), miss)
+      return
+    }
+    const page = this.#pool.take('i64')
+    const addend = this.#pool.take('i32')
+    target.if(found, () => {
+      target.set(page, linear)
+      target.set(addend, addendOf(entry))
+      hit(i32.add(i32.wrap(linear), addend))
+    }, () => {
+      miss()
+      target.set(page, farFrom(linear))
+    })
+    tables.reuse.note(symbol, write, page, addend)
   }
+}
+
+/** An access that is looked up. */
+interface Sought {
+  readonly linear: Local
+  readonly width: number
+  readonly write?: boolean
+  /** It must be aligned. */
+  readonly aligned?: boolean
+  readonly symbol?: AddressSymbol | undefined
 }
 
 function loadOf(width: number, machine: Expression): Expression {

@@ -4,9 +4,9 @@
 import { assert } from '../../../base/assert.ts'
 import { call, constantOf, i32, i64, type Expression } from '../../../wasm/expression.ts'
 import { ES, FS, RDI, RSP, SS } from '../../../abi/x86/registers.ts'
-import type { Operand } from '../../../isa/operand.ts'
+import type { MemoryOperand, Operand } from '../../../isa/operand.ts'
 import { gprAt, segmentAt } from '../core-fields.ts'
-import { CORE } from '../parts.ts'
+import { type AddressSymbol, CORE } from '../parts.ts'
 import type { Place, ScalarMemory } from './memory-access.ts'
 import { ScalarReading } from './scalars.ts'
 import type { Value } from './value.ts'
@@ -32,7 +32,7 @@ export abstract class OperandReading extends ScalarReading {
     switch (operand.kind) {
       case 'immediate': return this.immediate(operand)
       case 'memory': return this.loadLinear(this.linearAddress(operand), operand.width)
-      default: return this.#register(this.registerAddress(operand), operand.width)
+      default: return this.readRegister(this.registerAddress(operand), operand.width)
     }
   }
 
@@ -44,6 +44,7 @@ export abstract class OperandReading extends ScalarReading {
   readForWrite(operand: Operand): Value {
     if (operand.kind !== 'memory') return this.read(operand)
     const address = this.linearAddress(operand, 'write')
+    const symbol = this.symbolOf(address)
     const value = this.result('i64')
     const place = {
       linear: this.pool.take('i64'), machine: this.pool.take('i32'), old: this.pool.take('i64'),
@@ -54,7 +55,8 @@ export abstract class OperandReading extends ScalarReading {
       result: value,
       emit: () => {
         this.target.set(place.linear, address.expression())
-        this.memory.readForWrite(place.linear, operand.width, place.machine, value.local!)
+        this.memory.readForWrite(
+          place.linear, operand.width, place.machine, value.local!, symbol)
         if (this.shape.lock) this.target.set(place.old, value.local!)
       },
     })
@@ -64,7 +66,7 @@ export abstract class OperandReading extends ScalarReading {
   write(operand: Operand, value: Value): void {
     const scalar = this.scalar(value)
     if (operand.kind !== 'memory') {
-      this.#setRegister(this.registerAddress(operand), operand.width, scalar)
+      this.writeRegister(this.registerAddress(operand), operand.width, scalar)
       return
     }
     const place = this.#places.get(operand)
@@ -100,11 +102,11 @@ export abstract class OperandReading extends ScalarReading {
   }
 
   gpr(index: number, width: number): Value {
-    return this.#register(i32.const(gprAt(index)), width)
+    return this.readRegister(i32.const(gprAt(index)), width)
   }
 
   setGpr(index: number, width: number, value: Value): void {
-    this.#setRegister(i32.const(gprAt(index)), width, this.scalar(value))
+    this.writeRegister(i32.const(gprAt(index)), width, this.scalar(value))
   }
 
   get segment(): number {
@@ -147,11 +149,11 @@ export abstract class OperandReading extends ScalarReading {
     return this.site.operands.register(operand)
   }
 
-  #register(address: Expression, width: number): Value {
+  protected readRegister(address: Expression, width: number): Value {
     return this.loaded('i64', () => this.site.state.load(address, width))
   }
 
-  #setRegister(address: Expression, width: number, value: Value): void {
+  protected writeRegister(address: Expression, width: number, value: Value): void {
     const stored = width === 32 ? this.zx(value, 32) : value
     this.effect({
       inputs: [stored],
@@ -163,10 +165,18 @@ export abstract class OperandReading extends ScalarReading {
   #effective(operand: Operand): Value {
     assert(operand.kind === 'memory', 'an address needs memory')
     if (this.shape.string) return this.gpr(operand.base, this.addressSize)
-    const { addressing } = this.shape
-    const address = this.loaded('i64',
-      () => this.site.operands.effective(operand, addressing !== 'base'))
-    return this.#cut(address)
+    return this.#cut(this.sumOf(operand))
+  }
+
+  /** Base, index and displacement of a memory operand added up. */
+  protected sumOf(operand: MemoryOperand): Value {
+    const indexed = this.shape.addressing !== 'base'
+    return this.loaded('i64', () => this.site.operands.effective(operand, indexed))
+  }
+
+  /** What is known of an address. */
+  protected symbolOf(_address: Value): AddressSymbol | undefined {
+    return undefined
   }
 
   #cut(offset: Value): Value {
@@ -229,10 +239,11 @@ export abstract class OperandReading extends ScalarReading {
 
   protected loadLinear(linear: Value, width: number, memory: ScalarMemory = this.memory): Value {
     const result = this.result('i64')
+    const symbol = this.symbolOf(linear)
     this.effect({
       inputs: [linear],
       result,
-      emit: () => memory.load(linear.expression(), width, result.local!),
+      emit: () => memory.load(linear.expression(), width, result.local!, symbol),
     })
     return result
   }
@@ -240,9 +251,10 @@ export abstract class OperandReading extends ScalarReading {
   protected storeLinear(
     linear: Value, width: number, value: Value, memory: ScalarMemory = this.memory,
   ): void {
+    const symbol = this.symbolOf(linear)
     this.effect({
       inputs: [linear, value],
-      emit: () => memory.store(linear.expression(), width, value.expression()),
+      emit: () => memory.store(linear.expression(), width, value.expression(), symbol),
     })
   }
 

@@ -19,7 +19,11 @@ export abstract class ScalarReading extends StepCollector {
     return new Value('i64', [], () => i64.const(bits), { kind: 'constant', value: bits })
   }
 
-  add(a: Value, b: Value): Value { return this.#folded('add', a, b) }
+  add(a: Value, b: Value): Value {
+    const by = constantIn(b)
+    return this.#folded('add', a, b, by === undefined ? PLAIN : { kind: 'sum', of: a, by })
+  }
+
   sub(a: Value, b: Value): Value {
     return this.#folded('sub', a, b, { kind: 'difference', a, b, width: 64 })
   }
@@ -30,6 +34,14 @@ export abstract class ScalarReading extends StepCollector {
   sar(a: Value, count: Value): Value { return this.#folded('shrS', a, count) }
   rotl(a: Value, count: Value): Value { return this.#folded('rotl', a, count) }
   rotr(a: Value, count: Value): Value { return this.#folded('rotr', a, count) }
+
+  rotl32(a: Value, count: Value): Value {
+    return this.#binary((x, n) => i64.extendU(i32.rotl(i32.wrap(x), i32.wrap(n))), a, count)
+  }
+
+  rotr32(a: Value, count: Value): Value {
+    return this.#binary((x, n) => i64.extendU(i32.rotr(i32.wrap(x), i32.wrap(n))), a, count)
+  }
 
   mulHighUnsigned(a: Value, b: Value): Value {
     return this.#binary((x, y) => call(this.parts.mulHighUnsigned, x, y), a, b)

@@ -18,6 +18,8 @@ export type Shape =
   | { readonly kind: 'parity', readonly of: Value }
   /** `a` - `b`, cut to `width`. */
   | { readonly kind: 'difference', readonly a: Value, readonly b: Value, readonly width: number }
+  /** `of` plus a constant. */
+  | { readonly kind: 'sum', readonly of: Value, readonly by: bigint }
   /** `a` is less than `b`, unsigned. */
   | { readonly kind: 'less', readonly a: Value, readonly b: Value }
 

@@ -162,10 +162,11 @@ export abstract class VectorReading extends OperandReading {
         return this.vectorOf(this.loadLinear(linear, operand.width))
       }
       const result = this.result('v128')
+      const symbol = this.symbolOf(linear)
       this.effect({
         inputs: [linear],
         result,
-        emit: () => this.memory.loadVector(linear.expression(), aligned, result.local!),
+        emit: () => this.memory.loadVector(linear.expression(), aligned, result.local!, symbol),
       })
       return result
     }
@@ -188,9 +189,11 @@ export abstract class VectorReading extends OperandReading {
         this.storeLinear(linear, operand.width, this.lane(value, 64, 0))
         return
       }
+      const symbol = this.symbolOf(linear)
       this.effect({
         inputs: [linear, value],
-        emit: () => this.memory.storeVector(linear.expression(), aligned, value.expression()),
+        emit: () => this.memory.storeVector(
+          linear.expression(), aligned, value.expression(), symbol),
       })
       return
     }

@@ -1,0 +1,82 @@
+/**
+ * What is known on the way to an instruction of a region, beside its flags: which registers differ
+ * by a constant, and which pages were looked up.
+ *
+ * A *root* is a value that nobody knows; a register holds a root plus an offset. Accesses off one
+ * root mostly stay in one page, so that the look-up of the first serves the others, after a test
+ * that they do. Where paths meet, everything is forgotten.
+ */
+import type { Local } from '../../wasm/expression.ts'
+import type { AddressSymbol, KnownPage, PageReuse } from '../interpreter/parts.ts'
+import type { Hold, RegionLocals } from './flag-state.ts'
+
+/** Pages that are remembered: each keeps two locals alive. */
+const PAGES = 6
+
+/** Numbers of roots: addresses that count from the region, and then everything else. */
+export const REGION_ROOT = 0
+let roots = REGION_ROOT
+
+interface Page extends KnownPage {
+  readonly root: number
+  readonly write: boolean
+  hold: Hold | undefined
+}
+
+export class PathFacts implements PageReuse {
+  /** SSE instructions need not ask again whether they may. */
+  sseChecked = false
+  readonly #locals: RegionLocals
+  readonly #registers: (AddressSymbol | undefined)[]
+  readonly #pages: Page[]
+
+  constructor(
+    locals: RegionLocals, registers: readonly (AddressSymbol | undefined)[] = [],
+    pages: readonly Page[] = [],
+  ) {
+    this.#locals = locals
+    this.#registers = [...registers]
+    this.#pages = pages.map((page) => ({ ...page }))
+    for (const { hold } of pages) if (hold) locals.hold(hold)
+  }
+
+  register(index: number): AddressSymbol {
+    return this.#registers[index] ??= { root: ++roots, offset: 0n }
+  }
+
+  setRegister(index: number, symbol: AddressSymbol | undefined): void {
+    this.#registers[index] = symbol
+  }
+
+  find({ root }: AddressSymbol, write: boolean): KnownPage | undefined {
+    return this.#pages.find((page) => page.root === root && (page.write || !write))
+  }
+
+  note({ root }: AddressSymbol, write: boolean, linear: Local, addend: Local): void {
+    if (this.#pages.length === PAGES) this.#release(this.#pages.shift()!)
+    this.#pages.push({ root, write, linear, addend, hold: undefined })
+  }
+
+  /** Ends an instruction, whose locals are held by the pages that it noted. */
+  endInstruction(hold: Hold): void {
+    for (const page of this.#pages) {
+      if (page.hold) continue
+      page.hold = hold
+      this.#locals.hold(hold)
+    }
+  }
+
+  clone(): PathFacts {
+    const copy = new PathFacts(this.#locals, this.#registers, this.#pages)
+    copy.sseChecked = this.sseChecked
+    return copy
+  }
+
+  forgetAll(): void {
+    for (const page of this.#pages.splice(0)) this.#release(page)
+  }
+
+  #release({ hold }: Page): void {
+    if (hold) this.#locals.release(hold)
+  }
+}
