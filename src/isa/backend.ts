@@ -32,6 +32,21 @@ export type FloatOp =
   /** 0 unordered, 1 less, 2 equal, 3 greater; quiet NaNs signal in `compareSignaling` only. */
   | 'compare' | 'compareSignaling'
 
+/** Arithmetic under MXCSR on all lanes of a vector, each as FloatOp says; the exceptions of all
+ * lanes are collected. Lanes of the result that have no lane of the operand are zero. */
+export type FloatVectorOp =
+  | 'add' | 'sub' | 'mul' | 'div' | 'sqrt' | 'min' | 'max'
+  /** Even lanes subtract, odd lanes add. */
+  | 'addsub'
+  /** The second argument is a scalar, ROUNDPD's immediate. */
+  | 'round'
+  /** The low two lanes to the other width; `width` is that of the argument. */
+  | 'convert'
+  /** As many integers of 32 bits, from the lowest, as there are lanes of `width`. */
+  | 'fromInt32'
+  /** All lanes, to as many integers of 32 bits. */
+  | 'toInt32' | 'toInt32Truncated'
+
 export interface Backend<V> {
   // What is fixed when code is generated.
 
@@ -173,8 +188,15 @@ export interface Backend<V> {
 
   /** Computes, and collects the exceptions in MXCSR. Scalars in, scalar out, of `width` bits. */
   float(op: FloatOp, width: 32 | 64, ...operands: V[]): V
+  /** The same on lanes. `b` is there for operations of two operands, and for `round`. */
+  floatVector(op: FloatVectorOp, width: 32 | 64, a: V, b?: V): V
+  /** Ones in the lanes for which a predicate holds: a scalar, the five bits of VCMPPD's. */
+  floatCompare(width: 32 | 64, predicate: V, a: V, b: V): V
   /** Raises #XM if an unmasked exception was collected; stands before the result is written. */
   floatCheck(): void
+  /** MXCSR, and to set it. */
+  mxcsr(): V
+  setMxcsr(value: V): void
   /** #NM when CR0.TS, #UD when CR0.EM or not CR4.OSFXSR: stands first in every SSE instruction. */
   sseCheck(): void
   /** A pure function on scalars or vectors that has a name in pure.ts (AES rounds, CRC32, ...). */

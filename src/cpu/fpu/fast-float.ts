@@ -3,10 +3,10 @@
  * half of `Backend.float`.
  *
  * The fast path is taken when operands and result are ordinary (normal numbers or zeros), rounding
- * is to nearest, all exceptions are masked, neither DAZ nor FTZ is set, and the result is either
- * exact or the inexact flag is set already, so that no flag changes. Exactness is found out with
- * arithmetic that is itself exact: the error of a sum by two-sum, products of operands with few
- * bits, quotients and roots by multiplying back. Everything else goes to the exact routine of
+ * is to nearest, all exceptions are masked, and neither DAZ nor FTZ is set; then the only flag that
+ * may come is the inexact one. Unless it is set already, exactness is found out with arithmetic
+ * that is itself exact: the error of a sum by two-sum, products by the zeros at the operands' ends,
+ * quotients and roots by multiplying back. Everything else goes to the exact routine of
  * isa/float, which is imported. Single precision is computed in double precision and rounded once
  * more, which is the same (53 bits are more than twice 24 and two).
  */
@@ -18,31 +18,15 @@ import type { FunctionBuilder, Label } from '../../wasm/function.ts'
 import type { FunctionReference, ModuleBuilder } from '../../wasm/module.ts'
 import { CpuContext } from '../state.ts'
 import { FLOAT_DOUBLE, FLOAT_OP_MASK, floatOps } from './float-number.ts'
+import { allMasked, inexactAlready, isPlain, loadMxcsr } from './float-state.ts'
 
 const CORE = 0
 const Z = i32.const(0)
-const MASKS = 0x1f80
-/** Rounding control, FTZ and DAZ. */
-const MODES = 0xe040
 const INEXACT = 0x20
-/** Significands whose low half is zero have exact products. */
-const LOW_HALF = 0x7ffffffn
+/** The significand's leading bit, which is not written. */
+const LEADING = 1n << 52n
 
 type Width = 32 | 64
-
-const mxcsr = (): Expression => i32.load(CORE, Z, CpuContext.offsets.mxcsr)
-
-/** All exceptions masked. */
-export function allMasked(): Expression {
-  return i32.eq(i32.and(mxcsr(), i32.const(MASKS)), i32.const(MASKS))
-}
-
-/** Nothing special about rounding, and all exceptions masked. */
-function isPlain(): Expression {
-  return i32.eq(i32.and(mxcsr(), i32.const(MASKS | MODES)), i32.const(MASKS))
-}
-
-const inexactAlready = (): Expression => i32.and(mxcsr(), i32.const(INEXACT))
 
 /** Not a denormal, an infinity or a NaN. */
 function isNormal(bits: Expression, width: Width): Expression {
@@ -105,14 +89,20 @@ function loadOperands(site: Site, width: Width): void {
   f.set(y, valueOf(b, width))
 }
 
-/** Returns `value` rounded when that changes no flag; `exactBefore` speaks of `value` itself. */
+/** Returns `bits`, and notes that they are inexact unless they are exact. */
+function returnNoting(site: Site, exact: Expression): void {
+  const { f, bits } = site
+  f.if(i32.eqz(i32.or(inexactAlready(), exact)), () => f.store('i32', CORE, Z,
+    i32.or(loadMxcsr(), i32.const(INEXACT)), CpuContext.offsets.mxcsr))
+  f.return(bits)
+}
+
+/** Returns `value` rounded; `exactBefore` speaks of `value` itself. */
 function returnRounded(site: Site, width: Width, exactBefore: Expression): void {
   const { f, value, bits } = site
   f.set(bits, bitsOf(value, width))
-  const exact = width === 64 ? exactBefore
-    : i32.and(exactBefore, f64.eq(valueOf(bits, 32), value))
-  require(site, i32.or(inexactAlready(), exact))
-  f.return(bits)
+  returnNoting(site, width === 64 ? exactBefore
+    : i32.and(exactBefore, f64.eq(valueOf(bits, 32), value)))
 }
 
 function addition(site: Site, width: Width, subtract: boolean): void {
@@ -137,49 +127,64 @@ function requireResult(site: Site, width: Width, zeros: Expression): void {
   require(site, i32.or(isSafe(bits, width), i32.and(zeros, isZero(bits, width))))
 }
 
-function fewBits(bits: Expression): Expression {
-  return i64.eqz(i64.and(bits, i64.const(LOW_HALF)))
+/** How many of the significand's lowest bits are zero. */
+function trailingZeros(bits: Expression): Expression {
+  return i64.ctz(i64.or(bits, i64.const(LEADING)))
 }
 
 function multiplication(site: Site, width: Width): void {
-  const { f, a, b, x, y, value } = site
+  const { f, a, b, x, y, value, bits } = site
   require(site, isPlain())
   loadOperands(site, width)
   f.set(value, f64.mul(x, y))
   requireResult(site, width, i32.or(isZero(a, width), isZero(b, width)))
-  // The product of two singles has 48 bits.
-  returnRounded(site, width, width === 64 ? fewBits(i64.or(a, b)) : i32.const(1))
+  if (width === 32) {
+    // The product of two singles has 48 bits.
+    returnRounded(site, 32, i32.const(1))
+    return
+  }
+  const zeros = i64.add(trailingZeros(a), trailingZeros(b))
+  requireKnown(site, zeros, isZero(bits, 64))
+  returnNoting(site, i32.or(isZero(bits, 64), i64.gtU(zeros, i64.const(52))))
+}
+
+/** A product of doubles has 105 or 106 bits: it is exact when 52 or 53 at its end are zeros. */
+function requireKnown(site: Site, zeros: Expression, exact: Expression): void {
+  require(site, i32.or(i32.or(exact, inexactAlready()), i64.ne(zeros, i64.const(52))))
+}
+
+/** A quotient or root is exact when multiplying back is, and gives what it came from. */
+function returnChecked(site: Site, width: Width, whole: Expression, other: Expression): void {
+  if (width === 32) {
+    returnNoting(site, whole)
+    return
+  }
+  const zeros = i64.add(trailingZeros(site.bits), trailingZeros(other))
+  const isNothing = isZero(site.bits, 64)
+  requireKnown(site, zeros, isNothing)
+  returnNoting(site, i32.or(isNothing, i32.and(whole, i64.gtU(zeros, i64.const(52)))))
 }
 
 function division(site: Site, width: Width): void {
-  const { f, a, b, x, y, value } = site
+  const { f, a, b, x, y, value, bits, error } = site
   require(site, isPlain())
   loadOperands(site, width)
   require(site, isNormal(b, width))
   f.set(value, f64.div(x, y))
   requireResult(site, width, isZero(a, width))
-  f.set(site.error, width === 64 ? value : valueOf(site.bits, 32))
-  const whole = f64.eq(f64.mul(site.error, y), x)
-  const exact = width === 64 ? i32.and(whole, fewBits(i64.or(site.bits, b))) : whole
-  returnKnown(site, exact)
-}
-
-/** Returns `bits` when they are exact or inexactness is noted already. */
-function returnKnown(site: Site, exact: Expression): void {
-  require(site, i32.or(inexactAlready(), exact))
-  site.f.return(site.bits)
+  f.set(error, width === 64 ? value : valueOf(bits, 32))
+  returnChecked(site, width, f64.eq(f64.mul(error, y), x), b)
 }
 
 function squareRoot(site: Site, width: Width): void {
   const { f, a, x, bits, error } = site
   require(site, isPlain())
   const sign = i64.and(i64.shrU(a, i64.const(width - 1)), i64.const(1))
-  require(site, i32.and(isNormal(a, width), i64.eqz(sign)))
+  require(site, i32.and(isOrdinary(a, width), i32.or(i64.eqz(sign), isZero(a, width))))
   f.set(x, valueOf(a, width))
   f.set(bits, bitsOf(f64.sqrt(x), width))
   f.set(error, valueOf(bits, width))
-  const whole = f64.eq(f64.mul(error, error), x)
-  returnKnown(site, width === 64 ? i32.and(whole, fewBits(bits)) : whole)
+  returnChecked(site, width, f64.eq(f64.mul(error, error), x), bits)
 }
 
 /** No flags but those of NaNs and denormals, which are not ordinary. */
@@ -207,7 +212,7 @@ function conversion(site: Site, width: Width): void {
   require(site, isPlain())
   f.set(bits, bitsOf(value, 32))
   require(site, i32.or(isSafe(bits, 32), isZero(a, 64)))
-  returnKnown(site, f64.eq(valueOf(bits, 32), value))
+  returnNoting(site, f64.eq(valueOf(bits, 32), value))
 }
 
 /** 32-bit integers and those below 2^53 are doubles; singles may have to be rounded. */
@@ -225,21 +230,22 @@ function fromInteger(site: Site, width: Width, from: Width): void {
     return
   }
   require(site, isPlain())
-  returnKnown(site, f64.eq(valueOf(bits, 32), value))
+  returnNoting(site, f64.eq(valueOf(bits, 32), value))
 }
 
 /** Rounds to nearest, or towards zero; what does not fit goes to the exact routine. */
 function toInteger(site: Site, width: Width, to: Width, truncated: boolean): void {
-  const { f, a, x, value } = site
+  const { f, a, x, value, bits } = site
   if (!truncated) require(site, isPlain())
   require(site, isOrdinary(a, width))
   f.set(x, valueOf(a, width))
   f.set(value, truncated ? f64.trunc(x) : f64.nearest(x))
   require(site, f64.lt(f64.abs(value), f64.const(to === 64 ? 2 ** 63 : 2 ** 31)))
   const exact = f64.eq(value, x)
-  require(site, i32.or(i32.and(inexactAlready(), allMasked()), exact))
+  require(site, i32.or(allMasked(), exact))
   const integer = i64.truncSatF64S(value)
-  f.return(to === 64 ? integer : i64.and(integer, i64.const(0xffffffffn)))
+  f.set(bits, to === 64 ? integer : i64.and(integer, i64.const(0xffffffffn)))
+  returnNoting(site, exact)
 }
 
 /** The fast path of one operation; what falls off its end goes to the exact routine. */

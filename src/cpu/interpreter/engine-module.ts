@@ -7,7 +7,9 @@ import type { FunctionBuilder } from '../../wasm/function.ts'
 import { ModuleBuilder, type FunctionReference } from '../../wasm/module.ts'
 import type { Instruction } from '../../isa/operand.ts'
 import { CR4, Vector } from '../../abi/x86/control.ts'
-import { allMasked, buildFastFloat } from '../fpu/fast-float.ts'
+import { buildFastFloat } from '../fpu/fast-float.ts'
+import { buildFloatCompareLanes, buildFloatLanes } from '../fpu/float-lanes.ts'
+import { allMasked } from '../fpu/float-state.ts'
 import { buildMmu, exportMmu, type MmuExports } from '../mmu/mmu.ts'
 import { loadControlRegister, Z } from './core-fields.ts'
 import { emitHandler, functionExits } from './handlers.ts'
@@ -68,7 +70,7 @@ export function buildEngine(
   const decodeAgain = module.importFunction('env', 'decodeAgain',
     { parameters: ['i32'], result: 'i32' })
   const service = module.importFunction('env', 'service', { parameters: ['i32'], result: 'i32' })
-  const float = module.importFunction('env', 'float', partSignatures.float)
+  const exactFloat = module.importFunction('env', 'float', partSignatures.float)
   const floatPending = module.importFunction('env', 'floatCheck',
     { parameters: [], result: 'i32' })
   const pure = module.importFunction('env', 'pure', partSignatures.pure)
@@ -79,6 +81,7 @@ export function buildEngine(
   const { load, store } = mmu.slow
   const stopped = mmu.globals.status
   const support = buildSupport(module, { stopped, execTranslate: mmu.execTranslate, decode })
+  const float = buildFastFloat(module, exactFloat)
   const parts: EngineParts = {
     ...mmu.globals,
     stopped,
@@ -87,7 +90,9 @@ export function buildEngine(
     store128: store[128],
     probeWrite: mmu.slow.probeWrite,
     ...support,
-    float: buildFastFloat(module, float),
+    float,
+    floatVector: buildFloatLanes(module, float),
+    floatCompare: buildFloatCompareLanes(module, float),
     pure,
     floatCheck: raiseUnmasked(module, support.raise, floatPending),
   }

@@ -38,6 +38,10 @@ export const partSignatures = {
   resolve: { parameters: ['i32'], result: 'i32' },
   /** (number, a, b): an operation of fpu/float-number.ts. */
   float: { parameters: ['i32', 'i64', 'i64'], result: 'i64' },
+  /** (number, a, b): an operation of fpu/float-lanes.ts, whatever the lanes hold. */
+  floatVector: { parameters: ['i32', 'v128', 'v128'], result: 'v128' },
+  /** (orders with COMPARE_*, a, b): ones in the lanes that compare so. */
+  floatCompare: { parameters: ['i32', 'v128', 'v128'], result: 'v128' },
   /** Stops with #XM when an unmasked exception was collected. */
   floatCheck: CHECK,
   /** (number): operands and result lie in scratch. */

@@ -216,6 +216,10 @@ class EffectsBackend implements Backend<Unknown>, Effects {
   bitselect(): Unknown { return VALUE }
   enterMmx(): void { this.faults = true }
   float(_: FloatOp): Unknown { return VALUE }
+  floatVector(): Unknown { return VALUE }
+  floatCompare(): Unknown { return VALUE }
+  mxcsr(): Unknown { return VALUE }
+  setMxcsr(): void {}
   floatCheck(): void { this.faults = true }
   sseCheck(): void { this.faults = true }
   pure(): Unknown { return VALUE }

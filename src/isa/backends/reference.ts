@@ -5,9 +5,10 @@
 import { assert } from '../../base/assert.ts'
 import { CR0, CR4, Vector } from '../../abi/x86/control.ts'
 import { RSP, SS } from '../../abi/x86/registers.ts'
-import type { Backend, Flags, FloatOp } from '../backend.ts'
+import type { Backend, Flags, FloatOp, FloatVectorOp } from '../backend.ts'
 import type { FlagName } from '../definition.ts'
 import { float, floatFlags } from '../float/float.ts'
+import { compareLanes, floatLanes } from '../float/lanes.ts'
 import { BEFORE_COMPUTING } from '../float/round.ts'
 import type { Instruction, MemoryOperand, Operand } from '../operand.ts'
 import { pureFunctions } from '../pure.ts'
@@ -350,6 +351,17 @@ export class ReferenceBackend implements Backend<bigint> {
     this.#floatFlags |= floatFlags
     return result
   }
+
+  floatVector(op: FloatVectorOp, width: 32 | 64, a: bigint, b = 0n): bigint {
+    return floatLanes(op, width, a, b, (...lane) => this.float(...lane))
+  }
+
+  floatCompare(width: 32 | 64, predicate: bigint, a: bigint, b: bigint): bigint {
+    return compareLanes(width, Number(predicate), a, b, (...lane) => this.float(...lane))
+  }
+
+  mxcsr(): bigint { return BigInt(this.#state.mxcsr) }
+  setMxcsr(value: bigint): void { this.#state.mxcsr = Number(value & 0xffffffffn) }
 
   floatCheck(): void {
     const mxcsr = this.#state.mxcsr

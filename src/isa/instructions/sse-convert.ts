@@ -3,10 +3,11 @@
  *
  * A float comparison yields 0 unordered, 1 less, 2 equal, 3 greater.
  */
-import type { Backend, FloatOp } from '../backend.ts'
+import { Vector } from '../../abi/x86/control.ts'
+import type { Backend } from '../backend.ts'
 import { define, row, type Definition } from '../definition.ts'
 import type { Operand } from '../operand.ts'
-import { eachLane } from './sse-float.ts'
+import { MXCSR_MASK } from '../x87/image.ts'
 
 type FloatWidth = 32 | 64
 
@@ -34,10 +35,7 @@ function compareFlags(
   })
 }
 
-/** For each of the eight predicates, as a nibble, the orders for which it holds. */
-const PREDICATES = 0xe9db1624
-
-/** Ones where the predicate of the immediate holds; LT, LE, NLT and NLE signal quiet NaNs. */
+/** Ones where the predicate of the immediate holds. */
 function comparePredicate(name: string, prefix: string, width: FloatWidth, packed: boolean) {
   const source = packed ? 'Wx' : width === 32 ? 'Wd' : 'Wq'
   return define(name, {
@@ -47,22 +45,14 @@ function comparePredicate(name: string, prefix: string, width: FloatWidth, packe
     execute(m, target, from, immediate) {
       m.sseCheck()
       const predicate = m.and(m.immediate(immediate!), m.const(7))
-      const holding = m.shr(m.const(PREDICATES), m.shl(predicate, m.const(2)))
       const b = packed ? m.readVectorAligned(from!) : m.readVector(from!)
       const a = m.readVector(target!)
-      const compare = (op: FloatOp) => {
-        const test = (order: ReturnType<typeof m.const>) =>
-          m.neg(m.and(m.shr(holding, order), m.const(1)))
-        const result = packed
-          ? eachLane(m, width, a, b, (x, y) => test(m.float(op, width, x, y)))
-          : m.withLane(a, width, 0,
-            test(m.float(op, width, m.lane(a, width, 0), m.lane(b, width, 0))))
-        m.floatCheck()
-        m.writeVector(target!, result)
-      }
-      const low = m.and(predicate, m.const(3))
-      const signaling = m.equal(m.and(m.add(low, m.const(1)), m.const(2)), m.const(2))
-      m.when(signaling, () => compare('compareSignaling'), () => compare('compare'))
+      // Zeros in the lanes that a scalar comparison leaves alone raise nothing.
+      const low = (v: typeof a) => m.vectorOf(m.lane(v, width, 0))
+      const mask = packed ? m.floatCompare(width, predicate, a, b)
+        : m.floatCompare(width, predicate, low(a), low(b))
+      m.floatCheck()
+      m.writeVector(target!, packed ? mask : m.withLane(a, width, 0, m.lane(mask, width, 0)))
     },
   })
 }
@@ -116,12 +106,9 @@ function scalarToScalar(name: string, pattern: string, width: FloatWidth): Defin
 
 interface PackedConversion {
   readonly source: string
-  readonly from: FloatWidth
-  readonly to: FloatWidth
-  readonly op: FloatOp
-  readonly lanes: 2 | 4
+  readonly op: 'convert' | 'fromInt32' | 'toInt32' | 'toInt32Truncated'
   readonly feature: 'sse' | 'sse2'
-  /** Width that `op` is asked for: that of its floating-point side. */
+  /** Width that `op` is asked for: that of its floating-point side, or of its argument. */
   readonly width: FloatWidth
 }
 
@@ -136,18 +123,11 @@ function packedConversion(name: string, pattern: string, c: PackedConversion): D
     execute(m, target, source) {
       m.sseCheck()
       const a = readAny(m, source!)
-      m.writeVector(target!, convertLanes(m, a, c, m.vectorConst(0n)))
+      const result = m.floatVector(c.op, c.width, a)
+      m.floatCheck()
+      m.writeVector(target!, result)
     },
   })
-}
-
-function convertLanes<V>(m: Backend<V>, a: V, c: PackedConversion, into: V): V {
-  let result = into
-  for (let lane = 0; lane < c.lanes; lane++) {
-    result = m.withLane(result, c.to, lane, m.float(c.op, c.width, m.lane(a, c.from, lane)))
-  }
-  m.floatCheck()
-  return result
 }
 
 /** Conversions between xmm and mm. CVTPI2PS keeps the upper half of its destination. */
@@ -161,36 +141,46 @@ function withMmx(
       // From memory, CVTPI2PS and CVTPI2PD leave the x87 unit alone.
       if (to!.kind === 'mm' || from!.kind === 'mm') m.enterMmx()
       const a = readAny(m, from!)
-      const keeps = to!.kind === 'xmm' && c.to === 32
-      const into = keeps ? m.readVector(to!) : m.vectorConst(0n)
-      m.writeVector(to!, convertLanes(m, a, c, into))
+      const lanes = m.widthOf(from!) === 64 ? m.vectorOf(m.lane(a, 64, 0)) : a
+      const result = m.floatVector(c.op, c.width, lanes)
+      m.floatCheck()
+      const keeps = to!.kind === 'xmm' && c.width === 32
+      m.writeVector(to!,
+        keeps ? m.withLane(m.readVector(to!), 64, 0, m.lane(result, 64, 0)) : result)
     },
   })
 }
 
 const SINGLE_TO_INTEGER: PackedConversion = {
-  source: 'Wx', from: 32, to: 32, op: 'toInt32', lanes: 4, feature: 'sse2', width: 32,
+  source: 'Wx', op: 'toInt32', feature: 'sse2', width: 32,
 }
 const DOUBLE_TO_INTEGER: PackedConversion = {
-  source: 'Wx', from: 64, to: 32, op: 'toInt32', lanes: 2, feature: 'sse2', width: 64,
+  source: 'Wx', op: 'toInt32', feature: 'sse2', width: 64,
 }
 const INTEGER_TO_SINGLE: PackedConversion = {
-  source: 'Wx', from: 32, to: 32, op: 'fromInt32', lanes: 4, feature: 'sse2', width: 32,
+  source: 'Wx', op: 'fromInt32', feature: 'sse2', width: 32,
 }
 const INTEGER_TO_DOUBLE: PackedConversion = {
-  source: 'Wq', from: 32, to: 64, op: 'fromInt32', lanes: 2, feature: 'sse2', width: 64,
+  source: 'Wq', op: 'fromInt32', feature: 'sse2', width: 64,
 }
 const truncated = (c: PackedConversion): PackedConversion => ({ ...c, op: 'toInt32Truncated' })
-const twoSingles = (c: PackedConversion): PackedConversion =>
-  ({ ...c, lanes: 2, feature: 'sse' })
+const twoSingles = (c: PackedConversion): PackedConversion => ({ ...c, feature: 'sse' })
 
 const ldmxcsr = define('ldmxcsr', {
   encodings: [row('np 0f ae /2 m', 'Md').cpuid('sse')],
-  service: true,
+  execute(m, source) {
+    m.sseCheck()
+    const value = m.read(source!)
+    m.faultIf(m.lessUnsigned(m.const(MXCSR_MASK), value), Vector.GP, 0)
+    m.setMxcsr(value)
+  },
 })
 const stmxcsr = define('stmxcsr', {
   encodings: [row('np 0f ae /3 m', 'Md').cpuid('sse')],
-  service: true,
+  execute(m, target) {
+    m.sseCheck()
+    m.write(target!, m.mxcsr())
+  },
 })
 
 export const sseConvert: readonly Definition[] = [
@@ -205,9 +195,9 @@ export const sseConvert: readonly Definition[] = [
   toInteger('cvtsd2si', 'f2 0f 2d', 64, false), toInteger('cvttsd2si', 'f2 0f 2c', 64, true),
   scalarToScalar('cvtss2sd', 'f3 0f 5a', 32), scalarToScalar('cvtsd2ss', 'f2 0f 5a', 64),
   packedConversion('cvtps2pd', 'np 0f 5a',
-    { source: 'Wq', from: 32, to: 64, op: 'convert', lanes: 2, feature: 'sse2', width: 32 }),
+    { source: 'Wq', op: 'convert', feature: 'sse2', width: 32 }),
   packedConversion('cvtpd2ps', '66 0f 5a',
-    { source: 'Wx', from: 64, to: 32, op: 'convert', lanes: 2, feature: 'sse2', width: 64 }),
+    { source: 'Wx', op: 'convert', feature: 'sse2', width: 64 }),
   packedConversion('cvtps2dq', '66 0f 5b', SINGLE_TO_INTEGER),
   packedConversion('cvttps2dq', 'f3 0f 5b', truncated(SINGLE_TO_INTEGER)),
   packedConversion('cvtdq2ps', 'np 0f 5b', INTEGER_TO_SINGLE),

@@ -4,15 +4,17 @@
  * The exceptions of all lanes are collected before the check, and the check stands before the
  * result is written, so that an unmasked one leaves the destination as it was.
  */
-import type { Backend, FloatOp } from '../backend.ts'
+import type { Backend, FloatOp, FloatVectorOp } from '../backend.ts'
 import { define, row, type Definition } from '../definition.ts'
 import type { VectorOp } from '../vector-op.ts'
 import { combining } from './sse-shared.ts'
 
 type FloatWidth = 32 | 64
+/** Operations that are there for scalars and vectors alike. */
+type TwoWayOp = FloatOp & FloatVectorOp
 
 /** Applies `compute` to every lane of `width` bits. */
-export function eachLane<V>(
+function eachLane<V>(
   m: Backend<V>, width: FloatWidth, a: V, b: V, compute: (a: V, b: V, lane: number) => V,
 ): V {
   let result = b
@@ -23,7 +25,7 @@ export function eachLane<V>(
   return result
 }
 
-function packedFloat(name: string, prefix: string, opcode: string, op: FloatOp): Definition {
+function packedFloat(name: string, prefix: string, opcode: string, op: TwoWayOp): Definition {
   const width = prefix === 'np' ? 32 : 64
   return define(name, {
     encodings: [
@@ -33,15 +35,14 @@ function packedFloat(name: string, prefix: string, opcode: string, op: FloatOp):
       m.sseCheck()
       const b = m.readVectorAligned(source!)
       const a = m.readVector(target!)
-      const result = eachLane(m, width, a, b, (x, y) =>
-        op === 'sqrt' ? m.float(op, width, y) : m.float(op, width, x, y))
+      const result = op === 'sqrt' ? m.floatVector(op, width, b) : m.floatVector(op, width, a, b)
       m.floatCheck()
       m.writeVector(target!, result)
     },
   })
 }
 
-function scalarFloat(name: string, prefix: string, opcode: string, op: FloatOp): Definition {
+function scalarFloat(name: string, prefix: string, opcode: string, op: TwoWayOp): Definition {
   const width = prefix === 'f3' ? 32 : 64
   return define(name, {
     encodings: [
@@ -62,7 +63,7 @@ function scalarFloat(name: string, prefix: string, opcode: string, op: FloatOp):
 }
 
 /** The packed and scalar forms in both precisions. */
-function arithmetic(name: string, opcode: string, op: FloatOp): Definition[] {
+function arithmetic(name: string, opcode: string, op: TwoWayOp): Definition[] {
   return [
     packedFloat(`${name}ps`, 'np', opcode, op), packedFloat(`${name}pd`, '66', opcode, op),
     scalarFloat(`${name}ss`, 'f3', opcode, op), scalarFloat(`${name}sd`, 'f2', opcode, op),
@@ -77,12 +78,18 @@ function addSub(name: string, prefix: string, width: FloatWidth): Definition {
       m.sseCheck()
       const b = m.readVectorAligned(source!)
       const a = m.readVector(target!)
-      const result = eachLane(m, width, a, b, (x, y, lane) =>
-        m.float(lane % 2 ? 'add' : 'sub', width, x, y))
+      const result = m.floatVector('addsub', width, a, b)
       m.floatCheck()
       m.writeVector(target!, result)
     },
   })
+}
+
+/** The bytes of every other lane of two vectors, from lane `first`. */
+function pairBytes(width: FloatWidth, first: 0 | 1): number[] {
+  const bytes = width / 8
+  return Array.from({ length: 16 }, (_, i) =>
+    (Math.floor(i / bytes) * 2 + first) * bytes + i % bytes)
 }
 
 /** HADDPS, HSUBPS and their double forms: neighbours within each operand. */
@@ -95,14 +102,8 @@ function horizontal(
       m.sseCheck()
       const b = m.readVectorAligned(source!)
       const a = m.readVector(target!)
-      const half = 64 / width
-      let result = a
-      for (let lane = 0; lane < 2 * half; lane++) {
-        const from = lane < half ? a : b
-        const pair = lane % half * 2
-        const value = m.float(op, width, m.lane(from, width, pair), m.lane(from, width, pair + 1))
-        result = m.withLane(result, width, lane, value)
-      }
+      const neighbours = (first: 0 | 1) => m.shuffle(a, b, pairBytes(width, first))
+      const result = m.floatVector(op, width, neighbours(0), neighbours(1))
       m.floatCheck()
       m.writeVector(target!, result)
     },
@@ -187,7 +188,7 @@ function rounding(name: string, opcode: string, width: FloatWidth, packed: boole
       const b = packed ? m.readVectorAligned(from!) : m.readVector(from!)
       const whole = m.readVector(target!)
       const result = packed
-        ? eachLane(m, width, whole, b, (_, y) => m.float('round', width, y, how))
+        ? m.floatVector('round', width, b, how)
         : m.withLane(whole, width, 0, m.float('round', width, m.lane(b, width, 0), how))
       m.floatCheck()
       m.writeVector(target!, result)

@@ -8,7 +8,7 @@ import type { Machine, Service } from '../machine.ts'
 import type { Instruction, MemoryOperand } from '../operand.ts'
 import { computeServices } from './compute.ts'
 import { environmentServices } from './environment.ts'
-import { MXCSR_MASK, fxrstorImage, fxsaveImage, placeAt } from './image.ts'
+import { fxrstorImage, fxsaveImage, placeAt } from './image.ts'
 import { moveServices } from './move.ts'
 import { enterUnit } from './unit.ts'
 
@@ -17,18 +17,6 @@ const TOP = 7 << 11
 function checkSse(m: Machine): void {
   if (m.cr0 & CR0.EM || !(m.cr4 & CR4.OSFXSR)) m.fault(Vector.UD)
   if (m.cr0 & CR0.TS) m.fault(Vector.NM)
-}
-
-const ldmxcsr: Service = (m) => {
-  checkSse(m)
-  const value = Number(m.read(0))
-  if (value & ~MXCSR_MASK) m.fault(Vector.GP, 0)
-  m.mxcsr = value
-}
-
-const stmxcsr: Service = (m) => {
-  checkSse(m)
-  m.write(0, BigInt(m.mxcsr))
 }
 
 /**
@@ -97,5 +85,5 @@ const fxrstor: Service = (m, instruction) => {
 
 export const x87Services: Readonly<Record<string, Service>> = {
   ...moveServices, ...computeServices, ...environmentServices,
-  ldmxcsr, stmxcsr, maskmovdqu, maskmovq, emms, fxsave, fxrstor,
+  maskmovdqu, maskmovq, emms, fxsave, fxrstor,
 }

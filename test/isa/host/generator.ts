@@ -143,7 +143,8 @@ export class Generator {
     fx.set(this.#piece(this.#pool, 256, 8), fxAt.xmm)
     const masks = random.below(8) === 0 ? random.next() & 0x1f80 : 0x1f80
     const modes = random.below(2) === 0 ? random.next() & 0xe000 : 0
-    const sticky = random.below(4) === 0 ? random.next() & 0x3f : 0
+    // Half of all with the inexact flag set, as in programs that have computed before.
+    const sticky = random.below(4) === 0 ? random.next() & 0x3f : random.below(2) * 0x20
     const daz = random.below(8) === 0 ? 0x40 : 0
     cases.setU32(index, at.fx + fxAt.mxcsr, masks | modes | sticky | daz)
     const unmasked = random.below(8) === 0

@@ -25,6 +25,8 @@ export abstract class OperandReading extends ScalarReading {
 
   immediate(operand: Operand): Value {
     assert(operand.kind === 'immediate', 'an immediate operand')
+    const known = constantOf(this.site.operands.immediate(operand))
+    if (known !== undefined) return this.const(known)
     return this.computed('i64', [], () => this.site.operands.immediate(operand))
   }
 

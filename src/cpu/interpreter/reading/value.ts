@@ -22,6 +22,10 @@ export type Shape =
   | { readonly kind: 'sum', readonly of: Value, readonly by: bigint }
   /** `a` is less than `b`, unsigned. */
   | { readonly kind: 'less', readonly a: Value, readonly b: Value }
+  /** A lane of a vector. */
+  | { readonly kind: 'lane', readonly of: Value, readonly width: number, readonly index: number }
+  /** The bits of a value of a float type. */
+  | { readonly kind: 'float', readonly of: Value }
 
 export const PLAIN: Shape = { kind: 'plain' }
 

@@ -1,19 +1,17 @@
 /**
- * Vectors, floating point and pure functions in the Wasm reading.
+ * Vectors and pure functions in the Wasm reading.
  */
-import { call, i32, i64, simd, v128 } from '../../../wasm/expression.ts'
+import { i32, i64, simd, v128, type Expression } from '../../../wasm/expression.ts'
 import type { StoreKind } from '../../../wasm/function.ts'
 import type { FunctionReference } from '../../../wasm/module.ts'
-import type { FloatOp } from '../../../isa/backend.ts'
 import type { Operand } from '../../../isa/operand.ts'
 import { pureFunctions, pureNumber } from '../../../isa/pure.ts'
 import { vectorOps, type VectorOp } from '../../../isa/vector-op.ts'
 import { coreMap } from '../../core-memory.ts'
-import { floatNumber } from '../../fpu/float-number.ts'
 import { xmmAt, Z } from '../core-fields.ts'
 import { CORE } from '../parts.ts'
 import { OperandReading } from './operands.ts'
-import { Value } from './value.ts'
+import { Value, type Shape } from './value.ts'
 
 /** Lane-wise operations that yield a scalar, and those whose second operand is one. */
 const SCALAR_RESULTS = new Set<VectorOp>([
@@ -67,12 +65,23 @@ export abstract class VectorReading extends OperandReading {
   }
 
   lane(vector: Value, width: 8 | 16 | 32 | 64, index: number): Value {
-    if (width === 64) return this.computed('i64', [vector], (x) => simd('i64', 29, [x!], [index]))
+    const shape: Shape = { kind: 'lane', of: vector, width, index }
+    if (width === 64) {
+      return this.make(new Value('i64', [vector], (x) => simd('i64', 29, [x!], [index]), shape))
+    }
     const opcode = width === 8 ? 22 : width === 16 ? 25 : 27
-    return this.computed('i64', [vector], (x) => i64.extendU(simd('i32', opcode, [x!], [index])))
+    return this.make(new Value('i64', [vector],
+      (x) => i64.extendU(simd('i32', opcode, [x!], [index])), shape))
   }
 
   withLane(vector: Value, width: 8 | 16 | 32 | 64, index: number, value: Value): Value {
+    if (value.shape.kind === 'float') {
+      const float = value.shape.of
+      if (float.type === (width === 64 ? 'f64' : 'f32')) {
+        return this.computed('v128', [vector, float],
+          (x, y) => simd('v128', width === 64 ? 34 : 32, [x!, y!], [index]))
+      }
+    }
     const scalar = this.scalar(value)
     const opcode = width === 8 ? 23 : width === 16 ? 26 : width === 32 ? 28 : 30
     return this.computed('v128', [vector, scalar],
@@ -88,31 +97,8 @@ export abstract class VectorReading extends OperandReading {
   }
 
   enterMmx(): void {
-    this.#check(this.parts.mmxCheck)
+    this.check(this.parts.mmxCheck)
     this.#entersMmx = true
-  }
-
-  float(op: FloatOp, width: 32 | 64, ...operands: Value[]): Value {
-    const number = floatNumber(op, width)
-    const inputs = operands.map((operand) => this.scalar(operand))
-    const result = this.result('i64')
-    this.effect({
-      inputs,
-      result,
-      emit: () => this.target.set(result.local!, call(this.parts.float, i32.const(number),
-        inputs[0]!.expression(), inputs[1]?.expression() ?? i64.const(0n))),
-    })
-    return result
-  }
-
-  floatCheck(): void {
-    // The processor has left x87 mode even when the conversion raises #XM.
-    this.completeMmx()
-    this.#check(this.parts.floatCheck)
-  }
-
-  sseCheck(): void {
-    this.#check(this.parts.sseCheck)
   }
 
   pure(name: string, ...operands: Value[]): Value {
@@ -144,8 +130,19 @@ export abstract class VectorReading extends OperandReading {
     this.effect({ inputs: [], emit: () => this.target.call(this.parts.enterMmx) })
   }
 
+  /** The same where `condition` is not zero. */
+  protected checkIf(condition: () => Expression, target: FunctionReference): void {
+    this.effect({
+      inputs: [],
+      emit: () => this.target.if(condition(), () => {
+        this.target.call(target)
+        this.memory.leaveIfStopped()
+      }),
+    })
+  }
+
   /** Calls a function that may note an exception. */
-  #check(target: FunctionReference): void {
+  protected check(target: FunctionReference): void {
     this.effect({
       inputs: [],
       emit: () => {

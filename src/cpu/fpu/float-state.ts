@@ -1,0 +1,32 @@
+/**
+ * What MXCSR must say for arithmetic by WebAssembly's own instructions.
+ */
+import { i32, type Expression } from '../../wasm/expression.ts'
+import { CpuContext } from '../state.ts'
+
+const CORE = 0
+const MASKS = 0x1f80
+/** Rounding control, FTZ and DAZ. */
+const MODES = 0xe040
+const INEXACT = 0x20
+
+export const loadMxcsr = (): Expression =>
+  i32.load(CORE, i32.const(0), CpuContext.offsets.mxcsr)
+
+/** All exceptions masked. */
+export function allMasked(): Expression {
+  return i32.eq(i32.and(loadMxcsr(), i32.const(MASKS)), i32.const(MASKS))
+}
+
+/** Nothing special about rounding, and all exceptions masked. */
+export function isPlain(): Expression {
+  return i32.eq(i32.and(loadMxcsr(), i32.const(MASKS | MODES)), i32.const(MASKS))
+}
+
+export const inexactAlready = (): Expression => i32.and(loadMxcsr(), i32.const(INEXACT))
+
+/** Not plain, or the inexact flag is still to be set: ordinary results may change the state. */
+export function isNotSettled(): Expression {
+  return i32.ne(i32.and(loadMxcsr(), i32.const(MASKS | MODES | INEXACT)),
+    i32.const(MASKS | INEXACT))
+}

@@ -1,0 +1,224 @@
+/**
+ * Packed arithmetic under MXCSR in line: the fast half of `Backend.floatVector` and `floatCompare`,
+ * by the tests of inline-float.ts on all lanes at once.
+ *
+ * A test leaves a word of lanes that are not zero where all is well; tests are joined by the
+ * unsigned minimum of their 32-bit halves.
+ */
+import type { FloatVectorOp } from '../../isa/backend.ts'
+import {
+  constantOf, i32, i64, simd, v128, type Expression, type Local,
+} from '../../wasm/expression.ts'
+import type { FunctionBuilder, Label } from '../../wasm/function.ts'
+import { writeRound } from './inline-float.ts'
+
+type Width = 32 | 64
+
+/** One operation to be written. */
+export interface InlineVector {
+  readonly f: FunctionBuilder
+  readonly width: Width
+  readonly x: Local
+  readonly y: Local
+  readonly result: Local
+  /** Not zero while MXCSR is not settled. */
+  readonly unsettled: () => Expression
+  /** Where what is unusual goes. */
+  readonly slow: Label
+}
+
+const vector = (opcode: number) => (...operands: Expression[]): Expression =>
+  simd('v128', opcode, operands)
+const test = (opcode: number) => (a: Expression): Expression => simd('i32', opcode, [a])
+
+/** Instructions of the core specification (prefix 0xfd) for lanes of 32 and of 64 bits. */
+const lanes = {
+  32: {
+    add: vector(228), sub: vector(229), mul: vector(230), div: vector(231), sqrt: vector(227),
+    pmin: vector(234), pmax: vector(235), abs: vector(224), eq: vector(65), ne: vector(66),
+    lt: vector(67), gt: vector(68), le: vector(69), ge: vector(70), nearest: vector(106),
+    floor: vector(104), ceil: vector(103), trunc: vector(105), allTrue: test(163),
+    splat: vector(17),
+  },
+  64: {
+    add: vector(240), sub: vector(241), mul: vector(242), div: vector(243), sqrt: vector(239),
+    pmin: vector(246), pmax: vector(247), abs: vector(236), eq: vector(71), ne: vector(72),
+    lt: vector(73), gt: vector(74), le: vector(75), ge: vector(76), nearest: vector(148),
+    floor: vector(117), ceil: vector(116), trunc: vector(122), allTrue: test(195),
+    splat: vector(18),
+  },
+} as const
+const and = vector(78)
+const or = vector(80)
+const xor = vector(81)
+const bothOf = vector(183)
+const add32 = vector(174)
+const shiftRight32 = (a: Expression, count: number) => simd('v128', 173, [a, i32.const(count)])
+const add64 = vector(206)
+const shiftRight64 = (a: Expression, count: number) => simd('v128', 205, [a, i32.const(count)])
+const truncSingles = vector(248)
+const convertIntegers = vector(250)
+const truncDoubles = vector(252)
+const convertLowIntegers = vector(254)
+const demote = vector(94)
+const promoteLow = vector(95)
+
+const ZERO = v128.const(0n)
+const ONES = v128.const((1n << 128n) - 1n)
+const scratch = new DataView(new ArrayBuffer(8))
+
+/** All lanes `value`. */
+function all(width: Width, value: number): Expression {
+  if (width === 64) {
+    scratch.setFloat64(0, value)
+    const bits = scratch.getBigUint64(0)
+    return v128.const(bits << 64n | bits)
+  }
+  scratch.setFloat32(0, value)
+  const bits = BigInt(scratch.getUint32(0))
+  return v128.const(bits << 96n | bits << 64n | bits << 32n | bits)
+}
+
+const smallest = (width: Width): Expression => all(width, width === 64 ? 2 ** -1022 : 2 ** -126)
+const infinity = (width: Width): Expression => all(width, Infinity)
+
+/** Zero in lanes that are denormal, or the smallest normal number. */
+function notDenormal(x: Expression, width: Width): Expression {
+  return width === 64 ? shiftRight64(add64(add64(x, x), ONES), 53)
+    : shiftRight32(add32(add32(x, x), ONES), 24)
+}
+
+function isFinite(x: Expression, width: Width): Expression {
+  return lanes[width].lt(lanes[width].abs(x), infinity(width))
+}
+
+function requireAll({ f, width, slow }: InlineVector, ...tests: Expression[]): void {
+  const joined = tests.reduce((a, b) => bothOf(a, b))
+  f.brIf(slow, i32.eqz(lanes[width].allTrue(joined)))
+}
+
+function requireSettled({ f, unsettled, slow }: InlineVector): void {
+  f.brIf(slow, unsettled())
+}
+
+/** The sign bit of the even lanes. */
+const evenSigns = (width: Width): Expression =>
+  v128.const(width === 64 ? 1n << 63n : 1n << 31n | 1n << 95n)
+
+function addition(site: InlineVector, op: 'add' | 'sub' | 'addsub'): void {
+  const { f, width, x, y, result } = site
+  requireSettled(site)
+  f.set(result, op === 'addsub' ? lanes[width].add(x, xor(y, evenSigns(width)))
+    : lanes[width][op](x, y))
+  requireAll(site, notDenormal(x, width), notDenormal(y, width), isFinite(result, width))
+}
+
+function product(site: InlineVector, op: 'mul' | 'div'): void {
+  const { f, width, x, y, result } = site
+  const { eq, lt, abs, allTrue } = lanes[width]
+  requireSettled(site)
+  f.set(result, lanes[width][op](x, y))
+  const inside = and(isFinite(result, width), lt(smallest(width), abs(result)))
+  const operands = bothOf(notDenormal(x, width), notDenormal(y, width))
+  f.if(i32.eqz(allTrue(bothOf(operands, inside))), () => {
+    // Zeros that come from zeros are exact.
+    const origin = op === 'div' ? eq(x, ZERO) : or(eq(x, ZERO), eq(y, ZERO))
+    requireAll(site, operands, or(inside, and(eq(result, ZERO), origin)))
+  })
+}
+
+function squareRoot(site: InlineVector): void {
+  const { f, width, x, result } = site
+  const { ge, lt, sqrt } = lanes[width]
+  requireSettled(site)
+  requireAll(site, notDenormal(x, width), and(ge(x, ZERO), lt(x, infinity(width))))
+  f.set(result, sqrt(x))
+}
+
+const areOrdered = ({ width, x, y }: InlineVector): Expression =>
+  and(lanes[width].eq(x, x), lanes[width].eq(y, y))
+
+function extremum(site: InlineVector, op: 'min' | 'max'): void {
+  const { f, width, x, y, result } = site
+  requireAll(site, notDenormal(x, width), notDenormal(y, width), areOrdered(site))
+  f.set(result, op === 'min' ? lanes[width].pmin(y, x) : lanes[width].pmax(y, x))
+}
+
+function conversion(site: InlineVector): void {
+  const { f, width, x, result, slow } = site
+  const { eq, ge, gt, abs, allTrue } = lanes[64]
+  if (width === 32) {
+    // Singles that are denormal are small as doubles, and NaNs compare false.
+    f.set(result, promoteLow(x))
+    const good = or(ge(abs(result), all(64, 2 ** -126)), eq(result, ZERO))
+    f.brIf(slow, i32.eqz(allTrue(good)))
+    return
+  }
+  requireSettled(site)
+  f.set(result, demote(x))
+  const back = promoteLow(result)
+  const good = and(isFinite(back, 64), or(gt(abs(back), all(64, 2 ** -126)), eq(x, ZERO)))
+  f.brIf(slow, i32.eqz(allTrue(good)))
+}
+
+function toInteger(site: InlineVector, truncated: boolean): void {
+  const { f, width, x, result } = site
+  const { abs, lt, nearest, trunc } = lanes[width]
+  requireSettled(site)
+  f.set(result, truncated ? trunc(x) : nearest(x))
+  requireAll(site, lt(abs(result), all(width, 2 ** 31)))
+  f.set(result, width === 64 ? truncDoubles(result) : truncSingles(result))
+}
+
+function fromInteger(site: InlineVector): void {
+  const { f, width, x, result } = site
+  // Integers of 32 bits are doubles.
+  if (width === 32) requireSettled(site)
+  f.set(result, width === 64 ? convertLowIntegers(x) : convertIntegers(x))
+}
+
+function roundToIntegral(site: InlineVector, how: Expression): void {
+  const { f, width, x, result } = site
+  requireSettled(site)
+  requireAll(site, lanes[width].eq(x, x))
+  writeRound(f, how, (mode) => f.set(result, lanes[width][mode](x)))
+}
+
+/** Writes the operation; `how` is the immediate of rounding. */
+export function writeInlineVector(site: InlineVector, op: FloatVectorOp, how: Expression): void {
+  switch (op) {
+    case 'add': case 'sub': case 'addsub': return addition(site, op)
+    case 'mul': case 'div': return product(site, op)
+    case 'sqrt': return squareRoot(site)
+    case 'min': case 'max': return extremum(site, op)
+    case 'convert': return conversion(site)
+    case 'toInt32': return toInteger(site, false)
+    case 'toInt32Truncated': return toInteger(site, true)
+    case 'fromInt32': return fromInteger(site)
+    case 'round': return roundToIntegral(site, how)
+  }
+}
+
+/** Of ordered operands: the comparison for each set of orders, less 1, equal 2, greater 4. */
+const known = [undefined, 'lt', 'eq', 'le', 'gt', 'ne', 'ge', undefined] as const
+
+/** A comparison without NaNs; `orders` has a bit for each order (FloatOp) that is wanted. */
+export function writeInlineCompare(site: InlineVector, orders: Expression): void {
+  const { f, width, x, y, result } = site
+  const family = lanes[width]
+  requireAll(site, notDenormal(x, width), notDenormal(y, width), areOrdered(site))
+  const constant = constantOf(orders)
+  if (constant !== undefined) {
+    const wanted = Number(constant) >> 1 & 7
+    const name = known[wanted]
+    f.set(result, name ? family[name](x, y) : wanted ? ONES : ZERO)
+    return
+  }
+  const mask = (order: number): Expression => {
+    const bit = i64.and(i64.shrU(orders, i64.const(order)), i64.const(1))
+    const ones = i64.sub(i64.const(0), bit)
+    return family.splat(width === 64 ? ones : i32.wrap(ones))
+  }
+  f.set(result, or(or(and(family.lt(x, y), mask(1)), and(family.eq(x, y), mask(2))),
+    and(family.gt(x, y), mask(3))))
+}

@@ -1,0 +1,183 @@
+/**
+ * Floating point under MXCSR in the Wasm reading: WebAssembly's own instructions in line, and calls
+ * for what their tests reject (fpu/inline-float.ts, fpu/inline-vector.ts).
+ *
+ * A scalar travels as the bits of a lane; where it comes from a lane of the width or goes to one,
+ * it stays a float all the way.
+ */
+import { CR0, CR4 } from '../../../abi/x86/control.ts'
+import {
+  call, f32, f64, i32, i64, simd, type Expression, type Local,
+} from '../../../wasm/expression.ts'
+import type { FloatOp, FloatVectorOp } from '../../../isa/backend.ts'
+import { PREDICATE_ORDERS, SIGNALING_PREDICATES } from '../../../isa/float/lanes.ts'
+import { COMPARE_DOUBLE, COMPARE_SIGNALING, floatVectorNumber } from '../../fpu/float-lanes.ts'
+import { floatNumber } from '../../fpu/float-number.ts'
+import { allMasked, isNotSettled, loadMxcsr } from '../../fpu/float-state.ts'
+import { resultTypeOf, writeInlineFloat } from '../../fpu/inline-float.ts'
+import {
+  type InlineVector, writeInlineCompare, writeInlineVector,
+} from '../../fpu/inline-vector.ts'
+import { CpuContext } from '../../state.ts'
+import { loadControlRegister, Z } from '../core-fields.ts'
+import { CORE } from '../parts.ts'
+import { Value } from './value.ts'
+import { VectorReading } from './vectors.ts'
+
+type Width = 32 | 64
+
+export abstract class FloatReading extends VectorReading {
+  float(op: FloatOp, width: Width, ...operands: Value[]): Value {
+    const takesInteger = op.startsWith('fromInt')
+    const floats = takesInteger ? [] : operands.slice(0, op === 'round' ? 1 : 2)
+      .map((operand) => this.#asFloat(operand, width))
+    const integers = operands.slice(floats.length).map((operand) => this.scalar(operand))
+    const type = resultTypeOf(op, width)
+    const result = this.result(type)
+    this.effect({
+      inputs: [...floats, ...integers], result,
+      emit: () => this.#emitFloat(op, width, floats, integers, result),
+    })
+    return type === 'i64' ? result : this.#bitsOf(result)
+  }
+
+  floatVector(op: FloatVectorOp, width: Width, a: Value, b?: Value): Value {
+    const immediate = op === 'round' ? this.scalar(b!) : undefined
+    const second = op === 'round' ? this.vectorOf(b!) : b ?? a
+    const result = this.result('v128')
+    this.effect({
+      inputs: immediate ? [a, second, immediate] : [a, second], result,
+      emit: () => {
+        const number = i32.const(floatVectorNumber(op, width))
+        this.#emitVector(width, a, second, result, (site) =>
+          writeInlineVector(site, op, immediate?.expression() ?? i64.const(0)),
+        (x, y) => call(this.parts.floatVector, number, x, y))
+      },
+    })
+    return result
+  }
+
+  floatCompare(width: Width, predicate: Value, a: Value, b: Value): Value {
+    const { orders, how } = this.#predicate(predicate, width)
+    const result = this.result('v128')
+    this.effect({
+      inputs: [orders, how, a, b], result,
+      emit: () => this.#emitVector(width, a, b, result,
+        (site) => writeInlineCompare(site, orders.expression()),
+        (x, y) => call(this.parts.floatCompare, i32.wrap(how.expression()), x, y)),
+    })
+    return result
+  }
+
+  /** The orders that a predicate wants, and with them what the part floatCompare is told. */
+  #predicate(predicate: Value, width: Width): { orders: Value, how: Value } {
+    const flags = width === 64 ? COMPARE_DOUBLE : 0
+    if (predicate.shape.kind === 'constant') {
+      const known = Number(predicate.shape.value & 31n)
+      const orders = Number(PREDICATE_ORDERS >> BigInt((known & 15) * 4) & 15n)
+      const signals = SIGNALING_PREDICATES >> known & 1 ? COMPARE_SIGNALING : 0
+      return { orders: this.const(orders), how: this.const(orders | signals | flags) }
+    }
+    const nibble = this.shl(this.and(predicate, this.const(15)), this.const(2))
+    const orders = this.and(this.shr(this.const(PREDICATE_ORDERS), nibble), this.const(15))
+    const signals = this.and(this.shr(this.const(SIGNALING_PREDICATES), predicate), this.const(1))
+    const how = this.or(this.or(orders, this.shl(signals, this.const(4))), this.const(flags))
+    return { orders, how }
+  }
+
+  mxcsr(): Value {
+    return this.loaded('i64', () => i64.extendU(loadMxcsr()))
+  }
+
+  setMxcsr(value: Value): void {
+    const stored = this.scalar(value)
+    this.effect({
+      inputs: [stored],
+      emit: () => this.target.store('i64As32', CORE, Z, stored.expression(),
+        CpuContext.offsets.mxcsr),
+    })
+  }
+
+  floatCheck(): void {
+    // The processor has left x87 mode even when the conversion raises #XM.
+    this.completeMmx()
+    this.checkIf(() => i32.eqz(allMasked()), this.parts.floatCheck)
+  }
+
+  sseCheck(): void {
+    const off = (): Expression => i32.and(loadControlRegister('cr0'), i32.const(CR0.EM | CR0.TS))
+    const unknown = (): Expression =>
+      i32.eqz(i32.and(loadControlRegister('cr4'), i32.const(CR4.OSFXSR)))
+    this.checkIf(() => i32.or(off(), unknown()), this.parts.sseCheck)
+  }
+
+  /** A scalar's bits as a float of the width. */
+  #asFloat(value: Value, width: Width): Value {
+    const { shape } = value
+    const type = width === 64 ? 'f64' : 'f32'
+    if (shape.kind === 'float' && shape.of.type === type) return shape.of
+    if (shape.kind === 'lane' && shape.width === width) {
+      return this.computed(type, [shape.of],
+        (x) => simd(type, width === 64 ? 33 : 31, [x!], [shape.index]))
+    }
+    const scalar = this.scalar(value)
+    return this.computed(type, [scalar],
+      (x) => width === 64 ? f64.reinterpret(x!) : f32.reinterpret(i32.wrap(x!)))
+  }
+
+  #bitsOf(float: Value): Value {
+    return this.make(new Value('i64', [float],
+      (x) => bitsOf(x!), { kind: 'float', of: float }))
+  }
+
+  #emitFloat(
+    op: FloatOp, width: Width, floats: readonly Value[], integers: readonly Value[], result: Value,
+  ): void {
+    const f = this.target
+    const type = width === 64 ? 'f64' : 'f32'
+    const [x, y] = [this.pool.take(type), this.pool.take(type)]
+    if (floats[0]) f.set(x, floats[0].expression())
+    if (floats[1]) f.set(y, floats[1].expression())
+    const integer = integers[0]?.expression() ?? i64.const(0)
+    f.block((done) => {
+      f.block((slow) => {
+        writeInlineFloat({
+          f, width, x, y, result: result.local!, slow, unsettled: () => this.unsettled(),
+        }, op, integer)
+        f.br(done)
+      })
+      const first = floats[0] ? bitsOf(x) : integer
+      const second = floats[1] ? bitsOf(y) : integer
+      const bits = call(this.parts.float, i32.const(floatNumber(op, width)), first, second)
+      f.set(result.local!, result.type === 'f64' ? f64.reinterpret(bits)
+        : result.type === 'f32' ? f32.reinterpret(i32.wrap(bits)) : bits)
+    })
+  }
+
+  #emitVector(
+    width: Width, a: Value, b: Value, result: Value, write: (site: InlineVector) => void,
+    callSlow: (x: Local, y: Local) => Expression,
+  ): void {
+    const f = this.target
+    const [x, y] = [this.pool.take('v128'), this.pool.take('v128')]
+    f.set(x, a.expression())
+    f.set(y, b.expression())
+    f.block((done) => {
+      f.block((slow) => {
+        write({ f, width, x, y, result: result.local!, slow, unsettled: () => this.unsettled() })
+        f.br(done)
+      })
+      f.set(result.local!, callSlow(x, y))
+    })
+  }
+
+  /** Not zero while inexact results or rounding ask for more than WebAssembly's instructions. */
+  protected unsettled(): Expression {
+    return isNotSettled()
+  }
+}
+
+/** The bits of a float as a 64-bit scalar. */
+function bitsOf(float: Expression): Expression {
+  return float.type === 'f64' ? i64.reinterpret(float) : i64.extendU(i32.reinterpret(float))
+}
