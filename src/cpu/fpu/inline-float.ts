@@ -152,7 +152,8 @@ export function writeRound(
 ): void {
   const known = constantOf(how)
   if (known !== undefined) {
-    write(roundModes[Number(known) & 4 ? 0 : Number(known) & 3]!)
+    const bits = Number(BigInt(known) & 7n)
+    write(roundModes[bits & 4 ? 0 : bits]!)
     return
   }
   f.block((done) => {
