@@ -135,6 +135,9 @@ export const coreMap = {
   control: 0x1000,
   /** Scratch for vectors and services. */
   scratch: 0x2000,
+  /** What an x87 store waits with: status word and tags (u16 each), the upper 16 bits of its result
+   * (u32), 1 when it is to be stored (u32). */
+  x87Result: 0x2100,
   /** TLB_SETS of TlbSet. */
   tlbSets: 0x8000,
   /** Where large pages were filled from; see mmu/large-pages.ts. */

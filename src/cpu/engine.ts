@@ -8,11 +8,13 @@ import { allInstructions } from '../isa/instructions/all.ts'
 import { CoreControl, type CoreControlView, coreMap } from './core-memory.ts'
 import { noteFault } from './exceptions/event.ts'
 import { ExactFloat } from './fpu/exact-float.ts'
+import { ExactX87 } from './fpu/exact-x87.ts'
 import { CodeCache } from './interpreter/code-cache.ts'
 import {
   buildEngine, type EngineExports, type EngineImports,
 } from './interpreter/engine-module.ts'
 import { HandlerTable } from './interpreter/handler-table.ts'
+import { ContextX87 } from './interpreter/machine-adapter.ts'
 import { callPure } from './interpreter/pure-calls.ts'
 import { Jit } from './jit/jit.ts'
 import { Access } from './mmu/environment.ts'
@@ -98,12 +100,14 @@ export class Engine {
   /** What the engine's module calls. */
   #imports(service: (record: number) => number): WebAssembly.ModuleImports {
     const float = new ExactFloat(this.context)
+    const x87 = new ExactX87(new ContextX87(this.context), this.core.buffer)
     return {
       decode: (machine) => this.code.decode(machine >>> 0),
       decodeAgain: (record) => this.code.decodeAgain(record, this.control.codeMachinePage),
       service,
       float: (number, a, b) => float.compute(number, a, b),
       floatCheck: () => float.check() ? 1 : 0,
+      x87: (form, index, low, high) => x87.compute(form, index, low, high),
       pure: (number) => callPure(this.core.buffer, number),
       codeWritten: (machine) => this.code.invalidate(machine >>> 0),
       hot: (record) => this.#jit.hot(record),

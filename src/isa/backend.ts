@@ -184,6 +184,31 @@ export interface Backend<V> {
   /** Leaves x87 mode for MMX: TOP is 0 and all tags valid; #NM or #MF first when due. */
   enterMmx(): void
 
+  // The x87 unit. Nothing that can fault may come between an operation and what follows it, but
+  // for the store of a result.
+
+  /** #NM while CR0 keeps the unit away; #MF when an exception waits, if the instruction does. */
+  x87Check(waits: boolean): void
+  /** An operation on the register stack (x87/form.ts) by an instruction's name. `low` and `high`
+   * are the bits of its memory operand, or the flags (CF, PF, ZF as in RFLAGS) that it reads. The
+   * result is the bits to store in memory, or the flags that it sets; what else a store changes
+   * waits for `x87Commit`. */
+  x87(name: string, operands: readonly Operand[], low?: V, high?: V): V
+  /** The upper 16 of a result's 80 bits. */
+  x87High(): V
+  /** Whether the result is to be stored: not when an exception is unmasked. */
+  x87Stores(): V
+  x87Commit(): void
+  /** Makes this the instruction that the unit remembers as the last. */
+  x87Remember(operands: readonly Operand[]): void
+  x87Word(which: 'control' | 'status'): V
+  /** Sets the control word, and with it whether an exception waits. */
+  setX87Control(value: V): void
+  /** Stores 80 bits, all or none. */
+  storeExtended(operand: Operand, low: V, high: V): void
+  /** Faults where a write to the memory operand would. */
+  probeWrite(operand: Operand): void
+
   // Floating point under MXCSR.
 
   /** Computes, and collects the exceptions in MXCSR. Scalars in, scalar out, of `width` bits. */

@@ -13,6 +13,7 @@
 import { assert } from '../../base/assert.ts'
 import { type Decode, MAX_LENGTH } from '../../isa/decode/decoder.ts'
 import type { Instruction, Operand } from '../../isa/operand.ts'
+import { isX87, opcodeOf } from '../../isa/x87/unit.ts'
 import { CODE_HASH_BITS, CODE_MODE_STEP, coreMap } from '../core-memory.ts'
 import { CpuContext } from '../state.ts'
 import { codeModeOf, modeShapeOf } from './code-mode.ts'
@@ -334,6 +335,7 @@ export class CodeCache {
     }
     const record = this.#claim(handler, offset, nextOffset)
     this.#u8[record + field.segment] = instruction.segment
+    if (isX87(instruction)) this.#u16[record + field.x87Opcode >>> 1] = opcodeOf(instruction)
     const isString = instruction.row.properties.string !== undefined
     let registers = 0
     let immediates = 0

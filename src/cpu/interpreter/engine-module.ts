@@ -10,6 +10,7 @@ import { CR4, Vector } from '../../abi/x86/control.ts'
 import { buildFastFloat } from '../fpu/fast-float.ts'
 import { buildFloatCompareLanes, buildFloatLanes } from '../fpu/float-lanes.ts'
 import { allMasked } from '../fpu/float-state.ts'
+import { buildX87Commit } from '../fpu/x87-store.ts'
 import { buildMmu, exportMmu, type MmuExports } from '../mmu/mmu.ts'
 import { loadControlRegister, Z } from './core-fields.ts'
 import { emitHandler, functionExits } from './handlers.ts'
@@ -34,6 +35,8 @@ export interface EngineImports {
   float(number: number, a: bigint, b: bigint): bigint
   /** Returns 1 when an unmasked exception must be raised. */
   floatCheck(): number
+  /** The part x87Exact. */
+  x87(form: number, index: number, low: bigint, high: number): bigint
   pure(number: number): void
   codeWritten(machine: number, size: number): void
   /** The record was jumped to as often as `heatLimit` says. */
@@ -73,6 +76,7 @@ export function buildEngine(
   const exactFloat = module.importFunction('env', 'float', partSignatures.float)
   const floatPending = module.importFunction('env', 'floatCheck',
     { parameters: [], result: 'i32' })
+  const x87Exact = module.importFunction('env', 'x87', partSignatures.x87Exact)
   const pure = module.importFunction('env', 'pure', partSignatures.pure)
   const codeWritten = module.importFunction('env', 'codeWritten', { parameters: ['i32', 'i32'] })
   const hot = module.importFunction('env', 'hot', { parameters: ['i32'] })
@@ -94,6 +98,8 @@ export function buildEngine(
     floatVector: buildFloatLanes(module, float),
     floatCompare: buildFloatCompareLanes(module, float),
     pure,
+    x87Exact,
+    x87Commit: buildX87Commit(module),
     floatCheck: raiseUnmasked(module, support.raise, floatPending),
   }
   const run = buildLoop(module, parts, {

@@ -21,7 +21,7 @@ function maskOf(width: number): bigint {
 }
 
 /** The x87 state as it lies in the context. */
-class ContextX87 implements X87State {
+export class ContextX87 implements X87State {
   readonly #context: CpuContextView
   constructor(context: CpuContextView) {
     this.#context = context

@@ -16,6 +16,8 @@ const LOAD = { parameters: ['i64', 'i32'], result: 'i64' } as const
 const STORE = { parameters: ['i64', 'i64', 'i32'], result: 'i32' } as const
 const ARITHMETIC_OF_TWO = { parameters: ['i64', 'i64'], result: 'i64' } as const
 const ARITHMETIC_OF_THREE = { parameters: ['i64', 'i64', 'i64'], result: 'i64' } as const
+/** The index has the offsets of stack registers in bits 4-6 and 12-14; see fpu/x87-number.ts. */
+const STACK_OPERATION = { parameters: ['i32', 'i32', 'i64', 'i32'], result: 'i64' } as const
 const CHECK = { parameters: [] } as const
 
 /** The functions that a handler may call. */
@@ -52,6 +54,12 @@ export const partSignatures = {
   divideQuotient: ARITHMETIC_OF_THREE, divideRemainder: ARITHMETIC_OF_THREE,
   /** The upper half of the product. */
   mulHighUnsigned: ARITHMETIC_OF_TWO, mulHighSigned: ARITHMETIC_OF_TWO,
+  /** Stops on #NM, and on #MF when an exception waits. */
+  x87Check: CHECK,
+  /** (form, index, low, high): an operation of isa/x87/form.ts by the exact routine. */
+  x87Exact: STACK_OPERATION,
+  /** What a store waited with (coreMap.x87Result) takes place. */
+  x87Commit: CHECK,
   /** Stops on #UD, #NM and #MF as MMX instructions do. */
   mmxCheck: CHECK,
   /** The x87 state becomes MMX's: TOP is 0, all tags are valid. */

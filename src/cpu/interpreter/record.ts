@@ -38,6 +38,8 @@ export const field = {
   link: 16,
   /** i64: the immediate; of a direct branch, the target's offset from the start of the page. */
   immediate: 24,
+  /** u16: what the x87 unit remembers as its last opcode; its instructions have no immediate. */
+  x87Opcode: 24,
   /** Where a first and a second immediate are; those with two have no memory operand. */
   immediates: [24, 16] as const,
 } as const

@@ -42,6 +42,7 @@ export function buildSupport(module: ModuleBuilder, needs: SupportNeeds) {
     divideRemainder: remainder,
     ...buildMulHigh(module),
     mmxCheck: buildMmxCheck(module, raise),
+    x87Check: buildX87Check(module, raise),
     enterMmx: buildEnterMmx(module),
     sseCheck: buildSseCheck(module, raise),
   } satisfies Partial<EngineParts>
@@ -255,6 +256,15 @@ function buildSseCheck(module: ModuleBuilder, raise: FunctionReference): Functio
   f.if(i32.or(i32.and(loadControlRegister('cr0'), i32.const(CR0.EM)), i32.eqz(usable)),
     () => leaveWith(f, raise, Vector.UD))
   f.if(i32.and(loadControlRegister('cr0'), i32.const(CR0.TS)), () => leaveWith(f, raise, Vector.NM))
+  return f
+}
+
+/** What x87 instructions ask first (AMD APM 2, table 8-10), where it may be so: #NM, #MF. */
+function buildX87Check(module: ModuleBuilder, raise: FunctionReference): FunctionBuilder {
+  const f = module.function(partSignatures.x87Check)
+  f.if(i32.and(loadControlRegister('cr0'), i32.const(CR0.EM | CR0.TS)),
+    () => leaveWith(f, raise, Vector.NM))
+  leaveWith(f, raise, Vector.MF)
   return f
 }
 

@@ -4,6 +4,7 @@
 import { assert } from '../../base/assert.ts'
 import { i32, i64, type Expression, type Local } from '../../wasm/expression.ts'
 import type { Instruction, Operand } from '../../isa/operand.ts'
+import { opcodeOf } from '../../isa/x87/unit.ts'
 import type { Site } from '../interpreter/parts.ts'
 import type { OperandSource } from '../interpreter/reading/operand-source.ts'
 import { registerAddress } from '../interpreter/record.ts'
@@ -42,6 +43,14 @@ export class RegionOperands implements OperandSource {
       if (operand.kind === 'memory' && !isString) return i32.const(operand.segment)
     }
     return i32.const(this.#instruction.segment)
+  }
+
+  linear(): Expression {
+    return i64.add(this.base, i64.const(this.nextOffset - this.#instruction.length))
+  }
+
+  x87Opcode(): Expression {
+    return i32.const(opcodeOf(this.#instruction))
   }
 
   nextLinear(): Expression {

@@ -215,6 +215,16 @@ class EffectsBackend implements Backend<Unknown>, Effects {
   vectorOf(): Unknown { return VALUE }
   bitselect(): Unknown { return VALUE }
   enterMmx(): void { this.faults = true }
+  x87Check(): void { this.faults = true }
+  x87(): Unknown { return VALUE }
+  x87High(): Unknown { return VALUE }
+  x87Stores(): Unknown { return VALUE }
+  x87Commit(): void {}
+  x87Remember(): void {}
+  x87Word(): Unknown { return VALUE }
+  setX87Control(): void {}
+  storeExtended(operand: Operand): void { this.#store(operand) }
+  probeWrite(operand: Operand): void { this.#store(operand) }
   float(_: FloatOp): Unknown { return VALUE }
   floatVector(): Unknown { return VALUE }
   floatCompare(): Unknown { return VALUE }

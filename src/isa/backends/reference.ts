@@ -3,17 +3,15 @@
  * the other readings where the host CPU cannot be one.
  */
 import { assert } from '../../base/assert.ts'
-import { CR0, CR4, Vector } from '../../abi/x86/control.ts'
+import { CR0, Vector } from '../../abi/x86/control.ts'
 import { RSP, SS } from '../../abi/x86/registers.ts'
-import type { Backend, Flags, FloatOp, FloatVectorOp } from '../backend.ts'
+import type { Backend, Flags } from '../backend.ts'
 import type { FlagName } from '../definition.ts'
-import { float, floatFlags } from '../float/float.ts'
-import { compareLanes, floatLanes } from '../float/lanes.ts'
-import { BEFORE_COMPUTING } from '../float/round.ts'
 import type { Instruction, MemoryOperand, Operand } from '../operand.ts'
 import { pureFunctions } from '../pure.ts'
 import type { VectorOp } from '../vector-op.ts'
 import { vectorOperation } from './lanes.ts'
+import { ReferenceFloat } from './reference-float.ts'
 import { flagBits, ReferenceFault, type ReferenceState } from './reference-state.ts'
 
 const MASK64 = (1n << 64n) - 1n
@@ -24,15 +22,15 @@ function maskOf(width: number): bigint {
 }
 
 /** Evaluates semantics over a state, for one instruction at a time. */
-export class ReferenceBackend implements Backend<bigint> {
+export class ReferenceBackend extends ReferenceFloat implements Backend<bigint> {
   readonly #state: ReferenceState
   readonly #instruction: Instruction
   /** Where control goes after the instruction. */
   target: bigint
-  #floatFlags = 0
   #enteredMmx = false
 
   constructor(state: ReferenceState, instruction: Instruction) {
+    super(state, instruction)
     this.#state = state
     this.#instruction = instruction
     this.target = this.nextIp()
@@ -96,6 +94,11 @@ export class ReferenceBackend implements Backend<bigint> {
 
   #probe(operand: MemoryOperand, offset: bigint, width: number): void {
     this.#state.memory.probeWrite(this.#linear(operand.segment, offset), width / 8)
+  }
+
+  probeWrite(operand: Operand): void {
+    assert(operand.kind === 'memory', 'probeWrite() is for memory')
+    this.#probe(operand, this.address(operand), operand.width)
   }
 
   #linear(segment: number, offset: bigint): bigint {
@@ -343,41 +346,6 @@ export class ReferenceBackend implements Backend<bigint> {
     if (!this.#enteredMmx) return
     this.#state.x87.statusWord &= ~0x3800
     this.#state.x87.tags = 0xff
-  }
-
-  float(op: FloatOp, width: 32 | 64, ...operands: bigint[]): bigint {
-    const [a, b] = operands
-    const result = float(op, width, a!, b ?? 0n, this.#state.mxcsr)
-    this.#floatFlags |= floatFlags
-    return result
-  }
-
-  floatVector(op: FloatVectorOp, width: 32 | 64, a: bigint, b = 0n): bigint {
-    return floatLanes(op, width, a, b, (...lane) => this.float(...lane))
-  }
-
-  floatCompare(width: 32 | 64, predicate: bigint, a: bigint, b: bigint): bigint {
-    return compareLanes(width, Number(predicate), a, b, (...lane) => this.float(...lane))
-  }
-
-  mxcsr(): bigint { return BigInt(this.#state.mxcsr) }
-  setMxcsr(value: bigint): void { this.#state.mxcsr = Number(value & 0xffffffffn) }
-
-  floatCheck(): void {
-    const mxcsr = this.#state.mxcsr
-    const unmasked = this.#floatFlags & ~(mxcsr >> 7) & 63
-    // An unmasked exception found before computing hides those found after, in all lanes.
-    this.#state.mxcsr |= unmasked & BEFORE_COMPUTING ? this.#floatFlags & BEFORE_COMPUTING
-      : this.#floatFlags
-    this.#floatFlags = 0
-    if (unmasked) this.finish()
-    if (unmasked) throw new ReferenceFault(Vector.XM)
-  }
-
-  sseCheck(): void {
-    const { cr0, cr4 } = this.#state
-    if (cr0 & CR0.EM || !(cr4 & CR4.OSFXSR)) throw new ReferenceFault(Vector.UD)
-    if (cr0 & CR0.TS) throw new ReferenceFault(Vector.NM)
   }
 
   pure(name: string, ...operands: bigint[]): bigint {

@@ -1,13 +1,19 @@
 /**
  * The x87 instructions, EMMS and FXSAVE (AMD APM 5; Intel SDM 2, appendix A.5). What they do is in
- * x87/, as services of the same names.
+ * x87/, by the same names; x87-stack.ts brings their operands.
  *
  * `F0` is ST, `Fi` the register that ModRM names. Aliases that no manual lists, but every processor
  * executes, are rows like others.
  */
 import { define, row, type Definition, type Row } from '../definition.ts'
+import { comparingFlags, loadControl, onStack, storeWord } from './x87-stack.ts'
 
 function x87(name: string, ...encodings: Row[]): Definition {
+  return onStack(name, encodings.map((r) => r.cpuid('fpu')))
+}
+
+/** What only services can do: much memory, or nothing on the stack. */
+function byService(name: string, ...encodings: Row[]): Definition {
   return define(name, { encodings: encodings.map((r) => r.cpuid('fpu')), service: true })
 }
 
@@ -23,7 +29,7 @@ const popping = (name: string, opcode: string) => x87(name, row(`de ${opcode}+r`
 const withInteger = (name: string, digit: number) =>
   x87(name, row(`da /${digit} m`, 'Md'), row(`de /${digit} m`, 'Mw'))
 
-const onStack = (name: string, opcode: string) => x87(name, row(opcode, 'F0', 'Fi'))
+const withTop = (name: string, opcode: string) => x87(name, row(opcode, 'F0', 'Fi'))
 
 const alone = (name: string, opcode: string) => x87(name, row(opcode))
 
@@ -44,16 +50,14 @@ const comparisons: readonly Definition[] = [
   x87('fcomp', row('d8 /3 m', 'Md'), row('dc /3 m', 'Mq'),
     row('d8 d8+r', 'F0', 'Fi'), row('dc d8+r', 'F0', 'Fi'), row('de d0+r', 'F0', 'Fi')),
   alone('fcompp', 'de d9'), alone('fucompp', 'da e9'),
-  onStack('fucom', 'dd e0+r'), onStack('fucomp', 'dd e8+r'),
+  withTop('fucom', 'dd e0+r'), withTop('fucomp', 'dd e8+r'),
   flagged('fcomi', 'db f0+r'), flagged('fcomip', 'df f0+r'),
   flagged('fucomi', 'db e8+r'), flagged('fucomip', 'df e8+r'),
   alone('ftst', 'd9 e4'), alone('fxam', 'd9 e5'),
 ]
 
 function flagged(name: string, opcode: string): Definition {
-  return define(name, {
-    encodings: [row(opcode, 'F0', 'Fi').cpuid('cmov')], flags: 'oszapc', service: true,
-  })
+  return comparingFlags(name, [row(opcode, 'F0', 'Fi').cpuid('cmov')])
 }
 
 const moves: readonly Definition[] = [
@@ -70,9 +74,9 @@ const moves: readonly Definition[] = [
   x87('fbld', row('df /4 m', 'Mt')), x87('fbstp', row('df /6 m', 'Mt')),
   x87('fxch', row('d9 c8+r', 'Fi'), row('dd c8+r', 'Fi'), row('df c8+r', 'Fi')),
   x87('ffree', row('dd c0+r', 'Fi')), x87('ffreep', row('df c0+r', 'Fi')),
-  onStack('fcmovb', 'da c0+r'), onStack('fcmove', 'da c8+r'), onStack('fcmovbe', 'da d0+r'),
-  onStack('fcmovu', 'da d8+r'), onStack('fcmovnb', 'db c0+r'), onStack('fcmovne', 'db c8+r'),
-  onStack('fcmovnbe', 'db d0+r'), onStack('fcmovnu', 'db d8+r'),
+  withTop('fcmovb', 'da c0+r'), withTop('fcmove', 'da c8+r'), withTop('fcmovbe', 'da d0+r'),
+  withTop('fcmovu', 'da d8+r'), withTop('fcmovnb', 'db c0+r'), withTop('fcmovne', 'db c8+r'),
+  withTop('fcmovnbe', 'db d0+r'), withTop('fcmovnu', 'db d8+r'),
 ]
 
 /** Mnemonics of d9 e0 to d9 ff that have no operands, by their second byte. */
@@ -87,12 +91,15 @@ const single: readonly (readonly [string, string])[] = [
 
 const control: readonly Definition[] = [
   ...single.map(([name, second]) => alone(name, `d9 ${second}`)),
-  x87('fldcw', row('d9 /5 m', 'Mw')), x87('fnstcw', row('d9 /7 m', 'Mw')),
-  x87('fnstsw', row('dd /7 m', 'Mw'), row('df e0', 'AX')),
-  x87('fldenv', row('d9 /4 m', 'M')), x87('fnstenv', row('d9 /6 m', 'M')),
-  x87('fnsave', row('dd /6 m', 'M')), x87('frstor', row('dd /4 m', 'M')),
-  alone('fneni', 'db e0'), alone('fndisi', 'db e1'), alone('fnclex', 'db e2'),
-  alone('fninit', 'db e3'), alone('fnsetpm', 'db e4'), alone('fwait', '9b'),
+  loadControl('fldcw', [row('d9 /5 m', 'Mw').cpuid('fpu')]),
+  storeWord('fnstcw', 'control', [row('d9 /7 m', 'Mw').cpuid('fpu')]),
+  storeWord('fnstsw', 'status',
+    [row('dd /7 m', 'Mw').cpuid('fpu'), row('df e0', 'AX').cpuid('fpu')]),
+  byService('fldenv', row('d9 /4 m', 'M')), byService('fnstenv', row('d9 /6 m', 'M')),
+  byService('fnsave', row('dd /6 m', 'M')), byService('frstor', row('dd /4 m', 'M')),
+  byService('fneni', row('db e0')), byService('fndisi', row('db e1')),
+  byService('fnclex', row('db e2')), byService('fninit', row('db e3')),
+  byService('fnsetpm', row('db e4')), byService('fwait', row('9b')),
 ]
 
 const neighbours: readonly Definition[] = [

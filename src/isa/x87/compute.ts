@@ -1,5 +1,5 @@
 /**
- * x87 arithmetic, comparisons and transcendental functions, as services.
+ * x87 arithmetic, comparisons and transcendental functions, as services on the register stack.
  */
 import { BEFORE_COMPUTING } from '../float/round.ts'
 import type { Machine, Service } from '../machine.ts'
@@ -18,8 +18,8 @@ import {
   trigonometric,
 } from './transcendental.ts'
 import {
-  C0, C1, C2, C3, allFull, computing, controlling, get, isEmpty, memoryOperand, pop, push, raise,
-  set, setConditions, settle, stackIndex, underflow, wait, type Body,
+  C0, C1, C2, C3, allFull, computing, get, isEmpty, memoryOperand, pop, push, raise, set,
+  setConditions, settle, stackIndex, underflow, type Body,
 } from './unit.ts'
 
 type Load = (m: Machine, instruction: Instruction) => Extended
@@ -264,7 +264,5 @@ export const computeServices: Readonly<Record<string, Service>> = {
     (a, control) => trigonometric(a, control, 'cos')))),
   fptan: computing(inRange(splitting(tangent, oneAbove))),
   fxtract: computing(splitting(exponentPart, significandPart)),
-  fnop: computing(() => {}), fwait: (m) => wait(m),
-  fneni: controlling(() => {}, false), fndisi: controlling(() => {}, false),
-  fnsetpm: controlling(() => {}, false),
+  fnop: computing(() => {}),
 }

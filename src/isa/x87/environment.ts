@@ -6,11 +6,11 @@
  * cannot see, is served with the protected layouts.
  */
 import { CR0 } from '../../abi/x86/control.ts'
-import type { Machine, Service } from '../machine.ts'
+import type { Machine, Service, X87State } from '../machine.ts'
 import type { Instruction } from '../operand.ts'
 import { extended, kindOf } from './extended.ts'
 import {
-  controlling, loadAt, physical, probe, set, storeAt, summarise, type Body,
+  controlling, loadAt, physical, probe, set, storeAt, summarise, wait, type Body,
 } from './unit.ts'
 
 const INITIAL_CONTROL = 0x37f
@@ -21,8 +21,9 @@ const BUSY = 1 << 15
 const EXCEPTION_BITS = 0xff
 
 /** Control words read with bit 6 set and bits 7 and 13 to 15 clear. */
-export function setControlWord(m: Machine, value: number): void {
-  m.x87.controlWord = value & 0x1f3f | RESERVED_CONTROL
+export function setControlWord(x87: X87State, value: number): void {
+  x87.controlWord = value & 0x1f3f | RESERVED_CONTROL
+  summarise(x87)
 }
 
 function initialise(m: Machine): void {
@@ -117,10 +118,9 @@ function setEnvironment(m: Machine, instruction: Instruction, fields: number[]):
   const layout = layoutOf(m, instruction)
   const [control = 0, status = 0, tags = 0, ip = 0, second = 0, dp = 0, fourth = 0] = fields
   const { x87 } = m
-  setControlWord(m, control)
   x87.statusWord = status & 0xffff
   setFullTags(m, tags)
-  summarise(m)
+  setControlWord(x87, control)
   if (layout.protected) {
     x87.lastIp = BigInt(ip)
     x87.lastCs = second & 0xffff
@@ -144,7 +144,7 @@ const fnstenv: Body = (m, instruction) => {
   probe(m, instruction, environmentSize(instruction))
   storeEnvironment(m, instruction)
   m.x87.controlWord |= ALL_MASKED
-  summarise(m)
+  summarise(m.x87)
 }
 
 const fldenv: Body = (m, instruction) =>
@@ -174,23 +174,16 @@ const frstor: Body = (m, instruction) => {
   m.x87.tags = tags
 }
 
-const fldcw: Body = (m) => {
-  setControlWord(m, Number(m.read(0)))
-  summarise(m)
-}
-
-const fnstcw: Body = (m) => m.write(0, BigInt(m.x87.controlWord))
-
-const fnstsw: Body = (m) => m.write(0, BigInt(m.x87.statusWord))
-
 const fnclex: Body = (m) => {
   m.x87.statusWord &= ~(EXCEPTION_BITS | ES | BUSY)
 }
 
+const nothing = controlling(() => {}, false)
+
 export const environmentServices: Readonly<Record<string, Service>> = {
+  fwait: wait, fneni: nothing, fndisi: nothing, fnsetpm: nothing,
   fninit: controlling((m) => initialise(m), false), fnclex: controlling(fnclex, false),
-  fldcw: controlling(fldcw, true), fnstcw: controlling(fnstcw, false),
-  fnstsw: controlling(fnstsw, false), fldenv: controlling(fldenv, true),
+  fldenv: controlling(fldenv, true),
   fnstenv: controlling(fnstenv, false), fnsave: controlling(fnsave, false),
   frstor: controlling(frstor, true),
 }

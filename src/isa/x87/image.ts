@@ -9,7 +9,7 @@
 import type { Machine } from '../machine.ts'
 import { setControlWord } from './environment.ts'
 import { extended } from './extended.ts'
-import { physical, set, summarise } from './unit.ts'
+import { physical, set } from './unit.ts'
 
 /** Where an image lies: bytes from its start. */
 export interface Place {
@@ -66,7 +66,6 @@ export function restoreX87(m: Machine, place: Place, wide: boolean): void {
   const dp = place.load(16, 8)
   const registers = Array.from({ length: 8 }, (_, i) => extended(
     Number(place.load(REGISTERS + i * 16 + 8, 2)), place.load(REGISTERS + i * 16, 8)))
-  setControlWord(m, control)
   x87.statusWord = status
   registers.forEach((value, i) => set(m, i, value))
   x87.tags = tags
@@ -75,7 +74,7 @@ export function restoreX87(m: Machine, place: Place, wide: boolean): void {
   x87.lastDp = wide ? dp : dp & 0xffffffffn
   x87.lastCs = wide ? 0 : Number(ip >> 32n & 0xffffn)
   x87.lastDs = wide ? 0 : Number(dp >> 32n & 0xffffn)
-  summarise(m)
+  setControlWord(x87, control)
 }
 
 /** Bytes 24 to 31. */

@@ -1,15 +1,13 @@
 /**
- * Every service of the x87 unit and its neighbours, by name: what x87, MMX and SSE rows without an
- * `execute` refer to.
+ * Services of the x87 unit's neighbours and of its control state, by name: what x87, MMX and SSE
+ * rows without an `execute` refer to.
  */
 import { CR0, CR4, Vector } from '../../abi/x86/control.ts'
 import { RDI } from '../../abi/x86/registers.ts'
 import type { Machine, Service } from '../machine.ts'
 import type { Instruction, MemoryOperand } from '../operand.ts'
-import { computeServices } from './compute.ts'
 import { environmentServices } from './environment.ts'
 import { fxrstorImage, fxsaveImage, placeAt } from './image.ts'
-import { moveServices } from './move.ts'
 import { enterUnit } from './unit.ts'
 
 const TOP = 7 << 11
@@ -84,6 +82,6 @@ const fxrstor: Service = (m, instruction) => {
 }
 
 export const x87Services: Readonly<Record<string, Service>> = {
-  ...moveServices, ...computeServices, ...environmentServices,
+  ...environmentServices,
   maskmovdqu, maskmovq, emms, fxsave, fxrstor,
 }

@@ -8,7 +8,7 @@
  */
 import { CR0, Vector } from '../../abi/x86/control.ts'
 import { BEFORE_COMPUTING, INVALID } from '../float/round.ts'
-import type { Machine, Service } from '../machine.ts'
+import type { Machine, Service, X87State } from '../machine.ts'
 import type { Instruction, MemoryOperand } from '../operand.ts'
 import { INDEFINITE, extended, outcome, resetOutcome, type Extended } from './extended.ts'
 
@@ -72,8 +72,13 @@ function remember(m: Machine, instruction: Instruction, address: bigint | undefi
   x87.lastDs = m.selector(memory.segment)
 }
 
+/** Whether the unit has an opcode to remember of an instruction. */
+export function isX87({ row }: Instruction): boolean {
+  return /^d[89a-f] /.test(row.pattern)
+}
+
 /** The low three bits of the opcode and the ModRM byte. */
-function opcodeOf({ row, modrm, operands }: Instruction): number {
+export function opcodeOf({ row, modrm, operands }: Instruction): number {
   const [opcode = '', second = ''] = row.pattern.split(' ')
   const high = (parseInt(opcode, 16) - FIRST_OPCODE & 7) << 8
   if (modrm !== undefined) return high | modrm
@@ -128,9 +133,9 @@ export function setConditions(m: Machine, mask: number, bits: number): void {
 }
 
 /** Recomputes the exception summary after the masks or the flags changed. */
-export function summarise(m: Machine): void {
-  const pending = m.x87.statusWord & ~m.x87.controlWord & EXCEPTIONS
-  m.x87.statusWord = m.x87.statusWord & ~(SUMMARY | BUSY) | (pending ? SUMMARY | BUSY : 0)
+export function summarise(x87: X87State): void {
+  const pending = x87.statusWord & ~x87.controlWord & EXCEPTIONS
+  x87.statusWord = x87.statusWord & ~(SUMMARY | BUSY) | (pending ? SUMMARY | BUSY : 0)
 }
 
 /** Enters exceptions into the status word; returns those that are not masked. */

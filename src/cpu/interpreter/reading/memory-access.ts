@@ -149,6 +149,13 @@ export class MemoryAccess implements ScalarMemory {
     }, () => this.#storeSlow(linear, 128, kept))
   }
 
+  /** Leaves when a write would fault. */
+  probeWrite(address: Expression, width: number): void {
+    this.#site.target.drop(
+      call(this.#parts.probeWrite, address, i32.const(width / 8), this.#flags()))
+    this.leaveIfStopped()
+  }
+
   #onStack(access: () => void): void {
     this.#throughStack = true
     access()

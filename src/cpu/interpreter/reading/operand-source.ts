@@ -23,8 +23,11 @@ export interface OperandSource {
   effective(operand: MemoryOperand, indexed: boolean): Expression
   /** Number of the memory operand's segment register, or of the implicit source's. */
   segment(): Expression
-  /** Linear address of the following instruction. */
+  /** Linear address of the instruction, and of the following one. */
+  linear(): Expression
   nextLinear(): Expression
+  /** What the x87 unit remembers as the opcode. */
+  x87Opcode(): Expression
   /** Leaves the record of a direct branch's target in `target`; 0 when it cannot be fetched. */
   branchTo(operand: Operand, target: Local): void
 }
@@ -87,8 +90,16 @@ export class RecordOperands implements OperandSource {
     return i32.load8U(CORE, this.#record, field.segment)
   }
 
+  linear(): Expression {
+    return codePagePlus(i64.load16U(CORE, this.#record, field.pageOffset))
+  }
+
   nextLinear(): Expression {
     return codePagePlus(i64.load16U(CORE, this.#record, field.nextOffset))
+  }
+
+  x87Opcode(): Expression {
+    return i32.load16U(CORE, this.#record, field.x87Opcode)
   }
 
   branchTo(_operand: Operand, target: Local): void {
