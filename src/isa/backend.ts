@@ -190,9 +190,9 @@ export interface Backend<V> {
   /** #NM while CR0 keeps the unit away; #MF when an exception waits, if the instruction does. */
   x87Check(waits: boolean): void
   /** An operation on the register stack (x87/form.ts) by an instruction's name. `low` and `high`
-   * are the bits of its memory operand, or the flags (CF, PF, ZF as in RFLAGS) that it reads. The
-   * result is the bits to store in memory, or the flags that it sets; what else a store changes
-   * waits for `x87Commit`. */
+   * are the bits of its memory operand, or the condition of a move. The result is the bits to
+   * store in memory, or the flags that it sets (CF, PF, ZF as in RFLAGS); what else a store
+   * changes waits for `x87Commit`. */
   x87(name: string, operands: readonly Operand[], low?: V, high?: V): V
   /** The upper 16 of a result's 80 bits. */
   x87High(): V

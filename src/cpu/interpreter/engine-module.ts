@@ -10,7 +10,7 @@ import { CR4, Vector } from '../../abi/x86/control.ts'
 import { buildFastFloat } from '../fpu/fast-float.ts'
 import { buildFloatCompareLanes, buildFloatLanes } from '../fpu/float-lanes.ts'
 import { allMasked } from '../fpu/float-state.ts'
-import { buildX87Commit } from '../fpu/x87-store.ts'
+import { buildX87 } from '../fpu/x87.ts'
 import { buildMmu, exportMmu, type MmuExports } from '../mmu/mmu.ts'
 import { loadControlRegister, Z } from './core-fields.ts'
 import { emitHandler, functionExits } from './handlers.ts'
@@ -99,7 +99,7 @@ export function buildEngine(
     floatCompare: buildFloatCompareLanes(module, float),
     pure,
     x87Exact,
-    x87Commit: buildX87Commit(module),
+    ...buildX87(module, partSignatures.x87Exact, x87Exact, support.mulHighUnsigned),
     floatCheck: raiseUnmasked(module, support.raise, floatPending),
   }
   const run = buildLoop(module, parts, {

@@ -58,6 +58,11 @@ export const partSignatures = {
   x87Check: CHECK,
   /** (form, index, low, high): an operation of isa/x87/form.ts by the exact routine. */
   x87Exact: STACK_OPERATION,
+  /** The same for what is usual; they ask x87Exact for the rest. */
+  x87Add: STACK_OPERATION, x87Sub: STACK_OPERATION, x87Subr: STACK_OPERATION,
+  x87Mul: STACK_OPERATION, x87Div: STACK_OPERATION, x87Divr: STACK_OPERATION,
+  x87Load: STACK_OPERATION, x87Store: STACK_OPERATION, x87Compare: STACK_OPERATION,
+  x87Move: STACK_OPERATION,
   /** What a store waited with (coreMap.x87Result) takes place. */
   x87Commit: CHECK,
   /** Stops on #UD, #NM and #MF as MMX instructions do. */

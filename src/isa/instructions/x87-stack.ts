@@ -8,10 +8,9 @@ import type { Operand } from '../operand.ts'
 
 const STORING = /^(fst|fstp|fist|fistp|fisttp|fbstp)$/
 
-/** CF, PF and ZF, which conditional moves read, in their places of RFLAGS. */
-function flagsRead<V>(m: Backend<V>): V {
-  return m.or(m.zx(m.flag('cf'), 1), m.or(m.shl(m.zx(m.flag('pf'), 1), m.const(2)),
-    m.shl(m.zx(m.flag('zf'), 1), m.const(6))))
+/** Codes of the conditions of FCMOVcc. */
+const conditions: Readonly<Record<string, number>> = {
+  fcmovb: 2, fcmovnb: 3, fcmove: 4, fcmovne: 5, fcmovbe: 6, fcmovnbe: 7, fcmovu: 10, fcmovnu: 11,
 }
 
 function store<V>(m: Backend<V>, name: string, operands: readonly Operand[]): void {
@@ -27,7 +26,8 @@ function store<V>(m: Backend<V>, name: string, operands: readonly Operand[]): vo
 function compute<V>(m: Backend<V>, name: string, operands: readonly Operand[]): void {
   const [memory] = operands
   if (!memory || !m.isMemory(memory)) {
-    if (name.startsWith('fcmov')) m.x87(name, operands, flagsRead(m))
+    const condition = conditions[name]
+    if (condition !== undefined) m.x87(name, operands, m.condition(condition))
     else m.x87(name, operands)
   } else if (m.widthOf(memory) === 80) {
     const low = m.loadAt(memory, m.const(0), 64)

@@ -155,21 +155,18 @@ const fxch: Body = (m, instruction) => {
   set(m, index, top)
 }
 
-const CF = 1n
-const PF = 4n
-const ZF = 64n
-
-function conditionalMove(flags: bigint, wanted: boolean): Body {
-  return (m, instruction) => {
-    const index = stackIndex(instruction, 1)
-    const holds = (m.flags & flags) !== 0n === wanted
-    if (!allFull(m, 0, index)) {
-      if (!underflow(m)) set(m, 0, INDEFINITE)
-      return
-    }
-    if (holds) set(m, 0, get(m, index))
+/** The condition comes as the operand. */
+const conditionalMove: Body = (m, instruction) => {
+  const index = stackIndex(instruction, 1)
+  if (!allFull(m, 0, index)) {
+    if (!underflow(m)) set(m, 0, INDEFINITE)
+    return
   }
+  if (m.read(0) !== 0n) set(m, 0, get(m, index))
 }
+
+const conditionalMoves = ['b', 'e', 'be', 'u', 'nb', 'ne', 'nbe', 'nu']
+  .map((condition) => [`fcmov${condition}`, computing(conditionalMove)] as const)
 
 function turnStack(by: number): Body {
   return (m) => {
@@ -203,11 +200,7 @@ export const moveServices: Readonly<Record<string, Service>> = {
   fxch: computing(fxch), fstpnce: computing(fstpnce),
   ffree: computing(ffree), ffreep: computing(ffreep),
   fincstp: computing(turnStack(1)), fdecstp: computing(turnStack(-1)),
-  fcmovb: computing(conditionalMove(CF, true)), fcmovnb: computing(conditionalMove(CF, false)),
-  fcmove: computing(conditionalMove(ZF, true)), fcmovne: computing(conditionalMove(ZF, false)),
-  fcmovbe: computing(conditionalMove(CF | ZF, true)),
-  fcmovnbe: computing(conditionalMove(CF | ZF, false)),
-  fcmovu: computing(conditionalMove(PF, true)), fcmovnu: computing(conditionalMove(PF, false)),
+  ...Object.fromEntries(conditionalMoves),
   fld1: computing(pushing(() => ONE)), fldz: computing(pushing(() => zero(0))),
   fldpi: computing(constant(0x4000, 0xc90fdaa22168c234n, true)),
   fldl2t: computing(constant(0x4000, 0xd49a784bcd1b8afen, false)),

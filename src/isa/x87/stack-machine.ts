@@ -40,14 +40,14 @@ export class StackMachine implements Machine {
 
   /**
    * Carries out the operation of a number (form.ts). `target` and `source` are the numbers of its
-   * stack registers; `low` and `high` are a memory operand's bits, or the flags that it reads.
-   * Returns the bits to store, or the flags that it sets.
+   * stack registers; `low` and `high` are a memory operand's bits, or a condition. Returns the bits
+   * to store, or the flags that it sets.
    */
   run(number: number, target: number, source: number, low: bigint, high: number): bigint {
     const { name, shape } = formOf(number)
     this.low = low
     this.high = high
-    this.flags = low
+    this.flags = 0n
     this.stores = false
     const { statusWord, tags } = this.x87
     const isMemory = shape !== '' && shape !== 'st' && shape !== 'st st'

@@ -1,0 +1,317 @@
+/**
+ * x87 sums, products and quotients of ordinary numbers, rounded to nearest by the precision that
+ * the control word asks for (Intel SDM 1, 8.1.5.2). What is unusual, or leaves the range of normal
+ * numbers, is the exact routine's.
+ *
+ * A result comes as 128 bits, the leading one at the top; the lowest bit stands for all that was
+ * shifted out.
+ */
+import { call, i32, i64, type Expression, type Local } from '../../wasm/expression.ts'
+import type { FunctionBuilder } from '../../wasm/function.ts'
+import type { FunctionReference, ModuleBuilder, Signature } from '../../wasm/module.ts'
+import { isShape, widenFloat, widenInteger } from './x87-operand.ts'
+import { takesInteger } from './x87-number.ts'
+import {
+  BIAS, exponentOf, EXPONENT, isOrdinary, isZero, LEADING, loadControl, SIGN, StackFunction,
+  wideLocals, type Wide,
+} from './x87-state.ts'
+
+export type X87Arithmetic = 'add' | 'sub' | 'subr' | 'mul' | 'div' | 'divr'
+
+/** Functions that arithmetic calls. */
+export interface ArithmeticNeeds {
+  readonly exact: FunctionReference
+  readonly mulHigh: FunctionReference
+  /** (high, low, divisor) -> quotient, for a divisor whose top bit is set. */
+  readonly divide: FunctionReference
+}
+
+class Arithmetic {
+  readonly s: StackFunction
+  readonly f: FunctionBuilder
+  readonly #needs: ArithmeticNeeds
+  readonly #a: Wide
+  readonly #b: Wide
+  readonly #at: Local
+  readonly #sign: Local
+  readonly #exponent: Local
+  readonly #high: Local
+  readonly #low: Local
+  readonly #distance: Local
+  readonly #drop: Local
+  readonly #up: Local
+  readonly #kept: Local
+
+  constructor(f: FunctionBuilder, needs: ArithmeticNeeds) {
+    this.s = new StackFunction(f, needs.exact)
+    this.f = f
+    this.#needs = needs
+    this.#a = wideLocals(f)
+    this.#b = wideLocals(f)
+    this.#at = f.local('i32')
+    this.#sign = f.local('i32')
+    this.#exponent = f.local('i32')
+    this.#high = f.local('i64')
+    this.#low = f.local('i64')
+    this.#distance = f.local('i64')
+    this.#drop = f.local('i64')
+    this.#up = f.local('i32')
+    this.#kept = f.local('i64')
+  }
+
+  write(operation: X87Arithmetic): void {
+    const { s, f } = this
+    s.write(() => {
+      s.requirePlain()
+      f.set(this.#at, s.target())
+      s.requireFull(this.#at)
+      const [first, second] = operation === 'subr' || operation === 'divr'
+        ? [this.#b, this.#a] : [this.#a, this.#b]
+      this.#load(first, this.#at)
+      this.#loadSource(second)
+      s.reject(i32.eqz(i32.and(isOrdinary(this.#a), isOrdinary(this.#b))))
+      switch (operation) {
+        case 'mul': this.#multiply(); break
+        case 'div': case 'divr': this.#divide(); break
+        default: this.#add(operation !== 'add')
+      }
+      this.#round()
+      this.#finish()
+    })
+  }
+
+  #load(into: Wide, offset: Expression): void {
+    this.f.set(into.signExponent, this.s.signExponent(offset))
+    this.f.set(into.significand, this.s.significand(offset))
+  }
+
+  #loadSource(into: Wide): void {
+    const { s, f } = this
+    f.if(isShape(s, 'st st'), () => {
+      s.requireFull(s.source())
+      this.#load(into, s.source())
+    }, () => {
+      f.if(takesInteger(s.index), () => widenInteger(s, into), () => widenFloat(s, into))
+    })
+  }
+
+  /** Sets the result to a zero or an operand that need not be computed. */
+  #be(sign: Expression, exponent: Expression, significand: Expression): void {
+    const { f } = this
+    f.set(this.#sign, sign)
+    f.set(this.#exponent, exponent)
+    f.set(this.#high, significand)
+    f.set(this.#low, i64.const(0))
+  }
+
+  #signs(): Expression {
+    return i32.and(i32.xor(this.#a.signExponent, this.#b.signExponent), i32.const(SIGN))
+  }
+
+  #add(subtracts: boolean): void {
+    const { f } = this
+    const [a, b] = [this.#a, this.#b]
+    if (subtracts) f.set(b.signExponent, i32.xor(b.signExponent, i32.const(SIGN)))
+    // The larger magnitude first; zeros have the smallest exponent.
+    const smaller = i32.or(i32.ltU(exponentOf(a), exponentOf(b)), i32.and(
+      i32.eq(exponentOf(a), exponentOf(b)), i64.ltU(a.significand, b.significand)))
+    f.if(smaller, () => {
+      f.set(this.#exponent, a.signExponent)
+      f.set(a.signExponent, b.signExponent)
+      f.set(b.signExponent, this.#exponent)
+      f.set(this.#high, a.significand)
+      f.set(a.significand, b.significand)
+      f.set(b.significand, this.#high)
+    })
+    this.#be(i32.and(a.signExponent, i32.const(SIGN)), exponentOf(a), a.significand)
+    f.if(i64.eqz(b.significand), () => {
+      // Zeros of both signs make the positive one.
+      f.if(isZero(a), () => f.set(this.#sign,
+        i32.and(i32.and(a.signExponent, b.signExponent), i32.const(SIGN))))
+    }, () => this.#addAligned())
+  }
+
+  #addAligned(): void {
+    const { f } = this
+    const [a, b] = [this.#a, this.#b]
+    f.set(this.#distance, i64.extendU(i32.sub(exponentOf(a), exponentOf(b))))
+    this.#align()
+    f.if(this.#signs(), () => {
+      f.set(this.#low, i64.sub(i64.const(0), this.#low))
+      f.set(this.#high, i64.sub(i64.sub(a.significand, this.#kept),
+        i64.extendU(i64.ne(this.#low, i64.const(0)))))
+      this.#normalise()
+    }, () => {
+      f.set(this.#high, i64.add(a.significand, this.#kept))
+      f.if(i64.ltU(this.#high, a.significand), () => {
+        const lost = i64.and(this.#low, i64.const(1))
+        f.set(this.#low, i64.or(i64.or(i64.shrU(this.#low, i64.const(1)), lost),
+          i64.shl(this.#high, i64.const(63))))
+        f.set(this.#high, i64.or(i64.shrU(this.#high, i64.const(1)), i64.const(LEADING)))
+        f.set(this.#exponent, i32.add(this.#exponent, i32.const(1)))
+      })
+    })
+  }
+
+  /** The second operand, shifted right by the distance: into kept and low. */
+  #align(): void {
+    const { f } = this
+    const value = this.#b.significand
+    const distance = this.#distance
+    f.set(this.#kept, i64.const(0))
+    f.if(i64.ltU(distance, i64.const(64)), () => {
+      f.set(this.#kept, i64.shrU(value, distance))
+      f.if(i32.eqz(i64.eqz(distance)), () => f.set(this.#low,
+        i64.shl(value, i64.sub(i64.const(0), distance))))
+    }, () => {
+      f.set(this.#low, value)
+      f.if(i64.gtU(distance, i64.const(64)), () => {
+        f.set(this.#low, i64.const(1))
+        f.if(i64.ltU(distance, i64.const(128)), () => {
+          const lost = i64.ne(i64.shl(value, i64.sub(i64.const(0), distance)), i64.const(0))
+          f.set(this.#low, i64.or(i64.shrU(value, distance), i64.extendU(lost)))
+        })
+      })
+    })
+  }
+
+  #normalise(): void {
+    const { f } = this
+    f.if(i64.eqz(this.#high), () => {
+      f.set(this.#high, this.#low)
+      f.set(this.#low, i64.const(0))
+      f.set(this.#exponent, i32.sub(this.#exponent, i32.const(64)))
+    })
+    f.if(i64.eqz(this.#high), () => this.#be(i32.const(0), i32.const(0), i64.const(0)), () => {
+      const shift = this.#distance
+      f.set(shift, i64.clz(this.#high))
+      f.if(i32.eqz(i64.eqz(shift)), () => {
+        f.set(this.#high, i64.or(i64.shl(this.#high, shift),
+          i64.shrU(this.#low, i64.sub(i64.const(0), shift))))
+        f.set(this.#low, i64.shl(this.#low, shift))
+        f.set(this.#exponent, i32.sub(this.#exponent, i32.wrap(shift)))
+      })
+      // Below the normal range the exponent must not look like a zero's.
+      this.s.reject(i32.leS(this.#exponent, i32.const(0)))
+    })
+  }
+
+  #multiply(): void {
+    const { f } = this
+    const [a, b] = [this.#a, this.#b]
+    this.#be(this.#signs(), i32.const(0), i64.const(0))
+    f.if(i32.eqz(i32.or(i64.eqz(a.significand), i64.eqz(b.significand))), () => {
+      f.set(this.#high, call(this.#needs.mulHigh, a.significand, b.significand))
+      f.set(this.#low, i64.mul(a.significand, b.significand))
+      f.set(this.#exponent,
+        i32.sub(i32.add(exponentOf(a), exponentOf(b)), i32.const(BIAS - 1)))
+      f.if(i64.geS(this.#high, i64.const(0)), () => {
+        f.set(this.#high, i64.or(i64.shl(this.#high, i64.const(1)),
+          i64.shrU(this.#low, i64.const(63))))
+        f.set(this.#low, i64.shl(this.#low, i64.const(1)))
+        f.set(this.#exponent, i32.sub(this.#exponent, i32.const(1)))
+      })
+      this.s.reject(i32.leS(this.#exponent, i32.const(0)))
+    })
+  }
+
+  #divide(): void {
+    const { f } = this
+    const [a, b] = [this.#a, this.#b]
+    this.s.reject(i64.eqz(b.significand))
+    this.#be(this.#signs(), i32.const(0), i64.const(0))
+    f.if(i32.eqz(i64.eqz(a.significand)), () => {
+      const rest = this.#distance
+      f.set(this.#exponent,
+        i32.add(i32.sub(exponentOf(a), exponentOf(b)), i32.const(BIAS - 1)))
+      f.set(this.#kept, a.significand)
+      f.if(i64.geU(a.significand, b.significand), () => {
+        f.set(this.#kept, i64.shrU(a.significand, i64.const(1)))
+        f.set(this.#low, i64.shl(a.significand, i64.const(63)))
+        f.set(this.#exponent, i32.add(this.#exponent, i32.const(1)))
+      })
+      f.set(this.#high, call(this.#needs.divide, this.#kept, this.#low, b.significand))
+      f.set(rest, i64.sub(this.#low, i64.mul(this.#high, b.significand)))
+      // What is left tells whether half a unit, less or more was cut off.
+      const other = i64.sub(b.significand, rest)
+      f.set(this.#low, i64.extendU(i64.ne(rest, i64.const(0))))
+      f.if(i64.geU(rest, other), () => f.set(this.#low,
+        i64.or(i64.extendU(i64.ne(rest, other)), i64.const(LEADING))))
+      this.s.reject(i32.leS(this.#exponent, i32.const(0)))
+    })
+  }
+
+  /** Rounds `high` by what is in `low`, and by the precision control; leaves up. */
+  #round(): void {
+    const { f } = this
+    const [high, low, drop, unit] = [this.#high, this.#low, this.#drop, this.#kept]
+    const control = i32.and(i32.shrU(loadControl(), i32.const(8)), i32.const(3))
+    f.set(unit, i64.const(1))
+    f.if(i32.eqz(i32.and(control, i32.const(1))), () => {
+      f.set(drop, i64.const(40))
+      f.if(control, () => f.set(drop, i64.const(11)))
+      const above = i64.sub(i64.const(0), drop)
+      const lost = i64.extendU(i64.ne(i64.shl(low, above), i64.const(0)))
+      f.set(low, i64.or(i64.or(i64.shl(high, above), i64.shrU(low, drop)), lost))
+      f.set(high, i64.shl(i64.shrU(high, drop), drop))
+      f.set(unit, i64.shl(unit, drop))
+    })
+    const isHalf = i64.eq(low, i64.const(LEADING))
+    const isOdd = i64.ne(i64.and(high, unit), i64.const(0))
+    f.set(this.#up, i32.or(i64.gtU(low, i64.const(LEADING)), i32.and(isHalf, isOdd)))
+    f.if(this.#up, () => {
+      f.set(high, i64.add(high, unit))
+      f.if(i64.eqz(high), () => {
+        f.set(high, i64.const(LEADING))
+        f.set(this.#exponent, i32.add(this.#exponent, i32.const(1)))
+      })
+    })
+    this.s.reject(i32.geS(this.#exponent, i32.const(EXPONENT)))
+  }
+
+  #finish(): void {
+    const { s } = this
+    s.setRegister(this.#at, i32.or(this.#sign, this.#exponent), this.#high)
+    s.finish(s.statusWith(i64.ne(this.#low, i64.const(0)), this.#up))
+  }
+}
+
+/** Builds a STACK_OPERATION for an operation of two operands. */
+export function buildX87Arithmetic(
+  module: ModuleBuilder, signature: Signature, operation: X87Arithmetic, needs: ArithmeticNeeds,
+): FunctionReference {
+  const f = module.function(signature)
+  new Arithmetic(f, needs).write(operation)
+  return f
+}
+
+/** Builds (high, low, divisor) -> quotient of 128 by 64 bits, by halves; the divisor's top bit is
+ * set, and `high` is below it (Knuth, TAOCP 2, 4.3.1, algorithm D). */
+export function buildDivideNormalised(module: ModuleBuilder): FunctionReference {
+  const f = module.function({ parameters: ['i64', 'i64', 'i64'], result: 'i64' })
+  const [high, low, divisor] = f.parameters as [Local, Local, Local]
+  const half = i64.const(32)
+  const mask = i64.const(0xffff_ffffn)
+  const quotient = f.local('i64')
+  const rest = f.local('i64')
+  const upper = f.local('i64')
+  const digit = (next: Expression): void => {
+    const top = i64.shrU(divisor, half)
+    f.set(quotient, i64.divU(high, top))
+    f.set(rest, i64.sub(high, i64.mul(quotient, top)))
+    f.block((good) => f.loop((again) => {
+      const tooLarge = i64.gtU(i64.mul(quotient, i64.and(divisor, mask)),
+        i64.or(i64.shl(rest, half), next))
+      f.brIf(good, i32.eqz(i32.or(i64.gtU(quotient, mask), tooLarge)))
+      f.set(quotient, i64.sub(quotient, i64.const(1)))
+      f.set(rest, i64.add(rest, top))
+      f.brIf(again, i64.leU(rest, mask))
+    }))
+    f.set(high, i64.sub(i64.or(i64.shl(high, half), next), i64.mul(quotient, divisor)))
+  }
+  digit(i64.shrU(low, half))
+  f.set(upper, i64.shl(quotient, half))
+  digit(i64.and(low, mask))
+  f.return(i64.add(upper, quotient))
+  return f
+}

@@ -1,0 +1,59 @@
+/**
+ * x87 operations that only move: exchanges, signs, stores to registers, conditional moves, and the
+ * top of the stack.
+ */
+import { i32, i64, type Expression } from '../../wasm/expression.ts'
+import type { FunctionReference, ModuleBuilder, Signature } from '../../wasm/module.ts'
+import { Move, moveOf } from './x87-number.ts'
+import { EXPONENT, loadTags, SIGN, StackFunction, wideLocals } from './x87-state.ts'
+
+/** Builds a STACK_OPERATION that moves. */
+export function buildX87Move(
+  module: ModuleBuilder, signature: Signature, exact: FunctionReference,
+): FunctionReference {
+  const f = module.function(signature)
+  const s = new StackFunction(f, exact)
+  const value = wideLocals(f)
+  const plain = (): Expression => s.statusWith(i32.const(0), i32.const(0))
+  const copy = (to: Expression, from: Expression): void =>
+    s.setRegister(to, s.signExponent(from), s.significand(from))
+  const onTop = (sign: Expression): void => {
+    s.requireFull(s.top)
+    s.setRegister(s.top, sign, s.significand(s.top))
+    s.finish(plain())
+  }
+  const turn = (by: number): void => s.finish(s.withTop(plain(), i32.add(s.top, i32.const(by))))
+  const cases: Readonly<Record<number, () => void>> = {
+    [Move.EXCHANGE]: () => {
+      s.requireFull(s.top)
+      s.requireFull(s.target())
+      f.set(value.signExponent, s.signExponent(s.top))
+      f.set(value.significand, s.significand(s.top))
+      copy(s.top, s.target())
+      s.setRegister(s.target(), value.signExponent, value.significand)
+      s.finish(plain())
+    },
+    [Move.NEGATE]: () => onTop(i32.xor(s.signExponent(s.top), i32.const(SIGN))),
+    [Move.ABSOLUTE]: () => onTop(i32.and(s.signExponent(s.top), i32.const(EXPONENT))),
+    [Move.STORE]: () => {
+      s.requireFull(s.top)
+      copy(s.target(), s.top)
+      s.setTags(i32.or(loadTags(), s.mark(s.target())))
+      s.finish(plain())
+    },
+    [Move.CONDITIONAL]: () => {
+      s.requireFull(s.top)
+      s.requireFull(s.source())
+      f.if(i32.eqz(i64.eqz(s.low)), () => copy(s.top, s.source()))
+      f.return(i64.const(0))
+    },
+    [Move.FREE]: () => {
+      s.setTags(i32.and(loadTags(), i32.xor(s.mark(s.target()), i32.const(-1))))
+      s.finish(plain())
+    },
+    [Move.UP]: () => turn(16),
+    [Move.DOWN]: () => turn(-16),
+  }
+  s.write(() => f.switch(moveOf(s.index), Object.values(cases), () => f.unreachable()))
+  return f
+}
