@@ -1,6 +1,9 @@
 /**
  * The body of one WebAssembly function: statements over expression trees, with structured control
  * flow. Branch targets are labels, not depths, so that code can be nested without counting.
+ *
+ * Branches that go one way nearly always say so (branch hinting proposal): compilers then keep what
+ * is rare out of the way, above all out of the allocation of registers.
  */
 import { assert } from '../base/assert.ts'
 import { Bytes } from './bytes.ts'
@@ -23,6 +26,13 @@ export type StoreKind = keyof typeof storeOpcodes | 'v128'
 
 const VOID = 0x40
 
+/** A branch that goes one way nearly always; `at` is where its opcode stands in its buffer. */
+interface Hint {
+  readonly code: Bytes
+  readonly at: number
+  readonly likely: boolean
+}
+
 export class FunctionBuilder {
   readonly index: number
   readonly result?: ValueType
@@ -30,6 +40,9 @@ export class FunctionBuilder {
   code = new Bytes()
   readonly #locals: ValueType[] = []
   readonly #start = new Bytes()
+  readonly #hints: Hint[] = []
+  /** Where the code begins in the finished body, behind the locals. */
+  #codeOffset = 0
   #depth = 0
 
   constructor(index: number, parameters: readonly ValueType[], result: ValueType | undefined) {
@@ -129,6 +142,21 @@ export class FunctionBuilder {
     condition: Expression, then: (label: Label) => void, otherwise?: (label: Label) => void,
   ): void {
     condition.emit(this.code)
+    this.#if(then, otherwise)
+  }
+
+  /** The same where `condition` nearly always or hardly ever holds. */
+  ifLikely(condition: Expression, then: () => void, otherwise?: () => void): void {
+    this.#hint(condition, true)
+    this.#if(then, otherwise)
+  }
+
+  ifUnlikely(condition: Expression, then: () => void, otherwise?: () => void): void {
+    this.#hint(condition, false)
+    this.#if(then, otherwise)
+  }
+
+  #if(then: (label: Label) => void, otherwise?: (label: Label) => void): void {
     this.code.byte(0x04)
     this.code.byte(VOID)
     const label = new Label(++this.#depth)
@@ -148,6 +176,21 @@ export class FunctionBuilder {
 
   brIf(label: Label, condition: Expression): void {
     condition.emit(this.code)
+    this.#brIf(label)
+  }
+
+  /** The same where `condition` hardly ever holds. */
+  brUnlikely(label: Label, condition: Expression): void {
+    this.#hint(condition, false)
+    this.#brIf(label)
+  }
+
+  #hint(condition: Expression, likely: boolean): void {
+    condition.emit(this.code)
+    this.#hints.push({ code: this.code, at: this.code.length, likely })
+  }
+
+  #brIf(label: Label): void {
     this.code.byte(0x0d)
     this.code.u32(this.#depth - label.depth)
   }
@@ -202,12 +245,30 @@ export class FunctionBuilder {
       body.u32(run.count)
       body.byte(typeCodes[run.type])
     }
+    this.#codeOffset = body.length
     body.append(this.#start.view())
     body.append(this.code.view())
     // A function whose last statement leaves by a branch still needs a typed end.
     if (this.result) body.byte(0x00)
     body.byte(0x0b)
     return body
+  }
+
+  /** The function's entry in the section of branch hints, once it is finished; undefined when it
+   * has none. */
+  hints(): Bytes | undefined {
+    if (this.#hints.length === 0) return undefined
+    const offsetOf = ({ code, at }: Hint): number =>
+      this.#codeOffset + at + (code === this.#start ? 0 : this.#start.length)
+    const entry = new Bytes()
+    entry.u32(this.index)
+    entry.u32(this.#hints.length)
+    for (const hint of [...this.#hints].sort((a, b) => offsetOf(a) - offsetOf(b))) {
+      entry.u32(offsetOf(hint))
+      entry.u32(1)
+      entry.byte(hint.likely ? 1 : 0)
+    }
+    return entry
   }
 
   #enter(opcode: number, body: (label: Label) => void): void {

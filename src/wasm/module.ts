@@ -126,13 +126,17 @@ export class ModuleBuilder {
     section(out, 2, this.#importCount, this.#imports)
     const declared = new Bytes()
     const bodies = new Bytes()
+    const hints: Bytes[] = []
     for (const { type, builder } of this.#functions) {
       declared.u32(type)
       bodies.sized(builder.finish())
+      const hinted = builder.hints()
+      if (hinted) hints.push(hinted)
     }
     section(out, 3, this.#functions.length, declared)
     section(out, 6, this.#globalCount, this.#globals)
     section(out, 7, this.#exportCount, this.#exports)
+    branchHints(out, hints)
     section(out, 10, this.#functions.length, bodies)
     return out.view().slice() as Uint8Array<ArrayBuffer>
   }
@@ -160,6 +164,17 @@ export class ModuleBuilder {
 
 function reference(index: number, result: ValueType | undefined): FunctionReference {
   return result ? { index, result } : { index }
+}
+
+/** The custom section of the branch hinting proposal. */
+function branchHints(out: Bytes, hints: readonly Bytes[]): void {
+  if (hints.length === 0) return
+  const body = new Bytes()
+  body.name('metadata.code.branch_hint')
+  body.u32(hints.length)
+  for (const entry of hints) body.append(entry.view())
+  out.byte(0)
+  out.sized(body)
 }
 
 function section(out: Bytes, id: number, count: number, content: Bytes): void {

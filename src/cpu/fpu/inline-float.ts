@@ -42,10 +42,10 @@ const familyOf = (width: Width) => width === 64 ? f64 : f32
 function requireNotDenormal({ f, width, slow }: InlineFloat, x: Expression): void {
   if (width === 64) {
     const twice = i64.shl(i64.reinterpret(x), i64.const(1))
-    f.brIf(slow, i64.eqz(i64.shrU(i64.sub(twice, i64.const(1)), i64.const(53))))
+    f.brUnlikely(slow, i64.eqz(i64.shrU(i64.sub(twice, i64.const(1)), i64.const(53))))
   } else {
     const twice = i32.shl(i32.reinterpret(x), i32.const(1))
-    f.brIf(slow, i32.eqz(i32.shrU(i32.sub(twice, i32.const(1)), i32.const(24))))
+    f.brUnlikely(slow, i32.eqz(i32.shrU(i32.sub(twice, i32.const(1)), i32.const(24))))
   }
 }
 
@@ -60,7 +60,7 @@ function isDoubtful(x: Expression, width: Width): Expression {
 }
 
 function requireSettled({ f, unsettled, slow }: InlineFloat): void {
-  f.brIf(slow, unsettled())
+  f.brUnlikely(slow, unsettled())
 }
 
 function addition(site: InlineFloat, op: 'add' | 'sub'): void {
@@ -70,7 +70,7 @@ function addition(site: InlineFloat, op: 'add' | 'sub'): void {
   requireNotDenormal(site, x)
   requireNotDenormal(site, y)
   f.set(result, family[op](x, y))
-  f.brIf(slow, i32.eqz(family.lt(family.abs(result), family.const(Infinity))))
+  f.brUnlikely(slow, i32.eqz(family.lt(family.abs(result), family.const(Infinity))))
 }
 
 function product(site: InlineFloat, op: 'mul' | 'div'): void {
@@ -80,11 +80,11 @@ function product(site: InlineFloat, op: 'mul' | 'div'): void {
   requireNotDenormal(site, x)
   requireNotDenormal(site, y)
   f.set(result, family[op](x, y))
-  f.if(isDoubtful(result, width), () => {
+  f.ifUnlikely(isDoubtful(result, width), () => {
     // A zero that comes from a zero is exact.
     const isZero = (value: Expression): Expression => family.eq(value, family.const(0))
     const origin = op === 'div' ? isZero(x) : i32.or(isZero(x), isZero(y))
-    f.brIf(slow, i32.eqz(i32.and(isZero(result), origin)))
+    f.brUnlikely(slow, i32.eqz(i32.and(isZero(result), origin)))
   })
 }
 
@@ -93,7 +93,7 @@ function squareRoot(site: InlineFloat): void {
   const family = familyOf(width)
   requireSettled(site)
   requireNotDenormal(site, x)
-  f.brIf(slow, i32.eqz(i32.and(family.ge(x, family.const(0)),
+  f.brUnlikely(slow, i32.eqz(i32.and(family.ge(x, family.const(0)),
     family.lt(x, family.const(Infinity)))))
   f.set(result, family.sqrt(x))
 }
@@ -104,7 +104,7 @@ function extremum(site: InlineFloat, op: 'min' | 'max'): void {
   const family = familyOf(width)
   requireNotDenormal(site, x)
   requireNotDenormal(site, y)
-  f.brIf(slow, i32.or(family.ne(x, x), family.ne(y, y)))
+  f.brUnlikely(slow, i32.or(family.ne(x, x), family.ne(y, y)))
   f.set(result, select(x, y, op === 'min' ? family.lt(x, y) : family.gt(x, y)))
 }
 
@@ -113,7 +113,7 @@ function comparison(site: InlineFloat): void {
   const family = familyOf(width)
   requireNotDenormal(site, x)
   requireNotDenormal(site, y)
-  f.brIf(slow, i32.or(family.ne(x, x), family.ne(y, y)))
+  f.brUnlikely(slow, i32.or(family.ne(x, x), family.ne(y, y)))
   f.set(result, i64.extendU(i32.add(i32.sub(family.gt(x, y), family.lt(x, y)), i32.const(2))))
 }
 
@@ -122,13 +122,13 @@ function conversion(site: InlineFloat): void {
   const { f, width, x, result, slow } = site
   if (width === 32) {
     requireNotDenormal(site, x)
-    f.brIf(slow, f32.ne(x, x))
+    f.brUnlikely(slow, f32.ne(x, x))
     f.set(result, f64.promote(x))
     return
   }
   requireSettled(site)
   f.set(result, f32.demote(x))
-  f.if(isDoubtful(result, 32), () => f.brIf(slow, f64.ne(x, f64.const(0))))
+  f.ifUnlikely(isDoubtful(result, 32), () => f.brUnlikely(slow, f64.ne(x, f64.const(0))))
 }
 
 /** Rounds to nearest or towards zero; what does not fit goes to the slow path. */
@@ -137,7 +137,7 @@ function toInteger(site: InlineFloat, bits: Width, truncated: boolean): void {
   const value = width === 64 ? x : f64.promote(x)
   const whole = truncated ? f64.trunc(value) : f64.nearest(value)
   requireSettled(site)
-  f.brIf(slow, i32.eqz(f64.lt(f64.abs(whole), f64.const(bits === 64 ? 2 ** 63 : 2 ** 31))))
+  f.brUnlikely(slow, i32.eqz(f64.lt(f64.abs(whole), f64.const(bits === 64 ? 2 ** 63 : 2 ** 31))))
   const integer = i64.truncSatF64S(whole)
   f.set(result, bits === 64 ? integer : i64.and(integer, i64.const(0xffff_ffffn)))
 }
@@ -171,7 +171,7 @@ function roundToIntegral(site: InlineFloat, how: Expression): void {
   const { f, width, x, result, slow } = site
   const family = familyOf(width)
   requireSettled(site)
-  f.brIf(slow, family.ne(x, x))
+  f.brUnlikely(slow, family.ne(x, x))
   writeRound(f, how, (mode) => f.set(result, family[mode](x)))
 }
 

@@ -94,11 +94,11 @@ function isFinite(x: Expression, width: Width): Expression {
 
 function requireAll({ f, width, slow }: InlineVector, ...tests: Expression[]): void {
   const joined = tests.reduce((a, b) => bothOf(a, b))
-  f.brIf(slow, i32.eqz(lanes[width].allTrue(joined)))
+  f.brUnlikely(slow, i32.eqz(lanes[width].allTrue(joined)))
 }
 
 function requireSettled({ f, unsettled, slow }: InlineVector): void {
-  f.brIf(slow, unsettled())
+  f.brUnlikely(slow, unsettled())
 }
 
 /** The sign bit of the even lanes. */
@@ -120,7 +120,7 @@ function product(site: InlineVector, op: 'mul' | 'div'): void {
   f.set(result, lanes[width][op](x, y))
   const inside = and(isFinite(result, width), lt(smallest(width), abs(result)))
   const operands = bothOf(notDenormal(x, width), notDenormal(y, width))
-  f.if(i32.eqz(allTrue(bothOf(operands, inside))), () => {
+  f.ifUnlikely(i32.eqz(allTrue(bothOf(operands, inside))), () => {
     // Zeros that come from zeros are exact.
     const origin = op === 'div' ? eq(x, ZERO) : or(eq(x, ZERO), eq(y, ZERO))
     requireAll(site, operands, or(inside, and(eq(result, ZERO), origin)))
@@ -151,14 +151,14 @@ function conversion(site: InlineVector): void {
     // Singles that are denormal are small as doubles, and NaNs compare false.
     f.set(result, promoteLow(x))
     const good = or(ge(abs(result), all(64, 2 ** -126)), eq(result, ZERO))
-    f.brIf(slow, i32.eqz(allTrue(good)))
+    f.brUnlikely(slow, i32.eqz(allTrue(good)))
     return
   }
   requireSettled(site)
   f.set(result, demote(x))
   const back = promoteLow(result)
   const good = and(isFinite(back, 64), or(gt(abs(back), all(64, 2 ** -126)), eq(x, ZERO)))
-  f.brIf(slow, i32.eqz(allTrue(good)))
+  f.brUnlikely(slow, i32.eqz(allTrue(good)))
 }
 
 function toInteger(site: InlineVector, truncated: boolean): void {

@@ -6,14 +6,14 @@
  * A result comes as 128 bits, the leading one at the top; the lowest bit stands for all that was
  * shifted out.
  */
-import { call, i32, i64, type Expression, type Local } from '../../wasm/expression.ts'
+import { call, i32, i64, select, type Expression, type Local } from '../../wasm/expression.ts'
 import type { FunctionBuilder } from '../../wasm/function.ts'
 import type { FunctionReference, ModuleBuilder, Signature } from '../../wasm/module.ts'
 import { isShape, widenFloat, widenInteger } from './x87-operand.ts'
 import { takesInteger } from './x87-number.ts'
 import {
-  BIAS, exponentOf, EXPONENT, isOrdinary, isZero, LEADING, loadControl, SIGN, StackFunction,
-  wideLocals, type Wide,
+  areNormal, BIAS, exponentOf, EXPONENT, isOrdinary, isZero, LEADING, loadControl, SIGN,
+  StackFunction, wideLocals, type Wide,
 } from './x87-state.ts'
 
 export type X87Arithmetic = 'add' | 'sub' | 'subr' | 'mul' | 'div' | 'divr'
@@ -26,6 +26,12 @@ export interface ArithmeticNeeds {
   readonly divide: FunctionReference
 }
 
+/** What a shift right by less than 64 drops, at the top of 64 bits. */
+function shiftedOut(value: Expression, shift: Expression): Expression {
+  return i64.shl(i64.shl(value, i64.const(1)), i64.sub(i64.const(63), shift))
+}
+
+/** Which way data goes is as good as random, so what depends on it is computed without branches. */
 class Arithmetic {
   readonly s: StackFunction
   readonly f: FunctionBuilder
@@ -69,7 +75,8 @@ class Arithmetic {
         ? [this.#b, this.#a] : [this.#a, this.#b]
       this.#load(first, this.#at)
       this.#loadSource(second)
-      s.reject(i32.eqz(i32.and(isOrdinary(this.#a), isOrdinary(this.#b))))
+      f.ifUnlikely(i32.eqz(areNormal(this.#a, this.#b)),
+        () => s.reject(i32.eqz(i32.and(isOrdinary(this.#a), isOrdinary(this.#b)))))
       switch (operation) {
         case 'mul': this.#multiply(); break
         case 'div': case 'divr': this.#divide(); break
@@ -115,14 +122,13 @@ class Arithmetic {
     // The larger magnitude first; zeros have the smallest exponent.
     const smaller = i32.or(i32.ltU(exponentOf(a), exponentOf(b)), i32.and(
       i32.eq(exponentOf(a), exponentOf(b)), i64.ltU(a.significand, b.significand)))
-    f.if(smaller, () => {
-      f.set(this.#exponent, a.signExponent)
-      f.set(a.signExponent, b.signExponent)
-      f.set(b.signExponent, this.#exponent)
-      f.set(this.#high, a.significand)
-      f.set(a.significand, b.significand)
-      f.set(b.significand, this.#high)
-    })
+    f.set(this.#up, smaller)
+    f.set(this.#exponent, a.signExponent)
+    f.set(a.signExponent, select(b.signExponent, a.signExponent, this.#up))
+    f.set(b.signExponent, select(this.#exponent, b.signExponent, this.#up))
+    f.set(this.#high, a.significand)
+    f.set(a.significand, select(b.significand, a.significand, this.#up))
+    f.set(b.significand, select(this.#high, b.significand, this.#up))
     this.#be(i32.and(a.signExponent, i32.const(SIGN)), exponentOf(a), a.significand)
     f.if(i64.eqz(b.significand), () => {
       // Zeros of both signs make the positive one.
@@ -142,14 +148,14 @@ class Arithmetic {
         i64.extendU(i64.ne(this.#low, i64.const(0)))))
       this.#normalise()
     }, () => {
+      const carry = this.#kept
       f.set(this.#high, i64.add(a.significand, this.#kept))
-      f.if(i64.ltU(this.#high, a.significand), () => {
-        const lost = i64.and(this.#low, i64.const(1))
-        f.set(this.#low, i64.or(i64.or(i64.shrU(this.#low, i64.const(1)), lost),
-          i64.shl(this.#high, i64.const(63))))
-        f.set(this.#high, i64.or(i64.shrU(this.#high, i64.const(1)), i64.const(LEADING)))
-        f.set(this.#exponent, i32.add(this.#exponent, i32.const(1)))
-      })
+      f.set(carry, i64.extendU(i64.ltU(this.#high, a.significand)))
+      const lost = i64.and(this.#low, carry)
+      f.set(this.#low, i64.or(i64.or(i64.shrU(this.#low, carry), lost),
+        i64.shl(i64.and(this.#high, carry), i64.const(63))))
+      f.set(this.#high, i64.or(i64.shrU(this.#high, carry), i64.shl(carry, i64.const(63))))
+      f.set(this.#exponent, i32.add(this.#exponent, i32.wrap(carry)))
     })
   }
 
@@ -161,8 +167,7 @@ class Arithmetic {
     f.set(this.#kept, i64.const(0))
     f.if(i64.ltU(distance, i64.const(64)), () => {
       f.set(this.#kept, i64.shrU(value, distance))
-      f.if(i32.eqz(i64.eqz(distance)), () => f.set(this.#low,
-        i64.shl(value, i64.sub(i64.const(0), distance))))
+      f.set(this.#low, shiftedOut(value, distance))
     }, () => {
       f.set(this.#low, value)
       f.if(i64.gtU(distance, i64.const(64)), () => {
@@ -185,15 +190,19 @@ class Arithmetic {
     f.if(i64.eqz(this.#high), () => this.#be(i32.const(0), i32.const(0), i64.const(0)), () => {
       const shift = this.#distance
       f.set(shift, i64.clz(this.#high))
-      f.if(i32.eqz(i64.eqz(shift)), () => {
-        f.set(this.#high, i64.or(i64.shl(this.#high, shift),
-          i64.shrU(this.#low, i64.sub(i64.const(0), shift))))
-        f.set(this.#low, i64.shl(this.#low, shift))
-        f.set(this.#exponent, i32.sub(this.#exponent, i32.wrap(shift)))
-      })
+      this.#shiftLeft(shift)
       // Below the normal range the exponent must not look like a zero's.
       this.s.reject(i32.leS(this.#exponent, i32.const(0)))
     })
+  }
+
+  /** Shifts the result left by less than 64. */
+  #shiftLeft(shift: Local): void {
+    const { f } = this
+    const moved = i64.shrU(i64.shrU(this.#low, i64.const(1)), i64.sub(i64.const(63), shift))
+    f.set(this.#high, i64.or(i64.shl(this.#high, shift), moved))
+    f.set(this.#low, i64.shl(this.#low, shift))
+    f.set(this.#exponent, i32.sub(this.#exponent, i32.wrap(shift)))
   }
 
   #multiply(): void {
@@ -205,12 +214,8 @@ class Arithmetic {
       f.set(this.#low, i64.mul(a.significand, b.significand))
       f.set(this.#exponent,
         i32.sub(i32.add(exponentOf(a), exponentOf(b)), i32.const(BIAS - 1)))
-      f.if(i64.geS(this.#high, i64.const(0)), () => {
-        f.set(this.#high, i64.or(i64.shl(this.#high, i64.const(1)),
-          i64.shrU(this.#low, i64.const(63))))
-        f.set(this.#low, i64.shl(this.#low, i64.const(1)))
-        f.set(this.#exponent, i32.sub(this.#exponent, i32.const(1)))
-      })
+      f.set(this.#distance, i64.extendU(i64.geS(this.#high, i64.const(0))))
+      this.#shiftLeft(this.#distance)
       this.s.reject(i32.leS(this.#exponent, i32.const(0)))
     })
   }
@@ -259,12 +264,10 @@ class Arithmetic {
     const isHalf = i64.eq(low, i64.const(LEADING))
     const isOdd = i64.ne(i64.and(high, unit), i64.const(0))
     f.set(this.#up, i32.or(i64.gtU(low, i64.const(LEADING)), i32.and(isHalf, isOdd)))
-    f.if(this.#up, () => {
-      f.set(high, i64.add(high, unit))
-      f.if(i64.eqz(high), () => {
-        f.set(high, i64.const(LEADING))
-        f.set(this.#exponent, i32.add(this.#exponent, i32.const(1)))
-      })
+    f.set(high, i64.add(high, i64.and(unit, i64.sub(i64.const(0), i64.extendU(this.#up)))))
+    f.ifUnlikely(i32.and(i64.eqz(high), this.#up), () => {
+      f.set(high, i64.const(LEADING))
+      f.set(this.#exponent, i32.add(this.#exponent, i32.const(1)))
     })
     this.s.reject(i32.geS(this.#exponent, i32.const(EXPONENT)))
   }

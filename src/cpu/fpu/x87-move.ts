@@ -7,13 +7,33 @@ import type { FunctionReference, ModuleBuilder, Signature } from '../../wasm/mod
 import { Move, moveOf } from './x87-number.ts'
 import { EXPONENT, loadTags, SIGN, StackFunction, wideLocals } from './x87-state.ts'
 
+/** Builds a STACK_OPERATION that exchanges the top with another register. */
+export function buildX87Exchange(
+  module: ModuleBuilder, signature: Signature, exact: FunctionReference,
+): FunctionReference {
+  const f = module.function(signature)
+  const s = new StackFunction(f, exact)
+  const value = wideLocals(f)
+  const other = f.local('i32')
+  s.write(() => {
+    f.set(other, s.target())
+    s.requireFull(s.top)
+    s.requireFull(other)
+    f.set(value.signExponent, s.signExponent(s.top))
+    f.set(value.significand, s.significand(s.top))
+    s.setRegister(s.top, s.signExponent(other), s.significand(other))
+    s.setRegister(other, value.signExponent, value.significand)
+    s.finish(s.statusWith(i32.const(0), i32.const(0)))
+  })
+  return f
+}
+
 /** Builds a STACK_OPERATION that moves. */
 export function buildX87Move(
   module: ModuleBuilder, signature: Signature, exact: FunctionReference,
 ): FunctionReference {
   const f = module.function(signature)
   const s = new StackFunction(f, exact)
-  const value = wideLocals(f)
   const plain = (): Expression => s.statusWith(i32.const(0), i32.const(0))
   const copy = (to: Expression, from: Expression): void =>
     s.setRegister(to, s.signExponent(from), s.significand(from))
@@ -24,15 +44,6 @@ export function buildX87Move(
   }
   const turn = (by: number): void => s.finish(s.withTop(plain(), i32.add(s.top, i32.const(by))))
   const cases: Readonly<Record<number, () => void>> = {
-    [Move.EXCHANGE]: () => {
-      s.requireFull(s.top)
-      s.requireFull(s.target())
-      f.set(value.signExponent, s.signExponent(s.top))
-      f.set(value.significand, s.significand(s.top))
-      copy(s.top, s.target())
-      s.setRegister(s.target(), value.signExponent, value.significand)
-      s.finish(plain())
-    },
     [Move.NEGATE]: () => onTop(i32.xor(s.signExponent(s.top), i32.const(SIGN))),
     [Move.ABSOLUTE]: () => onTop(i32.and(s.signExponent(s.top), i32.const(EXPONENT))),
     [Move.STORE]: () => {

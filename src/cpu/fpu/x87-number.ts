@@ -17,13 +17,13 @@ const WITH_ZERO = 1 << 21
 
 /** Operations of the part x87Move, in bits 24 to 27. */
 export const Move = {
-  EXCHANGE: 0, NEGATE: 1, ABSOLUTE: 2, STORE: 3, CONDITIONAL: 4, FREE: 5, UP: 6, DOWN: 7,
+  NEGATE: 0, ABSOLUTE: 1, STORE: 2, CONDITIONAL: 3, FREE: 4, UP: 5, DOWN: 6,
 } as const
 const MOVE_SHIFT = 24
 
 const moves: Readonly<Record<string, number>> = {
-  fxch: Move.EXCHANGE, fchs: Move.NEGATE, fabs: Move.ABSOLUTE, fst: Move.STORE, fstp: Move.STORE,
-  ffree: Move.FREE, fincstp: Move.UP, fdecstp: Move.DOWN,
+  fchs: Move.NEGATE, fabs: Move.ABSOLUTE, fst: Move.STORE, fstp: Move.STORE, ffree: Move.FREE,
+  fincstp: Move.UP, fdecstp: Move.DOWN,
 }
 
 const arithmetic = {
@@ -32,7 +32,7 @@ const arithmetic = {
 
 export type X87Part =
   | typeof arithmetic[keyof typeof arithmetic]
-  | 'x87Load' | 'x87Store' | 'x87Compare' | 'x87Move' | 'x87Exact'
+  | 'x87Load' | 'x87Store' | 'x87Compare' | 'x87Move' | 'x87Exchange' | 'x87Exact'
 
 function isMemory(shape: StackShape): boolean {
   return /\d/.test(shape)
@@ -45,6 +45,7 @@ export function x87PartOf(name: string, shape: StackShape): X87Part {
   if (/^(f[ui]?com|ftst)/.test(name)) return 'x87Compare'
   if (name === 'fld' || name === 'fild') return 'x87Load'
   if (/^(fst|fstp|fist|fistp|fisttp)$/.test(name) && isMemory(shape)) return 'x87Store'
+  if (name === 'fxch') return 'x87Exchange'
   return name in moves || name.startsWith('fcmov') ? 'x87Move' : 'x87Exact'
 }
 

@@ -7,7 +7,7 @@ import {
 } from './x87-arithmetic.ts'
 import { buildX87Compare } from './x87-compare.ts'
 import { buildX87Load } from './x87-load.ts'
-import { buildX87Move } from './x87-move.ts'
+import { buildX87Exchange, buildX87Move } from './x87-move.ts'
 import { buildX87Commit, buildX87Store } from './x87-store.ts'
 
 /** Builds the parts named x87*, all of one signature; `exact` is what they ask. */
@@ -25,6 +25,7 @@ export function buildX87(
     x87Store: buildX87Store(module, signature, exact),
     x87Compare: buildX87Compare(module, signature, exact),
     x87Move: buildX87Move(module, signature, exact),
+    x87Exchange: buildX87Exchange(module, signature, exact),
     x87Commit: buildX87Commit(module),
   }
 }

@@ -8,6 +8,7 @@ import type { Instruction } from '../../isa/operand.ts'
 import { RecordOperands } from './reading/operand-source.ts'
 import type { EngineParts, Exits, InstructionShape } from './parts.ts'
 import { RECORD_BYTES } from './record.ts'
+import { coreFloatState } from './reading/float-state.ts'
 import { WasmReading } from './reading/reading.ts'
 import { CoreState } from './reading/state-file.ts'
 import { LocalPool, type Value } from './reading/value.ts'
@@ -34,7 +35,8 @@ export function emitHandler(
     read: globalGet(parts.readTable, 'i32'), write: globalGet(parts.writeTable, 'i32'),
     alignedOnly: false, access: 0,
   }
-  const m = new WasmReading(parts, { target, tables, state, operands: source, exits }, pool, shape)
+  const site = { target, tables, state, floats: coreFloatState, operands: source, exits }
+  const m = new WasmReading(parts, site, pool, shape)
   const execute = instruction.definition.fields.execute!
   if (shape.repeat === 0) {
     execute(m, ...operands)

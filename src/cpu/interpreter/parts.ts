@@ -5,6 +5,7 @@
 import type { Expression, Local } from '../../wasm/expression.ts'
 import type { FunctionBuilder } from '../../wasm/function.ts'
 import type { FunctionReference, Signature } from '../../wasm/module.ts'
+import type { FloatState } from './reading/float-state.ts'
 import type { OperandSource } from './reading/operand-source.ts'
 import type { StateFile } from './reading/state-file.ts'
 
@@ -62,7 +63,7 @@ export const partSignatures = {
   x87Add: STACK_OPERATION, x87Sub: STACK_OPERATION, x87Subr: STACK_OPERATION,
   x87Mul: STACK_OPERATION, x87Div: STACK_OPERATION, x87Divr: STACK_OPERATION,
   x87Load: STACK_OPERATION, x87Store: STACK_OPERATION, x87Compare: STACK_OPERATION,
-  x87Move: STACK_OPERATION,
+  x87Move: STACK_OPERATION, x87Exchange: STACK_OPERATION,
   /** What a store waited with (coreMap.x87Result) takes place. */
   x87Commit: CHECK,
   /** Stops on #UD, #NM and #MF as MMX instructions do. */
@@ -166,6 +167,7 @@ export interface Site {
   readonly target: FunctionBuilder
   readonly tables: TableUse
   readonly state: StateFile
+  readonly floats: FloatState
   readonly operands: OperandSource
   readonly exits: Exits
 }

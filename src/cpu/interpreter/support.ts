@@ -214,7 +214,7 @@ function buildDivision(
 }
 
 /** The upper half of 64 by 64 bits, from 32-bit halves. */
-function buildMulHigh(
+export function buildMulHigh(
   module: ModuleBuilder,
 ): { mulHighUnsigned: FunctionBuilder, mulHighSigned: FunctionBuilder } {
   const unsigned = module.function(partSignatures.mulHighUnsigned)

@@ -20,6 +20,7 @@ import { emitExecHit } from '../mmu/exec-tlb.ts'
 import { CpuContext } from '../state.ts'
 import { FlagState, RegionLocals, type SlotWrite } from './flag-state.ts'
 import { type Structure, structureOf } from './graph.ts'
+import { LocalFloatState } from './local-float-state.ts'
 import { LocalState } from './local-state.ts'
 import { PathFacts } from './path-facts.ts'
 import { RegionOperands } from './region-operands.ts'
@@ -52,6 +53,7 @@ class Translator {
   readonly #placement: Placement
   readonly #structure: Structure
   readonly #state: LocalState
+  readonly #floats: LocalFloatState
   readonly #locals: RegionLocals
   /** Linear address of page 0. */
   readonly #base: Local
@@ -79,6 +81,7 @@ class Translator {
       region.entries.map((block) => block + 1), ...region.blocks.map(successorsOf),
     ])
     this.#state = new LocalState(target)
+    this.#floats = new LocalFloatState(target)
     this.#locals = new RegionLocals(target)
     this.#base = target.local('i64')
     this.#budget = target.local('i32')
@@ -121,6 +124,7 @@ class Translator {
     f.set(this.#tables.read, globalGet(this.#parts.readTable, 'i32'))
     f.set(this.#tables.write, globalGet(this.#parts.writeTable, 'i32'))
     this.#state.emitLoads()
+    this.#floats.emitLoads()
   }
 
   /** Computes the flags that were pending where the region was left. */
@@ -242,13 +246,13 @@ class Translator {
     const linear = this.#linear(page * PAGE_BYTES)
     const isUser = i32.ne(i32.and(globalGet(this.#parts.access, 'i32'), i32.const(Access.USER)), Z)
     const isThere = emitExecHit(CORE, linear, isUser, this.#placement.machineOf(page))
-    this.#f.if(i32.eqz(isThere), () => this.#goOnAt(this.#linear(target.offset), path))
+    this.#f.ifUnlikely(i32.eqz(isThere), () => this.#goOnAt(this.#linear(target.offset), path))
   }
 
   /** Leaves when the budget is used up or the doorbell rings; flags are computed. */
   #poll(target: Target): void {
     const rings = i32.load(MACHINE, i32.const(this.#placement.doorbell))
-    this.#f.if(i32.or(i32.leS(this.#budget, Z), rings), () => {
+    this.#f.ifUnlikely(i32.or(i32.leS(this.#budget, Z), rings), () => {
       this.#leaveTo(this.#linear(target.offset), 0)
     })
   }
@@ -268,6 +272,7 @@ class Translator {
           ...this.#tables, alignedOnly: true, access: Access.COMPILED, reuse: path.facts,
         },
         state: this.#state,
+        floats: this.#floats,
         operands: source,
         exits: this.#exits(offset, left, path, again),
       }

@@ -5,7 +5,6 @@
  * A scalar travels as the bits of a lane; where it comes from a lane of the width or goes to one,
  * it stays a float all the way.
  */
-import { CR0, CR4 } from '../../../abi/x86/control.ts'
 import {
   call, f32, f64, i32, i64, simd, type Expression, type Local,
 } from '../../../wasm/expression.ts'
@@ -13,13 +12,13 @@ import type { FloatOp, FloatVectorOp } from '../../../isa/backend.ts'
 import { PREDICATE_ORDERS, SIGNALING_PREDICATES } from '../../../isa/float/lanes.ts'
 import { COMPARE_DOUBLE, COMPARE_SIGNALING, floatVectorNumber } from '../../fpu/float-lanes.ts'
 import { floatNumber } from '../../fpu/float-number.ts'
-import { allMasked, isNotSettled, loadMxcsr } from '../../fpu/float-state.ts'
+import { loadMxcsr } from '../../fpu/float-state.ts'
 import { resultTypeOf, writeInlineFloat } from '../../fpu/inline-float.ts'
 import {
   type InlineVector, writeInlineCompare, writeInlineVector,
 } from '../../fpu/inline-vector.ts'
 import { CpuContext } from '../../state.ts'
-import { loadControlRegister, Z } from '../core-fields.ts'
+import { Z } from '../core-fields.ts'
 import { CORE } from '../parts.ts'
 import { Value } from './value.ts'
 import { VectorReading } from './vectors.ts'
@@ -93,22 +92,22 @@ export abstract class FloatReading extends VectorReading {
     const stored = this.scalar(value)
     this.effect({
       inputs: [stored],
-      emit: () => this.target.store('i64As32', CORE, Z, stored.expression(),
-        CpuContext.offsets.mxcsr),
+      emit: () => {
+        this.target.store('i64As32', CORE, Z, stored.expression(), CpuContext.offsets.mxcsr)
+        this.site.floats.changed()
+      },
     })
   }
 
   floatCheck(): void {
     // The processor has left x87 mode even when the conversion raises #XM.
     this.completeMmx()
-    this.checkIf(() => i32.eqz(allMasked()), this.parts.floatCheck)
+    const { floats } = this.site
+    this.checkIf(() => floats.unsettled(), this.parts.floatCheck)
   }
 
   sseCheck(): void {
-    const off = (): Expression => i32.and(loadControlRegister('cr0'), i32.const(CR0.EM | CR0.TS))
-    const unknown = (): Expression =>
-      i32.eqz(i32.and(loadControlRegister('cr4'), i32.const(CR4.OSFXSR)))
-    this.checkIf(() => i32.or(off(), unknown()), this.parts.sseCheck)
+    this.checkIf(() => this.site.floats.unavailable(), this.parts.sseCheck)
   }
 
   /** A scalar's bits as a float of the width. */
@@ -142,7 +141,8 @@ export abstract class FloatReading extends VectorReading {
     f.block((done) => {
       f.block((slow) => {
         writeInlineFloat({
-          f, width, x, y, result: result.local!, slow, unsettled: () => this.unsettled(),
+          f, width, x, y, result: result.local!, slow,
+          unsettled: () => this.site.floats.unsettled(),
         }, op, integer)
         f.br(done)
       })
@@ -151,6 +151,7 @@ export abstract class FloatReading extends VectorReading {
       const bits = call(this.parts.float, i32.const(floatNumber(op, width)), first, second)
       f.set(result.local!, result.type === 'f64' ? f64.reinterpret(bits)
         : result.type === 'f32' ? f32.reinterpret(i32.wrap(bits)) : bits)
+      this.site.floats.changed()
     })
   }
 
@@ -164,16 +165,15 @@ export abstract class FloatReading extends VectorReading {
     f.set(y, b.expression())
     f.block((done) => {
       f.block((slow) => {
-        write({ f, width, x, y, result: result.local!, slow, unsettled: () => this.unsettled() })
+        write({
+          f, width, x, y, result: result.local!, slow,
+          unsettled: () => this.site.floats.unsettled(),
+        })
         f.br(done)
       })
       f.set(result.local!, callSlow(x, y))
+      this.site.floats.changed()
     })
-  }
-
-  /** Not zero while inexact results or rounding ask for more than WebAssembly's instructions. */
-  protected unsettled(): Expression {
-    return isNotSettled()
   }
 }
 

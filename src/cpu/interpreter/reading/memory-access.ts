@@ -62,7 +62,7 @@ export class MemoryAccess implements ScalarMemory {
   /** Leaves when what was called has noted that it did not complete. */
   leaveIfStopped(): void {
     const { target, exits } = this.#site
-    target.if(globalGet(this.#parts.stopped, 'i32'), () => exits.stop())
+    target.ifUnlikely(globalGet(this.#parts.stopped, 'i32'), () => exits.stop())
   }
 
   load(address: Expression, width: number, into: Local, symbol?: AddressSymbol): void {
@@ -224,7 +224,7 @@ export class MemoryAccess implements ScalarMemory {
         i32.const(4096 - bytes)))
     const known = symbol && tables.reuse?.find(symbol, write)
     if (known) {
-      target.if(whole(inPageOf(linear, known.linear, alignment)),
+      target.ifLikely(whole(inPageOf(linear, known.linear, alignment)),
         () => hit(i32.add(i32.wrap(linear), known.addend)), miss)
       return
     }
@@ -232,12 +232,12 @@ export class MemoryAccess implements ScalarMemory {
     target.set(entry, entryOf(CORE, write ? tables.write : tables.read, linear))
     const found = whole(hits(linear, entry, alignment))
     if (!symbol || !tables.reuse || !alone) {
-      target.if(found, () => hit(machineAddress(linear, entry)), miss)
+      target.ifLikely(found, () => hit(machineAddress(linear, entry)), miss)
       return
     }
     const page = this.#pool.take('i64')
     const addend = this.#pool.take('i32')
-    target.if(found, () => {
+    target.ifLikely(found, () => {
       target.set(page, linear)
       target.set(addend, addendOf(entry))
       hit(i32.add(i32.wrap(linear), addend))

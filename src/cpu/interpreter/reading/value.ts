@@ -24,6 +24,8 @@ export type Shape =
   | { readonly kind: 'less', readonly a: Value, readonly b: Value }
   /** A lane of a vector. */
   | { readonly kind: 'lane', readonly of: Value, readonly width: number, readonly index: number }
+  /** A vector that is zero but for a scalar of `width` bits. */
+  | { readonly kind: 'low', readonly of: Value, readonly width: number }
   /** The bits of a value of a float type. */
   | { readonly kind: 'float', readonly of: Value }
 

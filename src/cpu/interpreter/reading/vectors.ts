@@ -65,6 +65,9 @@ export abstract class VectorReading extends OperandReading {
   }
 
   lane(vector: Value, width: 8 | 16 | 32 | 64, index: number): Value {
+    if (index === 0 && vector.shape.kind === 'low' && width >= vector.shape.width) {
+      return vector.shape.of
+    }
     const shape: Shape = { kind: 'lane', of: vector, width, index }
     if (width === 64) {
       return this.make(new Value('i64', [vector], (x) => simd('i64', 29, [x!], [index]), shape))
@@ -89,7 +92,13 @@ export abstract class VectorReading extends OperandReading {
   }
 
   vectorOf(low: Value): Value {
-    return this.withLane(this.vectorConst(0n), 64, 0, low)
+    return this.#vectorOf(low, 64)
+  }
+
+  /** A scalar of `width` bits, zero-extended, in a vector. */
+  #vectorOf(low: Value, width: number): Value {
+    const { type, operands, make } = this.withLane(this.vectorConst(0n), 64, 0, low)
+    return this.make(new Value(type, operands, make, { kind: 'low', of: this.scalar(low), width }))
   }
 
   bitselect(a: Value, b: Value, mask: Value): Value {
@@ -134,7 +143,7 @@ export abstract class VectorReading extends OperandReading {
   protected checkIf(condition: () => Expression, target: FunctionReference): void {
     this.effect({
       inputs: [],
-      emit: () => this.target.if(condition(), () => {
+      emit: () => this.target.ifUnlikely(condition(), () => {
         this.target.call(target)
         this.memory.leaveIfStopped()
       }),
@@ -156,7 +165,7 @@ export abstract class VectorReading extends OperandReading {
     if (operand.kind === 'memory') {
       const linear = this.linearAddress(operand)
       if (operand.width !== 128) {
-        return this.vectorOf(this.loadLinear(linear, operand.width))
+        return this.#vectorOf(this.loadLinear(linear, operand.width), operand.width)
       }
       const result = this.result('v128')
       const symbol = this.symbolOf(linear)
@@ -176,7 +185,8 @@ export abstract class VectorReading extends OperandReading {
     }
     const whole = this.loaded('v128', () => this.site.state.loadVector(address))
     if (operand.width >= 128 || operand.width === 0) return whole
-    return this.vectorOf(this.zx(this.lane(whole, 64, 0), operand.width))
+    const width = operand.width === 32 ? 32 : 64
+    return this.#vectorOf(this.zx(this.lane(whole, width, 0), operand.width), operand.width)
   }
 
   #writeVector(operand: Operand, value: Value, aligned: boolean): void {
