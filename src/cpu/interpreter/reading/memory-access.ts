@@ -165,7 +165,7 @@ export class MemoryAccess implements ScalarMemory {
   #checkAlignment(linear: Local, aligned: boolean): void {
     if (!aligned) return
     const { target, exits } = this.#site
-    target.if(i32.and(i32.wrap(linear), i32.const(15)), () => {
+    target.ifUnlikely(i32.and(i32.wrap(linear), i32.const(15)), () => {
       target.call(this.#parts.raise, i32.const(Vector.GP), i32.const(0), i32.const(1))
       exits.stop()
     })

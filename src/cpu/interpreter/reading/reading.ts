@@ -67,7 +67,7 @@ export class WasmReading extends X87Reading implements Backend<Value> {
     const test = this.boolean(condition)
     this.effect({
       inputs: [test],
-      emit: () => this.target.if(test.expression(), () => {
+      emit: () => this.target.ifUnlikely(test.expression(), () => {
         this.target.call(this.parts.raise, i32.const(vector), i32.const(errorCode ?? 0),
           i32.const(errorCode === undefined ? 0 : 1))
         this.site.exits.stop()
