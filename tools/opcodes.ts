@@ -32,7 +32,7 @@ function properties({ properties: p }: Row): string {
 
 /** How an encoding's meaning is checked. */
 function checkOf({ fields }: Definition, row: Row): string {
-  if (!fields.execute) return 'tests of its service'
+  if (fields.service) return 'tests of its service'
   return row.properties.cpl0 ? 'tests' : 'host CPU'
 }
 
@@ -42,7 +42,8 @@ function tableOf(definitions: readonly Definition[]): string[] {
   rows.sort((a, b) => keyOf(a.row) < keyOf(b.row) ? -1 : 1)
   return rows.map(({ definition, row }) => {
     const { name, fields } = definition
-    const how = fields.execute ? 'algebra' : `service ${definition.service}`
+    const service = fields.service ? `service ${definition.service}` : ''
+    const how = [fields.execute ? 'algebra' : '', service].filter((word) => word).join(', ')
     const cells = [
       `\`${row.pattern}\``, `${name} ${row.operands.join(', ')}`.trim(),
       row.properties.cpuid ?? '', properties(row), how, checkOf(definition, row),

@@ -92,7 +92,7 @@ view.setBigUint64(START_INFO + 24, BigInt(COMMAND_LINE), true)
 octets.set(new TextEncoder().encode(`${commandLine}\0`), COMMAND_LINE)
 let random = 1
 const cpu = new Cpu({
-  machine, doorbell: DOORBELL, tsc: () => 0n, random: () => random++ * 0x9e3779b1 >>> 0,
+  machine, doorbell: DOORBELL, tsc: () => 0, random: () => random++ * 0x9e3779b1 >>> 0,
 })
 cpu.setMemory(P2M)
 cpu.loadContext(startState(entry))

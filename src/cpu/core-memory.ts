@@ -11,7 +11,7 @@
  * looked up in the user tables by the slow path.
  */
 import { struct, type ViewOf, array } from '../base/layout/struct.ts'
-import { i32, u16, u32, u64 } from '../base/layout/scalar.ts'
+import { i32, u32, u64 } from '../base/layout/scalar.ts'
 
 /** Entries of one table: 128 KiB. docs/decisions/0006-tlb-tables-of-address-spaces.md says what
  * other sizes cost. */
@@ -100,8 +100,8 @@ export const CoreControl = struct('core control', {
   supervisorGeneration: u64,
   /** The last number given to a set. */
   generation: u64,
-  /** 1 while the supervisor may not touch user pages: CR4.SMAP and not EFLAGS.AC. */
-  smapActive: u32,
+  /** 1 while the caller waits for the moment at which an interrupt can be taken. */
+  windowWanted: u32,
   /** How many instructions retired since the core started. */
   retired: u64,
   /** What of the instructions is looked at, as bits of debug.ts's Watching. */
@@ -112,7 +112,8 @@ export const CoreControl = struct('core control', {
   trapOverride: u32,
   /** 1 once the current instruction has switched tasks: a fault is then the new task's. */
   taskSwitched: u32,
-  pad: u16,
+  /** PAUSEs that are not left for before one is. */
+  pausesLeft: u32,
 })
 
 /** CoreControl.codeMode: which code, and whether one instruction at a time. Never 0, so that an
@@ -183,4 +184,6 @@ export const Stop = {
   /** Compiled code is about to change decoded code: nothing was stored; the instruction must be
    * carried out by the interpreter. */
   RETRY: 7,
+  /** Compiled code has met what an instruction leaves to its service: nothing of it happened. */
+  DEFER: 8,
 } as const

@@ -25,7 +25,7 @@ import {
   CPU_CONTEXT_SIZE, type CpuContextView, RFLAGS, setSystemFlags, Shadow, systemFlagsOf,
 } from './state.ts'
 import { mustStep, noteTraps, stopsHere } from './stepping.ts'
-import { codeModeOf, isSmapActive, pcidOf } from './system/mode.ts'
+import { codeModeOf, pcidOf } from './system/mode.ts'
 
 const NO_TAG = 1n
 
@@ -43,10 +43,7 @@ export interface Exit {
   value: bigint
 }
 
-export interface CpuOptions extends EngineOptions {
-  /** The host's time stamp counter in ticks. */
-  tsc(): bigint
-}
+export type CpuOptions = EngineOptions
 
 export class Cpu implements Processor {
   readonly context: CpuContextView
@@ -92,9 +89,9 @@ export class Cpu implements Processor {
         const kind = this.#deliverTrap()
         if (kind) return this.#leave(kind)
       }
-      if (this.#services.windowWanted && this.canTakeInterrupt()) return this.#leave('window')
+      if (this.control.windowWanted && this.canTakeInterrupt()) return this.#leave('window')
       if (left <= 0) return this.#leave('budget')
-      const single = mustStep(this, this.#services.windowWanted)
+      const single = mustStep(this)
       const stop = single ? this.#step() : this.#enter(left)
       left -= single ? 1 : left - this.control.budget
       const kind = this.#handleStop(stop)
@@ -151,7 +148,7 @@ export class Cpu implements Processor {
 
   /** `run` returns 'window' as soon as canTakeInterrupt() holds. */
   requestWindow(on: boolean): void {
-    this.#services.windowWanted = on
+    this.control.windowWanted = on ? 1 : 0
   }
 
   /** Takes over another vcpu's state. */
@@ -200,7 +197,6 @@ export class Cpu implements Processor {
     const mode = codeModeOf(context)
     control.codeMode = mode | control.codeMode & CODE_MODE_STEP
     control.codeBase = mode === CODE_MODE_LONG ? 0n : context.segments.item(CS).base
-    control.smapActive = isSmapActive(context) ? 1 : 0
     const watching = watchingOf(context)
     if (watching & ~control.watching & WATCHED_ACCESSES) this.memory.flushAll()
     control.watching = watching
@@ -209,11 +205,11 @@ export class Cpu implements Processor {
   }
 
   interruptsEnabled(): void {
-    if (this.#services.windowWanted) this.#services.redirected = true
+    if (this.control.windowWanted) this.#services.redirected = true
   }
 
   tsc(): bigint {
-    return this.#options.tsc()
+    return BigInt(this.#options.tsc())
   }
 
   random(): number {
@@ -300,6 +296,7 @@ export class Cpu implements Processor {
           return undefined
         }
         return this.exit.kind
+      case Stop.DEFER: return this.#handleStop(this.#step())
       case Stop.POLL:
         return 'kick'
       default:

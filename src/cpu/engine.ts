@@ -13,7 +13,7 @@ import { CodeCache } from './interpreter/code-cache.ts'
 import {
   buildEngine, type EngineExports, type EngineImports,
 } from './interpreter/engine-module.ts'
-import { HandlerTable } from './interpreter/handler-table.ts'
+import { type HandlerOptions, HandlerTable } from './interpreter/handler-table.ts'
 import { ContextX87 } from './interpreter/machine-adapter.ts'
 import { callPure } from './interpreter/pure-calls.ts'
 import { Jit } from './jit/jit.ts'
@@ -23,13 +23,15 @@ import { CpuContext, type CpuContextView } from './state.ts'
 const PAGE_BYTES = 65536
 const decode = makeDecoder(allInstructions)
 
-export interface EngineOptions {
+export interface EngineOptions extends HandlerOptions {
   /** The machine's memory: shared, initial equal to maximum. */
   readonly machine: WebAssembly.Memory
   /** Machine address of a word that is not zero while the core should look up. */
   readonly doorbell: number
   /** 32 random bits. */
   random(): number
+  /** The host's time stamp counter in ticks, a whole number. */
+  tsc(): number
   /** How often code is jumped to before it is compiled: 1 to 65535; 0 to interpret only. */
   readonly heatLimit?: number
 }
@@ -51,11 +53,11 @@ export class Engine {
     this.context = CpuContext.on(this.core.buffer, coreMap.context)
     this.control = CoreControl.on(this.core.buffer, coreMap.control)
     const memories = { core: this.core, machine: options.machine }
-    const handlers = new HandlerTable(memories, decode)
+    const handlers = new HandlerTable(memories, decode, options)
     const { doorbell, heatLimit = HEAT_LIMIT } = options
     const module = buildEngine(handlers.sizes, doorbell, handlers.inline, heatLimit)
     const instance = new WebAssembly.Instance(new WebAssembly.Module(module), {
-      env: { ...memories, handlers: handlers.table, ...this.#imports(service) },
+      env: { ...memories, handlers: handlers.table, ...this.#imports(service, options) },
     })
     handlers.connect(instance.exports)
     this.exports = instance.exports as unknown as EngineExports
@@ -98,7 +100,9 @@ export class Engine {
   }
 
   /** What the engine's module calls. */
-  #imports(service: (record: number) => number): WebAssembly.ModuleImports {
+  #imports(
+    service: (record: number) => number, { tsc }: EngineOptions,
+  ): WebAssembly.ModuleImports {
     const float = new ExactFloat(this.context)
     const x87 = new ExactX87(new ContextX87(this.context), this.core.buffer)
     return {
@@ -109,6 +113,7 @@ export class Engine {
       floatCheck: () => float.check() ? 1 : 0,
       x87: (form, index, low, high) => x87.compute(form, index, low, high),
       pure: (number) => callPure(this.core.buffer, number),
+      tsc,
       codeWritten: (machine) => this.code.invalidate(machine >>> 0),
       hot: (record) => this.#jit.hot(record),
     } satisfies EngineImports

@@ -5,6 +5,7 @@
  * are kept apart from RFLAGS, each in the form in which results leave it (see FlagSlot), so that
  * setting them costs a store each; `flagsOf` and `setFlags` convert.
  */
+import { RFLAGS } from '../abi/x86/flags.ts'
 import { array } from '../base/layout/struct.ts'
 import { struct, type ViewOf } from '../base/layout/struct.ts'
 import { u16, u32, u64, u8 } from '../base/layout/scalar.ts'
@@ -90,12 +91,7 @@ export type CpuContextView = ViewOf<typeof CpuContext>
 /** Bytes reserved for a context wherever one is kept. */
 export const CPU_CONTEXT_SIZE = 2048
 
-/** Bits of RFLAGS. */
-export const RFLAGS = {
-  CF: 1 << 0, FIXED: 1 << 1, PF: 1 << 2, AF: 1 << 4, ZF: 1 << 6, SF: 1 << 7, TF: 1 << 8,
-  IF: 1 << 9, DF: 1 << 10, OF: 1 << 11, IOPL: 3 << 12, NT: 1 << 14, RF: 1 << 16, VM: 1 << 17,
-  AC: 1 << 18, VIF: 1 << 19, VIP: 1 << 20, ID: 1 << 21,
-} as const
+export { RFLAGS }
 
 const ARITHMETIC = RFLAGS.CF | RFLAGS.PF | RFLAGS.AF | RFLAGS.ZF | RFLAGS.SF | RFLAGS.DF | RFLAGS.OF
 

@@ -12,10 +12,10 @@ type Observed = Pick<Processor, 'context' | 'control'>
 
 /** The processor goes instruction by instruction: for traps after it, shadows before it, answers
  * for it. */
-export function mustStep({ context, control }: Observed, windowWanted: boolean): boolean {
+export function mustStep({ context, control }: Observed): boolean {
   return (systemFlagsOf(context) & RFLAGS.TF) !== 0 || control.replayCount > 0
     || (control.watching & BREAKPOINTS) !== 0
-    || (context.interruptShadow !== 0 && windowWanted)
+    || (context.interruptShadow !== 0 && control.windowWanted !== 0)
 }
 
 /** An instruction breakpoint stands here: the fault is noted. */

@@ -46,6 +46,18 @@ export type FloatVectorOp =
   | 'fromInt32'
   /** All lanes, to as many integers of 32 bits. */
   | 'toInt32' | 'toInt32Truncated'
+/** State of the processor that only system instructions see; `cpu` says where it lies. */
+export type SystemField =
+  /** RFLAGS without the arithmetic flags and DF. */
+  | 'systemFlags'
+  | 'cpl' | 'cr0' | 'cr4' | 'xcr0' | 'tscAux' | 'tscOffset'
+  | 'fsBase' | 'gsBase' | 'kernelGsBase'
+  /** Not 0 while interrupts wait for one more instruction. */
+  | 'interruptShadow'
+  /** 1 while somebody waits for the moment at which an interrupt can be taken. */
+  | 'windowWanted'
+  /** PAUSEs left until one of them is left for. */
+  | 'pausesLeft'
 
 export interface Backend<V> {
   // What is fixed when code is generated.
@@ -157,6 +169,16 @@ export interface Backend<V> {
   jump(target: V): void
   /** Raises an exception when `condition` is not zero; `errorCode` for those that have one. */
   faultIf(condition: V, vector: number, errorCode?: number): void
+
+  // The system.
+
+  system(field: SystemField): V
+  setSystem(field: SystemField, value: V): void
+  /** Ticks of the host's time stamp counter. */
+  tsc(): V
+  /** When `condition` is not zero the instruction's service carries it out, from its beginning:
+   * nothing may have changed. */
+  deferIf(condition: V): void
 
   // Vectors. Operands are xmm, mm (upper half zero), or memory of up to 128 bits.
 

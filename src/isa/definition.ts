@@ -2,12 +2,15 @@
  * What an instruction definition is: its encodings, the flags it writes, and what it does.
  *
  * A definition is data. Its encodings are rows in the notation of the Intel SDM (volume 2, chapter
- * 3 and appendix A), its meaning is written once, in one of two forms:
+ * 3 and appendix A), its meaning is written in one of two forms:
  *
  * - `execute`, over the algebra `Backend<V>` of backend.ts: read by the reference evaluator, the
  *   interpreter generator, the JIT and the printer;
  * - `service`, the name of a routine over the interface `Machine` of machine.ts, for what is long
  *   and rare (x87 transcendental functions, task switches, descriptor loads).
+ *
+ * System instructions that are short and frequent in one case and long in all others have both: the
+ * service is their whole meaning, and `execute` their common case, which leaves the rest to it.
  */
 import { assert } from '../base/assert.ts'
 import type { Backend } from './backend.ts'
@@ -110,7 +113,7 @@ export interface DefinitionFields {
 export interface Definition {
   readonly name: string
   readonly fields: DefinitionFields
-  /** The service that carries it out, when it has no `execute`. */
+  /** The service that carries it out: always, or when `execute` leaves it to it. */
   readonly service: string | undefined
 }
 
@@ -119,7 +122,7 @@ const known = new Set<string>()
 /** Makes a definition. `name` is the mnemonic in lower case, unique among definitions. */
 export function define(name: string, fields: DefinitionFields): Definition {
   assert(!known.has(name), `instruction ${name} is defined twice`)
-  assert(!fields.execute !== !fields.service, `${name} has either execute or service`)
+  assert(fields.execute || fields.service, `${name} has a meaning`)
   known.add(name)
   const service = fields.service === true ? name : fields.service
   return { name, fields, service }

@@ -5,7 +5,7 @@
  * command register sends the processor itself an interrupt.
  */
 import { nativeCpuid, defaultPolicy } from '../../src/cpu/cpuid.ts'
-import { Cpu } from '../../src/cpu/cpu.ts'
+import { Cpu, type CpuOptions } from '../../src/cpu/cpu.ts'
 import {
   LEAF_SHIFT, P2M_MFN_SHIFT, P2M_MMIO, P2M_RAM_RW,
 } from '../../src/cpu/p2m-format.ts'
@@ -33,7 +33,7 @@ export class BareMachine {
   readonly #sent: number[] = []
   #pending = -1
 
-  constructor(program: Uint8Array) {
+  constructor(program: Uint8Array, options: Partial<CpuOptions> = {}) {
     const pages = TOTAL_BYTES / 65536
     const machine = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true })
     this.#program = program
@@ -49,10 +49,11 @@ export class BareMachine {
     const apicLeaf = LEAVES + 0x8_0000
     this.#view.setUint32(P2M + (lapic >>> LEAF_SHIFT) * 4, apicLeaf >>> 12, true)
     this.#view.setUint32(apicLeaf + (lapic & (1 << LEAF_SHIFT) - 1) * 4, P2M_MMIO, true)
-    let ticks = 0n
+    let ticks = 0
     let random = 1
     this.cpu = new Cpu({
-      machine, doorbell: DOORBELL, tsc: () => ticks += 100n,
+      ...options,
+      machine, doorbell: DOORBELL, tsc: () => ticks += 100,
       random: () => random++ * 0x9e3779b1 >>> 0,
     })
     this.cpu.setMemory(P2M)

@@ -4,6 +4,7 @@
 import { assemble, type Mode } from './assemble.ts'
 import { BareMachine } from './bare-machine.ts'
 import type { Experiment } from './experiment.ts'
+import { programs } from './programs.ts'
 import { QemuError, runInQemu } from './qemu.ts'
 import { describeRecords, differences, readRecords, type Record } from './records.ts'
 
@@ -47,6 +48,16 @@ function askQemu(program: Uint8Array, experiments: readonly Experiment[]): Buffe
     if (!(error instanceof QemuError)) throw error
     throw new Error(`at "${experiments[error.index]?.name}"`, { cause: error })
   }
+}
+
+/** The records of our processor in both its ways: with the common cases of system instructions, and
+ * by their services alone. */
+export function recordsInBothWays(mode: Mode): readonly (readonly string[])[] {
+  const program = assemble(mode, programs[mode])
+  return [{}, { preferServices: true }].map((options) => {
+    const records = readRecords(new BareMachine(program, options).run())
+    return programs[mode].map(({ name }, i) => `${name}: ${describeRecords(records.get(i))}`)
+  })
 }
 
 /** Runs what can run on both, and the rest on ours. */

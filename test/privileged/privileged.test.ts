@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
 import { canAssemble, type Mode } from './assemble.ts'
-import { compare } from './compare.ts'
+import { compare, recordsInBothWays } from './compare.ts'
 import { programs } from './programs.ts'
 import { hasQemu } from './qemu.ts'
 
@@ -13,6 +13,15 @@ const beginnings: Readonly<Record<Mode, string>> = {
 }
 
 for (const mode of Object.keys(programs) as Mode[]) {
+  test(`${beginnings[mode]} services and the common cases beside them do the same`, (t) => {
+    if (!canAssemble()) {
+      t.skip('no as and ld')
+      return
+    }
+    const [common, services] = recordsInBothWays(mode)
+    assert.deepEqual(common, services)
+  })
+
   test(`${beginnings[mode]} the processor does what QEMU and the manuals say`, (t) => {
     if (!hasQemu() || !canAssemble()) {
       t.skip('no qemu-system-x86_64, or no as and ld')

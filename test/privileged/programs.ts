@@ -7,6 +7,7 @@ import { longControl } from './experiments/long-control.ts'
 import { longDebug } from './experiments/long-debug.ts'
 import { longDelivery } from './experiments/long-delivery.ts'
 import { longExceptions } from './experiments/long-exceptions.ts'
+import { longHot } from './experiments/long-hot.ts'
 import { longMisc } from './experiments/long-misc.ts'
 import { longPaging } from './experiments/long-paging.ts'
 import { longSegments } from './experiments/long-segments.ts'
@@ -21,7 +22,7 @@ import { realMode } from './experiments/real-mode.ts'
 export const programs: Readonly<Record<Mode, readonly Experiment[]>> = {
   long: [
     ...longExceptions, ...longDelivery, ...longTransfers, ...longSegments, ...longControl,
-    ...longPaging, ...longDebug, ...longMisc,
+    ...longPaging, ...longDebug, ...longMisc, ...longHot,
   ],
   protected: [
     ...protectedDelivery, ...protectedTasks, ...protectedV86, ...protectedTransfers,

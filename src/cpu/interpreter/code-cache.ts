@@ -63,7 +63,7 @@ export class CodeCache {
   readonly #u32: Uint32Array
   readonly #i64: BigInt64Array
   readonly #pages = new Map<number, Trace[]>()
-  /** Instructions of records that services carry out. */
+  /** Instructions of records that services carry out, always or at times. */
   readonly #serviced = new Map<number, Instruction>()
   readonly #window = new Uint8Array(MAX_LENGTH)
   #free: number = coreMap.records
@@ -334,6 +334,7 @@ export class CodeCache {
       return
     }
     const record = this.#claim(handler, offset, nextOffset)
+    if (instruction.definition.service) this.#serviced.set(record, instruction)
     this.#u8[record + field.segment] = instruction.segment
     if (isX87(instruction)) this.#u16[record + field.x87Opcode >>> 1] = opcodeOf(instruction)
     const isString = instruction.row.properties.string !== undefined

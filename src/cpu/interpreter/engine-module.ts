@@ -38,6 +38,8 @@ export interface EngineImports {
   /** The part x87Exact. */
   x87(form: number, index: number, low: bigint, high: number): bigint
   pure(number: number): void
+  /** A float, since a 64-bit integer would be a bigint here. */
+  tsc(): number
   codeWritten(machine: number, size: number): void
   /** The record was jumped to as often as `heatLimit` says. */
   hot(record: number): void
@@ -78,6 +80,7 @@ export function buildEngine(
     { parameters: [], result: 'i32' })
   const x87Exact = module.importFunction('env', 'x87', partSignatures.x87Exact)
   const pure = module.importFunction('env', 'pure', partSignatures.pure)
+  const tsc = module.importFunction('env', 'tsc', partSignatures.tsc)
   const codeWritten = module.importFunction('env', 'codeWritten', { parameters: ['i32', 'i32'] })
   const hot = module.importFunction('env', 'hot', { parameters: ['i32'] })
 
@@ -100,6 +103,7 @@ export function buildEngine(
     pure,
     x87Exact,
     ...buildX87(module, partSignatures.x87Exact, x87Exact, support.mulHighUnsigned),
+    tsc,
     floatCheck: raiseUnmasked(module, support.raise, floatPending),
   }
   const run = buildLoop(module, parts, {

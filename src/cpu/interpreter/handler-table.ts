@@ -20,17 +20,24 @@ export interface HandlerMemories {
   readonly machine: WebAssembly.Memory
 }
 
+export interface HandlerOptions {
+  /** For tests: what has a service is carried out by it, even where `execute` could. */
+  readonly preferServices?: boolean
+}
+
 export class HandlerTable {
   readonly table = new WebAssembly.Table({ element: 'anyfunc', initial: 0 })
   readonly inline: readonly InlineHandler[]
   readonly sizes: MemorySizes
   readonly #memories: HandlerMemories
+  readonly #options: HandlerOptions
   readonly #numbers = new Map<number, number>()
   readonly #firstInTable: number
   #engine: WebAssembly.Exports = {}
 
-  constructor(memories: HandlerMemories, decode: Decode) {
+  constructor(memories: HandlerMemories, decode: Decode, options: HandlerOptions) {
     this.#memories = memories
+    this.#options = options
     this.sizes = {
       corePages: memories.core.buffer.byteLength / PAGE_BYTES,
       machinePages: memories.machine.buffer.byteLength / PAGE_BYTES,
@@ -46,7 +53,7 @@ export class HandlerTable {
 
   /** Number of the handler for an instruction; -1: a service does it. */
   numberOf(instruction: Instruction, mode: CodeModeShape): number {
-    if (instruction.definition.service) return -1
+    if (!this.#handles(instruction)) return -1
     const shape = shapeOf(instruction, mode)
     const key = keyOf(instruction, shape)
     const known = this.#numbers.get(key)
@@ -56,12 +63,18 @@ export class HandlerTable {
     return number
   }
 
+  /** It has a handler; otherwise its service carries it out. */
+  #handles({ definition }: Instruction): boolean {
+    if (this.#options.preferServices && definition.service) return false
+    return definition.fields.execute !== undefined
+  }
+
   #inlineHandlers(hot: readonly Instruction[]): InlineHandler[] {
     const handlers: InlineHandler[] = []
     for (const instruction of hot) {
       const shape = shapeOf(instruction, { long: true, stackWidth: 64 })
       const key = keyOf(instruction, shape)
-      if (instruction.definition.service || this.#numbers.has(key)) continue
+      if (!this.#handles(instruction) || this.#numbers.has(key)) continue
       this.#numbers.set(key, Special.FIRST_FREE + handlers.length)
       handlers.push({ instruction, shape })
     }

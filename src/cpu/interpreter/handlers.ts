@@ -69,8 +69,10 @@ function emitRepeated(
   m.finish()
 }
 
-/** What a handler returns that stops: no record has this address. */
+/** What a handler returns that stops, or leaves the instruction to its service: no record has such
+ * an address. */
 export const STOPPED_AT_RECORD = -1
+export const DEFERRED = -2
 
 /** The ways out of a handler that is a function of its own: it returns what comes next. */
 export function functionExits(target: FunctionBuilder, record: Local): Exits {
@@ -80,6 +82,7 @@ export function functionExits(target: FunctionBuilder, record: Local): Exits {
     goTo: (next) => leave(next),
     stop: () => leave(i32.const(STOPPED_AT_RECORD)),
     again: () => leave(record),
+    defer: () => leave(i32.const(DEFERRED)),
   }
 }
 

@@ -15,7 +15,7 @@ import type { Instruction } from '../../isa/operand.ts'
 import { coreMap, Stop } from '../core-memory.ts'
 import { CpuContext } from '../state.ts'
 import { controlAt, loadControl32, loadControl64, Z } from './core-fields.ts'
-import { emitHandler, STOPPED_AT_RECORD } from './handlers.ts'
+import { DEFERRED, emitHandler, STOPPED_AT_RECORD } from './handlers.ts'
 import { CORE, type EngineParts, type InstructionShape, MACHINE } from './parts.ts'
 import { LocalPool } from './reading/value.ts'
 import { field, RECORD_BYTES, RECORD_SHIFT, Special } from './record.ts'
@@ -153,6 +153,7 @@ class Loop {
       record,
       exits: {
         next: goOn, goTo, stop: () => f.br(labels.stopAtRecord), again: () => goTo(record),
+        defer: () => this.#callService(labels),
       },
     }
     const special = this.#specialHandlers(labels)
@@ -164,6 +165,7 @@ class Loop {
       f.set(this.#next, callIndirect(this.#handlerType, 'i32', index, record))
       f.if(i32.eq(this.#next, i32.add(record, i32.const(RECORD_BYTES))), goOn)
       f.brIf(labels.stopAtRecord, i32.eq(this.#next, i32.const(STOPPED_AT_RECORD)))
+      f.if(i32.eq(this.#next, i32.const(DEFERRED)), () => this.#callService(labels))
       goTo(this.#next)
     })
   }

@@ -72,6 +72,8 @@ export const partSignatures = {
   enterMmx: CHECK,
   /** Stops on #UD and #NM as SSE instructions do. */
   sseCheck: CHECK,
+  /** Ticks of the host's time stamp counter. */
+  tsc: { parameters: [], result: 'f64' },
 } as const satisfies Readonly<Record<string, Signature>>
 
 /** The i32 globals that a handler may read. */
@@ -128,6 +130,8 @@ export interface Exits {
   stop(): void
   /** Starts the same instruction again. */
   again(): void
+  /** Leaves the instruction, of which nothing has happened yet, to its service. */
+  defer(): void
 }
 
 /** An address as a value that nobody knows, by its number, and what is added to it. */

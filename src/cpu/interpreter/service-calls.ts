@@ -20,8 +20,6 @@ const MASK32 = 0xffff_ffffn
 const MASK64 = 0xffff_ffff_ffff_ffffn
 
 export class ServiceCalls {
-  /** The loop must be left when something waits for a window. */
-  windowWanted = false
   /** What the loop knows of the code that it executes no longer holds. */
   redirected = false
   /** The service asked for an exit. */
@@ -81,9 +79,9 @@ export class ServiceCalls {
       return ServiceResult.LEAVE
     }
     if (control.trapOverride === TrapOverride.TRAP) context.pendingDebug |= DR6_BS
-    const stepping = context.pendingDebug !== 0 || mustStep(this.#processor, this.windowWanted)
+    const stepping = context.pendingDebug !== 0 || mustStep(this.#processor)
     if (!this.redirected && context.rip === next && !stepping) return ServiceResult.NEXT
-    if (!this.windowWanted && !stepping) return ServiceResult.JUMP
+    if (!control.windowWanted && !stepping) return ServiceResult.JUMP
     control.stop = Stop.BUDGET
     return ServiceResult.LEAVE
   }

@@ -92,7 +92,7 @@ type Flow =
 
 function flowOf({ instruction, offset }: Placed): Flow {
   const { definition, operands, repeat } = instruction
-  if (definition.service !== undefined || repeat !== 0) return { kind: 'leaves' }
+  if (!definition.fields.execute || repeat !== 0) return { kind: 'leaves' }
   const target = operands[0]
   if (target?.kind === 'relative') {
     // A target of 16 bits is rare enough for the interpreter.

@@ -11,6 +11,7 @@ import {
   call, globalGet, i32, i64, type Expression, type Local,
 } from '../../wasm/expression.ts'
 import type { FunctionBuilder, Label } from '../../wasm/function.ts'
+import { Stop } from '../core-memory.ts'
 import { controlAt, loadControl32, loadControl64, Z } from '../interpreter/core-fields.ts'
 import { CORE, type EngineParts, type Exits, MACHINE } from '../interpreter/parts.ts'
 import { slotAt } from '../interpreter/reading/flag-slots.ts'
@@ -299,16 +300,21 @@ class Translator {
 
   #exits(offset: number, left: number, path: Path, again: Label | undefined): Exits {
     const f = this.#f
+    const stop = (): void => {
+      f.set(this.#budget, i32.add(this.#budget, i32.const(left)))
+      f.set(this.#next, this.#linear(offset))
+      f.set(this.#epoch, i32.const(this.#epochNumber(path)))
+      f.br(this.#leave)
+    }
     return {
       next: () => {},
       goTo: () => { throw new Error('a region looks no record up') },
-      stop: () => {
-        f.set(this.#budget, i32.add(this.#budget, i32.const(left)))
-        f.set(this.#next, this.#linear(offset))
-        f.set(this.#epoch, i32.const(this.#epochNumber(path)))
-        f.br(this.#leave)
-      },
+      stop,
       again: () => f.br(again!),
+      defer: () => {
+        f.store('i32', CORE, Z, i32.const(Stop.DEFER), controlAt('stop'))
+        stop()
+      },
     }
   }
 

@@ -100,7 +100,13 @@ const hlt: SystemService = (_m, p) => {
   p.requestExit('halt', 0, 0, 0n)
 }
 
-const pause: SystemService = (_m, p) => p.requestExit('pause', 0, 0, 0n)
+/** PAUSEs are not left for at once: most wait for a short while only. */
+const PAUSES = 64
+
+const pause: SystemService = (_m, p) => {
+  p.control.pausesLeft = PAUSES
+  p.requestExit('pause', 0, 0, 0n)
+}
 
 const hypercall: SystemService = (_m, p) => p.requestExit('hypercall', 0, 0, 0n)
 

@@ -36,11 +36,6 @@ export function codeModeOf(c: CpuContextView): number {
     | (stack & SEGMENT_DB ? CODE_MODE_STACK32 : 0)
 }
 
-/** The supervisor may not touch user pages: CR4.SMAP, and not EFLAGS.AC. */
-export function isSmapActive(c: CpuContextView): boolean {
-  return (lowWord(c, at.cr4) & CR4.SMAP) !== 0 && (systemFlagsOf(c) & RFLAGS.AC) === 0
-}
-
 /** Segments are loaded from descriptors. */
 export function usesDescriptors(c: CpuContextView): boolean {
   return isProtected(c) && !isV86(c)

@@ -117,13 +117,11 @@ const swapgs: SystemService = (_m, p) => {
   c.kernelGsBase = base
 }
 
+/** SMAP's accesses look at AC themselves. */
 function changeAc(p: Processor, on: boolean): void {
   const c = p.context
   if (c.cpl !== 0) p.fault(Vector.UD)
-  const before = (systemFlagsOf(c) & RFLAGS.AC) !== 0
-  if (before === on) return
   changeSystemFlags(c, RFLAGS.AC, on ? RFLAGS.AC : 0)
-  p.modeChanged()
 }
 
 const clac: SystemService = (_m, p) => changeAc(p, false)

@@ -201,6 +201,10 @@ class EffectsBackend implements Backend<Unknown>, Effects {
   branch(): void { this.branches = true }
   jump(): void { this.branches = true }
   faultIf(): void { this.faults = true }
+  system(): Unknown { return VALUE }
+  setSystem(): void {}
+  tsc(): Unknown { return VALUE }
+  deferIf(): void { this.faults = true }
 
   readVector(operand: Operand): Unknown { return this.read(operand) }
   readVectorAligned(operand: Operand): Unknown { return this.read(operand) }

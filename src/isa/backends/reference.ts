@@ -5,7 +5,7 @@
 import { assert } from '../../base/assert.ts'
 import { CR0, Vector } from '../../abi/x86/control.ts'
 import { RSP, SS } from '../../abi/x86/registers.ts'
-import type { Backend, Flags } from '../backend.ts'
+import type { Backend, Flags, SystemField } from '../backend.ts'
 import type { FlagName } from '../definition.ts'
 import type { Instruction, MemoryOperand, Operand } from '../operand.ts'
 import { pureFunctions } from '../pure.ts'
@@ -263,6 +263,13 @@ export class ReferenceBackend extends ReferenceFloat implements Backend<bigint> 
   faultIf(condition: bigint, vector: number, errorCode?: number): void {
     if (condition) throw new ReferenceFault(vector, errorCode)
   }
+
+  // The reference is one of programs: the system's state is not in it.
+
+  system(field: SystemField): bigint { throw new Error(`the reference has no ${field}`) }
+  setSystem(field: SystemField): void { throw new Error(`the reference has no ${field}`) }
+  tsc(): bigint { throw new Error('the reference has no time') }
+  deferIf(): void { throw new Error('the reference has no services') }
 
   readVector(operand: Operand): bigint {
     switch (operand.kind) {

@@ -134,13 +134,13 @@ const addressing: Readonly<Record<string, (size: Size) => OperandReader>> = {
     if (index > GS) d.bad = true
     return { kind: 'segment', width: 16, index }
   },
-  C: () => (d) => {
+  C: (size) => (d) => {
     // Control registers 1, 5 to 7 and 9 to 15 do not exist.
     if (!(0x11d >> d.reg & 1)) d.bad = true
-    return { kind: 'control', width: d.operandSize as Width, index: d.reg }
+    return { kind: 'control', width: size(d.operandSize), index: d.reg }
   },
-  D: () => (d) => {
+  D: (size) => (d) => {
     if (d.reg > 7) d.bad = true
-    return { kind: 'debug', width: d.operandSize as Width, index: d.reg }
+    return { kind: 'debug', width: size(d.operandSize), index: d.reg }
   },
 }

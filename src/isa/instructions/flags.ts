@@ -57,3 +57,17 @@ export function flagsOfLogic<V>(m: Backend<V>, result: V, width: number): Flags<
   const zero = m.const(0)
   return { cf: zero, ...m.resultFlags(result, width), af: zero, of: zero }
 }
+
+const FLAG_BITS = { cf: 0, pf: 2, af: 4, zf: 6, sf: 7, df: 10, of: 11 } as const
+const flagNames = Object.keys(FLAG_BITS) as (keyof typeof FLAG_BITS)[]
+
+/** The arithmetic flags and DF at their places in RFLAGS. */
+export function flagsImage<V>(m: Backend<V>): V {
+  return flagNames.map((name) => m.shl(m.flag(name), m.const(FLAG_BITS[name])))
+    .reduce((image, bit) => m.or(image, bit))
+}
+
+/** The arithmetic flags and DF out of an image of RFLAGS. */
+export function flagsFrom<V>(m: Backend<V>, image: V): Flags<V> {
+  return Object.fromEntries(flagNames.map((name) => [name, m.bitOf(image, FLAG_BITS[name])]))
+}

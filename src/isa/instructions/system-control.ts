@@ -4,10 +4,6 @@
  */
 import { define, type Definition, row } from '../definition.ts'
 
-export const movFromControl = define('mov-from-control', {
-  encodings: [row('0f 20 /r', 'Ry', 'Cy').force64().cpl0()],
-  service: true,
-})
 export const movToControl = define('mov-to-control', {
   encodings: [row('0f 22 /r', 'Cy', 'Ry').force64().cpl0()],
   service: true,
@@ -104,7 +100,7 @@ export const xsaves = extendedState('xsaves', 'np 0f c7 /5 m')
 export const xrstors = extendedState('xrstors', 'np 0f c7 /3 m')
 
 export const controlInstructions: readonly Definition[] = [
-  movFromControl, movToControl, movFromDebug, movToDebug, smsw, lmsw, clts,
+  movToControl, movFromDebug, movToDebug, smsw, lmsw, clts,
   invlpg, invpcid, invd, wbinvd, clflush, clflushopt, portIn, portOut, portIns, portOuts,
   xsave, xrstor, xsaveopt, xsavec, xsaves, xrstors,
 ]

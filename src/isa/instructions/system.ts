@@ -1,9 +1,11 @@
 /**
- * System instructions without operands that matter to the memory model: flags, interrupts, system
- * calls, model-specific registers, time, exits (AMD APM 3, chapter 4). Their meaning is services of
- * cpu/system; those which may leave the straight line end a block.
+ * System instructions without operands that matter to the memory model: interrupts, system calls,
+ * exits (AMD APM 3, chapter 4). Their meaning is services of cpu/system; those which may leave the
+ * straight line end a block. RFLAGS and registers are in files of their own.
  */
 import { define, type Definition, row } from '../definition.ts'
+import { systemFlagInstructions } from './system-flags.ts'
+import { systemRegisterInstructions } from './system-registers.ts'
 
 /** A service without operands, of one encoding. */
 function plain(name: string, pattern: string): Definition {
@@ -17,21 +19,6 @@ function ending(name: string, pattern: string, flags = ''): Definition {
 function privileged(name: string, pattern: string): Definition {
   return define(name, { encodings: [row(pattern).cpl0()], service: true, endsBlock: true })
 }
-
-export const cli = plain('cli', 'fa')
-export const sti = ending('sti', 'fb')
-
-export const pushf = define('pushf', {
-  encodings: [row('9c').default64()],
-  service: true,
-})
-
-export const popf = define('popf', {
-  encodings: [row('9d').default64()],
-  flags: 'oszapc',
-  service: true,
-  endsBlock: true,
-})
 
 export const int = define('int', {
   encodings: [row('cd', 'Ib')],
@@ -76,7 +63,6 @@ export const salc = define('salc', {
 })
 
 export const hlt = privileged('hlt', 'f4')
-export const pause = ending('pause', 'f3 90')
 export const cpuid = ending('cpuid', '0f a2')
 export const vmmcall = define('vmmcall', {
   encodings: [row('0f 01 d9')],
@@ -89,51 +75,17 @@ const vmcall = define('vmcall', {
   endsBlock: true,
 })
 
-export const rdtsc = plain('rdtsc', '0f 31')
-export const rdtscp = plain('rdtscp', '0f 01 f9')
 export const rdpmc = plain('rdpmc', '0f 33')
-export const rdpid = define('rdpid', {
-  encodings: [row('f3 0f c7 /7 r', 'Rq').only64(), row('f3 0f c7 /7 r', 'Rd').not64()],
-  service: true,
-})
-export const rdmsr = privileged('rdmsr', '0f 32')
-export const wrmsr = privileged('wrmsr', '0f 30')
 
 export const syscall = ending('syscall', '0f 05', 'oszapc')
 export const sysret = ending('sysret', '0f 07', 'oszapc')
 export const sysenter = ending('sysenter', '0f 34')
 export const sysexit = ending('sysexit', '0f 35')
 
-export const swapgs = define('swapgs', {
-  encodings: [row('0f 01 f8').only64().cpl0()],
-  service: true,
-})
-export const clac = ending('clac', 'np 0f 01 ca')
-export const stac = ending('stac', 'np 0f 01 cb')
-
-export const rdfsbase = define('rdfsbase', {
-  encodings: [row('f3 0f ae /0 r', 'Ry').only64()],
-  service: true,
-})
-export const rdgsbase = define('rdgsbase', {
-  encodings: [row('f3 0f ae /1 r', 'Ry').only64()],
-  service: true,
-})
-export const wrfsbase = define('wrfsbase', {
-  encodings: [row('f3 0f ae /2 r', 'Ry').only64()],
-  service: true,
-})
-export const wrgsbase = define('wrgsbase', {
-  encodings: [row('f3 0f ae /3 r', 'Ry').only64()],
-  service: true,
-})
-
-export const xgetbv = plain('xgetbv', 'np 0f 01 d0')
 export const xsetbv = privileged('xsetbv', 'np 0f 01 d1')
 
 export const systemInstructions: readonly Definition[] = [
-  cli, sti, pushf, popf, int, int3, int1, into, iret, bound, ud0, ud1, ud2, salc,
-  hlt, pause, cpuid, vmmcall, vmcall, rdtsc, rdtscp, rdpmc, rdpid, rdmsr, wrmsr,
-  syscall, sysret, sysenter, sysexit, swapgs, clac, stac,
-  rdfsbase, rdgsbase, wrfsbase, wrgsbase, xgetbv, xsetbv,
+  ...systemFlagInstructions, ...systemRegisterInstructions,
+  int, int3, int1, into, iret, bound, ud0, ud1, ud2, salc,
+  hlt, cpuid, vmmcall, vmcall, rdpmc, syscall, sysret, sysenter, sysexit, xsetbv,
 ]

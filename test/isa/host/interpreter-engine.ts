@@ -68,7 +68,7 @@ export class InterpreterEngine implements Engine {
     this.#bytes.fill(0xcc, CODE, CODE + 0x2000)
     let random = 1
     this.#cpu = new Cpu({
-      machine, doorbell: 0x1000, tsc: () => 0n, random: () => random++ * 0x9e3779b1 >>> 0,
+      machine, doorbell: 0x1000, tsc: () => 0, random: () => random++ * 0x9e3779b1 >>> 0,
       heatLimit,
     })
     this.#cpu.setMemory(P2M)

@@ -1,0 +1,56 @@
+/**
+ * The system's state in the Wasm reading: fields of context and control block, which are in core
+ * memory whoever keeps the registers.
+ */
+import { call, i64 } from '../../../wasm/expression.ts'
+import type { SystemField } from '../../../isa/backend.ts'
+import { FS, GS } from '../../../abi/x86/registers.ts'
+import { CpuContext } from '../../state.ts'
+import { controlAt, segmentAt, Z } from '../core-fields.ts'
+import { CORE } from '../parts.ts'
+import type { Value } from './value.ts'
+import { X87Reading } from './x87.ts'
+
+const at = CpuContext.offsets
+
+/** Address and width. */
+const fields: Readonly<Record<SystemField, readonly [number, 32 | 64]>> = {
+  systemFlags: [at.systemFlags, 64], cpl: [at.cpl, 32],
+  cr0: [at.cr0, 64], cr4: [at.cr4, 64], xcr0: [at.xcr0, 64],
+  tscAux: [at.tscAux, 64], tscOffset: [at.tscOffset, 64],
+  fsBase: [segmentAt(FS), 64], gsBase: [segmentAt(GS), 64],
+  kernelGsBase: [at.kernelGsBase, 64],
+  interruptShadow: [at.interruptShadow, 32],
+  windowWanted: [controlAt('windowWanted'), 32],
+  pausesLeft: [controlAt('pausesLeft'), 32],
+}
+
+export abstract class SystemReading extends X87Reading {
+  system(field: SystemField): Value {
+    const [address, width] = fields[field]
+    return this.loaded('i64', () =>
+      width === 32 ? i64.load32U(CORE, Z, address) : i64.load(CORE, Z, address))
+  }
+
+  setSystem(field: SystemField, value: Value): void {
+    const [address, width] = fields[field]
+    const scalar = this.scalar(value)
+    this.effect({
+      inputs: [scalar],
+      emit: () => this.target.store(width === 32 ? 'i64As32' : 'i64', CORE, Z,
+        scalar.expression(), address),
+    })
+  }
+
+  tsc(): Value {
+    return this.loaded('i64', () => i64.truncSatF64S(call(this.parts.tsc)))
+  }
+
+  deferIf(condition: Value): void {
+    const test = this.boolean(condition)
+    this.effect({
+      inputs: [test],
+      emit: () => this.target.if(test.expression(), () => this.site.exits.defer()),
+    })
+  }
+}
