@@ -11,6 +11,7 @@ import { longHot } from './experiments/long-hot.ts'
 import { longMisc } from './experiments/long-misc.ts'
 import { longPaging } from './experiments/long-paging.ts'
 import { longSegments } from './experiments/long-segments.ts'
+import { longStrings } from './experiments/long-strings.ts'
 import { longTransfers } from './experiments/long-transfers.ts'
 import { protectedDelivery } from './experiments/protected-delivery.ts'
 import { protectedMemory } from './experiments/protected-memory.ts'
@@ -22,7 +23,7 @@ import { realMode } from './experiments/real-mode.ts'
 export const programs: Readonly<Record<Mode, readonly Experiment[]>> = {
   long: [
     ...longExceptions, ...longDelivery, ...longTransfers, ...longSegments, ...longControl,
-    ...longPaging, ...longDebug, ...longMisc, ...longHot,
+    ...longPaging, ...longDebug, ...longMisc, ...longHot, ...longStrings,
   ],
   protected: [
     ...protectedDelivery, ...protectedTasks, ...protectedV86, ...protectedTransfers,

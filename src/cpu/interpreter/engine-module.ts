@@ -12,6 +12,7 @@ import { buildFloatCompareLanes, buildFloatLanes } from '../fpu/float-lanes.ts'
 import { allMasked } from '../fpu/float-state.ts'
 import { buildX87 } from '../fpu/x87.ts'
 import { buildMmu, exportMmu, type MmuExports } from '../mmu/mmu.ts'
+import { buildBlocks } from './blocks.ts'
 import { loadControlRegister, Z } from './core-fields.ts'
 import { emitHandler, functionExits } from './handlers.ts'
 import { buildLoop, type InlineHandler } from './loop.ts'
@@ -100,6 +101,8 @@ export function buildEngine(
     float,
     floatVector: buildFloatLanes(module, float),
     floatCompare: buildFloatCompareLanes(module, float),
+    ...buildBlocks(module, { ...mmu.globals, stopped, translate: mmu.translate,
+      probeWrite: mmu.slow.probeWrite }),
     pure,
     x87Exact,
     ...buildX87(module, partSignatures.x87Exact, x87Exact, support.mulHighUnsigned),

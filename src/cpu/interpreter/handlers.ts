@@ -3,15 +3,15 @@
  */
 import { globalGet, i32, type Expression, type Local } from '../../wasm/expression.ts'
 import type { FunctionBuilder } from '../../wasm/function.ts'
-import { RCX } from '../../abi/x86/registers.ts'
 import type { Instruction } from '../../isa/operand.ts'
 import { RecordOperands } from './reading/operand-source.ts'
 import type { EngineParts, Exits, InstructionShape } from './parts.ts'
 import { RECORD_BYTES } from './record.ts'
 import { coreFloatState } from './reading/float-state.ts'
+import { emitRepeated } from './repeat.ts'
 import { WasmReading } from './reading/reading.ts'
 import { CoreState } from './reading/state-file.ts'
-import { LocalPool, type Value } from './reading/value.ts'
+import type { LocalPool } from './reading/value.ts'
 
 /** Where a handler is generated into: `record` holds the record that it is to carry out. */
 export interface HandlerPlace {
@@ -43,30 +43,7 @@ export function emitHandler(
     m.finish()
     return
   }
-  emitRepeated(m, instruction, shape, () => execute(m, ...operands))
-}
-
-/**
- * One round of a repeated string instruction: it counts down and starts itself again, so that
- * interrupts are taken between rounds with the registers as the manuals want them.
- */
-function emitRepeated(
-  m: WasmReading, instruction: Instruction, shape: InstructionShape, execute: () => void,
-): void {
-  const width = shape.addressSize
-  const count = m.gpr(RCX, width)
-  m.when(m.isZero(count), () => m.leaveByNext())
-  execute()
-  const left: Value = m.sub(count, m.const(1))
-  m.setGpr(RCX, width, left)
-  const more = m.isZero(m.isZero(m.zx(left, width)))
-  if (instruction.row.properties.string === 'repe') {
-    const wanted = shape.repeat === 0xf3 ? m.flag('zf') : m.isZero(m.flag('zf'))
-    m.when(m.and(more, wanted), () => m.leaveByAgain())
-  } else {
-    m.when(more, () => m.leaveByAgain())
-  }
-  m.finish()
+  emitRepeated(m, { ...instruction, operands }, shape)
 }
 
 /** What a handler returns that stops, or leaves the instruction to its service: no record has such

@@ -19,6 +19,7 @@ const ARITHMETIC_OF_TWO = { parameters: ['i64', 'i64'], result: 'i64' } as const
 const ARITHMETIC_OF_THREE = { parameters: ['i64', 'i64', 'i64'], result: 'i64' } as const
 /** The index has the offsets of stack registers in bits 4-6 and 12-14; see fpu/x87-number.ts. */
 const STACK_OPERATION = { parameters: ['i32', 'i32', 'i64', 'i32'], result: 'i64' } as const
+const BLOCK = { parameters: ['i64', 'i64', 'i64', 'i32'], result: 'i64' } as const
 const CHECK = { parameters: [] } as const
 
 /** The functions that a handler may call. */
@@ -72,6 +73,9 @@ export const partSignatures = {
   enterMmx: CHECK,
   /** Stops on #UD and #NM as SSE instructions do. */
   sseCheck: CHECK,
+  /** (to, from or value, count, log2 of an element's bytes) -> how many elements were done at once,
+   * or 0. */
+  moveForward: BLOCK, fillForward: BLOCK,
   /** Ticks of the host's time stamp counter. */
   tsc: { parameters: [], result: 'f64' },
 } as const satisfies Readonly<Record<string, Signature>>

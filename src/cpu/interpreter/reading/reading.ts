@@ -3,7 +3,7 @@
  *
  * Running a definition's `execute` with a WasmReading collects steps; `finish` writes them into the
  * handler. The vocabulary comes in layers, each in the words of those below: steps, scalars,
- * operands, vectors, floating point, the x87 unit, the system, and here control.
+ * operands, vectors, floating point, the x87 unit, the system, blocks, and here control.
  */
 import { assert } from '../../../base/assert.ts'
 import { call, i32, i64 } from '../../../wasm/expression.ts'
@@ -12,10 +12,10 @@ import type { Backend } from '../../../isa/backend.ts'
 import type { Operand } from '../../../isa/operand.ts'
 import { segmentAt, Z } from '../core-fields.ts'
 import { CORE } from '../parts.ts'
-import { SystemReading } from './system.ts'
+import { BlockReading } from './blocks.ts'
 import { countUses, emitSteps, type Value } from './value.ts'
 
-export class WasmReading extends SystemReading implements Backend<Value> {
+export class WasmReading extends BlockReading implements Backend<Value> {
   /** Control has left for good: nothing follows. */
   #left = false
 

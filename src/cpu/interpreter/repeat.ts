@@ -1,0 +1,59 @@
+/**
+ * Repeated string instructions: REP, REPE, REPNE (AMD APM 3, 1.2.6).
+ *
+ * A handler does one round, or a block of rounds, counts down and starts itself again, so that
+ * interrupts are taken in between with the registers as the manuals want them.
+ */
+import { RCX, RDI, RSI } from '../../abi/x86/registers.ts'
+import type { Instruction } from '../../isa/operand.ts'
+import type { InstructionShape } from './parts.ts'
+import type { WasmReading } from './reading/reading.ts'
+import type { Value } from './reading/value.ts'
+
+/** Fewer bytes are done as soon singly. */
+const LEAST_BYTES = 16
+
+/** Writes the handler of a repeated string instruction. */
+export function emitRepeated(
+  m: WasmReading, instruction: Instruction, shape: InstructionShape,
+): void {
+  const width = shape.addressSize
+  const count = m.gpr(RCX, width)
+  m.when(m.isZero(count), () => m.leaveByNext())
+  emitBlock(m, instruction, shape, count)
+  instruction.definition.fields.execute!(m, ...instruction.operands)
+  const left: Value = m.sub(count, m.const(1))
+  m.setGpr(RCX, width, left)
+  const more = m.isZero(m.isZero(m.zx(left, width)))
+  if (instruction.row.properties.string === 'repe') {
+    const wanted = shape.repeat === 0xf3 ? m.flag('zf') : m.isZero(m.flag('zf'))
+    m.when(m.and(more, wanted), () => m.leaveByAgain())
+  } else {
+    m.when(more, () => m.leaveByAgain())
+  }
+  m.finish()
+}
+
+/** MOVS and STOS upwards in 64-bit code: as many rounds as one block holds. */
+function emitBlock(
+  m: WasmReading, { definition, operands }: Instruction, shape: InstructionShape, count: Value,
+): void {
+  const [target, source] = operands
+  const moves = definition.name === 'movs'
+  if (!shape.long || shape.addressSize !== 64 || !moves && definition.name !== 'stos') return
+  const size = target!.width / 8
+  const enough = m.lessUnsigned(m.const(LEAST_BYTES / size - 1), count)
+  m.when(m.and(m.isZero(m.flag('df')), enough), () => {
+    const done = moves ? m.moveForward(target!, source!, count)
+      : m.fillForward(target!, m.read(source!), count)
+    m.when(done, () => {
+      const bytes = m.mul(done, m.const(size))
+      m.setGpr(RDI, 64, m.add(m.gpr(RDI, 64), bytes))
+      if (moves) m.setGpr(RSI, 64, m.add(m.gpr(RSI, 64), bytes))
+      const left = m.sub(count, done)
+      m.setGpr(RCX, 64, left)
+      m.when(left, () => m.leaveByAgain())
+      m.leaveByNext()
+    })
+  })
+}
