@@ -129,6 +129,8 @@ export class Cpu implements Processor {
   }
 
   injectInterrupt(vector: number): void {
+    const inServices = this.#options.preferServices ?? false
+    if (!inServices && this.#engine.exports.deliver(vector, 0, 0, 0)) return
     this.#deliver({ vector, kind: 'external', hasErrorCode: false })
   }
 

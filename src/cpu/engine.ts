@@ -54,8 +54,10 @@ export class Engine {
     this.control = CoreControl.on(this.core.buffer, coreMap.control)
     const memories = { core: this.core, machine: options.machine }
     const handlers = new HandlerTable(memories, decode, options)
-    const { doorbell, heatLimit = HEAT_LIMIT } = options
-    const module = buildEngine(handlers.sizes, doorbell, handlers.inline, heatLimit)
+    const { doorbell, heatLimit = HEAT_LIMIT, preferServices = false } = options
+    const module = buildEngine(handlers.sizes, {
+      doorbell, inline: handlers.inline, heatLimit, preferServices,
+    })
     const instance = new WebAssembly.Instance(new WebAssembly.Module(module), {
       env: { ...memories, handlers: handlers.table, ...this.#imports(service, options) },
     })

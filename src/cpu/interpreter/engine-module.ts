@@ -12,6 +12,9 @@ import { buildFloatCompareLanes, buildFloatLanes } from '../fpu/float-lanes.ts'
 import { allMasked } from '../fpu/float-state.ts'
 import { buildX87 } from '../fpu/x87.ts'
 import { buildMmu, exportMmu, type MmuExports } from '../mmu/mmu.ts'
+import { buildDelivery } from '../privilege/delivery.ts'
+import { buildPrivilegeState } from '../privilege/state.ts'
+import { buildTransfers } from '../privilege/transfers.ts'
 import { buildBlocks } from './blocks.ts'
 import { loadControlRegister, Z } from './core-fields.ts'
 import { emitHandler, functionExits } from './handlers.ts'
@@ -50,6 +53,8 @@ export interface EngineImports {
 export interface EngineExports extends MmuExports {
   /** Runs until something stops it; CoreControl says what. */
   run(): void
+  /** Delivers an exception or interrupt (all 0 or 1 but vector and code); 0: TypeScript must. */
+  deliver(vector: number, errorCode: number, hasErrorCode: number, isFault: number): number
 }
 
 export interface MemorySizes {
@@ -64,10 +69,19 @@ function importMemories(module: ModuleBuilder, sizes: MemorySizes): void {
   })
 }
 
-/** Builds the engine's module. `doorbell` is the machine address of the core's doorbell word;
- * `heatLimit` is LoopNeeds'. */
+export interface EnginePlan {
+  /** Machine address of the core's doorbell word. */
+  readonly doorbell: number
+  readonly inline: readonly InlineHandler[]
+  /** As LoopNeeds'. */
+  readonly heatLimit: number
+  /** Every fault is delivered by TypeScript. */
+  readonly preferServices: boolean
+}
+
+/** Builds the engine's module. */
 export function buildEngine(
-  sizes: MemorySizes, doorbell: number, inline: readonly InlineHandler[], heatLimit: number,
+  sizes: MemorySizes, { doorbell, inline, heatLimit, preferServices }: EnginePlan,
 ): Uint8Array<ArrayBuffer> {
   const module = new ModuleBuilder()
   importMemories(module, sizes)
@@ -109,7 +123,15 @@ export function buildEngine(
     tsc,
     floatCheck: raiseUnmasked(module, support.raise, floatPending),
   }
+  const privilege = {
+    stopped, load64: load[64], translate: mmu.translate, probeWrite: mmu.slow.probeWrite,
+    selectTables: mmu.selectTables, lookUp: support.lookUp,
+  }
+  const state = buildPrivilegeState(module, privilege)
+  const { deliver, deliverFault } = buildDelivery(module, privilege, state)
   const run = buildLoop(module, parts, {
+    ...buildTransfers(module, privilege, state),
+    deliverFault: preferServices ? undefined : deliverFault,
     doorbell, inline, service, decodeAgain, execTranslate: mmu.execTranslate, hot, heatLimit,
   })
   for (const name of Object.keys(partSignatures) as FunctionPart[]) {
@@ -118,6 +140,7 @@ export function buildEngine(
   for (const name of globalParts) module.exportGlobal(`part.${name}`, parts[name])
   exportMmu(module, mmu)
   module.exportFunction('run', run)
+  module.exportFunction('deliver', deliver)
   return module.finish()
 }
 

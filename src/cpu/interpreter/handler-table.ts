@@ -53,7 +53,7 @@ export class HandlerTable {
 
   /** Number of the handler for an instruction; -1: a service does it. */
   numberOf(instruction: Instruction, mode: CodeModeShape): number {
-    if (!this.#handles(instruction)) return -1
+    if (!this.#handles(instruction)) return this.#transferOf(instruction, mode)
     const shape = shapeOf(instruction, mode)
     const key = keyOf(instruction, shape)
     const known = this.#numbers.get(key)
@@ -67,6 +67,15 @@ export class HandlerTable {
   #handles({ definition }: Instruction): boolean {
     if (this.#options.preferServices && definition.service) return false
     return definition.fields.execute !== undefined
+  }
+
+  /** What the loop does instead of a service, or -1: transfers in 64-bit code. */
+  #transferOf({ definition, operandSize }: Instruction, { long }: CodeModeShape): number {
+    if (!long || this.#options.preferServices) return -1
+    if (definition.service === 'syscall') return Special.SYSCALL
+    if (operandSize !== 64) return -1
+    return definition.service === 'sysret' ? Special.SYSRET
+      : definition.service === 'iret' ? Special.IRET : -1
   }
 
   #inlineHandlers(hot: readonly Instruction[]): InlineHandler[] {

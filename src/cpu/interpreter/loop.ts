@@ -13,6 +13,7 @@ import type { FunctionBuilder, Label } from '../../wasm/function.ts'
 import type { FunctionReference, ModuleBuilder } from '../../wasm/module.ts'
 import type { Instruction } from '../../isa/operand.ts'
 import { coreMap, Stop } from '../core-memory.ts'
+import type { Transfers } from '../privilege/transfers.ts'
 import { CpuContext } from '../state.ts'
 import { controlAt, loadControl32, loadControl64, Z } from './core-fields.ts'
 import { DEFERRED, emitHandler, STOPPED_AT_RECORD } from './handlers.ts'
@@ -35,7 +36,9 @@ export interface InlineHandler {
   readonly shape: InstructionShape
 }
 
-export interface LoopNeeds {
+export interface LoopNeeds extends Transfers {
+  /** () -> 1 when the noted fault was delivered, and the context's rip is its handler's. */
+  readonly deliverFault: FunctionReference | undefined
   /** Machine address of the core's doorbell word. */
   readonly doorbell: number
   readonly inline: readonly InlineHandler[]
@@ -101,6 +104,16 @@ class Loop {
     f.set(this.#budget, loadControl32('budget'))
     f.setGlobal(this.#parts.stopped, Z)
     f.set(this.#record, call(this.#parts.jump, i64.load(CORE, Z, CpuContext.offsets.rip)))
+    f.loop((restart) => {
+      this.#untilStopped()
+      this.#deliverFault(restart)
+    })
+    f.store('i32', CORE, Z, this.#budget, controlAt('budget'))
+    return f
+  }
+
+  #untilStopped(): void {
+    const f = this.#function
     f.block((leave) => {
       f.block((stopAtRecord) => {
         f.loop((jumped) => {
@@ -113,8 +126,22 @@ class Loop {
       f.store('i64', CORE, Z, i64.sub(this.#linear(), loadControl64('codeBase')),
         CpuContext.offsets.rip)
     })
-    f.store('i32', CORE, Z, this.#budget, controlAt('budget'))
-    return f
+  }
+
+  /** Goes on with the handler of a fault. Each counts as an instruction, so that faults without end
+   * use the budget up. */
+  #deliverFault(restart: Label): void {
+    const { deliverFault } = this.#needs
+    if (!deliverFault) return
+    const f = this.#function
+    f.if(i32.eq(loadControl32('stop'), i32.const(Stop.FAULT)), () => {
+      f.if(call(deliverFault), () => {
+        f.setGlobal(this.#parts.stopped, Z)
+        f.set(this.#budget, i32.sub(this.#budget, i32.const(1)))
+        f.set(this.#record, call(this.#parts.jump, i64.load(CORE, Z, CpuContext.offsets.rip)))
+        f.br(restart)
+      })
+    })
   }
 
   /** After a jump: looks at what may end the run. */
@@ -181,6 +208,11 @@ class Loop {
       [Special.STEP_END]: () => this.#stop(Stop.STEP, labels.stopAtRecord),
       [Special.JOIN]: () => this.#goInstead(i32.load(CORE, this.#record, field.link), labels),
       [Special.REGION]: () => this.#enterRegion(labels),
+      [Special.SYSCALL]: () => this.#transfer(call(this.#needs.syscall,
+        i64.add(loadControl64('codePage'), i64.load16U(CORE, this.#record, field.nextOffset))),
+      labels),
+      [Special.SYSRET]: () => this.#transfer(call(this.#needs.sysret), labels),
+      [Special.IRET]: () => this.#transfer(call(this.#needs.iret), labels),
     })
   }
 
@@ -198,6 +230,13 @@ class Loop {
     f.setGlobal(this.#parts.stopped, Z)
     f.set(this.#record, call(this.#parts.jump, i64.load(CORE, Z, CpuContext.offsets.rip)))
     f.br(labels.jumped)
+  }
+
+  #transfer(target: Expression, labels: Labels): void {
+    const f = this.#function
+    f.set(this.#next, target)
+    f.if(i32.eq(this.#next, i32.const(DEFERRED)), () => this.#callService(labels))
+    this.#goTo(this.#next, labels)
   }
 
   #callService(labels: Labels): void {

@@ -63,7 +63,11 @@ export const Special = {
   /** Enters a compiled region: the function at the link in the table of handlers, by the entry
    * whose number is the immediate. */
   REGION: 6,
-  FIRST_FREE: 7,
+  /** Changes of privilege level that need no service (cpu/privilege); the service does the rest. */
+  SYSCALL: 7,
+  SYSRET: 8,
+  IRET: 9,
+  FIRST_FREE: 10,
 } as const
 
 /** Address in core memory of a register operand, or -1 for what is no register. */

@@ -14,7 +14,53 @@ function hot(name: string, ...body: string[]): Experiment {
 
 const FLAGS = lines('pushfq', 'pop rax')
 
+/** STAR, LSTAR and SFMASK; the system call sums R11, RSP and the flags up, and returns. */
+const SYSTEM_CALL = lines('mov ecx, 0xc0000081', 'xor eax, eax', 'mov edx, 0x2b0008', 'wrmsr',
+  'mov ecx, 0xc0000082', 'mov eax, offset 7f', 'xor edx, edx', 'wrmsr', 'mov ecx, 0xc0000084',
+  'mov eax, 0x401', 'wrmsr', 'jmp 6f', '7: add r14, r11', 'add r14, rsp', 'mov r13, rsp',
+  'mov rsp, STACK', 'pushfq', 'pop rbx', 'add r14, rbx', 'mov rsp, r13', 'SYSRETQ', '6:')
+
+/** Pushes a frame that returns to the label 7 behind it. */
+function frame(cs: string, ss: string, flags: string): string {
+  return lines('mov rax, rsp', `pushq ${ss}`, 'push rax', `pushq ${flags}`, `pushq ${cs}`,
+    'lea rbx, [rip + 7f]', 'push rbx', 'iretq', '7: pushfq', 'pop rax')
+}
+
+/** As `hot`, from user code. */
+function hotUser(name: string, before: string, ...body: string[]): Experiment {
+  return experiment(`hot: user: ${name}`, lines('LOG', before, 'xor r14d, r14d',
+    `mov r15d, ${ROUNDS}`, 'USER64', '8:', ...body, 'rol r14, 1', 'add r14, rax', 'dec r15d',
+    'jnz 8b'))
+}
+
+const transfers: readonly Experiment[] = [
+  hotUser('SYSCALL and SYSRET', SYSTEM_CALL, 'mov eax, r15d', 'sub eax, 350', 'std', 'syscall',
+    'pushfq', 'pop rax', 'add rax, rcx', 'add rax, r11', 'mov ebx, ss', 'add rax, rbx',
+    'mov ebx, cs', 'add rax, rbx', 'cld'),
+  hotUser('SYSRET with TF and AC now and then', SYSTEM_CALL, 'mov eax, r15d', 'and eax, 255',
+    'cmp eax, 1', 'sbb eax, eax', 'and eax, 0x40000', 'push rax', 'popfq', 'syscall', 'pushfq',
+    'pop rax'),
+  hot('IRETQ within the kernel', frame('CODE', 'DATA_SEG', '0x4d7'), 'cld'),
+  hot('IRETQ within the kernel with a null SS', frame('CODE', '0', '0x8d5'), 'mov ebx, ss',
+    'add rax, rbx'),
+  hot('IRETQ enables interrupts', frame('CODE', 'DATA_SEG', '0x40202'), 'cli'),
+  hot('IRETQ to another level and back by a fault', 'RESUME 7f', 'mov rbp, rsp',
+    'pushq USER_DATA', 'pushq USER_STACK + ALIAS', 'pushq 0x246', 'pushq USER64',
+    'mov eax, offset 1f + ALIAS', 'push rax', 'iretq', '1: ud2', '7: mov eax, esp',
+    'mov rsp, rbp'),
+  experiment('hot: page faults', lines('LOG', 'xor r14d, r14d',
+    `mov r15d, ${ROUNDS}`, '8: RESUME 7f',
+    'mov rbx, r15', 'shl rbx, 12', 'test rbx, rbx',
+    'mov rax, [WINDOW + rbx]', '7: mov rax, cr2', 'rol r14, 1',
+    'add r14, rax', 'dec r15d', 'jnz 8b')),
+  hotUser('page faults', '', 'USER_RESUME 7f', 'mov rbx, r15', 'shl rbx, 12', 'test rbx, rbx',
+    'mov [WINDOW + rbx], rbx', '7: mov eax, ss', 'add rax, rsp'),
+  hotUser('faults of privilege', '', 'USER_RESUME 7f', 'cli', '7: mov eax, esp', 'pushfq',
+    'pop rbx', 'add rax, rbx'),
+]
+
 export const longHot: readonly Experiment[] = [
+  ...transfers,
   hot('CLI and STI', 'sti', FLAGS, 'mov ebx, eax', 'cli', FLAGS, 'lea eax, [rax + rbx * 2]'),
   hot('STI while interrupts are on', 'sti', 'sti', FLAGS, 'cli'),
   hot('PUSHF after arithmetic', 'lea ebx, [r15 - 300]', 'imul ebx, ebx, 0x1234567',
