@@ -70,7 +70,7 @@ export class Cpu implements Processor {
     this.code = code
     this.#bytes = new Uint8Array(core.buffer)
     const { fault, accessExit } = this.#thrown
-    this.memory = new MmuMemory(exports, context, control, fault, accessExit)
+    this.memory = new MmuMemory(options.machine, exports, context, control, fault, accessExit)
     this.#adapter = new MachineAdapter(this, core.buffer)
     this.#services = new ServiceCalls(
       this, this.#adapter, core.buffer, code, this.#thrown)

@@ -35,6 +35,10 @@ export interface LinearMemory {
   probeWrite(address: bigint, size: number, user: boolean): void
   /** Machine address of a byte, or -1; without faulting, without setting accessed bits. */
   translate(address: bigint, write: boolean, user: boolean): number
+  /** Where in `bytes` the `size` bytes at an address lie, when they are in one page and can be
+   * accessed there; else -1, and nothing has faulted. */
+  place(address: bigint, size: number, write: boolean, user: boolean): number
+  readonly bytes: DataView
   /** Forgets translations: of all address spaces, with or without global ones; of one, but for
    * global ones. */
   flushAll(): void

@@ -4,6 +4,7 @@
  */
 import { assert } from '../../base/assert.ts'
 import { type CoreControlView, Stop } from '../core-memory.ts'
+import { WATCHED_ACCESSES } from '../debug.ts'
 import type { AccessExit, GuestFault, LinearMemory } from '../interfaces.ts'
 import type { CpuContextView } from '../state.ts'
 import { Access, FAULT, OUTSIDE } from './environment.ts'
@@ -19,6 +20,7 @@ function signed(address: bigint): bigint {
 }
 
 export class MmuMemory implements LinearMemory {
+  readonly bytes: DataView
   readonly #mmu: MmuExports
   readonly #context: CpuContextView
   readonly #control: CoreControlView
@@ -29,9 +31,10 @@ export class MmuMemory implements LinearMemory {
 
   /** `fault` and `exit` are the core's only instances of what is thrown. */
   constructor(
-    mmu: MmuExports, context: CpuContextView, control: CoreControlView,
+    machine: WebAssembly.Memory, mmu: MmuExports, context: CpuContextView, control: CoreControlView,
     fault: GuestFault, exit: AccessExit,
   ) {
+    this.bytes = new DataView(machine.buffer)
     this.#mmu = mmu
     this.#context = context
     this.#control = control
@@ -84,6 +87,15 @@ export class MmuMemory implements LinearMemory {
     const access = (write ? Access.WRITE : 0) | (user ? Access.USER : 0)
     const place = Number(this.#mmu.translate(signed(address), access))
     return place === OUTSIDE ? FAULT : place
+  }
+
+  place(address: bigint, size: number, write: boolean, user: boolean): number {
+    const within = Number(address & PAGE - 1n) + size <= Number(PAGE)
+    if (!within || this.#control.watching & WATCHED_ACCESSES) return FAULT
+    const access = user ? Access.USER : 0
+    const place = write ? this.#mmu.probeWrite(signed(address), size, access)
+      : this.#mmu.translate(signed(address), access)
+    return place < 0n ? FAULT : Number(place)
   }
 
   flushAll(): void {

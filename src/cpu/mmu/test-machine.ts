@@ -193,7 +193,8 @@ export class TestMachine {
     this.control = CoreControl.on(coreMemory.buffer, coreMap.control)
     this.machine = new DataView(machineMemory.buffer)
     this.vector = new DataView(coreMemory.buffer, coreMap.scratch, 16)
-    this.memory = new MmuMemory(this.mmu, this.context, this.control, this.fault, this.exit)
+    this.memory = new MmuMemory(
+      machineMemory, this.mmu, this.context, this.control, this.fault, this.exit)
     this.control.faultVector = -1
     this.control.p2m = P2M_FRAME << 12
     for (let block = 0; block < GUEST_FRAMES / LEAF_ENTRIES; block++) {

@@ -28,7 +28,8 @@ export const GDT = 0x2000
 export const TSS = 0x3000
 
 class FlatMemory implements LinearMemory {
-  readonly bytes = new Uint8Array(MEMORY)
+  readonly octets = new Uint8Array(MEMORY)
+  readonly bytes = new DataView(this.octets.buffer)
   readonly absent = new Set<number>()
   flushes: string[] = []
   readonly #owner: TestProcessor
@@ -48,17 +49,24 @@ class FlatMemory implements LinearMemory {
   read(address: bigint, size: number, user: boolean): bigint {
     const at = this.#check(address, size, false, user)
     let value = 0n
-    for (let i = size - 1; i >= 0; i--) value = value << 8n | BigInt(this.bytes[at + i]!)
+    for (let i = size - 1; i >= 0; i--) value = value << 8n | BigInt(this.octets[at + i]!)
     return value
   }
 
   write(address: bigint, size: number, value: bigint, user: boolean): void {
     const at = this.#check(address, size, true, user)
-    for (let i = 0; i < size; i++) this.bytes[at + i] = Number(value >> BigInt(8 * i) & 0xffn)
+    for (let i = 0; i < size; i++) this.octets[at + i] = Number(value >> BigInt(8 * i) & 0xffn)
   }
 
   probeWrite(address: bigint, size: number, user: boolean): void {
     this.#check(address, size, true, user)
+  }
+
+  place(address: bigint, size: number): number {
+    const at = Number(address)
+    const pages = [at >> 12, at + size - 1 >> 12]
+    const isThere = at >= 0 && at < MEMORY && !this.absent.has(pages[0]!)
+    return isThere && pages[0] === pages[1] ? at : -1
   }
 
   translate(address: bigint): number { return Number(address) }
@@ -155,14 +163,14 @@ export class TestProcessor implements Processor {
 
   put(address: number, size: number, value: bigint | number): void {
     for (let i = 0; i < size; i++) {
-      this.memory.bytes[address + i] = Number(BigInt(value) >> BigInt(8 * i) & 0xffn)
+      this.memory.octets[address + i] = Number(BigInt(value) >> BigInt(8 * i) & 0xffn)
     }
   }
 
   get(address: number, size: number): bigint {
     let value = 0n
     for (let i = size - 1; i >= 0; i--) {
-      value = value << 8n | BigInt(this.memory.bytes[address + i]!)
+      value = value << 8n | BigInt(this.memory.octets[address + i]!)
     }
     return value
   }

@@ -9,7 +9,7 @@ import { DS, RAX, RDX } from '../../abi/x86/registers.ts'
 import type { Machine } from '../../isa/machine.ts'
 import type { Instruction } from '../../isa/operand.ts'
 import type { Processor, SystemService } from '../interfaces.ts'
-import type { CpuContextView } from '../state.ts'
+import { CpuContext, type CpuContextView, lowWord } from '../state.ts'
 import { linearOperand } from './control.ts'
 import { requireCpl0 } from './mode.ts'
 
@@ -17,42 +17,75 @@ export const XCR0_SUPPORTED = XCR0.X87 | XCR0.SSE
 export const MXCSR_MASK = 0xffff
 const MXCSR_DEFAULT = 0x1f80
 const LEGACY_SIZE = 512
+const at = CpuContext.offsets
 const HEADER_SIZE = 64
+const PAGE_BYTES = 4096
 const AVX_OFFSET = LEGACY_SIZE + HEADER_SIZE
 const AVX_SIZE = 256
 const COMPACT = 1n << 63n
 
-/** The memory operand, as 64-bit words counted from its start. */
+/** The memory operand, as words counted from its start. In 64-bit code they are accessed directly
+ * where their page allows it: a word never crosses pages. */
 class Area {
   readonly #machine: Machine
+  readonly #processor: Processor
   readonly #segment: number
   readonly #at: bigint
   readonly #width: number
+  readonly #page: bigint
+  readonly #inPage: number
+  /** Where the pages lie for reading and for writing, once they were asked for. */
+  readonly #readable: (number | undefined)[] = []
+  readonly #writable: (number | undefined)[] = []
 
   constructor(m: Machine, p: Processor, instruction: Instruction) {
     this.#machine = m
+    this.#processor = p
     this.#at = m.effectiveAddress(0)
     const operand = instruction.operands[0]
     this.#segment = operand?.kind === 'memory' ? operand.segment : DS
     this.#width = instruction.addressSize
-    if (linearOperand(m, p, instruction, 0) & 63n) p.fault(Vector.GP, 0)
+    const linear = linearOperand(m, p, instruction, 0)
+    if (linear & 63n) p.fault(Vector.GP, 0)
+    this.#page = linear & ~0xfffn
+    this.#inPage = Number(linear & 0xfffn)
   }
 
   #address(offset: number): bigint {
     return BigInt.asUintN(this.#width, this.#at + BigInt(offset))
   }
 
-  load(offset: number, size = 8): bigint {
-    return this.#machine.load(this.#segment, this.#address(offset), size)
+  /** Where a word lies, or -1 when `Machine` must get at it. */
+  #place(offset: number, write: boolean): number {
+    const position = this.#inPage + offset
+    const number = position >>> 12
+    const places = write ? this.#writable : this.#readable
+    const page = places[number] ??= this.#placeOfPage(number, write)
+    return page < 0 ? -1 : page + (position & 0xfff)
   }
 
-  store(offset: number, value: bigint, size = 8): void {
-    const cut = BigInt.asUintN(size * 8, value)
-    this.#machine.store(this.#segment, this.#address(offset), size, cut)
+  #placeOfPage(number: number, write: boolean): number {
+    const { memory, context } = this.#processor
+    if (this.#width !== 64 || !this.#machine.long) return -1
+    const linear = BigInt.asUintN(64, this.#page + BigInt(number << 12))
+    return memory.place(linear, PAGE_BYTES, write, context.cpl === 3)
+  }
+
+  load(offset: number): bigint {
+    const place = this.#place(offset, false)
+    if (place >= 0) return this.#processor.memory.bytes.getBigUint64(place, true)
+    return this.#machine.load(this.#segment, this.#address(offset), 8)
+  }
+
+  store(offset: number, value: bigint): void {
+    const place = this.#place(offset, true)
+    if (place >= 0) this.#processor.memory.bytes.setBigUint64(place, value, true)
+    else this.#machine.store(this.#segment, this.#address(offset), 8, value)
   }
 
   probe(offset: number, size: number): void {
     for (let at = offset; at < offset + size; at += 8) {
+      if (this.#place(at, true) >= 0) continue
       this.#machine.probeWrite(this.#segment, this.#address(at), 8)
     }
   }
@@ -62,8 +95,8 @@ class Area {
 export function componentsInUse(c: CpuContextView): number {
   let used = 0
   if (x87InUse(c)) used |= XCR0.X87
-  for (let i = 0; i < 64 && used >> 1 !== 3; i++) {
-    if (c.vector.get(i)) used |= i & 2 ? XCR0.AVX : XCR0.SSE
+  for (let word = 0; word < 128 && used >> 1 !== 3; word++) {
+    if (lowWord(c, at.vector + word * 4)) used |= word & 4 ? XCR0.AVX : XCR0.SSE
   }
   return used
 }
@@ -201,7 +234,7 @@ function restore(
     x87: loaded & XCR0.X87 ? words(area, 0, 20) : [],
     sse: loaded & XCR0.SSE ? words(area, 160, registers * 2) : [],
     avx: loaded & XCR0.AVX ? words(area, AVX_OFFSET, registers * 2) : [],
-    mxcsr: withMxcsr ? Number(area.load(24, 4)) : MXCSR_DEFAULT,
+    mxcsr: withMxcsr ? Number(area.load(24) & 0xffff_ffffn) : MXCSR_DEFAULT,
   }
   if (image.mxcsr & ~MXCSR_MASK) p.fault(Vector.GP, 0)
 

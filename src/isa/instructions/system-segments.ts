@@ -12,6 +12,7 @@ export const movToSegment = define('mov-to-segment', {
 export const movFromSegment = define('mov-from-segment', {
   encodings: [row('8c /r m', 'Mw', 'Sw'), row('8c /r r', 'Rv', 'Sw')],
   service: true,
+  execute(m, target, source) { m.write(target!, m.read(source!)) },
 })
 export const popSegment = define('pop-segment', {
   encodings: [
