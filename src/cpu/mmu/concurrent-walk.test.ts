@@ -13,6 +13,7 @@ const changer = `
   const { workerData, parentPort } = require('node:worker_threads')
   const { words, index, bit, rounds } = workerData
   let lost = 0
+  Atomics.wait(words, 1, 0)
   for (let i = 0; i < rounds; i++) {
     Atomics.or(words, index, bit)
     if (!(Atomics.load(words, index) & bit)) lost++
@@ -34,6 +35,8 @@ test('a walk that sets accessed bits loses no change of another processor', asyn
   const lost = new Promise((resolve) => worker.once('message', resolve))
   await new Promise((resolve) => worker.once('online', resolve))
   let walks = 0
+  Atomics.store(words, 1, 1)
+  Atomics.notify(words, 1)
   while (Atomics.load(words, 0) === 0) {
     Atomics.and(words, index, ~0x60)
     assert.notEqual(machine.mmu.walk(0x5008n, walks++ & 1), -1n)
