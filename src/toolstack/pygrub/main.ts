@@ -1,0 +1,116 @@
+/**
+ * pygrub's command line: the options and outputs of Xen's, without a menu.
+ *
+ * The menu is what `-i` asks for and `-q` forbids; as there is none, both are accepted and mean
+ * nothing. `--format` is ours: without it the image is raw, whatever it looks like.
+ */
+import { HostFileError } from '../../base/host-file.ts'
+import { StorageError } from '../../storage/error.ts'
+import { type ImageHost, openImage } from '../../storage/open.ts'
+import { getopt, type Option } from '../cli/getopt.ts'
+import { formatNamed } from '../image/world.ts'
+import { type BootFiles, findBootFiles, listBootEntries } from './boot.ts'
+
+export interface PygrubWorld {
+  readonly host: ImageHost
+  out(text: string): void
+  err(text: string): void
+  /** Writes a new file of a name that begins so in a folder, for its owner only; its path. */
+  writeNew(folder: string, prefix: string, bytes: Uint8Array): Promise<string>
+  /** Writes to a file or pipe. */
+  writeTo(path: string, text: string): Promise<void>
+}
+
+const DEFAULT_FOLDER = '/var/run/xen/pygrub'
+
+const value = (key: string): Option => ({ key, name: key, value: true })
+const options: readonly Option[] = [
+  { key: 'quiet', letter: 'q', name: 'quiet' },
+  { key: 'interactive', letter: 'i', name: 'interactive' },
+  { key: 'list', letter: 'l', name: 'list-entries' },
+  { key: 'dry', letter: 'n', name: 'not-really' }, { key: 'help', letter: 'h', name: 'help' },
+  value('output'), value('kernel'), value('ramdisk'), value('args'), value('entry'),
+  value('output-directory'), value('output-format'), value('offset'),
+  value('format'),
+]
+
+const USAGE =
+  'Usage: pygrub [-q|--quiet] [-i|--interactive] [-l|--list-entries] [-n|--not-really]\n' +
+  '  [--output=FILE] [--kernel=PATH] [--ramdisk=PATH] [--args=TEXT] [--entry=NUMBER|TITLE]\n' +
+  '  [--output-directory=FOLDER] [--output-format=sxp|simple|simple0] [--offset=BYTES]\n' +
+  '  [--format=raw|qcow2|vpc] IMAGE\n'
+
+/** Runs one command line; its exit code. */
+export async function runPygrub(words: readonly string[], world: PygrubWorld): Promise<number> {
+  const parsed = getopt(words, options)
+  if ('unknown' in parsed) {
+    world.err(`pygrub: unknown option '${parsed.unknown}'\n${USAGE}`)
+    return 1
+  }
+  const [image] = parsed.operands
+  if (parsed.options.has('help') || parsed.operands.length !== 1 || image === undefined) {
+    world.err(USAGE)
+    return parsed.options.has('help') ? 0 : 1
+  }
+  try {
+    await boot(image, parsed.options, world)
+    return 0
+  } catch (error) {
+    if (!(error instanceof StorageError || error instanceof HostFileError)) throw error
+    world.err(`pygrub: ${error.message}\n`)
+    return 1
+  }
+}
+
+async function boot(
+  image: string, set: ReadonlyMap<string, string>, world: PygrubWorld,
+): Promise<void> {
+  const format = set.get('output-format') ?? 'sxp'
+  if (!['sxp', 'simple', 'simple0'].includes(format)) {
+    throw new StorageError('invalid', `unknown output format '${format}'`)
+  }
+  const offset = set.has('offset') ? Number(set.get('offset')) : undefined
+  if (offset !== undefined && (!Number.isSafeInteger(offset) || offset % 512 !== 0 || offset < 0)) {
+    throw new StorageError('invalid', 'the offset is not that of a sector')
+  }
+  // The format is never found out from what is in the disk: its guest has written that.
+  const store = await openImage(
+    world.host, image, { access: 'read', format: formatNamed(set.get('format') ?? 'raw') })
+  try {
+    if (set.has('list')) {
+      for (const { title, kernel, args, ramdisks } of await listBootEntries(store, offset)) {
+        world.out(`title: ${title}\n  kernel: ${kernel ?? 'None'}\n  args: ${args}\n` +
+          `${ramdisks.map((path) => `  initrd: ${path}\n`).join('')}`)
+      }
+      return
+    }
+    const files = await findBootFiles(store, {
+      entry: set.get('entry'), kernel: set.get('kernel'), ramdisk: set.get('ramdisk'),
+      args: set.get('args'), offset,
+    })
+    const text = await report(files, format, set, world)
+    const output = set.get('output')
+    if (output === undefined || output === '-') world.out(text)
+    else await world.writeTo(output, text)
+  } finally {
+    await store.close()
+  }
+}
+
+/** Puts the files where the builder finds them, and says where. */
+async function report(
+  files: BootFiles, format: string, set: ReadonlyMap<string, string>, world: PygrubWorld,
+): Promise<string> {
+  const folder = set.get('output-directory') ?? DEFAULT_FOLDER
+  const put = async (prefix: string, bytes: Uint8Array): Promise<string> =>
+    set.has('dry') ? 'None' : world.writeNew(folder, prefix, bytes)
+  const fields: [string, string][] = [['kernel', await put('boot_kernel.', files.kernel)]]
+  if (files.ramdisk) fields.push(['ramdisk', await put('boot_ramdisk.', files.ramdisk)])
+  if (files.args !== '') fields.push(['args', files.args])
+  if (format === 'sxp') {
+    const quoted = (text: string): string => `'${text.replaceAll("'", "\\'")}'`
+    return `linux ${fields.map(([key, text]) => `(${key} ${quoted(text)})`).join('')}`
+  }
+  const end = format === 'simple' ? '\n' : '\0'
+  return `${fields.map(([key, text]) => `${key} ${text}${end}`).join('')}${end}`
+}
