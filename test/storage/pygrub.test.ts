@@ -127,8 +127,8 @@ label second
   append quiet
 `
 
-describe('what is booted is what Debian\'s pygrub boots', needed, () => {
-  test('grub.cfg: the default, entries by number, arguments and files of one\'s own', () =>
+describe('what is booted is what Debian\'s pygrub boots', () => {
+  test('grub.cfg: the default, entries by number, arguments and files of one\'s own', needed, () =>
     inFolder(async (folder) => {
       const image = makeFileSystem(folder, { '/boot/grub/grub.cfg': grub })
       for (const options of [
@@ -137,14 +137,14 @@ describe('what is booted is what Debian\'s pygrub boots', needed, () => {
       ]) assertEqual(folder, image, options)
     }))
 
-  test('grub.cfg: defaults by number, by name, and saved', () => inFolder(async (folder) => {
+  test('grub.cfg: defaults by number, by name, saved', needed, () => inFolder(async (folder) => {
     for (const value of ['1', '"2"', "'0'", '"${saved_entry}"', 'gnulinux-simple-1', '"1>0"']) {
       const text = grub.replace('set default="0"', `set default=${value}`)
       assertEqual(folder, makeFileSystem(folder, { '/boot/grub/grub.cfg': text }))
     }
   }))
 
-  test('menu.lst and extlinux.conf', () => inFolder(async (folder) => {
+  test('menu.lst and extlinux.conf', needed, () => inFolder(async (folder) => {
     for (const options of [[], ['--entry=0'], ['--entry=1']]) {
       for (const configs of [
         { '/boot/grub/menu.lst': menuLst }, { '/boot/extlinux/extlinux.conf': extlinux },
@@ -154,7 +154,7 @@ describe('what is booted is what Debian\'s pygrub boots', needed, () => {
     assertEqual(folder, makeFileSystem(folder, { '/grub/menu.lst': saved }))
   }))
 
-  test('of several configurations the same is taken', () => inFolder(async (folder) => {
+  test('of several configurations the same is taken', needed, () => inFolder(async (folder) => {
     assertEqual(folder, makeFileSystem(folder, {
       '/boot/grub/grub.cfg': grub, '/boot/grub/menu.lst': menuLst, '/extlinux.conf': extlinux,
     }))
@@ -163,7 +163,7 @@ describe('what is booted is what Debian\'s pygrub boots', needed, () => {
     }))
   }))
 
-  test('ext2 and ext3 too, and partitions of both kinds', () => inFolder(async (folder) => {
+  test('ext2 and ext3 too, and partitions of both kinds', needed, () => inFolder(async (folder) => {
     for (const args of [['-t', 'ext2', '-b', '1024'], ['-t', 'ext3']]) {
       assertEqual(folder, makeFileSystem(folder, { '/boot/grub/grub.cfg': grub }, args))
     }

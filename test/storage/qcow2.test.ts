@@ -24,7 +24,7 @@ async function create(path: string, wish: NewQcow2): Promise<void> {
   await file.close()
 }
 
-describe('random requests leave what the model has, to us and to qemu-img', withQemuImg, () => {
+describe('random requests leave what the model has, to us and to qemu-img', () => {
   const kinds: readonly [string, Partial<NewQcow2>, boolean][] = [
     ['clusters of 64 KiB', {}, false],
     ['clusters of 512 bytes, refcounts of 64 bits', { clusterBytes: 512, refcountBits: 64 }, false],
@@ -35,7 +35,7 @@ describe('random requests leave what the model has, to us and to qemu-img', with
     ['lazy refcounts', { lazyRefcounts: true, clusterBytes: 2048, refcountBits: 8 }, false],
   ]
   for (const [name, wish, backed] of kinds) {
-    test(name, () => inFolder(async (folder) => {
+    test(name, withQemuImg, () => inFolder(async (folder) => {
       const path = join(folder, 'disk.qcow2')
       const base = pattern(700 * 512, 9)
       await writeFile(join(folder, 'base'), base)
