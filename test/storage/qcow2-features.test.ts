@@ -2,7 +2,7 @@
  * qcow2 images that qemu-img made, and snapshots of ours that it judges.
  */
 import assert from 'node:assert/strict'
-import { writeFile } from 'node:fs/promises'
+import { stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { nodeDecompressor } from '../../src/node/compression.ts'
@@ -177,4 +177,28 @@ test('a file that looks like no image is written to only by who says that it is 
     await store.write(0, header)
     await store.close()
     await (await openImage(host, path, { access: 'write', format: 'raw' })).close()
+  }))
+
+test('what is discarded goes back to the host, and is used again', withQemuImg, () =>
+  inFolder(async (folder) => {
+    const path = join(folder, 'disk')
+    qemuImg('create', '-q', '-f', 'qcow2', path, '16M')
+    await withDisk(path, async (store) => {
+      const data = pattern(4 << 20, 3)
+      await store.write(0, data)
+      await store.write(8 << 20, data)
+      const before = (await stat(path)).blocks
+      await store.discard(0, 4 << 20)
+      assert(((before - (await stat(path)).blocks) * 512) >= 3 << 20)
+      const size = (await stat(path)).size
+      await store.write(4 << 20, data.subarray(0, 1 << 20))
+      assert.equal((await stat(path)).size, size)
+      const found = new Uint8Array(4 << 20)
+      await store.read(8 << 20, found)
+      assert.equal(Buffer.compare(found, data), 0)
+      await store.read(4 << 20, found)
+      assert.equal(Buffer.compare(found.subarray(0, 1 << 20), data.subarray(0, 1 << 20)), 0)
+      assert(found.subarray(1 << 20).every((byte) => byte === 0))
+    })
+    assertClean(path)
   }))

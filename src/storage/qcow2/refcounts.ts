@@ -96,6 +96,11 @@ export class Refcounts {
     return getCount(await this.#cache.get(offset), cluster % this.perBlock, this.#bits)
   }
 
+  /** Neither used nor promised. */
+  async isFree(cluster: number): Promise<boolean> {
+    return !this.#reserved.has(cluster) && await this.get(cluster) === 0
+  }
+
   /** Promises `count` free clusters, in rising order. */
   async reserve(count: number): Promise<number[]> {
     const found: number[] = []

@@ -4,7 +4,7 @@
  * A write into clusters that the image owns alone goes straight to them, and others may do so at
  * the same time. A write that needs clusters has those of the disk to itself: it reserves host
  * clusters, writes them whole, and then commits the pointers (tree.ts). Discarded clusters become
- * free in the image; the file keeps its size, and its blocks.
+ * free in the image; the file keeps its size, and gives back the space of long runs of them.
  *
  * Order of locks: `#clusters`, then the image's mutex.
  */
@@ -20,6 +20,8 @@ import { type Run, runsOf } from './runs.ts'
 import type { Change, NewEntry } from './tree.ts'
 
 const ALL = Number.MAX_SAFE_INTEGER
+/** Punching a hole costs the host a process; below this it is not worth it. */
+const LEAST_HOLE_BYTES = 1 << 20
 
 export class Qcow2Store implements BlockStore {
   readonly format = 'qcow2'
@@ -72,7 +74,30 @@ export class Qcow2Store implements BlockStore {
       ? Math.ceil((at + lengthBytes) / this.#clusterBytes)
       : Math.floor((at + lengthBytes) / this.#clusterBytes)
     if (last <= first) return
-    await this.#locked(at, lengthBytes, true, () => this.zeroClusters(first, last))
+    const freed = await this.#locked(
+      at, lengthBytes, true, () => this.zeroClusters(first, last))
+    await this.#giveBack(freed)
+  }
+
+  /** Frees the space of host clusters that nobody has taken again, where they make long runs. */
+  async #giveBack(clusters: readonly number[]): Promise<void> {
+    const least = Math.ceil(LEAST_HOLE_BYTES / this.#clusterBytes)
+    if (clusters.length < least) return
+    await this.image.mutex.run(async () => {
+      const free: number[] = []
+      for (const cluster of [...new Set(clusters)].sort((a, b) => a - b)) {
+        if (await this.image.refcounts.isFree(cluster)) free.push(cluster)
+      }
+      for (let from = 0; from < free.length;) {
+        let to = from + 1
+        while (free[to] === free[to - 1]! + 1) to += 1
+        if (to - from >= least) {
+          await this.image.file.punchHole(
+            free[from]! * this.#clusterBytes, (to - from) * this.#clusterBytes)
+        }
+        from = to
+      }
+    })
   }
 
   async writeZeroes(at: number, lengthBytes: number): Promise<void> {
@@ -298,20 +323,26 @@ export class Qcow2Store implements BlockStore {
     }
   }
 
-  /** Makes whole clusters read as zeros and frees what they had, a table at a time. */
-  async zeroClusters(first: number, last: number): Promise<void> {
+  /**
+   * Makes whole clusters read as zeros, a table at a time, and frees the host clusters that they
+   * had; which.
+   */
+  async zeroClusters(first: number, last: number): Promise<number[]> {
     const { tree } = this.image
+    const freed: number[] = []
     for (let from = first; from < last;) {
       const to = Math.min(last, (Math.floor(from / tree.perTable) + 1) * tree.perTable)
       const backed = this.#backed(from * this.#clusterBytes, (to - from) * this.#clusterBytes) > 0
       if (backed || tree.tableOffset(Math.floor(from / tree.perTable)) !== 0) {
-        await this.#zeroInTable(from, await tree.lookup(from, to - from))
+        const mappings = await tree.lookup(from, to - from)
+        for (const cluster of await this.#zeroInTable(from, mappings)) freed.push(cluster)
       }
       from = to
     }
+    return freed
   }
 
-  async #zeroInTable(first: number, mappings: readonly Mapping[]): Promise<void> {
+  async #zeroInTable(first: number, mappings: readonly Mapping[]): Promise<number[]> {
     const entries: NewEntry[] = []
     const freed: number[] = []
     mappings.forEach((mapping, i) => {
@@ -322,8 +353,9 @@ export class Qcow2Store implements BlockStore {
       freed.push(...this.#hostsOf(mapping))
       entries.push({ cluster, zero: backed })
     })
-    if (entries.length === 0) return
+    if (entries.length === 0) return []
     await this.image.mutex.run(() => this.image.markDirty())
     await this.#commit({ entries, used: [], freed })
+    return freed
   }
 }
