@@ -229,11 +229,16 @@ class Translator {
     const to = target.block + 1
     const kind = this.#structure.edge(node, to)
     this.#checkPage(node, target, path)
-    if (kind === 'inline') {
+    if (kind === 'inline' && !this.#structure.isLoop[to]) {
       this.#node(to, clonePath(path))
       return
     }
     this.#write(path.flags.writes())
+    if (kind === 'inline') {
+      // What holds at the head of a loop holds whenever it is come back to.
+      this.#node(to, this.#newPath())
+      return
+    }
     if (kind !== 'forward') this.#poll(target)
     if (kind === 'dispatch') f.set(this.#entry, i32.const(this.#entryOf(to)))
     f.br(kind === 'forward' ? this.#follows.get(to)!
