@@ -73,13 +73,24 @@ export interface SlotWrite {
   readonly value: Expression
 }
 
+/** The flags that instructions set by results. */
+const ARITHMETIC = 6
+
 export class FlagState {
+  /** The local that says which flags are pending from before the paths met holds. */
+  inherited: boolean
   readonly #locals: RegionLocals
   readonly #pending = new Map<SlotName, Pending>()
   #comparison: Comparison | undefined
 
-  constructor(locals: RegionLocals) {
+  constructor(locals: RegionLocals, inherited: boolean) {
     this.#locals = locals
+    this.inherited = inherited
+  }
+
+  /** Whether all flags are pending. */
+  get isWhole(): boolean {
+    return this.#pending.size === ARITHMETIC
   }
 
   /** What all flags say of two values, if they do. */
@@ -96,6 +107,13 @@ export class FlagState {
   set(name: SlotName, value: Value): void {
     this.forget(name)
     this.#pending.set(name, { value, hold: undefined })
+    // Who sets only some has made sure that nothing is inherited.
+    this.inherited = false
+  }
+
+  /** What is pending may be computed at any later time. */
+  holdForEver(): void {
+    for (const { hold } of this.#pending.values()) if (hold) this.#locals.hold(hold)
   }
 
   compare(comparison: Comparison): void {
@@ -129,7 +147,7 @@ export class FlagState {
   }
 
   clone(): FlagState {
-    const copy = new FlagState(this.#locals)
+    const copy = new FlagState(this.#locals, this.inherited)
     for (const [name, { value, hold }] of this.#pending) {
       if (hold) this.#locals.hold(hold)
       copy.#pending.set(name, { value, hold })

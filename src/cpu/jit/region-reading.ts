@@ -109,7 +109,10 @@ export class RegionReading extends WasmReading {
       super.setFlags(flags)
       return
     }
-    const values = Object.entries(flags).map(([name, value]) =>
+    // DF does not wait: it is read by what does not look at flags.
+    const { df, ...arithmetic } = flags
+    if (df) super.setFlags({ df })
+    const values = Object.entries(arithmetic).map(([name, value]) =>
       [name as SlotName, slotValue(name as SlotName, value, this)] as const)
     const comparison = comparisonOf(flags)
     this.effect({

@@ -14,12 +14,13 @@ import type { FunctionBuilder, Label } from '../../wasm/function.ts'
 import { Stop } from '../core-memory.ts'
 import { controlAt, loadControl32, loadControl64, Z } from '../interpreter/core-fields.ts'
 import { CORE, type EngineParts, type Exits, MACHINE } from '../interpreter/parts.ts'
-import { slotAt } from '../interpreter/reading/flag-slots.ts'
 import { shapeOf } from '../interpreter/shape.ts'
 import { Access } from '../mmu/environment.ts'
 import { emitExecHit } from '../mmu/exec-tlb.ts'
 import { CpuContext } from '../state.ts'
-import { FlagState, RegionLocals, type SlotWrite } from './flag-state.ts'
+import { Epochs } from './epochs.ts'
+import { flagNeeds } from './flag-needs.ts'
+import { FlagState, RegionLocals } from './flag-state.ts'
 import { type Structure, structureOf } from './graph.ts'
 import { LocalFloatState } from './local-float-state.ts'
 import { LocalState } from './local-state.ts'
@@ -29,6 +30,9 @@ import { type Path, RegionReading } from './region-reading.ts'
 import {
   type Block, PAGE_BYTES, pageOf, type Placed, type Region, type Target, targetsOf,
 } from './region.ts'
+
+/** Bytes of the longest loop that is tight. */
+const TIGHT_BYTES = 48
 
 const LONG = { long: true, stackWidth: 64 } as const
 
@@ -63,10 +67,11 @@ class Translator {
   readonly #next: Local
   /** 1 when left to go on. */
   readonly #goesOn: Local
-  readonly #epoch: Local
+  /** For each block, whether its flags must be computed. */
+  readonly #needsFlags: readonly boolean[]
   readonly #entry: Local
   readonly #tables: { readonly read: Local, readonly write: Local }
-  readonly #epochs: (readonly SlotWrite[])[] = []
+  readonly #epochs: Epochs
   readonly #loops = new Map<number, Label>()
   readonly #follows = new Map<number, Label>()
   #leave!: Label
@@ -88,7 +93,8 @@ class Translator {
     this.#budget = target.local('i32')
     this.#next = target.local('i64')
     this.#goesOn = target.local('i32')
-    this.#epoch = target.local('i32')
+    this.#epochs = new Epochs(target, this.#state)
+    this.#needsFlags = flagNeeds(region)
     this.#entry = target.parameters[0]!
     this.#tables = { read: target.local('i32'), write: target.local('i32') }
   }
@@ -97,9 +103,9 @@ class Translator {
     const f = this.#f
     f.block((leave) => {
       this.#leave = leave
-      this.#node(0, this.#newPath())
+      this.#node(0, this.#newPath(false))
     })
-    this.#computeFlags()
+    this.#epochs.emitComputing()
     // What is left in locals is known now, and must have been loaded.
     f.atStart(() => this.#enter())
     this.#state.emitStores()
@@ -128,28 +134,9 @@ class Translator {
     this.#floats.emitLoads()
   }
 
-  /** Computes the flags that were pending where the region was left. */
-  #computeFlags(): void {
-    const f = this.#f
-    if (this.#epochs.length === 0) return
-    f.block((done) => {
-      const cases = this.#epochs.map((writes) => () => {
-        this.#write(writes)
-        f.br(done)
-      })
-      f.switch(i32.sub(this.#epoch, i32.const(1)), cases, () => {})
-    })
-  }
-
-  #write(writes: readonly SlotWrite[]): void {
-    for (const { name, value } of writes) {
-      this.#state.store(i32.const(slotAt(name)), 64, value)
-    }
-  }
-
-  /** A path of which nothing is known. */
-  #newPath(): Path {
-    return { flags: new FlagState(this.#locals), facts: new PathFacts(this.#locals) }
+  /** A path of which nothing is known; flags may be inherited where others meet. */
+  #newPath(inherited = true): Path {
+    return { flags: new FlagState(this.#locals, inherited), facts: new PathFacts(this.#locals) }
   }
 
   // The nest of blocks.
@@ -185,7 +172,7 @@ class Translator {
     const { entries } = this.#structure
     const go = (node: number) => (): void => {
       if (this.#structure.edge(0, node) === 'inline') {
-        this.#node(node, this.#newPath())
+        this.#node(node, this.#newPath(this.#structure.isLoop[node]))
       } else {
         this.#f.br(this.#follows.get(node)!)
       }
@@ -233,7 +220,8 @@ class Translator {
       this.#node(to, clonePath(path))
       return
     }
-    this.#write(path.flags.writes())
+    const isTight = kind === 'back' && this.#isTight(node, target)
+    this.#epochs.meet(path.flags, !isTight || this.#needsFlags[target.block]!)
     if (kind === 'inline') {
       // What holds at the head of a loop holds whenever it is come back to.
       this.#node(to, this.#newPath())
@@ -243,6 +231,14 @@ class Translator {
     if (kind === 'dispatch') f.set(this.#entry, i32.const(this.#entryOf(to)))
     f.br(kind === 'forward' ? this.#follows.get(to)!
       : this.#loops.get(kind === 'back' ? to : 0)!)
+  }
+
+  /** Whether computing flags would be a good part of a loop's work; elsewhere holding what they are
+   * computed from costs more. */
+  #isTight(node: number, target: Target): boolean {
+    const { instructions } = this.#region.blocks[node - 1]!
+    const last = instructions.at(-1)
+    return last !== undefined && Math.abs(last.offset - target.offset) < TIGHT_BYTES
   }
 
   /** Leaves when the target's page is not where it was when the region was made. */
@@ -255,11 +251,12 @@ class Translator {
     this.#f.ifUnlikely(i32.eqz(isThere), () => this.#goOnAt(this.#linear(target.offset), path))
   }
 
-  /** Leaves when the budget is used up or the doorbell rings; flags are computed. */
+  /** Leaves when the budget is used up or the doorbell rings; flags are settled. */
   #poll(target: Target): void {
     const rings = i32.load(MACHINE, i32.const(this.#placement.doorbell))
     this.#f.ifUnlikely(i32.or(i32.leS(this.#budget, Z), rings), () => {
-      this.#leaveTo(this.#linear(target.offset), 0)
+      this.#epochs.leaveInherited()
+      this.#leaveTo(this.#linear(target.offset))
     })
   }
 
@@ -308,7 +305,7 @@ class Translator {
     const stop = (): void => {
       f.set(this.#budget, i32.add(this.#budget, i32.const(left)))
       f.set(this.#next, this.#linear(offset))
-      f.set(this.#epoch, i32.const(this.#epochNumber(path)))
+      this.#epochs.leaveWith(path.flags)
       f.br(this.#leave)
     }
     return {
@@ -356,21 +353,15 @@ class Translator {
   }
 
   #goOnAt(linear: Expression, path: Path): void {
-    this.#leaveTo(linear, this.#epochNumber(path))
+    this.#epochs.leaveWith(path.flags)
+    this.#leaveTo(linear)
   }
 
-  #leaveTo(linear: Expression, epoch: number): void {
+  #leaveTo(linear: Expression): void {
     const f = this.#f
     f.set(this.#next, linear)
-    f.set(this.#epoch, i32.const(epoch))
     f.set(this.#goesOn, i32.const(1))
     f.br(this.#leave)
-  }
-
-  /** 0 when no flag is pending. */
-  #epochNumber({ flags }: Path): number {
-    const writes = flags.writes()
-    return writes.length === 0 ? 0 : this.#epochs.push(writes)
   }
 }
 

@@ -21,6 +21,8 @@ const conditionFlags = ['o', 'c', 'z', 'cz', 's', 'p', 'so', 'soz'] as const
 export interface Effects {
   readonly flagsRead: ReadonlySet<string>
   readonly flagsWritten: ReadonlySet<string>
+  /** Those that it writes whatever its operands are. */
+  readonly flagsAlwaysWritten: ReadonlySet<string>
   readonly gprRead: number
   readonly gprWritten: number
   readonly loads: boolean
@@ -46,6 +48,8 @@ const VALUE: Unknown = 'value'
 class EffectsBackend implements Backend<Unknown>, Effects {
   readonly flagsRead = new Set<string>()
   readonly flagsWritten = new Set<string>()
+  readonly flagsAlwaysWritten = new Set<string>()
+  #conditions = 0
   gprRead = 0
   gprWritten = 0
   loads = false
@@ -182,7 +186,10 @@ class EffectsBackend implements Backend<Unknown>, Effects {
   }
 
   setFlags(flags: Flags<Unknown>): void {
-    for (const name of Object.keys(flags)) this.flagsWritten.add(letters[name as FlagName])
+    for (const name of Object.keys(flags) as FlagName[]) {
+      this.flagsWritten.add(letters[name])
+      if (this.#conditions === 0) this.flagsAlwaysWritten.add(letters[name])
+    }
   }
 
   resultFlags(): Flags<Unknown> { return { zf: VALUE, sf: VALUE, pf: VALUE } }
@@ -193,8 +200,10 @@ class EffectsBackend implements Backend<Unknown>, Effects {
   }
 
   when(_: Unknown, then: () => void, otherwise?: () => void): void {
+    this.#conditions += 1
     then()
     otherwise?.()
+    this.#conditions -= 1
   }
 
   nextIp(): Unknown { return VALUE }

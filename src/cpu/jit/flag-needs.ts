@@ -1,0 +1,50 @@
+/**
+ * Where flags must be computed: before blocks that look at them, or that set only some.
+ *
+ * Elsewhere paths may meet with their flags not computed. All that can show them then is leaving
+ * the region, and that computes them.
+ */
+import { effectsOf } from '../../isa/backends/effects.ts'
+import type { Instruction } from '../../isa/operand.ts'
+import { type Region, targetsOf } from './region.ts'
+
+const ARITHMETIC = 6
+
+/** What an instruction does to the flags: sets all, none, or something else. */
+type Use = 'all' | 'none' | 'some'
+
+function useOf(instruction: Instruction): Use {
+  const effects = effectsOf(instruction)
+  if (!effects) return 'some'
+  const read = [...effects.flagsRead].some((letter) => letter !== 'd')
+  if (read) return 'some'
+  const [last] = instruction.operands.slice(-1)
+  // A shift by a constant that is not zero sets its flags.
+  const isCertain = last?.kind === 'immediate' && (last.value & 31n) !== 0n
+  const written = isCertain ? effects.flagsWritten : effects.flagsAlwaysWritten
+  const count = [...written].filter((letter) => letter !== 'd').length
+  if (count === ARITHMETIC) return 'all'
+  return effects.flagsWritten.size === 0 || count === 0 && isOnlyDirection(effects.flagsWritten)
+    ? 'none' : 'some'
+}
+
+function isOnlyDirection(flags: ReadonlySet<string>): boolean {
+  return flags.size === 1 && flags.has('d')
+}
+
+/** For each block, whether it needs flags that are computed. */
+export function flagNeeds(region: Region): readonly boolean[] {
+  const firsts = region.blocks.map(({ instructions }) =>
+    instructions.map(({ instruction }) => useOf(instruction)).find((use) => use !== 'none'))
+  const needs = firsts.map((use) => use === 'some')
+  for (let changed = true; changed;) {
+    changed = false
+    region.blocks.forEach((block, number) => {
+      if (needs[number] || firsts[number] !== undefined) return
+      if (!targetsOf(block).some((target) => target.block >= 0 && needs[target.block])) return
+      needs[number] = true
+      changed = true
+    })
+  }
+  return needs
+}
