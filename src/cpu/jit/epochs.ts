@@ -31,10 +31,8 @@ export class Epochs {
 
   /** The region is being left with these flags. */
   leaveWith(flags: FlagState): void {
-    const writes = flags.writes()
-    const epoch = writes.length > 0 ? i32.const(this.#epochs.push(writes))
-      : flags.inherited ? this.#inherited : NONE
-    this.#leaveIn(epoch)
+    this.#leaveIn(!flags.isEmpty ? i32.const(this.#numberOf(flags))
+      : flags.inherited ? this.#inherited : NONE)
   }
 
   /** The region is being left after `meet`. */
@@ -45,14 +43,13 @@ export class Epochs {
   /** Makes flags right for where paths meet: computes them if they are needed, or says which are
    * pending. */
   meet(flags: FlagState, areNeeded: boolean): void {
-    const writes = flags.writes()
-    if (writes.length === 0 && flags.inherited) return
+    if (flags.isEmpty && flags.inherited) return
     if (flags.isWhole && !areNeeded) {
       flags.holdForEver()
-      this.#target.set(this.#inherited, i32.const(this.#epochs.push(writes)))
+      this.#target.set(this.#inherited, i32.const(this.#numberOf(flags)))
       return
     }
-    this.#write(writes)
+    this.#write(flags.writes())
     this.#target.set(this.#inherited, NONE)
   }
 
@@ -67,6 +64,11 @@ export class Epochs {
       })
       f.switch(i32.sub(this.#left, i32.const(1)), cases, () => {})
     })
+  }
+
+  #numberOf(flags: FlagState): number {
+    if (flags.epoch === 0) flags.epoch = this.#epochs.push(flags.writes())
+    return flags.epoch
   }
 
   #leaveIn(epoch: Expression): void {

@@ -79,6 +79,8 @@ const ARITHMETIC = 6
 export class FlagState {
   /** The local that says which flags are pending from before the paths met holds. */
   inherited: boolean
+  /** The number of the pending flags, once they have one; see epochs.ts. */
+  epoch = 0
   readonly #locals: RegionLocals
   readonly #pending = new Map<SlotName, Pending>()
   #comparison: Comparison | undefined
@@ -86,6 +88,10 @@ export class FlagState {
   constructor(locals: RegionLocals, inherited: boolean) {
     this.#locals = locals
     this.inherited = inherited
+  }
+
+  get isEmpty(): boolean {
+    return this.#pending.size === 0
   }
 
   /** Whether all flags are pending. */
@@ -125,6 +131,7 @@ export class FlagState {
     const pending = this.#pending.get(name)
     if (pending?.hold) this.#locals.release(pending.hold)
     this.#pending.delete(name)
+    this.epoch = 0
     this.#comparison = undefined
   }
 
@@ -153,6 +160,7 @@ export class FlagState {
       copy.#pending.set(name, { value, hold })
     }
     copy.#comparison = this.#comparison
+    copy.epoch = this.epoch
     return copy
   }
 }
