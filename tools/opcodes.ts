@@ -63,7 +63,7 @@ function missing(): string[] {
     using comparison = new Comparison(decode, bytes, bitness)
     for (let slot = 0; slot < SAMPLES; slot++) {
       const name = /^(\w+): ours invalid$/.exec(comparison.difference(slot) ?? '')?.[1]
-      // AVX and all that needs it is not reported by CPUID.
+      // Beyond AVX2 nothing with VEX or EVEX is reported by CPUID.
       if (name && !/^(v|k(and|or|not|x|t|un|mov|add|shift))/.test(name)) found.add(name)
     }
   }
@@ -83,8 +83,8 @@ function document(): string {
     '| --- | --- | --- | --- | --- | --- | --- |',
     ...table, '',
     '## Not implemented', '',
-    'Mnemonics that iced-x86 decodes for AMD processors and that raise #UD here; AVX, which CPUID',
-    'does not report, is left out. Some are Intel\'s or VIA\'s alone.', '',
+    'Mnemonics that iced-x86 decodes for AMD processors and that raise #UD here. What extends AVX',
+    'beyond AVX2, F16C and FMA3 is left out; some of the rest are Intel\'s or VIA\'s alone.', '',
     missing().join(' '), '',
   ].join('\n')
 }

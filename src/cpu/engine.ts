@@ -112,6 +112,7 @@ export class Engine {
       decodeAgain: (record) => this.code.decodeAgain(record, this.control.codeMachinePage),
       service,
       float: (number, a, b) => float.compute(number, a, b),
+      fused: (number, a, b, c) => float.fused(number, a, b, c),
       floatCheck: () => float.check() ? 1 : 0,
       x87: (form, index, low, high) => x87.compute(form, index, low, high),
       pure: (number) => callPure(this.core.buffer, number),

@@ -5,7 +5,8 @@
  * expression for the interpreter and the JIT, a string for the printer. Every scalar value is an
  * unsigned 64-bit integer; narrower operands are zero-extended when read and truncated when
  * written, and intermediate results keep their upper bits unless `zx` or `sx` cuts them. Booleans
- * are 0 and 1. Vector values are 128 bits wide and never mixed with scalars.
+ * are 0 and 1. Vector values are 128 bits wide and never mixed with scalars; a vector of 256 bits
+ * is two of them.
  *
  * Order matters as on the CPU: everything that may fault (load, store, write to memory, faultIf)
  * must come before anything that changes registers or flags, except that a value must be stored
@@ -31,6 +32,11 @@ export type FloatOp =
   | 'toInt32' | 'toInt64' | 'toInt32Truncated' | 'toInt64Truncated'
   /** 0 unordered, 1 less, 2 equal, 3 greater; quiet NaNs signal in `compareSignaling` only. */
   | 'compare' | 'compareSignaling'
+  /** From and to half precision; the second argument is VCVTPS2PH's immediate. Width 32. */
+  | 'fromHalf' | 'toHalf'
+
+/** Fused multiply-add: `a * b + c`, and with the addend, the product, or both negated. */
+export type FusedOp = 'madd' | 'msub' | 'nmadd' | 'nmsub'
 
 /** Arithmetic under MXCSR on all lanes of a vector, each as FloatOp says; the exceptions of all
  * lanes are collected. Lanes of the result that have no lane of the operand are zero. */
@@ -191,6 +197,17 @@ export interface Backend<V> {
   writeVectorAligned(operand: Operand, value: V): void
   /** An xmm register that is not an operand (XMM0 of BLENDV). */
   xmm(index: number): V
+  /** The lower and the upper half of an operand of 256 bits. Memory is loaded whole: both or none;
+   * `aligned` memory must be a multiple of its size, else #GP(0). */
+  readHalves(operand: Operand, aligned?: boolean): readonly [V, V]
+  /** Writes memory of 256 bits, or a vector register to its last bit. */
+  writeHalves(operand: Operand, low: V, high: V, aligned?: boolean): void
+  /** The upper half of a vector register becomes zero. */
+  clearUpper(index: number): void
+  /** `index` times the scale of a memory operand (gathers). */
+  scaled(operand: Operand, index: V): V
+  /** Faults as `storeAt` would. */
+  probeAt(operand: Operand, byteOffset: V, width: number): void
   vectorConst(bits: bigint): V
   /** A lane-wise operation, named as in WebAssembly SIMD. */
   vector(op: VectorOp, ...operands: V[]): V
@@ -239,6 +256,8 @@ export interface Backend<V> {
   floatVector(op: FloatVectorOp, width: 32 | 64, a: V, b?: V): V
   /** Ones in the lanes for which a predicate holds: a scalar, the five bits of VCMPPD's. */
   floatCompare(width: 32 | 64, predicate: V, a: V, b: V): V
+  /** A product and an addend rounded once, of `width` bits; flags as `float`. */
+  fused(op: FusedOp, width: 32 | 64, a: V, b: V, c: V): V
   /** Raises #XM if an unmasked exception was collected; stands before the result is written. */
   floatCheck(): void
   /** MXCSR, and to set it. */
@@ -246,6 +265,8 @@ export interface Backend<V> {
   setMxcsr(value: V): void
   /** #NM when CR0.TS, #UD when CR0.EM or not CR4.OSFXSR: stands first in every SSE instruction. */
   sseCheck(): void
+  /** The same for AVX: #UD unless CR4 and XCR0 enable it and in real mode; #NM when CR0.TS. */
+  avxCheck(): void
   /** A pure function on scalars or vectors that has a name in pure.ts (AES rounds, CRC32, ...). */
   pure(name: string, ...operands: V[]): V
 }

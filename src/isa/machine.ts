@@ -43,6 +43,7 @@ export interface Machine {
   mxcsr: number
   readonly cr0: number
   readonly cr4: number
+  readonly xcr0: number
 }
 
 /** The x87 unit as FXSAVE shows it. Register numbers are physical (TOP not applied). */

@@ -16,11 +16,14 @@
  * | O | address without ModRM (moffs) | | C, D | ModRM reg: control, debug register |
  * | A | far pointer in the instruction | | F | x87 stack register (F0 is ST, Fi ModRM r/m) |
  * | X | memory at DS:rSI (or override) | | Y | memory at ES:rDI |
- * | B | VEX.vvvv: general register | | | |
+ * | B | VEX.vvvv: general register | | H | VEX.vvvv: xmm or ymm |
+ * | K | memory at the base of SIB (gathers) | | T | SIB's index: xmm or ymm |
+ * | L | upper half of an immediate byte: xmm or ymm | | | |
  *
  * Sizes: b 8, w 16, d 32, q 64, v the operand size (16, 32, 64), z 16 or 32 (32 when the operand
- * size is 64), y 32 or 64 (32 when the operand size is 16), x 128, t 80, p a far pointer (16 bits
- * and z or v), s a descriptor-table pseudo-descriptor, and nothing where memory has no size (LEA).
+ * size is 64), y 32 or 64 (32 when the operand size is 16), x 128, qq 256, t 80, p a far pointer
+ * (16 bits and z or v), s a pseudo-descriptor of a descriptor table, and nothing where memory has
+ * no size (LEA).
  * A memory operand of an xmm code may be smaller: Wq is 64 bits of memory or the low half of a
  * register, Wd 32. I with a size shorter than the destination is already sign-extended: Ib in
  * `83 /0 Ev,Ib` has width 8 and value sign-extended to 64.
@@ -29,7 +32,7 @@
  */
 
 /** Sizes in bits of what an operand holds; 0 where it has none. */
-export type Width = 0 | 8 | 16 | 32 | 48 | 64 | 80 | 128
+export type Width = 0 | 8 | 16 | 32 | 48 | 64 | 80 | 128 | 256
 
 export type Operand =
   /** `high`: AH, CH, DH or BH, whose index is then 0 to 3. */
@@ -41,6 +44,7 @@ export type Operand =
   | { readonly kind: 'segment', readonly width: Width, readonly index: number }
   | { readonly kind: 'control', readonly width: Width, readonly index: number }
   | { readonly kind: 'debug', readonly width: Width, readonly index: number }
+  /** A vector register: with width 256 all of it, else its lower half or less. */
   | { readonly kind: 'xmm', readonly width: Width, readonly index: number }
   | { readonly kind: 'mm', readonly width: Width, readonly index: number }
   | { readonly kind: 'st', readonly width: Width, readonly index: number }
@@ -55,7 +59,7 @@ export interface MemoryOperand {
   /** A general register's number, or -1. */
   readonly base: number
   readonly index: number
-  /** 0 to 3: the index is shifted left by this. */
+  /** 0 to 3: the index is shifted left by this; so is a gather's, which is an operand apart. */
   readonly scale: number
   /** Sign-extended; an O operand's whole address. */
   readonly displacement: bigint

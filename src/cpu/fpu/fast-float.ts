@@ -26,7 +26,7 @@ const INEXACT = 0x20
 /** The significand's leading bit, which is not written. */
 const LEADING = 1n << 52n
 
-type Width = 32 | 64
+export type Width = 32 | 64
 
 /** Not a denormal, an infinity or a NaN. */
 function isNormal(bits: Expression, width: Width): Expression {
@@ -37,29 +37,29 @@ function isNormal(bits: Expression, width: Width): Expression {
 }
 
 /** As isNormal, but for the smallest exponent, whose results may have been tiny once. */
-function isSafe(bits: Expression, width: Width): Expression {
+export function isSafe(bits: Expression, width: Width): Expression {
   const shift = width === 64 ? 52 : 23
   const top = width === 64 ? 0x7ff : 0xff
   const exponent = i32.and(i32.wrap(i64.shrU(bits, i64.const(shift))), i32.const(top))
   return i32.ltU(i32.sub(exponent, i32.const(2)), i32.const(top - 2))
 }
 
-function isZero(bits: Expression, width: Width): Expression {
+export function isZero(bits: Expression, width: Width): Expression {
   return i64.eqz(i64.shl(bits, i64.const(width === 64 ? 1 : 33)))
 }
 
-function isOrdinary(bits: Expression, width: Width): Expression {
+export function isOrdinary(bits: Expression, width: Width): Expression {
   return i32.or(isNormal(bits, width), isZero(bits, width))
 }
 
 /** The value in double precision, whatever the width. */
-function valueOf(bits: Expression, width: Width): Expression {
+export function valueOf(bits: Expression, width: Width): Expression {
   if (width === 64) return f64.reinterpret(bits)
   return f64.promote(f32.reinterpret(i32.wrap(bits)))
 }
 
 /** The bits of a double rounded to `width`. */
-function bitsOf(value: Expression, width: Width): Expression {
+export function bitsOf(value: Expression, width: Width): Expression {
   if (width === 64) return i64.reinterpret(value)
   return i64.extendU(i32.reinterpret(f32.demote(value)))
 }
@@ -265,7 +265,7 @@ function emitOperation(site: Site, op: FloatOp, width: Width): void {
     case 'toInt32Truncated': return toInteger(site, width, 32, true)
     case 'toInt64Truncated': return toInteger(site, width, 64, true)
     case 'compare': case 'compareSignaling': return comparison(site, width)
-    case 'round': return
+    case 'round': case 'fromHalf': case 'toHalf': return
   }
 }
 

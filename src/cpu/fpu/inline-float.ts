@@ -185,6 +185,7 @@ export function writeInlineFloat(site: InlineFloat, op: FloatOp, integer: Expres
     case 'compare': case 'compareSignaling': return comparison(site)
     case 'convert': return conversion(site)
     case 'round': return roundToIntegral(site, integer)
+    case 'fromHalf': case 'toHalf': return site.f.br(site.slow)
     case 'toInt32': return toInteger(site, 32, false)
     case 'toInt64': return toInteger(site, 64, false)
     case 'toInt32Truncated': return toInteger(site, 32, true)

@@ -18,7 +18,7 @@ import { CODE_HASH_BITS, CODE_MODE_STEP, coreMap } from '../core-memory.ts'
 import { CpuContext } from '../state.ts'
 import { codeModeOf, modeShapeOf } from './code-mode.ts'
 import { controlAt } from './core-fields.ts'
-import { field, RECORD_BYTES, registerAddress, Special } from './record.ts'
+import { field, RECORD_BYTES, registerAddress, registerFields, Special } from './record.ts'
 import type { CodeModeShape } from './shape.ts'
 
 const TRACE_LIMIT = 64
@@ -338,12 +338,13 @@ export class CodeCache {
     this.#u8[record + field.segment] = instruction.segment
     if (isX87(instruction)) this.#u16[record + field.x87Opcode >>> 1] = opcodeOf(instruction)
     const isString = instruction.row.properties.string !== undefined
+    const fields = registerFields(instruction.operands)
     let registers = 0
     let immediates = 0
     for (const operand of instruction.operands) {
       const address = registerAddress(operand)
       if (address >= 0) {
-        this.#u16[record + field.registers[registers++]! >>> 1] = address
+        this.#u16[record + fields[registers++]! >>> 1] = address
       } else if (operand.kind === 'immediate') {
         this.#i64[record + field.immediates[immediates++]! >>> 3] = operand.value
       } else if (!isString) {

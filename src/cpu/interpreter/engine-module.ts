@@ -8,6 +8,7 @@ import { ModuleBuilder, type FunctionReference } from '../../wasm/module.ts'
 import type { Instruction } from '../../isa/operand.ts'
 import { CR4, Vector } from '../../abi/x86/control.ts'
 import { buildFastFloat } from '../fpu/fast-float.ts'
+import { buildFastFused } from '../fpu/fast-fused.ts'
 import { buildFloatCompareLanes, buildFloatLanes } from '../fpu/float-lanes.ts'
 import { allMasked } from '../fpu/float-state.ts'
 import { buildX87 } from '../fpu/x87.ts'
@@ -37,6 +38,7 @@ export interface EngineImports {
   /** Carries out a record by a service; returns one of ServiceResult. */
   service(record: number): number
   float(number: number, a: bigint, b: bigint): bigint
+  fused(number: number, a: bigint, b: bigint, c: bigint): bigint
   /** Returns 1 when an unmasked exception must be raised. */
   floatCheck(): number
   /** The part x87Exact. */
@@ -91,6 +93,7 @@ export function buildEngine(
     { parameters: ['i32'], result: 'i32' })
   const service = module.importFunction('env', 'service', { parameters: ['i32'], result: 'i32' })
   const exactFloat = module.importFunction('env', 'float', partSignatures.float)
+  const exactFused = module.importFunction('env', 'fused', partSignatures.fused)
   const floatPending = module.importFunction('env', 'floatCheck',
     { parameters: [], result: 'i32' })
   const x87Exact = module.importFunction('env', 'x87', partSignatures.x87Exact)
@@ -113,6 +116,7 @@ export function buildEngine(
     probeWrite: mmu.slow.probeWrite,
     ...support,
     float,
+    fused: buildFastFused(module, exactFused),
     floatVector: buildFloatLanes(module, float),
     floatCompare: buildFloatCompareLanes(module, float),
     ...buildBlocks(module, { ...mmu.globals, stopped, translate: mmu.translate,

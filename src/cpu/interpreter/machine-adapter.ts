@@ -92,6 +92,7 @@ export class MachineAdapter implements Machine {
   get cpl(): number { return this.#context.cpl }
   get cr0(): number { return Number(this.#context.cr0) }
   get cr4(): number { return Number(this.#context.cr4) }
+  get xcr0(): number { return Number(this.#context.xcr0) }
   get mxcsr(): number { return this.#context.mxcsr }
   set mxcsr(value: number) { this.#context.mxcsr = value }
   get flags(): bigint { return BigInt(flagsOf(this.#context) & ARITHMETIC) }

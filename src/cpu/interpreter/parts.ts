@@ -46,6 +46,8 @@ export const partSignatures = {
   floatVector: { parameters: ['i32', 'v128', 'v128'], result: 'v128' },
   /** (orders with COMPARE_*, a, b): ones in the lanes that compare so. */
   floatCompare: { parameters: ['i32', 'v128', 'v128'], result: 'v128' },
+  /** (number, a, b, c): a fused operation of fpu/float-number.ts. */
+  fused: { parameters: ['i32', 'i64', 'i64', 'i64'], result: 'i64' },
   /** Stops with #XM when an unmasked exception was collected. */
   floatCheck: CHECK,
   /** (number): operands and result lie in scratch. */
@@ -73,6 +75,8 @@ export const partSignatures = {
   enterMmx: CHECK,
   /** Stops on #UD and #NM as SSE instructions do. */
   sseCheck: CHECK,
+  /** Stops on #UD and #NM as AVX instructions do. */
+  avxCheck: CHECK,
   /** (to, from or value, count, log2 of an element's bytes) -> how many elements were done at once,
    * or 0. */
   moveForward: BLOCK, fillForward: BLOCK,

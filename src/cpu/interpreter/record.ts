@@ -26,9 +26,10 @@ export const field = {
   /** u8: number of the memory operand's segment register. */
   segment: 7,
   /** u16: addresses of the register operands, in operand order. */
-  registers: [8, 10, 12] as const,
-  /** u16: addresses of base and index register; with a memory operand there are at most two
-   * register operands, so the base may lie where a third would. */
+  registers: [8, 10, 12, 14] as const,
+  /** The same beside a memory operand: a third comes without an immediate. */
+  registersBesideMemory: [8, 10, 24] as const,
+  /** u16: addresses of base and index register. */
   base: 12,
   index: 14,
   /** i64: displacement of the memory operand. */
@@ -69,6 +70,12 @@ export const Special = {
   IRET: 9,
   FIRST_FREE: 10,
 } as const
+
+/** Where the addresses of an instruction's register operands are. */
+export function registerFields(operands: readonly Operand[]): readonly number[] {
+  return operands.some((operand) => operand.kind === 'memory')
+    ? field.registersBesideMemory : field.registers
+}
 
 /** Address in core memory of a register operand, or -1 for what is no register. */
 export function registerAddress(operand: Operand): number {

@@ -63,7 +63,7 @@ export function keyOf(instruction: Instruction, shape: InstructionShape): number
   key = key * 2 + (shape.repeat === 0xf3 ? 1 : 0)
   for (let i = 0; i < 4; i++) {
     const operand = instruction.operands[i]
-    key = key * 60 + (operand ? 1 + KINDS.indexOf(operand.kind) * 5 + widthCode(operand) : 0)
+    key = key * 67 + (operand ? 1 + KINDS.indexOf(operand.kind) * 6 + widthCode(operand) : 0)
   }
   return key
 }
@@ -74,6 +74,7 @@ function widthCode(operand: Operand): number {
     case 16: return 1
     case 32: return 2
     case 64: return 3
-    default: return 4
+    case 256: return 4
+    default: return 5
   }
 }

@@ -2,15 +2,15 @@
  * Functions of the engine's module that handlers share: finding code, near jumps, segment checks,
  * and arithmetic that WebAssembly has no instruction for.
  */
-import { call, globalGet, i32, i64, select } from '../../wasm/expression.ts'
+import { call, globalGet, i32, i64, select, type Expression } from '../../wasm/expression.ts'
 import type { FunctionBuilder } from '../../wasm/function.ts'
 import type { FunctionReference, ModuleBuilder } from '../../wasm/module.ts'
-import { CR0, CR4, Vector } from '../../abi/x86/control.ts'
+import { CR0, CR4, Vector, XCR0 } from '../../abi/x86/control.ts'
 import { CS, SS } from '../../abi/x86/registers.ts'
 import {
   CODE_HASH_BITS, CODE_MODE_LONG, CODE_MODE_MASK, coreMap, Stop,
 } from '../core-memory.ts'
-import { CpuContext, SegmentState } from '../state.ts'
+import { CpuContext, RFLAGS, SegmentState } from '../state.ts'
 import {
   controlAt, loadControl32, loadControl64, loadControlRegister, segmentAt, Z,
 } from './core-fields.ts'
@@ -45,6 +45,7 @@ export function buildSupport(module: ModuleBuilder, needs: SupportNeeds) {
     x87Check: buildX87Check(module, raise),
     enterMmx: buildEnterMmx(module),
     sseCheck: buildSseCheck(module, raise),
+    avxCheck: buildAvxCheck(module, raise),
   } satisfies Partial<EngineParts>
 }
 
@@ -265,6 +266,21 @@ function buildX87Check(module: ModuleBuilder, raise: FunctionReference): Functio
   f.if(i32.and(loadControlRegister('cr0'), i32.const(CR0.EM | CR0.TS)),
     () => leaveWith(f, raise, Vector.NM))
   leaveWith(f, raise, Vector.MF)
+  return f
+}
+
+/** What every AVX instruction asks first (AMD APM 2, table 8-10; APM 4, 1.10): #UD, then #NM. */
+function buildAvxCheck(module: ModuleBuilder, raise: FunctionReference): FunctionBuilder {
+  const f = module.function(partSignatures.avxCheck)
+  const at = CpuContext.offsets
+  const has = (word: Expression, bits: number): Expression =>
+    i32.eq(i32.and(word, i32.const(bits)), i32.const(bits))
+  const virtual = i32.and(i32.load(CORE, Z, at.systemFlags), i32.const(RFLAGS.VM))
+  const usable = i32.and(
+    i32.and(has(loadControlRegister('cr4'), CR4.OSXSAVE), has(loadControlRegister('cr0'), CR0.PE)),
+    i32.and(has(i32.load(CORE, Z, at.xcr0), XCR0.SSE | XCR0.AVX), i32.eqz(virtual)))
+  f.if(i32.eqz(usable), () => leaveWith(f, raise, Vector.UD))
+  f.if(i32.and(loadControlRegister('cr0'), i32.const(CR0.TS)), () => leaveWith(f, raise, Vector.NM))
   return f
 }
 

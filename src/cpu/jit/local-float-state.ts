@@ -1,16 +1,19 @@
 /**
- * Whether SSE may be used and MXCSR is settled, kept in a region's locals: found out where the
- * region is entered, and again where MXCSR may have changed. Control registers do not change while
- * a region runs.
+ * Whether SSE and AVX may be used and MXCSR is settled, kept in a region's locals: found out where
+ * the region is entered, and again where MXCSR may have changed. Control registers do not change
+ * while a region runs.
  */
 import type { Expression, Local } from '../../wasm/expression.ts'
 import type { FunctionBuilder } from '../../wasm/function.ts'
 import { isNotSettled } from '../fpu/float-state.ts'
-import { type FloatState, isUnavailable } from '../interpreter/reading/float-state.ts'
+import {
+  type FloatState, isAvxUnavailable, isUnavailable,
+} from '../interpreter/reading/float-state.ts'
 
 export class LocalFloatState implements FloatState {
   readonly #target: FunctionBuilder
   #unavailable: Local | undefined
+  #avxUnavailable: Local | undefined
   #unsettled: Local | undefined
 
   constructor(target: FunctionBuilder) {
@@ -20,6 +23,11 @@ export class LocalFloatState implements FloatState {
   unavailable(): Expression {
     this.#unavailable ??= this.#target.local('i32')
     return this.#unavailable
+  }
+
+  avxUnavailable(): Expression {
+    this.#avxUnavailable ??= this.#target.local('i32')
+    return this.#avxUnavailable
   }
 
   unsettled(): Expression {
@@ -35,6 +43,7 @@ export class LocalFloatState implements FloatState {
   /** Finds out what the region's code asks. */
   emitLoads(): void {
     if (this.#unavailable) this.#target.set(this.#unavailable, isUnavailable())
+    if (this.#avxUnavailable) this.#target.set(this.#avxUnavailable, isAvxUnavailable())
     if (this.#unsettled) this.#target.set(this.#unsettled, isNotSettled())
   }
 }

@@ -37,6 +37,11 @@ export class RegionOperands implements OperandSource {
     return i64.const(operand.value)
   }
 
+  scale(operand: Operand): Expression {
+    assert(operand.kind === 'memory', 'memory has a scale')
+    return i64.const(operand.scale)
+  }
+
   segment(): Expression {
     const isString = this.#instruction.row.properties.string !== undefined
     for (const operand of this.#instruction.operands) {

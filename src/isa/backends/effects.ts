@@ -220,6 +220,14 @@ class EffectsBackend implements Backend<Unknown>, Effects {
   writeVector(operand: Operand): void { this.write(operand) }
   writeVectorAligned(operand: Operand): void { this.write(operand) }
   xmm(): Unknown { return VALUE }
+  readHalves(operand: Operand): readonly [Unknown, Unknown] {
+    return [this.read(operand), VALUE]
+  }
+
+  writeHalves(operand: Operand): void { this.write(operand) }
+  clearUpper(): void {}
+  scaled(): Unknown { return VALUE }
+  probeAt(operand: Operand): void { this.#store(operand) }
   vectorConst(): Unknown { return VALUE }
   vector(_: VectorOp): Unknown { return VALUE }
   shuffle(): Unknown { return VALUE }
@@ -239,11 +247,13 @@ class EffectsBackend implements Backend<Unknown>, Effects {
   storeExtended(operand: Operand): void { this.#store(operand) }
   probeWrite(operand: Operand): void { this.#store(operand) }
   float(_: FloatOp): Unknown { return VALUE }
+  fused(): Unknown { return VALUE }
   floatVector(): Unknown { return VALUE }
   floatCompare(): Unknown { return VALUE }
   mxcsr(): Unknown { return VALUE }
   setMxcsr(): void {}
   floatCheck(): void { this.faults = true }
   sseCheck(): void { this.faults = true }
+  avxCheck(): void { this.faults = true }
   pure(): Unknown { return VALUE }
 }

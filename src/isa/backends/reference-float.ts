@@ -1,9 +1,9 @@
 /**
  * Floating point in the reference reading: arithmetic under MXCSR and the x87 unit.
  */
-import { CR0, CR4, Vector } from '../../abi/x86/control.ts'
-import type { FloatOp, FloatVectorOp } from '../backend.ts'
-import { float, floatFlags } from '../float/float.ts'
+import { CR0, CR4, Vector, XCR0 } from '../../abi/x86/control.ts'
+import type { FloatOp, FloatVectorOp, FusedOp } from '../backend.ts'
+import { float, floatFlags, fused } from '../float/float.ts'
 import { compareLanes, floatLanes } from '../float/lanes.ts'
 import { BEFORE_COMPUTING } from '../float/round.ts'
 import type { Instruction, Operand } from '../operand.ts'
@@ -12,14 +12,16 @@ import { formNumber, shapeOfOperands } from '../x87/form.ts'
 import { StackMachine } from '../x87/stack-machine.ts'
 import { opcodeOf } from '../x87/unit.ts'
 import { ReferenceFault, type ReferenceState } from './reference-state.ts'
+import { ReferenceValues } from './reference-values.ts'
 
-export abstract class ReferenceFloat {
+export abstract class ReferenceFloat extends ReferenceValues {
   readonly #state: ReferenceState
   readonly #instruction: Instruction
   readonly #stack: StackMachine
   #floatFlags = 0
 
   constructor(state: ReferenceState, instruction: Instruction) {
+    super()
     this.#state = state
     this.#instruction = instruction
     this.#stack = new StackMachine(state.x87)
@@ -87,6 +89,12 @@ export abstract class ReferenceFloat {
     return compareLanes(width, Number(predicate), a, b, (...lane) => this.float(...lane))
   }
 
+  fused(op: FusedOp, width: 32 | 64, a: bigint, b: bigint, c: bigint): bigint {
+    const result = fused(op, width, a, b, c, this.#state.mxcsr)
+    this.#floatFlags |= floatFlags
+    return result
+  }
+
   mxcsr(): bigint { return BigInt(this.#state.mxcsr) }
   setMxcsr(value: bigint): void { this.#state.mxcsr = Number(value & 0xffffffffn) }
 
@@ -104,6 +112,13 @@ export abstract class ReferenceFloat {
   sseCheck(): void {
     const { cr0, cr4 } = this.#state
     if (cr0 & CR0.EM || !(cr4 & CR4.OSFXSR)) throw new ReferenceFault(Vector.UD)
+    if (cr0 & CR0.TS) throw new ReferenceFault(Vector.NM)
+  }
+
+  avxCheck(): void {
+    const { cr0, cr4, xcr0 } = this.#state
+    const enabled = XCR0.SSE | XCR0.AVX
+    if (!(cr4 & CR4.OSXSAVE) || (xcr0 & enabled) !== enabled) throw new ReferenceFault(Vector.UD)
     if (cr0 & CR0.TS) throw new ReferenceFault(Vector.NM)
   }
 }

@@ -27,6 +27,7 @@ export class ReferenceMachine implements Machine {
   get x87(): X87State { return this.#state.x87 }
   get cr0(): number { return this.#state.cr0 }
   get cr4(): number { return this.#state.cr4 }
+  get xcr0(): number { return this.#state.xcr0 }
   get mxcsr(): number { return this.#state.mxcsr }
   set mxcsr(value: number) { this.#state.mxcsr = value }
   get flags(): bigint { return BigInt(this.#state.flags) }

@@ -54,6 +54,8 @@ export class ReferenceState {
   /** The six arithmetic flags and DF, in their places of RFLAGS. */
   flags = 0
   readonly xmm: bigint[] = new Array<bigint>(16).fill(0n)
+  /** The upper halves. */
+  readonly ymm: bigint[] = new Array<bigint>(16).fill(0n)
   mxcsr = 0x1f80
   readonly x87 = new ReferenceX87()
   readonly segmentBases = [0n, 0n, 0n, 0n, 0n, 0n]
@@ -62,7 +64,8 @@ export class ReferenceState {
   stackWidth: 16 | 32 | 64 = 64
   cpl = 3
   cr0 = 0x8005_0033
-  cr4 = 0x620
+  cr4 = 0x4_0620
+  xcr0 = 7
   readonly memory: ReferenceMemory
 
   constructor(memory: ReferenceMemory) {

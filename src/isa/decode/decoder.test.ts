@@ -30,10 +30,12 @@ function summary(text: string, mode = long): string {
  * the instruction ignores the upper half, and lengths where there is only #UD.
  */
 const accepted = [
-  /^(aaa|aas|daa|das|lahf|sahf|salc|xlat|fxch|maskmovq|maskmovdqu): /,
+  /^(aaa|aas|daa|das|lahf|sahf|salc|xlat|fxch|maskmovq|v?maskmovdqu): /,
   /^(nop|prefetch\w*): (\d operands|operand 0 width)/,
   /^(arpl|lar|lsl|lldt|ltr|lmsw|verr|verw|mov-to-segment|smsw|str|sldt): operand . width/,
-  /^(movmskp[sd]|pmovmskb|pextr[bw]|pinsr[bw]|l[fgs]s|movdir64b|enqcmd|extractps): operand/,
+  /^v?(movmskp[sd]|pmovmskb|pextr[bw]|pinsr[bw]|l[fgs]s|movdir64b|enqcmd|extractps): operand/,
+  // The index of a gather is an operand of its own here.
+  /^vp?gather\w+: 4 operands/,
   /^(call|jmp)-far: operand 0 width 80/,
   /^(ud0|ud1): length/,
   // MOV CS, x raises #UD when it is carried out.

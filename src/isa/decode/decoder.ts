@@ -36,7 +36,6 @@ interface Candidate extends Pattern {
   readonly readers: readonly OperandReader[]
   /** ModRM is taken for a register whatever its mode bits say. */
   readonly forceRegister: boolean
-  readonly usesVvvv: boolean
 }
 
 /** All rows of one opcode, and for each ModRM and selector which of them it is. */
@@ -107,7 +106,6 @@ function slotsOf(definitions: readonly Definition[]): readonly (Slot | undefined
         ...pattern,
         readers: row.operands.map(operandReader),
         forceRegister: ignoresMode(row),
-        usesVvvv: row.operands.some((code) => /^B[a-z]$/.test(code)),
       }
       for (let i = 0; i < pattern.opcodes; i++) {
         const list = lists[pattern.map << 8 | pattern.opcode + i] ??= []
@@ -125,10 +123,11 @@ function slotsOf(definitions: readonly Definition[]): readonly (Slot | undefined
   })
 }
 
-/** Whether a row is meant by a key: ModRM, REX.B, long, W, and two bits of prefix. */
+/** Whether a row is meant by a key: ModRM, REX.B (or VEX.L), long, W, and two bits of prefix. */
 function matches(candidate: Candidate, key: number): boolean {
   const modrm = key >> SELECTOR_BITS
   if (!(candidate.prefixes >> (key & 3) & 1) || !(candidate.w >> (key >> 2 & 1) & 1)) return false
+  if (candidate.map >= MAP_VEX && !(candidate.l >> (key >> 4 & 1) & 1)) return false
   const mode = candidate.row.properties.mode
   if (mode && (mode === 'only64') !== (key >> 3 & 1) > 0) return false
   if ((modrm & candidate.modrmMask) !== candidate.modrmValue) return false
@@ -137,7 +136,7 @@ function matches(candidate: Candidate, key: number): boolean {
 
 /** With REX.B, 90 is no longer NOP but XCHG r8, rAX: rows with +r beat the exact byte. */
 function rankOf(candidate: Candidate, key: number): number {
-  if (candidate.hasModrm) return candidate.rank
+  if (candidate.hasModrm || candidate.map >= MAP_VEX) return candidate.rank
   const exact = candidate.opcodes === 1
   return candidate.rank + (exact === (key >> 4 & 1) > 0 ? 0 : 128)
 }
@@ -163,6 +162,8 @@ class Decoder {
   #w = 0
   #vexPrefix = -1
   #vexL = 0
+  /** All of VEX.vvvv, which must be 0 where it names nothing. */
+  #vvvv = 0
 
   constructor(slots: readonly (Slot | undefined)[]) {
     this.#slots = slots
@@ -193,12 +194,14 @@ class Decoder {
     const prefix = this.#vexPrefix >= 0 ? this.#vexPrefix
       : this.#repeat ? this.#repeat === 0xf3 ? PREFIX_F3 : PREFIX_F2
       : this.#operandSizePrefix ? PREFIX_66 : PREFIX_NONE
-    const key = prefix | this.#w << 2 | (mode.long ? 8 : 0) | (state.rexB ? 16 : 0)
+    const isVex = slotIndex >> 8 >= MAP_VEX
+    const key = prefix | this.#w << 2 | (mode.long ? 8 : 0)
+      | ((isVex ? this.#vexL : state.rexB) ? 16 : 0)
       | (slot.hasModrm ? state.modrm << SELECTOR_BITS : 0)
     const found = slot.found[key] || seek(slot, key)
     if (found === NOT_FOUND) return 'invalid'
     const candidate = slot.candidates[found - 1]!
-    if (slotIndex >> 8 >= MAP_VEX && !this.#vexFits(candidate)) return 'invalid'
+    if (isVex && !candidate.usesVvvv && this.#vvvv !== 0) return 'invalid'
     state.operandSize = this.#operandSizeOf(candidate, mode)
     state.opcodeRegister = opcode & 7 | state.rexB
     if (slot.hasModrm) state.readModrm(candidate.forceRegister)
@@ -309,8 +312,8 @@ class Decoder {
         state.rexX = inverted >> 3 & 8
         state.rexB = inverted >> 2 & 8
         state.rexR = inverted >> 4 & 8
-        this.#w = payload >> 7
       }
+      this.#w = payload >> 7
     } else if (state.long) {
       state.rexR = ~payload >> 4 & 8
     }
@@ -319,15 +322,10 @@ class Decoder {
     // pp is np, 66, f3, f2, as PREFIX_* are numbered.
     this.#vexPrefix = payload & 3
     this.#vexL = payload >> 2 & 1
-    state.vvvv = ~payload >> 3 & 15
-    if (!state.long) state.vvvv &= 7
+    this.#vvvv = ~payload >> 3 & 15
+    state.vvvv = state.long ? this.#vvvv : this.#vvvv & 7
     const opcode = state.unsigned(1)
     return MAP_VEX + map << 8 | opcode
-  }
-
-  #vexFits(candidate: Candidate): boolean {
-    if (candidate.l >= 0 && candidate.l !== this.#vexL) return false
-    return candidate.usesVvvv || this.#state.vvvv === 0
   }
 
   #operandSizeOf(candidate: Candidate, mode: CodeMode): number {

@@ -44,6 +44,9 @@ export class Decoding {
   #displacement = 0
   #ripRelative = false
   #segment = DS
+  /** What SIB says, if there is one: the scale, and the index, where 4 means 4. */
+  #sibScale = 0
+  gatherIndex = NO_REGISTER
 
   get segment(): number { return this.override < 0 ? DS : this.override }
 
@@ -79,6 +82,7 @@ export class Decoding {
     const modrm = this.modrm
     this.reg = modrm >> 3 & 7 | this.rexR
     this.rm = modrm & 7 | this.rexB
+    this.gatherIndex = NO_REGISTER
     if (forceRegister) this.modrm |= 0xc0
     else if (modrm < 0xc0) {
       if (this.addressSize === 16) this.#readAddress16(modrm)
@@ -112,6 +116,8 @@ export class Decoding {
     if (base === 4) {
       const sib = this.unsigned(1)
       const index = sib >> 3 & 7 | this.rexX
+      this.gatherIndex = index
+      this.#sibScale = sib >> 6
       if (index !== 4) {
         this.#index = index
         this.#scale = sib >> 6
@@ -144,6 +150,11 @@ export class Decoding {
       scale: this.#scale, displacement: bigOf(this.#displacement),
       ripRelative: this.#ripRelative, addressWidth: this.addressSize,
     }
+  }
+
+  /** What a gather's elements count from: the index is a vector, whatever its number. */
+  gatherBase(width: Width): MemoryOperand {
+    return { ...this.memory(width), index: NO_REGISTER, scale: this.#sibScale }
   }
 
   /** A memory operand whose address stands in the instruction. */

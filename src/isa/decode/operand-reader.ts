@@ -18,6 +18,7 @@ const sizes: Readonly<Record<string, Size>> = {
   q: () => 64,
   t: () => 80,
   x: () => 128,
+  qq: () => 256,
   s: () => 0,
   v: (size) => size as Width,
   z: (size) => size === 16 ? 16 : 32,
@@ -123,6 +124,18 @@ const addressing: Readonly<Record<string, (size: Size) => OperandReader>> = {
   },
   V: (size) => (d) => ({ kind: 'xmm', width: size(d.operandSize), index: d.reg }),
   U: (size) => (d) => ({ kind: 'xmm', width: size(d.operandSize), index: d.rm }),
+  H: (size) => (d) => ({ kind: 'xmm', width: size(d.operandSize), index: d.vvvv }),
+  L: (size) => (d) => {
+    const index = d.unsigned(1) >> 4
+    return { kind: 'xmm', width: size(d.operandSize), index: d.long ? index : index & 7 }
+  },
+  K: (size) => (d) => d.gatherBase(size(d.operandSize)),
+  T: (size) => (d) => {
+    const index = d.gatherIndex
+    // Destination, index and mask must be three registers.
+    if (index < 0 || d.reg === index || d.vvvv === index || d.reg === d.vvvv) d.bad = true
+    return { kind: 'xmm', width: size(d.operandSize), index }
+  },
   W: (size) => (d) => d.modrm < 0xc0 ? d.memory(size(d.operandSize))
     : { kind: 'xmm', width: size(d.operandSize), index: d.rm },
   P: (size) => (d) => ({ kind: 'mm', width: size(d.operandSize), index: d.reg & 7 }),

@@ -29,8 +29,10 @@ export interface Pattern {
   readonly mandatory66: boolean
   /** One bit a value of REX.W or VEX.W. */
   readonly w: number
-  /** VEX.L must be this, or -1. */
+  /** One bit a value of VEX.L. */
   readonly l: number
+  /** VEX.vvvv names an operand; else it must be 1111b. */
+  readonly usesVvvv: boolean
   readonly hasModrm: boolean
   /** ModRM must equal `modrmValue` in the bits of `modrmMask`. */
   readonly modrmMask: number
@@ -81,7 +83,8 @@ export function patternOf(definition: Definition, row: Row): Pattern {
     definition, row, map, opcode,
     opcodes: plusR && !modrm.present ? 8 : 1,
     prefixes: head.prefixes, mandatory66: head.prefixes === 1 << PREFIX_66,
-    w: head.w, l: head.l, hasModrm: modrm.present,
+    w: head.w, l: head.l, usesVvvv: row.operands.some((code) => /^[BH][a-z]+$/.test(code)),
+    hasModrm: modrm.present,
     modrmMask: modrm.mask, modrmValue: modrm.value, form,
     rank: (head.prefixes === ALL_PREFIXES ? 0 : head.prefixes === prefixSets['nfx'] ? 32 : 64)
       + (head.w === 3 ? 0 : 1) + (form ? 2 : 0) + bitCount(modrm.mask) * 4,
@@ -89,7 +92,7 @@ export function patternOf(definition: Definition, row: Row): Pattern {
 }
 
 function headOf(tokens: string[]) {
-  const head = { map: MAP_BYTE, prefixes: ALL_PREFIXES, w: 3, l: -1 }
+  const head = { map: MAP_BYTE, prefixes: ALL_PREFIXES, w: 3, l: 3 }
   if (tokens[0]?.startsWith('vex.')) {
     head.map = MAP_VEX
     head.prefixes = 1 << PREFIX_NONE
@@ -97,7 +100,7 @@ function headOf(tokens: string[]) {
       if (part in maps) head.map += maps[part]!
       else if (part in prefixSets) head.prefixes = prefixSets[part]!
       else if (part === 'w0' || part === 'w1') head.w = 1 << Number(part[1])
-      else if (part === 'l0' || part === 'l1') head.l = Number(part[1])
+      else if (part === 'l0' || part === 'l1') head.l = 1 << Number(part[1])
       else assert(part === 'lig' || part === 'wig', `VEX with ${part}`)
     }
     assert(head.map > MAP_VEX, 'VEX needs a map')
@@ -127,8 +130,8 @@ export function ignoresMode(row: Row): boolean {
 
 /** Operand codes that allow only one form of ModRM. */
 function formOf(codes: readonly string[]): string {
-  if (codes.some((code) => /^M[a-z]?$/.test(code))) return 'm'
-  return codes.some((code) => /^[RUN][a-z]$/.test(code)) ? 'r' : ''
+  if (codes.some((code) => /^[MK][a-z]*$/.test(code))) return 'm'
+  return codes.some((code) => /^[RUN][a-z]+$/.test(code)) ? 'r' : ''
 }
 
 function bitCount(value: number): number {

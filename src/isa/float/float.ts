@@ -5,81 +5,23 @@
  * the places of MXCSR (AMD APM 1, 4.2.2 and 4.8); the caller collects them and raises #XM. When an
  * exception found before computing is unmasked, later ones are not looked for, as on the CPU.
  */
-import type { FloatOp } from '../backend.ts'
+import type { FloatOp, FusedOp } from '../backend.ts'
+import {
+  double, half, isDenormal, isInfinite, isNaN, isSignaling, isZero, operand, realOf, single,
+  type Encoding,
+} from './encoding.ts'
 import {
   addReals, compareReals, divideReals, multiplyReals, real, rootOfReal, type Real,
 } from './real.ts'
 import {
-  BEFORE_COMPUTING, DENORMAL, DOUBLE, INEXACT, INVALID, SINGLE, TRUNCATE, UNDERFLOW,
-  ZERO_DIVIDE, rounded, roundReal, roundToInteger, type Format,
+  BEFORE_COMPUTING, DENORMAL, DOWN, INEXACT, INVALID, TRUNCATE, UNDERFLOW, ZERO_DIVIDE, rounded,
+  roundReal, roundToInteger,
 } from './round.ts'
 
 /** Exceptions of the last call of `float`. */
 export let floatFlags = 0
 
-const DENORMALS_ARE_ZEROS = 1 << 6
 const FLUSH_TO_ZERO = 1 << 15
-
-interface Encoding {
-  readonly format: Format
-  readonly fractionBits: bigint
-  readonly fraction: bigint
-  readonly exponentMask: number
-  readonly bias: number
-  readonly sign: bigint
-  readonly infinity: bigint
-  readonly quiet: bigint
-  /** The NaN that stands for no value: negative, quiet, empty. */
-  readonly indefinite: bigint
-}
-
-function encoding(format: Format, width: bigint): Encoding {
-  const fractionBits = BigInt(format.precision - 1)
-  const sign = 1n << width - 1n
-  const infinity = (1n << width - 1n) - (1n << fractionBits)
-  const quiet = 1n << fractionBits - 1n
-  return {
-    format, fractionBits, fraction: (1n << fractionBits) - 1n,
-    exponentMask: 2 * format.maximum + 1, bias: format.maximum, sign, infinity, quiet,
-    indefinite: sign | infinity | quiet,
-  }
-}
-
-const single = encoding(SINGLE, 32n)
-const double = encoding(DOUBLE, 64n)
-
-function isNaN(bits: bigint, e: Encoding): boolean {
-  return (bits & ~e.sign) > e.infinity
-}
-
-function isSignaling(bits: bigint, e: Encoding): boolean {
-  return isNaN(bits, e) && (bits & e.quiet) === 0n
-}
-
-function isInfinite(bits: bigint, e: Encoding): boolean {
-  return (bits & ~e.sign) === e.infinity
-}
-
-function isZero(bits: bigint, e: Encoding): boolean {
-  return (bits & ~e.sign) === 0n
-}
-
-function isDenormal(bits: bigint, e: Encoding): boolean {
-  return (bits & e.infinity) === 0n && (bits & e.fraction) !== 0n
-}
-
-/** The operand as arithmetic sees it: a denormal is zero under DAZ. */
-function operand(bits: bigint, e: Encoding, mxcsr: number): bigint {
-  return mxcsr & DENORMALS_ARE_ZEROS && isDenormal(bits, e) ? bits & e.sign : bits
-}
-
-function realOf(bits: bigint, e: Encoding): Real {
-  const biased = Number(bits >> e.fractionBits) & e.exponentMask
-  const fraction = bits & e.fraction
-  const sign = bits & e.sign ? 1 : 0
-  const exponent = (biased || 1) - e.bias - Number(e.fractionBits)
-  return real(sign, exponent, biased ? fraction | 1n << e.fractionBits : fraction)
-}
 
 /** Rounds and encodes a value that is not zero, and adds what happened to floatFlags. */
 function encode(value: Real, e: Encoding, mxcsr: number): bigint {
@@ -245,6 +187,19 @@ function toInteger(a: bigint, width: 32 | 64, mode: number, e: Encoding): bigint
   return BigInt.asUintN(width, value)
 }
 
+/** Half precision knows neither FTZ nor a rounding mode of its own. */
+function toHalf(a: bigint, how: number, mxcsr: number): bigint {
+  const mode = how & 4 ? mxcsr >> 13 & 3 : how & 3
+  return convert(a, single, half, mxcsr & ~(FLUSH_TO_ZERO | 3 << 13) | mode << 13)
+}
+
+/** Every number of half precision is a normal single; denormals are no exception, masked or not. */
+function fromHalf(a: bigint, mxcsr: number): bigint {
+  const result = convert(a, half, single, mxcsr | DENORMAL << 7)
+  floatFlags &= ~DENORMAL
+  return result
+}
+
 /** Two operands, one result of the same format. */
 function arithmetic(op: FloatOp, a: bigint, b: bigint, e: Encoding, mxcsr: number): bigint {
   if (isNaN(a, e) || isNaN(b, e)) return propagate(a, b, e)
@@ -278,8 +233,10 @@ export function float(
     case 'fromInt32': return fromInteger(a, 32, e, mxcsr)
     case 'fromInt64': return fromInteger(a, 64, e, mxcsr)
   }
+  if (op === 'fromHalf') return fromHalf(a & 0xffffn, mxcsr)
   const x = operand(a, e, mxcsr)
   switch (op) {
+    case 'toHalf': return toHalf(x, Number(b & 7n), mxcsr)
     case 'sqrt': return squareRoot(x, e, mxcsr)
     case 'round': return roundToIntegral(x, Number(b & 15n), e, mxcsr)
     case 'convert': return convert(x, e, width === 32 ? double : single, mxcsr)
@@ -296,4 +253,45 @@ export function float(
     case 'compareSignaling': return BigInt(compare(x, y, e, true))
     default: return arithmetic(op, x, y, e, mxcsr)
   }
+}
+
+/** The first of three operands that is a NaN, made quiet. */
+function propagateOfThree(a: bigint, b: bigint, c: bigint, e: Encoding): bigint {
+  if (isSignaling(a, e) || isSignaling(b, e) || isSignaling(c, e)) floatFlags |= INVALID
+  return (isNaN(a, e) ? a : isNaN(b, e) ? b : c) | e.quiet
+}
+
+/**
+ * `a * b + c` rounded once, with signs as `op` says, and its exceptions in floatFlags. Of NaNs the
+ * first is taken; beside one, zero times infinity is no exception.
+ */
+export function fused(
+  op: FusedOp, width: 32 | 64, a: bigint, b: bigint, c: bigint, mxcsr: number,
+): bigint {
+  floatFlags = 0
+  const e = width === 32 ? single : double
+  const x = operand(a, e, mxcsr)
+  const y = operand(b, e, mxcsr)
+  const z = operand(c, e, mxcsr)
+  if (isNaN(x, e) || isNaN(y, e) || isNaN(z, e)) return propagateOfThree(x, y, z, e)
+  noteDenormals(x, y, e)
+  noteDenormals(z, z, e)
+  const first = op === 'nmadd' || op === 'nmsub' ? x ^ e.sign : x
+  const addend = op === 'msub' || op === 'nmsub' ? z ^ e.sign : z
+  return withPriority(multiplyAdd(first, y, addend, e, mxcsr))
+}
+
+function multiplyAdd(a: bigint, b: bigint, c: bigint, e: Encoding, mxcsr: number): bigint {
+  const sign = (a ^ b) & e.sign
+  if (isInfinite(a, e) || isInfinite(b, e)) {
+    if (isZero(a, e) || isZero(b, e)) return invalid(e)
+    return add(sign | e.infinity, c, e, mxcsr)
+  }
+  if (isInfinite(c, e) || isZero(a, e) || isZero(b, e)) return add(sign, c, e, mxcsr)
+  if (stopsBefore(mxcsr)) return a
+  const product = multiplyReals(realOf(a, e), realOf(b, e))
+  if (isZero(c, e)) return encode(product, e, mxcsr)
+  const sum = addReals(product, realOf(c, e))
+  if (sum.significand !== 0n) return encode(sum, e, mxcsr)
+  return (mxcsr >> 13 & 3) === DOWN ? e.sign : 0n
 }

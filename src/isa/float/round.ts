@@ -27,6 +27,7 @@ export interface Format {
   readonly maximum: number
 }
 
+export const HALF: Format = { precision: 11, minimum: -14, maximum: 15 }
 export const SINGLE: Format = { precision: 24, minimum: -126, maximum: 127 }
 export const DOUBLE: Format = { precision: 53, minimum: -1022, maximum: 1023 }
 export const EXTENDED: Format = { precision: 64, minimum: -16382, maximum: 16383 }

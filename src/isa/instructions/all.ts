@@ -5,6 +5,11 @@
  */
 import type { Definition } from '../definition.ts'
 import { arithmetic } from './arithmetic.ts'
+import { avxFloat } from './avx-float.ts'
+import { avxMasked } from './avx-masked.ts'
+import { avxPermute } from './avx-permute.ts'
+import { avxState } from './avx-state.ts'
+import { avx } from './avx.ts'
 import { bmi } from './bmi.ts'
 import { control } from './control.ts'
 import { cryptoAes } from './crypto-aes.ts'
@@ -39,5 +44,6 @@ export const allInstructions: readonly Definition[] = [
   ...systemInstructions, ...segmentInstructions, ...controlInstructions,
   ...mmxArithmetic, ...mmxShift, ...mmxShuffle, ...sseMove, ...sseFloat, ...sseConvert, ...sseFence,
   ...ssse3, ...sse4, ...sse4a, ...sseString, ...cryptoAes, ...cryptoSha,
+  ...avx, ...avxPermute, ...avxFloat, ...avxMasked, ...avxState,
   ...x87Instructions,
 ]

@@ -14,7 +14,7 @@ type FloatWidth = 32 | 64
 type TwoWayOp = FloatOp & FloatVectorOp
 
 /** Applies `compute` to every lane of `width` bits. */
-function eachLane<V>(
+export function eachLane<V>(
   m: Backend<V>, width: FloatWidth, a: V, b: V, compute: (a: V, b: V, lane: number) => V,
 ): V {
   let result = b
@@ -153,28 +153,33 @@ function dotProduct(name: string, opcode: string, width: FloatWidth): Definition
       m.sseCheck()
       const b = m.readVectorAligned(source!)
       const a = m.readVector(target!)
-      const mask = m.immediate(immediate!)
-      const zero = m.const(0)
-      const product = (lane: number) => {
-        const wanted = m.bitOf(mask, lane + 4)
-        // Zero times zero raises nothing, as a lane that is left out must not.
-        const x = m.select(wanted, m.lane(a, width, lane), zero)
-        const y = m.select(wanted, m.lane(b, width, lane), zero)
-        return m.float('mul', width, x, y)
-      }
-      const products = Array.from({ length: 128 / width }, (_, lane) => product(lane))
-      m.floatCheck()
-      let sum = m.float('add', width, products[0]!, products[1]!)
-      if (width === 32) {
-        const upper = m.float('add', width, products[2]!, products[3]!)
-        m.floatCheck()
-        sum = m.float('add', width, sum, upper)
-      }
-      m.floatCheck()
-      const spread = (lane: number) => m.select(m.bitOf(mask, lane), sum, zero)
-      m.writeVector(target!, eachLane(m, width, a, b, (_x, _y, lane) => spread(lane)))
+      const [result] = dotProducts(m, width, [[a, b]], m.immediate(immediate!))
+      m.writeVector(target!, result!)
     },
   })
+}
+
+/** The dot products of pairs of vectors: each step in all of them before the next. */
+export function dotProducts<V>(
+  m: Backend<V>, width: FloatWidth, pairs: readonly (readonly [V, V])[], mask: V,
+): V[] {
+  const zero = m.const(0)
+  const product = (from: V, by: V, lane: number): V => {
+    const wanted = m.bitOf(mask, lane + 4)
+    // Zero times zero raises nothing, as a lane that is left out must not.
+    const x = m.select(wanted, m.lane(from, width, lane), zero)
+    return m.float('mul', width, x, m.select(wanted, m.lane(by, width, lane), zero))
+  }
+  const lanes = Array.from({ length: 128 / width }, (_, lane) => lane)
+  let sums = pairs.map(([a, b]) => lanes.map((lane) => product(a, b, lane)))
+  m.floatCheck()
+  while (sums[0]!.length > 1) {
+    sums = sums.map((terms) => lanes.slice(0, terms.length / 2)
+      .map((i) => m.float('add', width, terms[i * 2]!, terms[i * 2 + 1]!)))
+    m.floatCheck()
+  }
+  return pairs.map(([a, b], pair) => eachLane(m, width, a, b, (_x, _y, lane) =>
+    m.select(m.bitOf(mask, lane), sums[pair]![0]!, zero)))
 }
 
 /** ROUNDPS and the others: the immediate says how. */

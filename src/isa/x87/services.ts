@@ -2,7 +2,7 @@
  * Services of the x87 unit's neighbours and of its control state, by name: what x87, MMX and SSE
  * rows without an `execute` refer to.
  */
-import { CR0, CR4, Vector } from '../../abi/x86/control.ts'
+import { CR0, CR4, Vector, XCR0 } from '../../abi/x86/control.ts'
 import { RDI } from '../../abi/x86/registers.ts'
 import type { Machine, Service } from '../machine.ts'
 import type { Instruction, MemoryOperand } from '../operand.ts'
@@ -15,6 +15,20 @@ const TOP = 7 << 11
 function checkSse(m: Machine): void {
   if (m.cr0 & CR0.EM || !(m.cr4 & CR4.OSFXSR)) m.fault(Vector.UD)
   if (m.cr0 & CR0.TS) m.fault(Vector.NM)
+}
+
+function checkAvx(m: Machine): void {
+  const enabled = XCR0.SSE | XCR0.AVX
+  if (!(m.cr4 & CR4.OSXSAVE) || (m.xcr0 & enabled) !== enabled) m.fault(Vector.UD)
+  if (m.cr0 & CR0.TS) m.fault(Vector.NM)
+}
+
+/** A service with a check in front. */
+function withCheck(check: (m: Machine) => void, service: Service): Service {
+  return (m, instruction) => {
+    check(m)
+    service(m, instruction)
+  }
 }
 
 /**
@@ -39,7 +53,6 @@ function registerNumber(instruction: Instruction, operand: number): number {
 }
 
 const maskmovdqu: Service = (m, instruction) => {
-  checkSse(m)
   const bytes = m.xmm(registerNumber(instruction, 0))
   storeMasked(m, instruction, bytes, m.xmm(registerNumber(instruction, 1)), 16)
 }
@@ -83,5 +96,6 @@ const fxrstor: Service = (m, instruction) => {
 
 export const x87Services: Readonly<Record<string, Service>> = {
   ...environmentServices,
-  maskmovdqu, maskmovq, emms, fxsave, fxrstor,
+  maskmovdqu: withCheck(checkSse, maskmovdqu), vmaskmovdqu: withCheck(checkAvx, maskmovdqu),
+  maskmovq, emms, fxsave, fxrstor,
 }

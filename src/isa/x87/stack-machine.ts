@@ -24,6 +24,7 @@ export class StackMachine implements Machine {
   readonly ip = 0n
   readonly cr0 = 0
   readonly cr4 = 0
+  readonly xcr0 = 0
   readonly mxcsr = 0
   flags = 0n
   /** Bits of the memory operand, or of the result; the upper 16 of 80 are in `high`. */

@@ -44,7 +44,7 @@ export function assemble(pattern: Pattern, random: Random, legacy: boolean): Uin
   if (!legacy && chance(12)) out.bytes.push(0x67)
   if (!legacy && chance(12)) out.bytes.push(0x65)
   const rex = legacy ? 0 : random.below(16)
-  const w = legacy ? 0 : pattern.w === 3 ? rex >> 3 : pattern.w >> 1
+  const w = pattern.w !== 3 ? pattern.w >> 1 : legacy ? 0 : rex >> 3
   if (pattern.map >= MAP_VEX) vexPrefix(out, pattern, rex, w, random)
   else legacyPrefix(out, pattern, legacy ? undefined : rex, w, random)
   out.bytes.push(pattern.opcode + (pattern.opcodes === 8 ? random.below(8) : 0))
@@ -87,9 +87,8 @@ function vexPrefix(
   out: Assembly, pattern: Pattern, rex: number, w: number, random: Random,
 ): void {
   const pp = [PREFIX_NONE, PREFIX_66, PREFIX_F3, PREFIX_F2].find((p) => pattern.prefixes >> p & 1)!
-  const usesVvvv = pattern.row.operands.some((code) => /^B[a-z]$/.test(code))
-  const vvvv = usesVvvv ? random.below(16) : 15
-  const l = pattern.l < 0 ? random.below(2) : pattern.l
+  const vvvv = pattern.usesVvvv ? random.below(16) : 15
+  const l = pattern.l === 3 ? random.below(2) : pattern.l >> 1
   out.bytes.push(0xc4, (~rex & 7) << 5 | pattern.map - MAP_VEX, w << 7 | vvvv << 3 | l << 2 | pp)
 }
 
@@ -138,9 +137,9 @@ function immediates(
       if (!narrow) out.le(0, 4)
       continue
     }
-    if (!/^[IJ][a-z]/.test(code)) continue
+    if (!/^[IJL][a-z]/.test(code)) continue
     const letter = code[1]
-    const bytes = letter === 'b' ? 1 : letter === 'w' ? 2
+    const bytes = letter === 'b' || code[0] === 'L' ? 1 : letter === 'w' ? 2
       : letter === 'v' && size.w ? 8 : size.short && !size.w ? 2 : 4
     for (let i = 0; i < bytes; i++) out.bytes.push(byte())
   }

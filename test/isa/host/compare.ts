@@ -90,6 +90,9 @@ function floatDifferences(host: Cases, other: Cases, index: number): string[] {
     if (!a.equals(b)) {
       problems.push(`xmm${i} ${hexBig(b)} for ${hexBig(a)}`)
     }
+    const high = Buffer.from(host.slice(index, at.high + i * 16, 16))
+    const otherHigh = Buffer.from(other.slice(index, at.high + i * 16, 16))
+    if (!high.equals(otherHigh)) problems.push(`ymm${i} ${hexBig(otherHigh)} for ${hexBig(high)}`)
   }
   const mxcsr = host.u32(index, at.fx + fxAt.mxcsr)
   const otherMxcsr = other.u32(index, at.fx + fxAt.mxcsr)

@@ -3,7 +3,7 @@
  */
 import { RAX, RBP, RBX, RCX, RDI, RDX, RSP } from '../../../src/abi/x86/registers.ts'
 import type { Decode } from '../../../src/isa/decode/decoder.ts'
-import { type Pattern, patternOf } from '../../../src/isa/decode/pattern.ts'
+import { MAP_VEX, type Pattern, patternOf } from '../../../src/isa/decode/pattern.ts'
 import type { Definition } from '../../../src/isa/definition.ts'
 import type { Instruction, MemoryOperand } from '../../../src/isa/operand.ts'
 import type { Random } from '../decoder/byte-strings.ts'
@@ -46,6 +46,7 @@ export class Generator {
     if (random.below(6) === 0) flags |= DF
     cases.setU64(index, at.flags, BigInt(flags))
     this.#fillFx(cases, index)
+    cases.slice(index, at.high, 256).set(this.#piece(this.#pool, 256, 8))
     cases.slice(index, at.window, WINDOW_BYTES).set(this.#piece(this.#pool, WINDOW_BYTES, 8))
     this.#aim(cases, index, instruction)
     return instruction
@@ -176,11 +177,28 @@ export class Generator {
     if (/^bt[src]?$/.test(name) && bit?.kind === 'gpr') {
       set(bit.index, BigInt(random.below(2048) - 512))
     }
+    const indices = instruction.row.operands.findIndex((code) => code.startsWith('T'))
+    if (indices >= 0) this.#nearIndices(cases, index, instruction, indices)
     const whole = fields.service && /save|rstor|env/.test(name)
     for (const operand of instruction.operands) {
       if (operand.kind === 'memory') {
         this.#point(operand, whole ? WINDOW_AT : targetAddress(random), instruction.length, set)
       }
+    }
+  }
+
+  /** Indices of a gather that mostly stay in the window. */
+  #nearIndices(cases: Cases, index: number, instruction: Instruction, operand: number): void {
+    const register = instruction.operands[operand]!
+    if (register.kind !== 'xmm') return
+    const wide = /q[dqp]/.test(instruction.definition.name.slice(5))
+    for (let i = 0; i < 8; i++) {
+      const place = (i < 4 ? at.fx + fxAt.xmm : at.high) + register.index * 16 + i % 4 * 4
+      const value = this.#random.below(64) === 0 ? this.#random.next()
+        : this.#random.below(24) - 12 >>> 0
+      const isUpper = wide && i % 2 === 1
+      const sign = isUpper && cases.u32(index, place - 4) >> 31 !== 0 ? 0xffff_ffff : 0
+      cases.setU32(index, place, isUpper ? sign : value)
     }
   }
 
@@ -231,7 +249,7 @@ export function userPatterns(
       const { mode, cpl0 } = row.properties
       if (mode === (legacy ? 'only64' : 'not64') || cpl0) continue
       const pattern = patternOf(definition, row)
-      if (!legacy || pattern.w !== 2) found.push(pattern)
+      if (!legacy || pattern.w !== 2 || pattern.map >= MAP_VEX) found.push(pattern)
     }
   }
   return found

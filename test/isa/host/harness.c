@@ -27,6 +27,10 @@
 #define WINDOW_AT (DATA + PAGE - WINDOW)
 #define GS_BASE 0x1000
 #define FX 416
+#define HIGH 256
+/* Where XSAVE's standard form has its header, and the upper halves of vector registers. */
+#define HEADER_AT 512
+#define HIGH_AT 576
 
 struct test_case {
   uint64_t gpr[16];
@@ -36,6 +40,7 @@ struct test_case {
   uint32_t legacy;
   uint8_t code[16];
   uint8_t fx[FX];
+  uint8_t high[HIGH];
   uint8_t window[WINDOW];
 };
 
@@ -49,18 +54,20 @@ struct outcome {
   uint32_t stray;
   uint32_t pad;
   uint8_t fx[FX];
+  uint8_t high[HIGH];
   uint8_t window[WINDOW];
 };
 
-_Static_assert(sizeof(struct test_case) == 1088, "case");
-_Static_assert(sizeof(struct outcome) == 1088, "outcome");
+_Static_assert(sizeof(struct test_case) == 1344, "case");
+_Static_assert(sizeof(struct outcome) == 1344, "outcome");
 
 static struct outcome result;
 uint64_t saved_rsp;
 uint64_t entry = ENTRY;
 /* Linux's 32-bit user code segment; data and stack are flat. */
 struct { uint32_t offset; uint16_t selector; } __attribute__((packed)) far_entry = { ENTRY, 0x23 };
-static uint8_t fx_area[512] __attribute__((aligned(16)));
+static uint8_t state_area[HIGH_AT + HIGH] __attribute__((aligned(64)));
+static int has_avx;
 void enter(const struct test_case *test, const void *fx);
 void enter_legacy(const struct test_case *test, const void *fx);
 void leave(void);
@@ -108,7 +115,10 @@ static void take(int signal_number, siginfo_t *info, void *context) {
   result.rip = regs[REG_RIP];
   result.vector = regs[REG_TRAPNO];
   result.error = regs[REG_ERR];
-  memcpy(result.fx, uc->uc_mcontext.fpregs, FX);
+  const uint8_t *state = (const uint8_t *)uc->uc_mcontext.fpregs;
+  memcpy(result.fx, state, FX);
+  /* What is in its initial state was perhaps not stored. */
+  if (has_avx && state[HEADER_AT] & 4) memcpy(result.high, state + HIGH_AT, HIGH);
   /* Back to the program's own state. */
   regs[REG_RIP] = (greg_t)leave;
   regs[REG_RSP] = saved_rsp;
@@ -148,16 +158,24 @@ static void write_all(const void *from, size_t size) {
   }
 }
 
+/* Into the registers' upper halves; the rest of the state comes with FXRSTOR. */
+static void load_high(void) {
+  state_area[HEADER_AT] = 4;
+  __asm__ volatile("xrstor %0" : : "m"(state_area), "a"(4), "d"(0));
+}
+
 static void run(const struct test_case *test) {
   uint8_t *code = (uint8_t *)ENTRY;
   uint8_t *window = (uint8_t *)WINDOW_AT;
   memcpy(code, test->code, test->length);
   memcpy(window, test->window, WINDOW);
-  memset(fx_area, 0, sizeof fx_area);
-  memcpy(fx_area, test->fx, FX);
+  memset(state_area, 0, sizeof state_area);
+  memcpy(state_area, test->fx, FX);
+  memcpy(state_area + HIGH_AT, test->high, HIGH);
+  if (has_avx) load_high();
   memset(&result, 0, sizeof result);
-  if (test->legacy) enter_legacy(test, fx_area);
-  else enter(test, fx_area);
+  if (test->legacy) enter_legacy(test, state_area);
+  else enter(test, state_area);
   /* The INT3 behind the instruction means that all went well. */
   if (result.vector == 3 && result.rip != ENTRY + 1) {
     result.vector = -1;
@@ -174,6 +192,7 @@ static void run(const struct test_case *test) {
 
 int main(void) {
   static uint8_t alternate[1 << 16];
+  has_avx = __builtin_cpu_supports("avx");
   stack_t stack = { .ss_sp = alternate, .ss_size = sizeof alternate };
   sigaltstack(&stack, NULL);
   struct sigaction action = { .sa_sigaction = take };

@@ -153,6 +153,8 @@ export class InterpreterEngine implements Engine {
       const xmm = at.fx + fxAt.xmm + i * 16
       cpu.vector.set(i * 4, cases.u64(index, xmm))
       cpu.vector.set(i * 4 + 1, cases.u64(index, xmm + 8))
+      cpu.vector.set(i * 4 + 2, cases.u64(index, at.high + i * 16))
+      cpu.vector.set(i * 4 + 3, cases.u64(index, at.high + i * 16 + 8))
     }
     cpu.rip = BigInt(ENTRY)
     setFlags(cpu, Number(cases.u64(index, at.flags)))
@@ -174,9 +176,9 @@ export class InterpreterEngine implements Engine {
     cpu.idtr.limit = 32 * 16 - 1
     cpu.cr0 = 0x8005_0033n
     cpu.cr3 = BigInt(PML4)
-    cpu.cr4 = 0x620n
+    cpu.cr4 = 0x4_0620n
     cpu.efer = 0xd01n
-    cpu.xcr0 = 3n
+    cpu.xcr0 = 7n
     cpu.cpl = 3
     this.#takeFloat(cases, index)
   }
@@ -209,6 +211,8 @@ export class InterpreterEngine implements Engine {
       const xmm = at.fx + fxAt.xmm + i * 16
       outcomes.setU64(index, xmm, cpu.vector.get(i * 4))
       outcomes.setU64(index, xmm + 8, cpu.vector.get(i * 4 + 1))
+      outcomes.setU64(index, at.high + i * 16, cpu.vector.get(i * 4 + 2))
+      outcomes.setU64(index, at.high + i * 16 + 8, cpu.vector.get(i * 4 + 3))
     }
     outcomes.setU64(index, at.flags, pushed(2))
     const rip = pushed(0)

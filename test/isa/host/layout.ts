@@ -11,10 +11,11 @@ export const PAGE_AT = 0x20000000
 export const PAGE_END = 0x20001000
 export const GS_BASE = 0x1000n
 
-export const CASE_BYTES = 1088
-/** Byte offsets in a case; an outcome has the last four instead of three after flags. */
+export const CASE_BYTES = 1344
+/** Byte offsets in a case; an outcome has the last four instead of three after flags. `high` are
+ * the upper halves of the vector registers. */
 export const at = {
-  gpr: 0, flags: 128, length: 136, legacy: 140, code: 144, fx: 160, window: 576,
+  gpr: 0, flags: 128, length: 136, legacy: 140, code: 144, fx: 160, high: 576, window: 832,
   rip: 136, vector: 144, errorCode: 148, stray: 152,
 } as const
 /** Offsets in the FXSAVE image at `fx`. */

@@ -98,7 +98,7 @@ export class ReferenceEngine implements Engine {
       vector = fault.vector
     }
     giveState(state, outcomes, index)
-    outcomes.view.setInt32(index * 1088 + at.vector, vector, true)
+    outcomes.setU32(index, at.vector, vector >>> 0)
     outcomes.setU32(index, at.stray, memory.stray ? 1 : 0)
   }
 }
@@ -109,6 +109,8 @@ function takeState(state: ReferenceState, cases: Cases, index: number): void {
     state.gpr[i] = cases.u64(index, at.gpr + i * 8)
     const xmm = at.fx + fxAt.xmm + i * 16
     state.xmm[i] = cases.u64(index, xmm) | cases.u64(index, xmm + 8) << 64n
+    const high = at.high + i * 16
+    state.ymm[i] = cases.u64(index, high) | cases.u64(index, high + 8) << 64n
   }
   state.flags = Number(cases.u64(index, at.flags)) & ARITHMETIC
   state.rip = BigInt(ENTRY)
@@ -130,6 +132,8 @@ function giveState(state: ReferenceState, outcomes: Cases, index: number): void 
     const xmm = at.fx + fxAt.xmm + i * 16
     outcomes.setU64(index, xmm, state.xmm[i]! & 0xffffffffffffffffn)
     outcomes.setU64(index, xmm + 8, state.xmm[i]! >> 64n)
+    outcomes.setU64(index, at.high + i * 16, state.ymm[i]! & 0xffffffffffffffffn)
+    outcomes.setU64(index, at.high + i * 16 + 8, state.ymm[i]! >> 64n)
   }
   outcomes.setU64(index, at.flags, BigInt(state.flags))
   outcomes.setU64(index, at.rip, state.rip)

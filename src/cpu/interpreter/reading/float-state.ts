@@ -1,15 +1,19 @@
 /**
- * What generated code asks before it computes with floats: whether SSE may be used, and whether
- * MXCSR is settled (fpu/float-state.ts).
+ * What generated code asks before it computes with vectors: whether SSE and AVX may be used, and
+ * whether MXCSR is settled (fpu/float-state.ts).
  */
-import { CR0, CR4 } from '../../../abi/x86/control.ts'
+import { CR0, CR4, XCR0 } from '../../../abi/x86/control.ts'
 import { i32, type Expression } from '../../../wasm/expression.ts'
 import { isNotSettled } from '../../fpu/float-state.ts'
-import { loadControlRegister } from '../core-fields.ts'
+import { CpuContext, RFLAGS } from '../../state.ts'
+import { loadControlRegister, Z } from '../core-fields.ts'
+import { CORE } from '../parts.ts'
 
 export interface FloatState {
   /** Not zero while SSE instructions raise #UD or #NM. */
   unavailable(): Expression
+  /** The same for AVX instructions. */
+  avxUnavailable(): Expression
   /** Not zero while inexact results or rounding ask for more than WebAssembly's instructions. */
   unsettled(): Expression
   /** MXCSR may have changed here. */
@@ -22,9 +26,22 @@ export function isUnavailable(): Expression {
   return i32.or(off, i32.eqz(i32.and(loadControlRegister('cr4'), i32.const(CR4.OSFXSR))))
 }
 
+/** AVX is off: its part of the state is not enabled, or the mode is one without VEX. */
+export function isAvxUnavailable(): Expression {
+  const at = CpuContext.offsets
+  const wanted = i32.const(CR0.PE | CR0.TS)
+  const mode = i32.xor(i32.and(loadControlRegister('cr0'), wanted), i32.const(CR0.PE))
+  const virtual = i32.and(i32.load(CORE, Z, at.systemFlags), i32.const(RFLAGS.VM))
+  const enabled = i32.const(XCR0.SSE | XCR0.AVX)
+  const parts = i32.xor(i32.and(i32.load(CORE, Z, at.xcr0), enabled), enabled)
+  const saves = i32.eqz(i32.and(loadControlRegister('cr4'), i32.const(CR4.OSXSAVE)))
+  return i32.or(i32.or(mode, virtual), i32.or(parts, saves))
+}
+
 /** Looks at the registers each time. */
 export const coreFloatState: FloatState = {
   unavailable: isUnavailable,
+  avxUnavailable: isAvxUnavailable,
   unsettled: isNotSettled,
   changed: () => {},
 }

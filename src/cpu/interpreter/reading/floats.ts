@@ -28,7 +28,7 @@ type Width = 32 | 64
 export abstract class FloatReading extends VectorReading {
   float(op: FloatOp, width: Width, ...operands: Value[]): Value {
     const takesInteger = op.startsWith('fromInt')
-    const floats = takesInteger ? [] : operands.slice(0, op === 'round' ? 1 : 2)
+    const floats = takesInteger ? [] : operands.slice(0, op === 'round' || op === 'toHalf' ? 1 : 2)
       .map((operand) => this.#asFloat(operand, width))
     const integers = operands.slice(floats.length).map((operand) => this.scalar(operand))
     const type = resultTypeOf(op, width)

@@ -97,8 +97,7 @@ export class MemoryAccess implements ScalarMemory {
       target.set(into, this.#shape.lock ? atomicLoadOf(width, machine) : loadOf(width, machine))
     }, () => {
       target.set(machine, i32.const(SLOW))
-      target.drop(call(this.#parts.probeWrite, linear, i32.const(width / 8), this.#flags()))
-      this.leaveIfStopped()
+      this.probeWrite(linear, width)
       target.set(into, this.#loadSlow(linear, width))
       this.leaveIfStopped()
     })
@@ -149,6 +148,44 @@ export class MemoryAccess implements ScalarMemory {
     }, () => this.#storeSlow(linear, 128, kept))
   }
 
+  /** 256 bits into two locals: all or none. */
+  loadHalves(
+    address: Expression, aligned: boolean, low: Local, high: Local, symbol?: AddressSymbol,
+  ): void {
+    const { target } = this.#site
+    const linear = this.#keep(address)
+    this.#checkAlignment(linear, aligned, 32)
+    this.#lookUp({ linear, width: 256, symbol }, (machine) => {
+      target.set(low, v128.load(MACHINE, machine))
+      target.set(high, v128.load(MACHINE, machine, 16))
+    }, () => {
+      target.set(low, call(this.#parts.load128, linear, this.#flags()))
+      this.leaveIfStopped()
+      target.set(high, call(this.#parts.load128, i64.add(linear, i64.const(16)), this.#flags()))
+      this.leaveIfStopped()
+    })
+  }
+
+  storeHalves(
+    address: Expression, aligned: boolean, low: Expression, high: Expression,
+    symbol?: AddressSymbol,
+  ): void {
+    const { target } = this.#site
+    const linear = this.#keep(address)
+    const [first, second] = [this.#pool.take('v128'), this.#pool.take('v128')]
+    target.set(first, low)
+    target.set(second, high)
+    this.#checkAlignment(linear, aligned, 32)
+    this.#lookUp({ linear, width: 256, symbol, write: true }, (machine) => {
+      target.store('v128', MACHINE, machine, first)
+      target.store('v128', MACHINE, machine, second, 16)
+    }, () => {
+      this.probeWrite(linear, 256)
+      this.#storeSlow(linear, 128, first)
+      this.#storeSlow(i64.add(linear, i64.const(16)), 128, second)
+    })
+  }
+
   /** Leaves when a write would fault. */
   probeWrite(address: Expression, width: number): void {
     this.#site.target.drop(
@@ -162,10 +199,10 @@ export class MemoryAccess implements ScalarMemory {
     this.#throughStack = false
   }
 
-  #checkAlignment(linear: Local, aligned: boolean): void {
+  #checkAlignment(linear: Local, aligned: boolean, bytes = 16): void {
     if (!aligned) return
     const { target, exits } = this.#site
-    target.ifUnlikely(i32.and(i32.wrap(linear), i32.const(15)), () => {
+    target.ifUnlikely(i32.and(i32.wrap(linear), i32.const(bytes - 1)), () => {
       target.call(this.#parts.raise, i32.const(Vector.GP), i32.const(0), i32.const(1))
       exits.stop()
     })
@@ -177,7 +214,7 @@ export class MemoryAccess implements ScalarMemory {
     return linear
   }
 
-  #storeSlow(linear: Local, width: number, value: Local): void {
+  #storeSlow(linear: Expression, width: number, value: Local): void {
     const { target, exits } = this.#site
     target.if(call(this.#storeOf(width), linear, value, this.#flags()), () => exits.stop())
   }

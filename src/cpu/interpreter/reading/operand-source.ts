@@ -12,7 +12,7 @@ import type { FunctionBuilder } from '../../../wasm/function.ts'
 import type { MemoryOperand, Operand } from '../../../isa/operand.ts'
 import { loadControl64 } from '../core-fields.ts'
 import { CORE, type EngineParts } from '../parts.ts'
-import { field, registerAddress } from '../record.ts'
+import { field, registerAddress, registerFields } from '../record.ts'
 
 export interface OperandSource {
   /** Address in core memory of a register operand. */
@@ -21,6 +21,8 @@ export interface OperandSource {
   immediate(operand: Operand): Expression
   /** Base, index and displacement added up; `indexed` when there may be an index. */
   effective(operand: MemoryOperand, indexed: boolean): Expression
+  /** How far a gather's index is shifted left. */
+  scale(operand: Operand): Expression
   /** Number of the memory operand's segment register, or of the implicit source's. */
   segment(): Expression
   /** Linear address of the instruction, and of the following one. */
@@ -57,11 +59,12 @@ export class RecordOperands implements OperandSource {
     this.#parts = parts
     this.#target = target
     this.#record = record
+    const registers = registerFields(operands)
     for (const operand of operands) {
       if (operand.kind === 'immediate') {
         this.#immediates.set(operand, field.immediates[this.#immediates.size]!)
       } else if (registerAddress(operand) >= 0) {
-        this.#registers.set(operand, field.registers[this.#registers.size]!)
+        this.#registers.set(operand, registers[this.#registers.size]!)
       }
     }
   }
@@ -84,6 +87,10 @@ export class RecordOperands implements OperandSource {
     if (!indexed) return simple
     const scale = i64.load8U(CORE, this.#record, field.scale)
     return i64.add(simple, i64.shl(slot(field.index), scale))
+  }
+
+  scale(): Expression {
+    return i64.load8U(CORE, this.#record, field.scale)
   }
 
   segment(): Expression {

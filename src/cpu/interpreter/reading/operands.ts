@@ -93,13 +93,11 @@ export abstract class OperandReading extends ScalarReading {
   }
 
   loadAt(operand: Operand, byteOffset: Value, width: number): Value {
-    const offset = this.#cut(this.add(this.#effective(operand), byteOffset))
-    return this.loadLinear(this.#linearOf(this.#segmentOf(operand), offset, width, 'read'), width)
+    return this.loadLinear(this.linearAt(operand, byteOffset, width, 'read'), width)
   }
 
   storeAt(operand: Operand, byteOffset: Value, width: number, value: Value): void {
-    const offset = this.#cut(this.add(this.#effective(operand), byteOffset))
-    this.storeLinear(this.#linearOf(this.#segmentOf(operand), offset, width, 'write'), width,
+    this.storeLinear(this.linearAt(operand, byteOffset, width, 'write'), width,
       this.scalar(value))
   }
 
@@ -207,6 +205,14 @@ export abstract class OperandReading extends ScalarReading {
     if (string) return this.#linearOf(this.#segmentOf(operand), offset, operand.width, access)
     if (addressing === 'base' || addressing === 'indexed') return offset
     return this.#linearOf(this.#segmentOf(operand), offset, operand.width, access)
+  }
+
+  /** The linear address of `width` bits at an offset from the memory operand. */
+  protected linearAt(
+    operand: Operand, byteOffset: Value, width: number, access: 'read' | 'write',
+  ): Value {
+    const offset = this.#cut(this.add(this.#effective(operand), byteOffset))
+    return this.#linearOf(this.#segmentOf(operand), offset, width, access)
   }
 
   #linearOf(segment: Expression, offset: Value, width: number, access: 'read' | 'write'): Value {

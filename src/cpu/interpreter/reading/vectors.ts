@@ -78,7 +78,7 @@ export abstract class VectorReading extends OperandReading {
   }
 
   withLane(vector: Value, width: 8 | 16 | 32 | 64, index: number, value: Value): Value {
-    if (value.shape.kind === 'float') {
+    if (value.shape.kind === 'float' && width >= 32) {
       const float = value.shape.of
       if (float.type === (width === 64 ? 'f64' : 'f32')) {
         return this.computed('v128', [vector, float],

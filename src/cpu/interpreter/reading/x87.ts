@@ -14,7 +14,7 @@ import { x87Flags, x87PartOf } from '../../fpu/x87-number.ts'
 import { CpuContext, SegmentState } from '../../state.ts'
 import { loadControl64, loadControlRegister, segmentAt, Z } from '../core-fields.ts'
 import { CORE } from '../parts.ts'
-import { FloatReading } from './floats.ts'
+import { AvxReading } from './avx-vectors.ts'
 import type { Value } from './value.ts'
 
 const at = CpuContext.offsets
@@ -24,7 +24,7 @@ const BUSY = 1 << 15
 const loadStatus = (): Expression => i32.load16U(CORE, Z, at.x87Status)
 const loadControlWord = (): Expression => i32.load16U(CORE, Z, at.x87Control)
 
-export abstract class X87Reading extends FloatReading {
+export abstract class X87Reading extends AvxReading {
   x87Check(waits: boolean): void {
     const off = (): Expression => i32.and(loadControlRegister('cr0'), i32.const(CR0.EM | CR0.TS))
     this.checkIf(() => waits ? i32.or(off(), i32.and(loadStatus(), i32.const(SUMMARY))) : off(),
