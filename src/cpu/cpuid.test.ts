@@ -32,11 +32,18 @@ test('the family is 19h', () => {
   assert.equal((eax >>> 8 & 15) + (eax >>> 20 & 255), 0x19)
 })
 
-test('OSXSAVE follows CR4, and AVX is not claimed', () => {
+test('OSXSAVE follows CR4', () => {
   assert.equal(leaf(1).ecx >>> 27 & 1, 0)
   assert.equal(leaf(1, 0, { cr4: 1n << 18n }).ecx >>> 27 & 1, 1)
-  assert.equal(leaf(1).ecx >>> 28 & 1, 0)
-  assert.equal(leaf(7).ebx >>> 5 & 1, 0)
+})
+
+test('the features of x86-64-v3 are claimed', () => {
+  const wanted = (bits: readonly number[]) => bits.reduce((sum, bit) => sum | 1 << bit, 0)
+  // FMA, MOVBE, XSAVE, AVX, F16C; BMI1, AVX2, BMI2; LZCNT.
+  const [first, seventh, extended] = [wanted([12, 22, 26, 28, 29]), wanted([3, 5, 8]), 1 << 5]
+  assert.equal(leaf(1).ecx & first, first)
+  assert.equal(leaf(7).ebx & seventh, seventh)
+  assert.equal(leaf(0x8000_0001).ecx & extended, extended)
 })
 
 test('APIC numbers and counts', () => {
@@ -47,9 +54,12 @@ test('APIC numbers and counts', () => {
   assert.deepEqual(leaf(0xb, 1), { eax: 2, ebx: 4, ecx: 0x201, edx: 2 })
 })
 
-test('the extended state is x87 and SSE in 576 bytes', () => {
-  assert.deepEqual(leaf(0xd, 0), { eax: 3, ebx: 576, ecx: 576, edx: 0 })
-  assert.deepEqual(leaf(0xd, 2), { eax: 0, ebx: 0, ecx: 0, edx: 0 })
+test('the extended state is x87 and SSE in 576 bytes, and AVX in 256 behind', () => {
+  assert.deepEqual(leaf(0xd, 0), { eax: 7, ebx: 576, ecx: 832, edx: 0 })
+  assert.equal(leaf(0xd, 0, { xcr0: 7n }).ebx, 832)
+  assert.equal(leaf(0xd, 1, { xcr0: 7n }).ebx, 832)
+  assert.deepEqual(leaf(0xd, 2), { eax: 256, ebx: 576, ecx: 0, edx: 0 })
+  assert.deepEqual(leaf(0xd, 3), { eax: 0, ebx: 0, ecx: 0, edx: 0 })
 })
 
 test('the extended features repeat the basic ones that AMD repeats', () => {

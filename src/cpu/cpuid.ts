@@ -1,5 +1,6 @@
 /**
- * What CPUID says by itself: an AMD part of family 19h (Zen 4), without AVX (AMD APM 3, app. E).
+ * What CPUID says by itself: an AMD part of family 19h (Zen 4), without AVX-512 (AMD APM 3, app.
+ * E). It has all that x86-64-v3 of the psABI asks for.
  *
  * Everything claimed works. A processor that does not speculate says so (SSB_NO, BTC_NO, SRSO_NO,
  * TSA_*_NO, automatic IBRS), so that kernels leave mitigations out. Hypervisor leaves are laid
@@ -40,9 +41,11 @@ export interface CpuidState {
 const claimed: readonly FeatureName[] = [
   'fpu', 'de', 'pse', 'tsc', 'msr', 'pae', 'mce', 'cx8', 'apic', 'sep', 'mtrr', 'pge', 'mca',
   'cmov', 'pat', 'pse36', 'clflush', 'mmx', 'fxsr', 'sse', 'sse2',
-  'pni', 'pclmulqdq', 'ssse3', 'cx16', 'pcid', 'sse4_1', 'sse4_2', 'x2apic', 'movbe', 'popcnt',
-  'aes', 'xsave', 'rdrand', 'hypervisor', 'arat',
-  'fsgsbase', 'bmi1', 'smep', 'bmi2', 'erms', 'invpcid', 'rdseed', 'adx', 'smap', 'clflushopt',
+  'pni', 'pclmulqdq', 'ssse3', 'fma', 'cx16', 'pcid', 'sse4_1', 'sse4_2', 'x2apic', 'movbe',
+  'popcnt',
+  'aes', 'xsave', 'avx', 'f16c', 'rdrand', 'hypervisor', 'arat',
+  'fsgsbase', 'bmi1', 'avx2', 'smep', 'bmi2', 'erms', 'invpcid', 'rdseed', 'adx', 'smap',
+  'clflushopt',
   'sha_ni', 'umip', 'rdpid', 'fsrm', 'xsaveopt', 'xsavec', 'xgetbv1', 'xsaves',
   'lahf_lm', 'abm', 'sse4a', '3dnowprefetch',
   'syscall', 'nx', 'mmxext', 'pdpe1gb', 'rdtscp', 'lm', 'constant_tsc',

@@ -234,13 +234,48 @@ test('XSAVE and XRSTOR carry x87 and SSE state; XSAVEC compacts', () => {
   assert.equal(p.run('480fae27'), '7')
 })
 
-test('XSETBV accepts x87 and SSE only', () => {
+test('XSAVE, XSAVEC and XRSTOR carry the upper halves of vector registers', () => {
+  for (const save of ['480fae27', '480fc727']) {
+    const p = longMode()
+    const c = p.context
+    c.cr4 |= 1n << 18n
+    c.xcr0 = 7n
+    c.x87Control = 0x37f
+    set(p, RAX, 7)
+    set(p, RDX, 0)
+    set(p, RDI, 0x6000)
+    for (let i = 0; i < 64; i++) c.vector.set(i, BigInt(i + 1))
+    assert.equal(p.run(save), 'done')
+    assert.equal(p.get(0x6000 + 512, 8) & 6n, 6n)
+    assert.equal(p.get(0x6000 + 576, 16), 4n << 64n | 3n)
+    assert.equal(p.get(0x6000 + 576 + 15 * 16, 16), 64n << 64n | 63n)
+    for (let i = 0; i < 64; i++) c.vector.set(i, 0n)
+    // AVX alone, then what is left.
+    set(p, RAX, 4)
+    assert.equal(p.run('480fae2f'), 'done')
+    assert.equal(c.vector.get(4), 0n)
+    assert.equal(c.vector.get(6), 7n)
+    set(p, RAX, 3)
+    assert.equal(p.run('480fae2f'), 'done')
+    for (let i = 0; i < 64; i++) assert.equal(c.vector.get(i), BigInt(i + 1))
+    // A clear bit in XSTATE_BV stands for the initial state.
+    p.put(0x6000 + 512, 8, 3)
+    set(p, RAX, 7)
+    assert.equal(p.run('480fae2f'), 'done')
+    assert.equal(c.vector.get(5), 6n)
+    assert.equal(c.vector.get(7), 0n)
+  }
+})
+
+test('XSETBV accepts x87 alone, with SSE, and both with AVX', () => {
   const p = longMode()
   p.context.cr4 |= 1n << 18n
-  set(p, RAX, 3)
-  assert.equal(p.run('0f01d1'), 'done')
-  assert.equal(p.context.xcr0, 3n)
-  for (const value of [2, 7, 0]) {
+  for (const value of [1, 3, 7]) {
+    set(p, RAX, value)
+    assert.equal(p.run('0f01d1'), 'done')
+    assert.equal(p.context.xcr0, BigInt(value))
+  }
+  for (const value of [0, 2, 5, 6, 15]) {
     set(p, RAX, value)
     assert.equal(p.run('0f01d1'), '13(0)')
   }

@@ -1,8 +1,8 @@
 /**
  * XSAVE, XSAVEOPT, XSAVEC, XSAVES, XRSTOR, XRSTORS (AMD APM 4; APM 2, 11.5).
  *
- * The area is read whole before any register changes, and probed whole before it is written. AVX's
- * component is handled wherever XCR0 lets it be set, which this processor does not yet.
+ * The area is read whole before any register changes, and probed whole before it is written. The
+ * components are x87, SSE and AVX; AVX's lies at the same place in both forms of the area.
  */
 import { CR0, CR4, Vector, XCR0 } from '../../abi/x86/control.ts'
 import { DS, RAX, RDX } from '../../abi/x86/registers.ts'
@@ -13,7 +13,7 @@ import { CpuContext, type CpuContextView, lowWord } from '../state.ts'
 import { linearOperand } from './control.ts'
 import { requireCpl0 } from './mode.ts'
 
-export const XCR0_SUPPORTED = XCR0.X87 | XCR0.SSE
+export const XCR0_SUPPORTED = XCR0.X87 | XCR0.SSE | XCR0.AVX
 export const MXCSR_MASK = 0xffff
 const MXCSR_DEFAULT = 0x1f80
 const LEGACY_SIZE = 512
@@ -279,8 +279,7 @@ export function xsaveSize(components: number): number {
 }
 
 export function xsaveComponent(index: number): { size: number, offset: number } {
-  return index === 2 && XCR0_SUPPORTED & XCR0.AVX
-    ? { size: AVX_SIZE, offset: AVX_OFFSET } : { size: 0, offset: 0 }
+  return index === 2 ? { size: AVX_SIZE, offset: AVX_OFFSET } : { size: 0, offset: 0 }
 }
 
 export const xsaveServices: Readonly<Record<string, SystemService>> = {

@@ -1,0 +1,76 @@
+/**
+ * AVX in Debian's cloud kernel: it and the C library find x86-64-v3, a program compiled for that
+ * computes what it computes on a Zen 4, and vector registers survive other processes and signals.
+ * gcc and a static C library are needed.
+ */
+import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, before, describe, test } from 'node:test'
+import { writeCpio, type CpioEntry } from '../../src/toolstack/build/cpio.ts'
+import { debian, Shell } from './debian.ts'
+import { TestHost } from './test-host.ts'
+
+const LOADER = '/lib64/ld-linux-x86-64.so.2'
+/** What the program printed on a Zen 4. */
+const EXPECTED = `v3 1
+integers e8c1c7fad54bfeb3
+floats f9359693c42cd460
+strings e019f3fa296ef3d1
+failed 0
+`
+
+function compile(): Uint8Array | undefined {
+  const folder = mkdtempSync(join(tmpdir(), 'xenolith-avx-'))
+  const program = join(folder, 'avx')
+  const built = spawnSync('gcc', ['-O2', '-mavx2', '-mfma', '-mf16c', '-ffp-contract=off',
+    '-static', '-o', program, join(import.meta.dirname, 'avx.c')])
+  const bytes = built.status === 0 ? readFileSync(program) : undefined
+  rmSync(folder, { recursive: true })
+  return bytes
+}
+
+const { settings, missing } = await debian('cloud')
+const program = missing ? undefined : compile()
+const skip = missing || (program ? false : 'gcc cannot make a static program')
+
+/** Linux unpacks several archives one after the other. */
+function withFiles(initrd: Uint8Array, files: Readonly<Record<string, Uint8Array>>): Uint8Array {
+  const entries = Object.entries(files).map(([path, content]): CpioEntry =>
+    ({ kind: 'file', path, mode: 0o755, content }))
+  return Buffer.concat([initrd, writeCpio(entries)])
+}
+
+describe('AVX in a guest', { skip }, () => {
+  const host = new TestHost()
+  let shell: Shell
+
+  before(async () => {
+    const initrd = readFileSync(String(settings['ramdisk']))
+    const files = {
+      'bin/avx': program!,
+      ...existsSync(LOADER) ? { 'bin/loader': readFileSync(LOADER) } : {},
+    }
+    const ramdisk = host.file('initrd', withFiles(initrd, files))
+    const config = host.config('v', { ...settings, ramdisk, memory: 192 })
+    shell = await Shell.take(host.start('create', '-c', config))
+  })
+  after(() => host.close())
+
+  test('the kernel saves x87, SSE and AVX state of 832 bytes', async () => {
+    const lines = await shell.output('dmesg | grep x86/fpu')
+    assert.match(lines, /Supporting XSAVE feature 0x004: 'AVX registers'/)
+    assert.match(lines, /context size is 832 bytes/)
+  })
+
+  test('the dynamic loader searches x86-64-v3', async (t) => {
+    if (!existsSync(LOADER)) return t.skip('no dynamic loader to ask')
+    assert.match(await shell.output('/bin/loader --help'), /x86-64-v3 \(supported, searched\)/)
+  })
+
+  test('a program compiled for it computes as on the processor', async () => {
+    assert.equal(await shell.output('/bin/avx'), EXPECTED)
+  })
+})
