@@ -2,8 +2,9 @@
  * A vcpu's registers as a save record: conversion between struct hvm_hw_cpu and the processor's
  * CpuContext.
  *
- * The x87 and SSE part of the record is an FXSAVE image (APM 2, figure 11-8). The upper halves of
- * the vector registers are not in this record; they are zero after loading it.
+ * The x87 and SSE part of the record is an FXSAVE image (APM 2, figure 11-8). XCR0 and the upper
+ * halves of the vector registers are in a record of their own (extended-context.ts); they are reset
+ * by loading this one.
  */
 import type { ViewOf } from '../../base/layout/struct.ts'
 import type { HvmHwCpu } from '../../abi/save/hvm.ts'

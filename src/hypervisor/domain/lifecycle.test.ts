@@ -7,10 +7,11 @@ import { Worker } from 'node:worker_threads'
 import { cellOf } from '../../base/layout/atomics.ts'
 import { EBUSY } from '../../abi/xen/errno.ts'
 import { SHUTDOWN_poweroff } from '../../abi/xen/sched.ts'
-import { HvmHwCpu } from '../../abi/save/hvm.ts'
+import { HvmHwCpu, HvmHwCpuXsave } from '../../abi/save/hvm.ts'
 import { CpuContext } from '../../cpu/state.ts'
 import { sampleMachine } from '../host/sample-machine.ts'
 import { loadRecord, saveRecord } from './context.ts'
+import { loadExtended, saveExtended } from './extended-context.ts'
 import { destroyDomain } from './lifecycle.ts'
 import { VcpuState } from './state.ts'
 
@@ -105,6 +106,28 @@ test('a save record survives being loaded and saved', () => {
   const two = HvmHwCpu.on(new ArrayBuffer(HvmHwCpu.size))
   saveRecord(cpu, two, 99n)
   assert.deepEqual(new Uint8Array(two.bytes.buffer), bytes)
+})
+
+test('extended state survives being saved and loaded, and what is not supported is refused', () => {
+  const one = CpuContext.on(new ArrayBuffer(CpuContext.size))
+  one.xcr0 = 7n
+  for (let i = 0; i < 64; i++) one.vector.set(i, BigInt(i * 0x101 + 1))
+  const bytes = saveExtended(one, new Uint8Array(512))
+  const view = new DataView(bytes.buffer)
+  const two = CpuContext.on(new ArrayBuffer(CpuContext.size))
+  assert.ok(loadExtended(two, view))
+  assert.equal(two.xcr0, 7n)
+  for (let i = 0; i < 64; i++) {
+    assert.equal(two.vector.get(i), i & 2 ? one.vector.get(i) : 0n)
+  }
+  const { offsets } = HvmHwCpuXsave
+  for (const [at, value] of [[offsets.xcr0, 6n], [offsets.xcr0, 0x27n],
+    [offsets.save_area + 512, 9n], [offsets.save_area + 520, 1n << 63n]] as const) {
+    const bad = new DataView(bytes.slice().buffer)
+    bad.setBigUint64(at, value, true)
+    assert.ok(!loadExtended(two, bad), `${at}`)
+  }
+  assert.ok(!loadExtended(two, new DataView(bytes.buffer, 0, bytes.length - 1)))
 })
 
 /** Zeroes what an FXSAVE image does not define. */

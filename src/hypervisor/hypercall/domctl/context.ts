@@ -1,15 +1,16 @@
 /**
  * domctl: a domain's state as HVM save records (xen/include/public/hvm/save.h).
  *
- * The stream is HEADER, then for each type all vcpus' records (CPU, LAPIC, LAPIC_REGS, MTRR), then
- * END. Loading a CPU record brings its vcpu up, as in Xen. Left out: CPU_XSAVE, CPU_MSR and the
- * records of emulated devices that PVH domains do not have.
+ * The stream is HEADER, then for each type all vcpus' records (CPU, LAPIC, LAPIC_REGS, MTRR,
+ * CPU_XSAVE), then END. Loading a CPU record brings its vcpu up, as in Xen. Left out: CPU_MSR and
+ * the records of emulated devices that PVH domains do not have.
  */
 import { EFAULT, EINVAL, ENOSPC } from '../../../abi/xen/errno.ts'
 import { XEN_DOMCTL_gethvmcontext, XEN_DOMCTL_sethvmcontext } from '../../../abi/xen/domctl.ts'
 import * as S from '../../../abi/save/hvm.ts'
 import type { Domain } from '../../domain/domain.ts'
 import { contextOf, loadRecord, saveRecord } from '../../domain/context.ts'
+import { loadExtended, saveExtended, XSAVE_RECORD_SIZE } from '../../domain/extended-context.ts'
 import { MAX_VCPUS, VcpuState, VPF_down, WORK_CONTEXT, WORK_PLATFORM } from
   '../../domain/state.ts'
 import type { Vcpu } from '../../domain/vcpu.ts'
@@ -54,7 +55,7 @@ class RecordWriter {
 }
 
 function sizeOf(domain: Domain): number {
-  const each = DESCRIPTOR * (1 + kept.length) + S.HvmHwCpu.size
+  const each = DESCRIPTOR * (2 + kept.length) + S.HvmHwCpu.size + XSAVE_RECORD_SIZE
     + kept.reduce((sum, { size }) => sum + size, 0)
   return DESCRIPTOR * 2 + S.HvmSaveHeader.size + domain.vcpuCount * each
 }
@@ -83,6 +84,13 @@ function writeRecords(caller: Vcpu, domain: Domain, at: number, size: number): b
       writer.add(code, vcpu.id, octets.subarray(from, from + length))
     }
   }
+  for (const vcpu of vcpusOf(domain)) {
+    if (vcpu.state.flags & VPF_down) continue
+    const context = contextOf(vcpu)
+    saveRecord(context, record, 0n)
+    writer.add(S.CPU_XSAVE_CODE, vcpu.id,
+      saveExtended(context, new Uint8Array(record.bytes.buffer)))
+  }
   writer.add(S.HVM_SAVE_CODE_END, 0, new Uint8Array(0))
   return !writer.failed
 }
@@ -104,6 +112,11 @@ function loadOne(domain: Domain, code: number, instance: number, body: DataView)
   const vcpu = domain.vcpu(instance)
   if (!vcpu) return -EINVAL
   if (code === S.HVM_SAVE_CODE_CPU) return loadCpu(vcpu, body)
+  if (code === S.CPU_XSAVE_CODE) {
+    if (!loadExtended(contextOf(vcpu), body)) return -EINVAL
+    vcpu.requestWork(WORK_CONTEXT)
+    return 0
+  }
   const record = kept.find((entry) => entry.code === code)
   if (!record || body.byteLength !== record.size) return -EINVAL
   const bytes = new Uint8Array(body.buffer, body.byteOffset, body.byteLength)
