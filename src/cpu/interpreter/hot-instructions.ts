@@ -155,6 +155,21 @@ const encodings: Readonly<Record<string, string>> = {
   paddd: '660ffec4',
   pshufb: '66410f3800dc',
   punpckldq: '660f62e5',
+  // What the C library's string functions are made of, now that CPUID has AVX2.
+  vpcmpeqb: 'c5fd74da c5fd740f c58174d0 c5fd744c06e0 c5f9740e c5f9740c16',
+  vpmovmskb: 'c5fdd7c1 c5f9d7c1',
+  vzeroupper: 'c5f877',
+  vmovdqu:
+    'c5fe6f06 c5fe6f4c16e0 c5fe7f07 c5fe7f4c17e0 c5fa6f06 c5fa6f4c16f0 c5fa7f07 c5fa7f4c17f0',
+  vmovdqa: 'c5fd6f5701 c5fd7f0f',
+  vpor: 'c5edebe9',
+  vpminub: 'c5cddad2 c5f5da5721',
+  vpandn: 'c5eddfc9 c5e9dfc9',
+  vpxor: 'c5fdefd6 c5f1efc9',
+  vpand: 'c5f5dbc8',
+  vmovd: 'c5f96ec6 c5f96e07 c5f96e0417',
+  vmovq: 'c5fa7e07 c5fa7e0417',
+  vpbroadcastb: 'c4e27d78c0',
 }
 
 /** One instruction of each shape, as 64-bit code. */
