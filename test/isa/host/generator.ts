@@ -167,7 +167,7 @@ export class Generator {
     if (random.below(16) !== 0) set(RSP, middle)
     if (name === 'leave' || name === 'enter') set(RBP, middle + BigInt(random.below(8) * 8))
     if (name === 'xlat') set(RBX, BigInt(WINDOW_AT + 64))
-    if (name.startsWith('maskmov')) set(RDI, BigInt(targetAddress(random)))
+    if (/maskmov(q|dqu)$/.test(name)) set(RDI, BigInt(targetAddress(random)))
     if (/^i?div$/.test(name) && random.below(2) === 0) this.#smallDividend(cases, index)
     if (instruction.row.properties.string) set(RCX, BigInt(random.below(12)))
     if (name === 'jcxz' || name.startsWith('loop')) {
