@@ -36,7 +36,7 @@ export interface EngineOptions extends HandlerOptions {
   readonly heatLimit?: number
 }
 
-const HEAT_LIMIT = Number((globalThis as any).process?.env.XJ_H ?? 3000)
+const HEAT_LIMIT = 30_000
 
 export class Engine {
   readonly core: WebAssembly.Memory
