@@ -25,6 +25,7 @@ import {
   partSignatures,
 } from './parts.ts'
 import { LocalPool } from './reading/value.ts'
+import { buildPure } from './strings.ts'
 import { buildSupport } from './support.ts'
 
 /** What the engine calls in TypeScript. All arguments and results are 32-bit integers but where
@@ -97,7 +98,7 @@ export function buildEngine(
   const floatPending = module.importFunction('env', 'floatCheck',
     { parameters: [], result: 'i32' })
   const x87Exact = module.importFunction('env', 'x87', partSignatures.x87Exact)
-  const pure = module.importFunction('env', 'pure', partSignatures.pure)
+  const purely = module.importFunction('env', 'pure', partSignatures.pure)
   const tsc = module.importFunction('env', 'tsc', partSignatures.tsc)
   const codeWritten = module.importFunction('env', 'codeWritten', { parameters: ['i32', 'i32'] })
   const hot = module.importFunction('env', 'hot', { parameters: ['i32'] })
@@ -121,7 +122,7 @@ export function buildEngine(
     floatCompare: buildFloatCompareLanes(module, float),
     ...buildBlocks(module, { ...mmu.globals, stopped, translate: mmu.translate,
       probeWrite: mmu.slow.probeWrite }),
-    pure,
+    pure: buildPure(module, purely),
     x87Exact,
     ...buildX87(module, partSignatures.x87Exact, x87Exact, support.mulHighUnsigned),
     tsc,
