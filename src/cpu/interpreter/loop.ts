@@ -229,7 +229,10 @@ class Loop {
     f.brIf(labels.leave, i32.ne(stop, i32.const(Stop.RETRY)))
     f.setGlobal(this.#parts.stopped, Z)
     f.set(this.#record, call(this.#parts.jump, i64.load(CORE, Z, CpuContext.offsets.rip)))
-    f.br(labels.jumped)
+    f.brIf(labels.leave, i32.eqz(this.#record))
+    f.set(this.#start, this.#record)
+    // What has to be retried is not compiled anew: it would come back here.
+    f.br(labels.again)
   }
 
   #transfer(target: Expression, labels: Labels): void {

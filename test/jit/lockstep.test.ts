@@ -1,0 +1,48 @@
+/**
+ * Random programs on the interpreter and on compiled code.
+ *
+ * JIT_PROGRAMS is their number: some here, many thousands in the long run; JIT_SEED the first one.
+ */
+import assert from 'node:assert/strict'
+import test from 'node:test'
+import { Code, RAX, RCX } from './encoder.ts'
+import { Lockstep } from './lockstep.ts'
+import { CODE_AT, type Start, STACK_TOP, TestMachine } from './machine.ts'
+
+const count = Number(process.env['JIT_PROGRAMS'] ?? 120)
+const seed = Number(process.env['JIT_SEED'] ?? 1)
+
+test('compiled code does what the interpreter does', (t) => {
+  const lockstep = new Lockstep()
+  const failure = lockstep.run(seed, count)
+  assert.equal(failure && `JIT_SEED=${failure.seed} JIT_PROGRAMS=1: ${failure.report}`, undefined)
+  t.diagnostic(`${count} programs, ${lockstep.instructions} instructions in slices`)
+})
+
+/** A program without data. */
+function startOf(write: (code: Code) => void): Start {
+  const code = new Code(CODE_AT)
+  write(code)
+  const registers = new Array<bigint>(16).fill(0n)
+  registers[4] = BigInt(STACK_TOP)
+  const nothing = new Uint8Array(0)
+  return {
+    code: code.finish(), spare: nothing, entry: CODE_AT, data: nothing, registers, vectors: [],
+    flags: 0, cpl: 0,
+  }
+}
+
+test('code that always is compiled at once may write to itself', () => {
+  const machine = new TestMachine(1)
+  machine.load(startOf((code) => {
+    code.address(RCX, 'value')
+    code.op([0xc7], 0, { base: RCX, displacement: 0 }) // mov dword [rcx], 7
+    code.le(7, 4)
+    code.raw(0xb8)
+    code.label('value')
+    code.le(1, 4)
+    code.raw(0xcc)
+  }))
+  assert.equal(machine.run(100), 'halt')
+  assert.equal(machine.cpu.context.gpr.get(RAX), 7n)
+})

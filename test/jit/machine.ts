@@ -1,0 +1,332 @@
+/**
+ * A machine of a few pages for random programs of 64-bit code, at CPL 0 or 3, with a small kernel.
+ *
+ * The kernel's page-fault handler makes the page of the fault usable and returns; software
+ * interrupts take pages away again, or put another page of code in place of one; an interrupt does
+ * nothing that a program could see. Any other exception ends the program: its handler is a HLT.
+ */
+import { Cpu, type ExitKind } from '../../src/cpu/cpu.ts'
+import { LEAF_SHIFT, P2M_MFN_SHIFT, P2M_RAM_RW } from '../../src/cpu/p2m-format.ts'
+import { CPU_CONTEXT_SIZE, CpuContext, flagsOf, RFLAGS, setFlags } from '../../src/cpu/state.ts'
+
+const MACHINE_BYTES = 8 << 20
+const PAGE = 0x1000
+const P2M = 0x100000
+const P2M_LEAF = 0x110000
+const TABLES = 0x200000
+const KERNEL = 0x310000
+const CODE = 0x320000
+const DATA = 0x330000
+const STACK = 0x340000
+
+/** Pages of code that a program has; behind them lies the page that may stand for page 1. */
+export const CODE_PAGES = 4
+const SPARE_PAGE = CODE_PAGES
+export const DATA_PAGES = 8
+const STACK_PAGES = 2
+
+export const CODE_AT = 0x1000_0000
+/** The code's pages again, for stores. */
+export const ALIAS_AT = 0x1001_0000
+export const DATA_AT = 0x2000_0000
+const STACK_AT = 0x2010_0000
+export const STACK_TOP = STACK_AT + STACK_PAGES * PAGE - 256
+const KERNEL_AT = 0xffff_8000_0000_0000n
+const CODE_TABLE = TABLES + 3 * PAGE
+const DATA_TABLE = TABLES + 4 * PAGE
+
+/** Software interrupts: page n of the data is gone, or cannot be written, after vector + n. */
+export const UNMAP = 0x80
+export const PROTECT = 0x90
+/** Page 1 of the code and the spare page change places. */
+export const SWAP = 0xa0
+const INTERRUPT = 0x20
+
+const USER = 7n
+const SUPERVISOR = 3n
+const NO_EXECUTE = 1n << 63n
+const ACCESSED = 0x20
+const HANDLER_BYTES = 128
+const IDT = KERNEL + 8 * PAGE
+const GDT = KERNEL + 9 * PAGE
+const TSS = GDT + 0x800
+const COUNTS = KERNEL + 10 * PAGE
+const STACKS = KERNEL + 11 * PAGE
+/** More page faults than that, and the program ends. */
+const MOST_FAULTS = 100
+
+/** Where a program starts, and with what. */
+export interface Start {
+  readonly code: Uint8Array
+  /** What stands on the spare page. */
+  readonly spare: Uint8Array
+  readonly entry: number
+  readonly data: Uint8Array
+  readonly registers: readonly bigint[]
+  readonly vectors: readonly bigint[]
+  readonly flags: number
+  readonly cpl: 0 | 3
+}
+
+/** What a program may change, without what interrupts leave behind. */
+const observed: readonly (readonly [string, number, number])[] = [
+  ['code', CODE, CODE + (CODE_PAGES + 1) * PAGE],
+  ['data', DATA, DATA + DATA_PAGES * PAGE],
+  ['stack', STACK, STACK + STACK_PAGES * PAGE],
+  ['table of data', DATA_TABLE, DATA_TABLE + PAGE],
+  ['fault count', COUNTS, COUNTS + 4],
+]
+
+function quad(value: bigint): number[] {
+  return [...new Uint8Array(new BigUint64Array([BigInt.asUintN(64, value)]).buffer)]
+}
+
+function word(value: number): number[] {
+  return [value & 0xff, value >> 8 & 0xff, value >> 16 & 0xff, value >> 24 & 0xff]
+}
+
+function kernelAddress(machine: number): bigint {
+  return KERNEL_AT + BigInt(machine - TABLES)
+}
+
+const [HLT, PUSH_RAX, PUSH_RCX, POP_RAX, POP_RCX] = [0xf4, 0x50, 0x51, 0x58, 0x59]
+const IRETQ = [0x48, 0xcf]
+const INVLPG_RAX = [0x0f, 0x01, 0x38]
+const MOV_RAX_CR2 = [0x0f, 0x20, 0xd0]
+
+function movRax(value: bigint): number[] {
+  return [0x48, 0xb8, ...quad(value)]
+}
+
+function movRcx(value: bigint): number[] {
+  return [0x48, 0xb9, ...quad(value)]
+}
+
+/** Makes the page of CR2 usable, if it is one of the table of data and stack. */
+function pageFaultHandler(): number[] {
+  const use = [
+    0x48, 0x83, 0x0c, 0xc1, 0x07, // or qword [rcx + rax * 8], 7
+    ...MOV_RAX_CR2, ...INVLPG_RAX, POP_RCX, POP_RAX, 0x48, 0x83, 0xc4, 8, ...IRETQ, // add rsp, 8
+  ]
+  const find = [
+    0xc1, 0xe8, 12, 0x25, ...word(0x1ff), // shr eax, 12; and eax, 0x1ff
+    ...movRcx(kernelAddress(DATA_TABLE)),
+    0xf7, 0x04, 0xc1, ...word(0xfffff000), // test dword [rcx + rax * 8], the frame
+    0x74, use.length, ...use, // jz to HLT
+  ]
+  const look = [
+    ...MOV_RAX_CR2, 0x48, 0x89, 0xc1, 0x48, 0xc1, 0xe9, 21, // mov rcx, rax; shr rcx, 21
+    0x48, 0x81, 0xf9, ...word(DATA_AT >> 21), // cmp rcx, DATA_AT >> 21
+    0x75, find.length, ...find, // jne to HLT
+  ]
+  const count = [
+    PUSH_RAX, PUSH_RCX, ...movRax(kernelAddress(COUNTS)),
+    0xff, 0x00, // inc dword [rax]
+    0x81, 0x38, ...word(MOST_FAULTS), // cmp dword [rax], MOST_FAULTS
+  ]
+  return [...count, 0x77, look.length, ...look, HLT] // ja to HLT
+}
+
+/** Clears bits of the entry of a page of data. */
+function takeAway(page: number, kept: number): number[] {
+  return [
+    PUSH_RAX, ...movRax(kernelAddress(DATA_TABLE + page * 8)),
+    0x80, 0x20, kept, // and byte [rax], kept
+    ...movRax(BigInt(DATA_AT + page * PAGE)), ...INVLPG_RAX, POP_RAX, ...IRETQ,
+  ]
+}
+
+function swapHandler(): number[] {
+  const [one, spare] = [PAGE, SPARE_PAGE * PAGE]
+  return [
+    PUSH_RAX, PUSH_RCX, 0x52, 0x48, 0xba, ...quad(kernelAddress(CODE_TABLE)), // mov rdx, table
+    0x48, 0x8b, 0x42, 8, 0x48, 0x8b, 0x4a, SPARE_PAGE * 8, // mov rax, [rdx + 8]; mov rcx, [...]
+    0x48, 0x89, 0x4a, 8, 0x48, 0x89, 0x42, SPARE_PAGE * 8,
+    ...movRax(BigInt(CODE_AT + one)), ...INVLPG_RAX,
+    ...movRax(BigInt(CODE_AT + spare)), ...INVLPG_RAX,
+    0x5a, POP_RCX, POP_RAX, ...IRETQ,
+  ]
+}
+
+function handlerOf(vector: number): number[] {
+  if (vector === 14) return pageFaultHandler()
+  if (vector === INTERRUPT) {
+    return [PUSH_RAX, ...movRax(kernelAddress(COUNTS + 64)), 0xff, 0x00, POP_RAX, ...IRETQ]
+  }
+  if (vector >= UNMAP && vector < UNMAP + DATA_PAGES) return takeAway(vector - UNMAP, 0xfe)
+  if (vector >= PROTECT && vector < PROTECT + DATA_PAGES) return takeAway(vector - PROTECT, 0xfd)
+  if (vector === SWAP) return swapHandler()
+  return [HLT]
+}
+
+export class TestMachine {
+  readonly cpu: Cpu
+  readonly bytes: Uint8Array
+  readonly #view: DataView
+  readonly #context = new Uint8Array(CPU_CONTEXT_SIZE)
+
+  constructor(heatLimit: number) {
+    const pages = MACHINE_BYTES / 65536
+    const machine = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true })
+    this.bytes = new Uint8Array(machine.buffer)
+    this.#view = new DataView(machine.buffer)
+    this.#view.setUint32(P2M, P2M_LEAF >> 12, true)
+    for (let frame = 0; frame < 1 << LEAF_SHIFT; frame++) {
+      this.#view.setUint32(P2M_LEAF + frame * 4, frame << P2M_MFN_SHIFT | P2M_RAM_RW, true)
+    }
+    this.#fillKernel()
+    let random = 1
+    this.cpu = new Cpu({
+      machine, doorbell: 0x1000, tsc: () => 0, random: () => random++ * 0x9e3779b1 >>> 0,
+      heatLimit,
+    })
+    this.cpu.setMemory(P2M)
+  }
+
+  #fillKernel(): void {
+    for (let vector = 0; vector < 256; vector++) {
+      const handler = KERNEL + vector * HANDLER_BYTES
+      const code = handlerOf(vector)
+      this.bytes.set(code, handler)
+      const at = kernelAddress(handler)
+      const gate = IDT + vector * 16
+      const stack = vector === INTERRUPT ? 1n : vector === 14 ? 2n : 3n
+      // An interrupt gate that user code may call, to the code segment at 8.
+      this.#view.setBigUint64(gate, at & 0xffffn | 0x8_0000n | stack << 32n | 0xee00n << 32n
+        | (at >> 16n & 0xffffn) << 48n, true)
+      this.#view.setBigUint64(gate + 8, at >> 32n, true)
+    }
+    const descriptors = [0n, 0x00af_9b00_0000_ffffn, 0x00cf_9300_0000_ffffn, 0n,
+      0x00cf_f300_0000_ffffn, 0x00af_fb00_0000_ffffn]
+    descriptors.forEach((descriptor, i) => this.#view.setBigUint64(GDT + i * 8, descriptor, true))
+    for (let stack = 0; stack < 4; stack++) {
+      const top = kernelAddress(STACKS + (stack + 1) * PAGE)
+      this.#view.setBigUint64(TSS + (stack === 0 ? 4 : 0x24 + (stack - 1) * 8), top, true)
+    }
+  }
+
+  #entry(table: number, index: number, target: number, rights: bigint): void {
+    this.#view.setBigUint64(table + index * 8, BigInt(target) | rights, true)
+  }
+
+  #fillPageTables(): void {
+    const [pml4, low, directory] = [TABLES, TABLES + PAGE, TABLES + 2 * PAGE]
+    const [high, highDirectory] = [TABLES + 5 * PAGE, TABLES + 6 * PAGE]
+    this.bytes.fill(0, TABLES, TABLES + 8 * PAGE)
+    this.#entry(pml4, 0, low, USER)
+    this.#entry(low, 0, directory, USER)
+    this.#entry(directory, CODE_AT >> 21, CODE_TABLE, USER)
+    this.#entry(directory, DATA_AT >> 21, DATA_TABLE, USER)
+    for (let page = 0; page <= CODE_PAGES; page++) {
+      this.#entry(CODE_TABLE, page, CODE + page * PAGE, USER)
+      this.#entry(CODE_TABLE, (ALIAS_AT - CODE_AT) / PAGE + page, CODE + page * PAGE,
+        USER | NO_EXECUTE)
+    }
+    for (let page = 0; page < DATA_PAGES; page++) {
+      this.#entry(DATA_TABLE, page, DATA + page * PAGE, USER | NO_EXECUTE)
+    }
+    for (let page = 0; page < STACK_PAGES; page++) {
+      this.#entry(DATA_TABLE, (STACK_AT - DATA_AT) / PAGE + page, STACK + page * PAGE,
+        USER | NO_EXECUTE)
+    }
+    // The kernel sees the tables and itself, in one large page of 2 MiB.
+    this.#entry(pml4, 256, high, SUPERVISOR)
+    this.#entry(high, 0, highDirectory, SUPERVISOR)
+    this.#entry(highDirectory, 0, TABLES, SUPERVISOR | 0x80n)
+  }
+
+  /** Puts a program in place. */
+  load(start: Start): void {
+    this.#fillPageTables()
+    this.bytes.fill(0xcc, CODE, CODE + (CODE_PAGES + 1) * PAGE)
+    this.bytes.set(start.code, CODE)
+    this.bytes.set(start.spare, CODE + SPARE_PAGE * PAGE)
+    this.bytes.set(start.data, DATA)
+    this.bytes.fill(0, STACK, STACK + STACK_PAGES * PAGE)
+    this.bytes.fill(0, COUNTS, COUNTS + PAGE)
+    this.#setContext(start)
+    this.cpu.loadContext(this.#context)
+    this.cpu.flushCode()
+  }
+
+  #setContext(start: Start): void {
+    this.#context.fill(0)
+    const cpu = CpuContext.on(this.#context.buffer, 0)
+    start.registers.forEach((value, i) => cpu.gpr.set(i, value))
+    start.vectors.forEach((value, i) => cpu.vector.set((i >> 1) * 4 + (i & 1), value))
+    cpu.rip = BigInt(start.entry)
+    setFlags(cpu, start.flags | RFLAGS.FIXED | RFLAGS.IF)
+    const [code, data] = start.cpl === 3 ? [0x2b, 0x23] : [0x08, 0x10]
+    const access = start.cpl << 5
+    for (let i = 0; i < 6; i++) {
+      const segment = cpu.segments.item(i)
+      segment.selector = i === 1 ? code : data
+      segment.attributes = (i === 1 ? 0xa9b : 0xc93) | access
+      segment.limit = 0xffff_ffff
+    }
+    cpu.tr.base = kernelAddress(TSS)
+    cpu.tr.limit = 0x67
+    cpu.tr.attributes = 0x8b
+    cpu.tr.selector = 0x18
+    cpu.gdtr.base = kernelAddress(GDT)
+    cpu.gdtr.limit = 0x2f
+    cpu.idtr.base = kernelAddress(IDT)
+    cpu.idtr.limit = 256 * 16 - 1
+    cpu.cr0 = 0x8005_0033n
+    cpu.cr3 = BigInt(TABLES)
+    cpu.cr4 = 0x620n
+    cpu.efer = 0xd01n
+    cpu.xcr0 = 3n
+    cpu.cpl = start.cpl
+    cpu.mxcsr = 0x1f80
+    cpu.x87Control = 0x37f
+  }
+
+  run(budget: number): ExitKind {
+    return this.cpu.run(budget)
+  }
+
+  /** An interrupt, if the program lets it in. */
+  interrupt(): void {
+    if (this.cpu.canTakeInterrupt()) this.cpu.injectInterrupt(INTERRUPT)
+  }
+
+  /** Says where this machine differs from another. Between runs, one of them may have looked at the
+   * page of the next instruction already. */
+  differences(other: TestMachine, atEnd: boolean): string[] {
+    const found: string[] = []
+    const [mine, its] = [this.cpu.context, other.cpu.context]
+    const compare = (name: string, a: bigint | number, b: bigint | number): void => {
+      if (a !== b) found.push(`${name}: ${a.toString(16)} and ${b.toString(16)}`)
+    }
+    compare('rip', mine.rip, its.rip)
+    for (let i = 0; i < 16; i++) compare(`gpr ${i}`, mine.gpr.get(i), its.gpr.get(i))
+    compare('flags', flags(this.cpu), flags(other.cpu))
+    for (let i = 0; i < 64; i++) compare(`vector ${i}`, mine.vector.get(i), its.vector.get(i))
+    for (let i = 0; i < 8; i++) {
+      compare(`x87 ${i}`, mine.x87.item(i).significand, its.x87.item(i).significand)
+    }
+    compare('mxcsr', mine.mxcsr, its.mxcsr)
+    compare('cr2', mine.cr2, its.cr2)
+    compare('cpl', mine.cpl, its.cpl)
+    compare('x87 status', mine.x87Status, its.x87Status)
+    compare('x87 tags', mine.x87Tags, its.x87Tags)
+    for (const [name, from, to] of observed) {
+      const [a, b] = [this.bytes.subarray(from, to), other.bytes.subarray(from, to)]
+      if (Buffer.compare(a, b) === 0) continue
+      const at = a.findIndex((byte, i) => byte !== b[i])
+      found.push(`${name} at ${at.toString(16)}: ${a[at]!.toString(16)} and ${b[at]!.toString(16)}`)
+    }
+    for (let page = 0; page < 32; page++) {
+      const at = CODE_TABLE + page * 8
+      const ignored = atEnd ? 0 : ACCESSED
+      compare(`entry of code page ${page}`, this.bytes[at]! & ~ignored, other.bytes[at]! & ~ignored)
+    }
+    return found
+  }
+}
+
+/** Without RF, which is only looked at where there are breakpoints. */
+function flags(cpu: Cpu): number {
+  return flagsOf(cpu.context) & ~RFLAGS.RF
+}

@@ -1,0 +1,116 @@
+/**
+ * Regions found in random programs: what their blocks say of the code is so.
+ */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import {
+  type Block, discover, PAGE_BYTES, pageOf, type Region, targetsOf,
+} from '../../src/cpu/jit/region.ts'
+import { makeDecoder } from '../../src/isa/decode/decoder.ts'
+import { allInstructions } from '../../src/isa/instructions/all.ts'
+import { Random } from '../isa/decoder/byte-strings.ts'
+import { CODE_AT, CODE_PAGES } from './machine.ts'
+import { makeProgram } from './program.ts'
+
+const decode = makeDecoder(allInstructions)
+const PROGRAMS = 300
+const LIMITS = { instructions: 120, callee: 20, returns: 3 }
+
+/** A region of a program, of whose code some is warm. */
+function regionOf(seed: number): Region | undefined {
+  const { code, entry } = makeProgram(seed)
+  const random = new Random(seed)
+  const first = pageOf(entry - CODE_AT)
+  const coldPart = random.below(4)
+  const at = entry - CODE_AT - first * PAGE_BYTES
+  return discover({
+    decode,
+    page: (number) => {
+      const page = number + first
+      return page < 0 || page >= CODE_PAGES ? undefined
+        : code.subarray(page * PAGE_BYTES, (page + 1) * PAGE_BYTES)
+    },
+    isWarm: (offset) => coldPart === 0 || (offset * 0x9e37_79b1 >>> 16) % 5 >= coldPart,
+  }, at, LIMITS)
+}
+
+const regions = Array.from({ length: PROGRAMS }, (_, seed) => regionOf(seed + 1))
+  .filter((region) => region !== undefined)
+
+function endOf({ instructions, offset }: Block): number {
+  const last = instructions.at(-1)
+  return last ? last.offset + last.instruction.length : offset
+}
+
+test('most programs begin with code of which a region can be made', () => {
+  assert.ok(regions.length > PROGRAMS * 0.8, `${regions.length} of ${PROGRAMS}`)
+})
+
+test('an instruction is in one block, and blocks are of one piece and one page', () => {
+  for (const { blocks, pages } of regions) {
+    const seen = new Set<number>()
+    for (const block of blocks) {
+      let next = block.offset
+      for (const { offset, instruction } of block.instructions) {
+        assert.equal(offset, next)
+        assert.equal(seen.has(offset), false)
+        assert.equal(pageOf(offset), pageOf(block.offset))
+        seen.add(offset)
+        next += instruction.length
+      }
+      assert.ok(pages.includes(pageOf(block.offset)))
+    }
+    assert.ok(seen.size <= LIMITS.instructions)
+  }
+})
+
+test('only the last instruction of a block ends it', () => {
+  for (const { blocks } of regions) for (const { instructions } of blocks) {
+    for (const { instruction } of instructions.slice(0, -1)) {
+      assert.equal(instruction.definition.fields.endsBlock ?? false, false)
+      assert.notEqual(instruction.operands[0]?.kind, 'relative')
+    }
+  }
+})
+
+test('a target names the block that stands there', () => {
+  for (const { blocks } of regions) for (const block of blocks) {
+    for (const { block: number, offset } of targetsOf(block)) {
+      if (number >= 0) assert.equal(blocks[number]!.offset, offset)
+      else assert.equal(blocks.some((other) => other.offset === offset), false)
+    }
+  }
+})
+
+test('a block goes where its last instruction does', () => {
+  for (const { blocks } of regions) for (const block of blocks) {
+    const last = block.instructions.at(-1)
+    const target = last?.instruction.operands[0]
+    const next = endOf(block)
+    const { end } = block
+    if (end.kind === 'leaves') assert.equal(end.at, next)
+    if (end.kind === 'branches') assert.equal(end.next.offset, next)
+    if (target?.kind === 'relative') {
+      const to = end.kind === 'branches' ? end.taken : end.kind === 'goes' ? end.to : undefined
+      assert.equal(to?.offset, next + target.displacement)
+    } else if (end.kind === 'goes') {
+      assert.equal(end.to.offset, next)
+    } else if (end.kind === 'jumps') {
+      assert.ok(last!.instruction.definition.fields.endsBlock)
+    }
+  }
+})
+
+test('every block is reached from an entry, and an entry has something to do', () => {
+  for (const { blocks, entries } of regions) {
+    const reached = new Set(entries)
+    for (const number of reached) {
+      for (const { block } of targetsOf(blocks[number]!)) if (block >= 0) reached.add(block)
+    }
+    // Blocks of nothing may be left over: nobody needs to enter there.
+    const idle = blocks.flatMap(({ instructions }, number) =>
+      instructions.length === 0 && !reached.has(number) ? [number] : [])
+    assert.equal(reached.size + idle.length, blocks.length)
+    for (const number of entries) assert.ok(blocks[number]!.instructions.length > 0)
+  }
+})

@@ -1,0 +1,282 @@
+/**
+ * The pieces of random programs: a few instructions each, after which the stack is as deep as
+ * before. R15 counts the edges back that are left, R14 is where the data begin.
+ */
+import { makeDecoder } from '../../src/isa/decode/decoder.ts'
+import type { Pattern } from '../../src/isa/decode/pattern.ts'
+import { allInstructions } from '../../src/isa/instructions/all.ts'
+import type { Instruction } from '../../src/isa/operand.ts'
+import { x87Services } from '../../src/isa/x87/services.ts'
+import { assemble } from '../isa/host/assembler.ts'
+import { userPatterns } from '../isa/host/generator.ts'
+import { LONG_MODE } from '../isa/host/layout.ts'
+import { type Patch, widths } from './choices.ts'
+import { R14, R15, RAX, RBX, RCX, RDI, RDX, RSI, RSP } from './encoder.ts'
+import { IntegerUnits } from './integer-units.ts'
+import {
+  ALIAS_AT, CODE_AT, DATA_AT, DATA_PAGES, PROTECT, SWAP, UNMAP,
+} from './machine.ts'
+
+const sameForm = [0x01, 0x09, 0x11, 0x19, 0x21, 0x29, 0x31, 0x39]
+const decode = makeDecoder(allInstructions)
+/** Registers that mean the same throughout a program. */
+const kept: readonly number[] = [RSP, R14, R15]
+
+export class Units extends IntegerUnits {
+  /** Runs one of the kinds. */
+  run(): void {
+    const kinds: readonly (readonly [number, () => void])[] = [
+      [12, () => this.arithmetic()], [5, () => this.shift()], [8, () => this.useFlags()],
+      [4, () => this.anyRow()], [3, () => this.frame()], [2, () => this.stack()],
+      [2, () => this.multiply()], [1, () => this.string()], [2, () => this.bits()],
+      [2, () => this.locked()], [1, () => this.takeAway()], [2, () => this.patchedLater()],
+      [2, () => this.patch()], [1, () => this.swap()], [1, () => this.wild()],
+      [4, () => this.move()], [2, () => this.vector()],
+    ]
+    const total = kinds.reduce((sum, [weight]) => sum + weight, 0)
+    let number = this.random.below(total)
+    for (const [weight, unit] of kinds) {
+      number -= weight
+      if (number >= 0) continue
+      for (let more = 1 + this.random.below(3); more > 0; more--) unit()
+      return
+    }
+  }
+
+  /** Accesses off one base register, which may change in between. */
+  frame(): void {
+    const code = this.code
+    const base = this.pick([RBX, 5, RSI, 12, 13])
+    code.constant(base, DATA_AT + 256 + Math.min(this.offset(), DATA_PAGES * 4096 - 1024))
+    for (let more = 2 + this.random.below(6); more > 0; more--) {
+      const width = this.pick(widths)
+      const small = width === 8 ? 0 : 1
+      const register = this.pick([RAX, RCX, RDX, RDI, 8])
+      const displacement = this.pick([0, 8, 16, -8, -16, 1, 4, 100, -250])
+      const memory = this.chance(5) ? { base, index: base, displacement: -DATA_AT }
+        : { base, displacement }
+      const opcode = this.pick([0x88, 0x8a, 0x88, 0x8a, 0x00, 0x02, 0x38, 0x28])
+      if ('index' in memory) code.op([0x8d], register, memory, { width: 64 })
+      else code.op([opcode | small], register, memory, { width })
+      if (this.chance(3)) {
+        code.op([0x83], this.pick([0, 5]), base, { width: 64 })
+        code.raw(this.pick([1, 8, 64, -8]))
+      }
+      if (this.chance(8)) code.to(this.at.ahead(), 4, 0x0f, 0x80 | this.random.below(16))
+    }
+  }
+
+  stack(): void {
+    const code = this.code
+    const pushed = 1 + this.random.below(3)
+    for (let i = 0; i < pushed; i++) {
+      if (this.chance(4)) code.op([0xff], 6, this.memory())
+      else if (this.chance(4)) code.raw(0x6a, this.random.below(256))
+      else code.raw(0x50 + this.pick([0, 1, 2, 3, 5, 6, 7]))
+    }
+    if (this.chance(2)) this.arithmetic()
+    for (let i = 0; i < pushed; i++) {
+      if (this.chance(6)) code.op([0x8f], 0, { base: R14, displacement: this.offset() })
+      else code.raw(0x58 + this.pick([0, 1, 2, 3, 5, 6, 7]))
+    }
+  }
+
+  string(): void {
+    const code = this.code
+    code.constant(RSI, DATA_AT + this.offset())
+    code.constant(RDI, DATA_AT + this.offset())
+    code.constant(RCX, this.random.below(20))
+    if (this.chance(4)) code.raw(0xfd)
+    if (this.chance(2)) code.raw(this.pick([0xf2, 0xf3]))
+    if (this.chance(3)) code.raw(0x48)
+    code.raw(this.pick([0xa4, 0xa5, 0xa6, 0xa7, 0xaa, 0xab, 0xac, 0xad, 0xae, 0xaf]))
+    code.raw(0xfc)
+  }
+
+  vector(): void {
+    const code = this.code
+    const [a, b] = [this.random.below(16), this.random.below(16)]
+    switch (this.random.below(5)) {
+      case 0: code.op([0x0f, this.pick([0x10, 0x11, 0x6f, 0x7f])], a, this.memory(),
+        { mandatory: this.pick([0x66, 0xf3]) }); return
+      case 1: code.op([0x0f, this.pick([0x6e, 0x7e])], a, this.target(64),
+        { width: this.pick([32, 64] as const), mandatory: 0x66 }); return
+      case 2: code.op([0x0f, this.pick([0xef, 0xfe, 0xd4, 0xfa, 0x74, 0xdb, 0xeb])], a, b,
+        { mandatory: 0x66 }); return
+      case 3: code.op([0x0f, this.pick([0x58, 0x59, 0x5c, 0x5e, 0x51])], a, b,
+        { mandatory: this.pick([0xf2, 0xf3]) }); return
+      default: code.op([0x0f, this.pick([0x2e, 0x2f])], a, b, { mandatory: 0x66 })
+    }
+  }
+
+  /** An instruction of any row that only touches registers or the window. */
+  anyRow(): void {
+    for (let attempt = 0; attempt < 60; attempt++) {
+      const bytes = assemble(this.pick(rows), this.random, false)
+      const found = bytes.length <= 15 && decode(bytes, LONG_MODE)
+      if (!found || typeof found === 'string' || found.length !== bytes.length) continue
+      if (!isHarmless(found)) continue
+      this.code.raw(...bytes)
+      return
+    }
+  }
+
+  takeAway(): void {
+    this.code.raw(0xcd, this.pick([UNMAP, PROTECT]) + this.random.below(DATA_PAGES))
+  }
+
+  swap(): void {
+    this.code.raw(0xcd, SWAP)
+  }
+
+  /** Code that another unit may write to. */
+  patchedLater(): void {
+    const code = this.code
+    if (this.chance(2)) {
+      code.raw(0xb8 + this.pick([0, 1, 2, 3, 5, 6, 7]))
+      this.at.patchable(4)
+      code.le(this.number(), 4)
+    } else {
+      this.at.patchable(1, sameForm)
+      code.raw(this.pick(sameForm), 0xc0 | this.pick([0, 1, 2, 3]) << 3 | this.pick([0, 1, 2]))
+    }
+  }
+
+  /** A store into code: that of another unit, or what comes next. */
+  patch(): void {
+    const code = this.code
+    const alias = this.chance(2) ? ALIAS_AT - CODE_AT : 0
+    const register = this.register()
+    const store = ({ label, size, values }: Patch): void => {
+      code.address(register, label)
+      code.op([size === 1 ? 0xc6 : 0xc7], 0, { base: register, displacement: alias })
+      code.le(values ? this.pick(values) : this.number(), size)
+    }
+    const patch = this.at.patch()
+    if (patch && this.chance(2)) {
+      store(patch)
+      return
+    }
+    const label = this.label()
+    store({ label, size: 1, values: sameForm })
+    if (this.chance(3)) this.arithmetic()
+    code.label(label)
+    code.raw(this.pick(sameForm), 0xc0 | this.pick([0, 1, 2, 3]) << 3 | this.pick([0, 1, 2]))
+  }
+
+  /** An access that seldom ends well. */
+  wild(): void {
+    if (!this.chance(12)) return
+    const code = this.code
+    const base = this.register()
+    code.constant64(base, this.pick([0n, 0x8000_0000_0000_0000n, 0x2020_0000n, 0x1000_4fffn]))
+    code.op([0x8b], RAX, { base, displacement: this.random.below(64) })
+  }
+
+  /** How a unit goes on: mostly to the next, sometimes elsewhere. */
+  leave(): void {
+    const code = this.code
+    const { ahead, behind, callee } = this.at
+    switch (this.random.below(12)) {
+      case 0: case 1:
+        code.to(ahead(), 4, 0x0f, 0x80 | this.random.below(16))
+        return
+      case 2: case 3: // A loop that its count ends.
+        code.op([0x83], 5, R15, { width: 64 })
+        code.raw(1)
+        code.to('out of fuel', 4, 0x0f, 0x86)
+        code.op([0xf6], 0, R15, { width: 8 }) // test r15b, ...
+        code.raw(this.pick([1, 3, 7, 15]))
+        code.to(behind(), 4, 0x0f, 0x85)
+        return
+      case 4: { // One that leaves the flags alone.
+        const [on, over] = [this.label(), this.label()]
+        code.to(over, 1, 0x70 | this.random.below(16))
+        code.op([0x87], RCX, R15, { width: 64 })
+        code.to(on, 1, 0xe2) // loop
+        code.to('out of fuel', 4, 0xe9)
+        code.label(on)
+        code.op([0x87], RCX, R15, { width: 64 })
+        code.to(behind(), 4, 0xe9)
+        code.label(over)
+        return
+      }
+      case 5: this.#call(callee()); return
+      case 6: this.#call(callee()); return
+      case 7: this.#computedJump(ahead()); return
+      case 8: code.to(ahead(), 4, 0xe9); return
+      default:
+    }
+  }
+
+  #computedJump(label: string): void {
+    const code = this.code
+    const register = this.register()
+    code.address(register, label)
+    switch (this.random.below(3)) {
+      case 0: code.op([0xff], 4, register); return
+      case 1: // By a return.
+        code.raw(...register >= 8 ? [0x41] : [], 0x50 + (register & 7), 0xc3)
+        return
+      default: {
+        const displacement = this.offset()
+        code.op([0x89], register, { base: R14, displacement }, { width: 64 })
+        code.op([0xff], 4, { base: R14, displacement })
+      }
+    }
+  }
+
+  #call(label: string | undefined): void {
+    if (!label) return
+    const code = this.code
+    if (this.chance(4)) {
+      const register = this.register()
+      code.address(register, label)
+      code.op([0xff], 2, register)
+    } else {
+      code.to(label, 4, 0xe8)
+    }
+    // The function may return behind it.
+    code.raw(0x90)
+  }
+
+  /** The end of a function. */
+  return(): void {
+    const code = this.code
+    switch (this.random.below(5)) {
+      case 0: { // Sometimes one byte further on.
+        const straight = this.label()
+        code.to(straight, 1, 0x70 | this.random.below(16))
+        code.op([0xff], 0, { base: RSP, displacement: 0 }, { width: 64 })
+        code.label(straight)
+        code.raw(0xc3)
+        return
+      }
+      case 1: code.raw(0x59, 0xff, 0xe1); return // pop rcx; jmp rcx
+      default: code.raw(0xc3)
+    }
+  }
+}
+
+/** Rows whose outcome depends on nothing but registers and memory. */
+const rows: readonly Pattern[] = userPatterns(allInstructions).filter(({ definition, row }) => {
+  const { name, fields } = definition
+  return (fields.service === undefined || String(fields.service) in x87Services)
+    && !fields.endsBlock && row.properties.string === undefined
+    && !/^(push|pop|enter|leave|rd|xlat|maskmov|i?div|int|ud|hlt|sti|cli|loop|j|f?xsave|f?xrstor)/
+      .test(name)
+})
+
+/** Touches no register with a meaning, and memory only at fixed places. */
+function isHarmless({ definition, operands }: Instruction): boolean {
+  const reachesFar = /^bt/.test(definition.name)
+  return operands.every((operand) => {
+    switch (operand.kind) {
+      case 'gpr': return operand.high || !kept.includes(operand.index)
+      case 'memory':
+        return operand.base < 0 && operand.index < 0 && !operand.ripRelative && !reachesFar
+      case 'xmm': case 'mm': case 'immediate': return true
+      default: return operand.kind !== 'relative' && operand.kind !== 'segment'
+    }
+  })
+}
