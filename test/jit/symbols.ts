@@ -1,0 +1,248 @@
+/**
+ * Expressions over unknown values, one object each however often they are made, and what facts say
+ * of them: how high they may be, and whether they are machine addresses.
+ */
+import { TLB_ENTRIES } from '../../src/cpu/core-memory.ts'
+
+/** Opcodes that proofs look at. */
+export const op = {
+  i32: 0x41, i64: 0x42, eqz64: 0x50, ne32: 0x47, leU32: 0x4d, add32: 0x6a, and32: 0x71,
+  shl32: 0x74, shrU32: 0x76, and64: 0x83, xor64: 0x85, shrU64: 0x88, wrap: 0xa7, load64: 0x29,
+} as const
+/** Nodes that no instruction makes: opcodes that there are not. */
+const [UNKNOWN, NAMED, LOADED, MERGED] = [-1, -2, -3, -4]
+
+/** The engine's globals that say where the TLB's tables begin. */
+export const READ_TABLE = 'part.readTable'
+export const WRITE_TABLE = 'part.writeTable'
+
+const TAG = -1n << 24n
+const PAGE_MASK = -0x1000n
+const FAR = 1n << 62n
+const INDEX_MASK = BigInt((TLB_ENTRIES - 1) * 8)
+const ALL_ONES = 0xffff_ffff
+
+export type Facts = ReadonlySet<Node>
+
+/** A value where ways come together. */
+interface Merge {
+  readonly place: number
+  /** What was known on each of the ways. */
+  readonly facts: readonly Facts[]
+}
+
+export class Node {
+  readonly id: number
+  readonly opcode: number
+  readonly args: readonly Node[]
+  readonly constant: bigint | undefined
+  readonly name: string
+  readonly merge: Merge | undefined
+
+  constructor(
+    id: number, opcode: number, args: readonly Node[],
+    more: { readonly constant?: bigint, readonly name?: string, readonly merge?: Merge } = {},
+  ) {
+    this.id = id
+    this.opcode = opcode
+    this.args = args
+    this.constant = more.constant
+    this.name = more.name ?? ''
+    this.merge = more.merge
+  }
+
+  /** For people, with three levels of operands. */
+  text(levels = 3): string {
+    if (this.constant !== undefined) return this.constant.toString()
+    if (this.name) return this.name
+    if (this.opcode === UNKNOWN || levels === 0) return `value ${this.id}`
+    const operands = this.args.map((arg) => arg.text(levels - 1)).join(', ')
+    const kind = this.opcode === MERGED ? 'one of' : this.opcode === LOADED ? 'loaded from'
+      : this.opcode.toString(16)
+    return `${kind}(${operands})`
+  }
+}
+
+export class Nodes {
+  readonly #known = new Map<string, Node>()
+  #count = 0
+  #places = 0
+
+  unknown(): Node {
+    return new Node(this.#count++, UNKNOWN, [])
+  }
+
+  named(name: string): Node {
+    return this.#once(name, () => new Node(this.#count++, NAMED, [], { name }))
+  }
+
+  make(opcode: number, args: readonly Node[], immediates: readonly (number | bigint)[]): Node {
+    const key = `${opcode}:${args.map(({ id }) => id).join()}:${immediates.join()}`
+    return this.#once(key, () => new Node(this.#count++, opcode, args,
+      opcode === op.i32 || opcode === op.i64 ? { constant: BigInt(immediates[0]!) } : {}))
+  }
+
+  /** What a load found: another value each time. */
+  loaded(address: Node, offset: number): Node {
+    return new Node(this.#count++, offset === 0 ? LOADED : UNKNOWN, [address])
+  }
+
+  mergePlace(): number {
+    return this.#places++
+  }
+
+  merged(place: number, values: readonly Node[], facts: readonly Facts[]): Node {
+    return new Node(this.#count++, MERGED, values, { merge: { place, facts } })
+  }
+
+  #once(key: string, make: () => Node): Node {
+    let node = this.#known.get(key)
+    if (!node) {
+      node = make()
+      this.#known.set(key, node)
+    }
+    return node
+  }
+}
+
+/** The highest that a 32-bit value can be; `bounds` says it of globals. */
+export function boundOf(node: Node, bounds: (name: string) => number): number {
+  const { opcode, args, constant } = node
+  if (constant !== undefined) return Number(BigInt.asUintN(32, constant))
+  const [a, b] = args
+  const below = (value: number): number => value > ALL_ONES ? ALL_ONES : value
+  switch (opcode) {
+    case NAMED: return below(bounds(node.name))
+    case op.and32: return Math.min(boundOf(a!, bounds), boundOf(b!, bounds))
+    case op.add32: return below(boundOf(a!, bounds) + boundOf(b!, bounds))
+    case op.shl32: return b!.constant === undefined ? ALL_ONES
+      : below(boundOf(a!, bounds) * 2 ** Number(b!.constant & 31n))
+    case op.shrU32: return b!.constant === undefined ? ALL_ONES
+      : boundOf(a!, bounds) >>> Number(b!.constant & 31n)
+    case MERGED: return Math.max(...args.map((arg) => boundOf(arg, bounds)))
+    default: return ALL_ONES
+  }
+}
+
+/** What an address of machine memory may be used for. */
+interface Proof {
+  /** As many bytes from there are in the page. */
+  readonly bytes: number
+  readonly writable: boolean
+}
+
+/** Shows that a node is a machine address that was looked up. */
+export function addressProof(address: Node, facts: Facts): Proof | undefined {
+  const { opcode, args } = address
+  if (opcode === MERGED) return mergedProof(address, facts)
+  const [low, addend] = args
+  if (opcode !== op.add32 || low!.opcode !== op.wrap) return undefined
+  const linear = low!.args[0]!
+  return lookUpProof(linear, addend!, facts) ?? reuseProof(linear, addend!, facts)
+}
+
+/** Of several addresses and a constant in place of one, where a test has excluded the constant. */
+function mergedProof(address: Node, facts: Facts): Proof | undefined {
+  const excluded = [...facts].flatMap(({ opcode, args: [a, b] }) =>
+    opcode === op.ne32 && a === address && b!.constant !== undefined ? [b!.constant] : [])
+  const proofs = address.args.flatMap((value, way) =>
+    value.constant !== undefined && excluded.includes(value.constant) ? []
+      : [addressProof(value, address.merge!.facts[way]!)])
+  return weakest(proofs)
+}
+
+function weakest(proofs: readonly (Proof | undefined)[]): Proof | undefined {
+  if (proofs.length === 0 || proofs.includes(undefined)) return undefined
+  return {
+    bytes: Math.min(...proofs.map((proof) => proof!.bytes)),
+    writable: proofs.every((proof) => proof!.writable),
+  }
+}
+
+/** hits() has accepted the entry for the address. */
+function lookUpProof(linear: Node, addend: Node, facts: Facts): Proof | undefined {
+  const entry = entryIn(addend)
+  const table = entry && tableOf(entry, linear)
+  if (!table) return undefined
+  const alignment = agreement(linear, entry, TAG, facts)
+  if (alignment === 0) return undefined
+  return { bytes: Math.max(alignment, roomIn(linear, facts)), writable: table === WRITE_TABLE }
+}
+
+/** inPageOf() has found the address in the page of another, whose addend it is. */
+function reuseProof(linear: Node, addend: Node, facts: Facts): Proof | undefined {
+  for (const fact of facts) {
+    for (const page of comparedWith(fact, linear)) {
+      const alignment = agreement(linear, page, PAGE_MASK, facts)
+      const known = alignment > 0 ? pairProof(page, addend, facts) : undefined
+      if (!known) continue
+      const bytes = Math.max(alignment, roomIn(linear, facts))
+      return { bytes, writable: known.writable }
+    }
+  }
+  return undefined
+}
+
+/** An address and the addend of its page, as they were noted. */
+function pairProof(page: Node, addend: Node, facts: Facts): Proof | undefined {
+  if (page.opcode !== MERGED) return lookUpProof(page, addend, facts)
+  const { place, facts: ways } = page.merge!
+  const isPair = addend.opcode === MERGED && addend.merge!.place === place
+  const proofs = page.args.flatMap((value, way) => {
+    const isFar = value.opcode === op.xor64 && value.args[1]!.constant === FAR
+    return isFar ? [] : [pairProof(value, isPair ? addend.args[way]! : addend, ways[way]!)]
+  })
+  return weakest(proofs)
+}
+
+/** The entry that an addend is of. */
+function entryIn({ opcode, args: [value, shift] }: Node): Node | undefined {
+  const isAddend = opcode === op.shl32 && shift!.constant === 8n && value!.opcode === op.wrap
+  return isAddend ? value!.args[0] : undefined
+}
+
+/** The name of the table that an entry was loaded from, at the place for an address. */
+function tableOf({ opcode, args: [address] }: Node, linear: Node): string | undefined {
+  if (opcode !== LOADED || address!.opcode !== op.add32) return undefined
+  const [table, index] = address!.args as [Node, Node]
+  const [shifted, mask] = index.args
+  if (index.opcode !== op.and32 || mask!.constant !== INDEX_MASK) return undefined
+  const [number, nine] = shifted!.opcode === op.wrap ? shifted!.args[0]!.args : []
+  const isPlace = shifted!.args[0]?.opcode === op.shrU64 && number === linear
+    && nine!.constant === 9n
+  return isPlace && table.opcode === NAMED ? table.name : undefined
+}
+
+/** What a fact compares an address with. */
+function comparedWith({ opcode, args: [masked] }: Node, linear: Node): Node[] {
+  if (opcode !== op.eqz64 || masked!.opcode !== op.and64) return []
+  const difference = masked!.args[0]!
+  const isSought = difference.opcode === op.xor64 && difference.args[0] === linear
+  return isSought ? [difference.args[1]!] : []
+}
+
+/** The alignment, a power of two up to 16, that a test showed beside agreement in the bits of
+ * `mask`; 0 when there was none. */
+function agreement(linear: Node, other: Node, mask: bigint, facts: Facts): number {
+  for (const fact of facts) {
+    if (comparedWith(fact, linear)[0] !== other) continue
+    const wanted = fact.args[0]!.args[1]!.constant
+    if (wanted === undefined || (wanted & mask) !== mask) continue
+    const low = Number(wanted & ~mask)
+    if (low < 16 && (low & low + 1) === 0) return low + 1
+  }
+  return 0
+}
+
+/** Bytes from an address to the end of its page, by a test of where in the page it is. */
+function roomIn(linear: Node, facts: Facts): number {
+  let room = 1
+  for (const { opcode, args: [place, limit] } of facts) {
+    if (opcode !== op.leU32 || place!.opcode !== op.and32) continue
+    const [low, mask] = place!.args as [Node, Node]
+    const isPlace = low.opcode === op.wrap && low.args[0] === linear && mask.constant === 0xfffn
+    const highest = limit!.constant
+    if (isPlace && highest !== undefined) room = Math.max(room, 4096 - Number(highest))
+  }
+  return room
+}

@@ -1,0 +1,111 @@
+/**
+ * The regions of random programs, verified; and regions with one check less, which must not pass.
+ */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { TLB_ENTRIES } from '../../src/cpu/core-memory.ts'
+import { MACHINE } from '../../src/cpu/interpreter/parts.ts'
+import { collectRegions } from './collect.ts'
+import { Lockstep } from './lockstep.ts'
+import { DOORBELL } from './machine.ts'
+import { READ_TABLE, WRITE_TABLE } from './symbols.ts'
+import { verifyModule } from './verifier.ts'
+import {
+  isMemoryAccess, readModule, type WasmInstruction, type WasmModule,
+} from './wasm-reader.ts'
+
+const programs = Number(process.env['JIT_PROGRAMS'] ?? 60)
+const MUTATED = 40
+
+const [CONST, CONST64, DROP, EQZ64, AND64, NE, IF, LOCAL_GET, LOCAL_SET, GLOBAL_GET] =
+  [0x41, 0x42, 0x1a, 0x50, 0x83, 0x47, 0x04, 0x20, 0x21, 0x23]
+const TAG = -1n << 24n
+const PAGE = -0x1000n
+
+const regions = collectRegions(() => {
+  new Lockstep().run(1, programs)
+}).map(readModule)
+
+test('the accesses of compiled regions stay where they may', (t) => {
+  for (const region of regions) assert.deepEqual(verifyModule(region, DOORBELL), [])
+  t.diagnostic(`${regions.length} regions`)
+})
+
+type Code = readonly WasmInstruction[]
+/** What stands at an index in place of what is there, if a check does. */
+type Mutation = (code: Code, index: number, region: WasmModule) => WasmInstruction[] | undefined
+
+function like(instruction: WasmInstruction, opcode: number, immediate?: number): WasmInstruction {
+  return { ...instruction, opcode, immediates: immediate === undefined ? [] : [immediate] }
+}
+
+/** Accepts whatever is asked. */
+function always(instruction: WasmInstruction): WasmInstruction[] {
+  return [like(instruction, DROP), like(instruction, CONST, 1)]
+}
+
+function comparesWith(mask: bigint, code: Code, index: number): boolean {
+  const wanted = code[index - 2]
+  if (code[index]?.opcode !== EQZ64 || code[index - 1]?.opcode !== AND64) return false
+  const value = wanted?.opcode === CONST64 ? BigInt(wanted.immediates[0]!) : 0n
+  return (value & -16n) === mask
+}
+
+function localOf(region: WasmModule, code: Code, global: string): number | bigint | undefined {
+  const at = code.findIndex(({ opcode, immediates }) => opcode === GLOBAL_GET
+    && region.importedGlobals[Number(immediates[0])] === global)
+  const set = code[at + 1]
+  return set?.opcode === LOCAL_SET ? set.immediates[0] : undefined
+}
+
+const mutations: Readonly<Record<string, Mutation>> = {
+  'a hit that nobody asks for': (code, index) =>
+    comparesWith(TAG, code, index) ? always(code[index]!) : undefined,
+  'a page that nobody compares': (code, index) =>
+    comparesWith(PAGE, code, index) ? always(code[index]!) : undefined,
+  'a tag that is compared in part': (code, index) => comparesWith(TAG, code, index + 2)
+    ? [{ ...code[index]!, immediates: [-1n << 25n] }] : undefined,
+  'a write back whether there is an address or not': (code, index) => {
+    const isCheck = code[index]!.opcode === NE && code[index + 1]?.opcode === IF
+      && code[index - 1]!.opcode === CONST && code[index - 1]!.immediates[0] === -1
+    return isCheck ? [like(code[index]!, DROP), like(code[index]!, DROP),
+      like(code[index]!, CONST, 1)] : undefined
+  },
+  'a store by the table for loads': (code, index, region) => {
+    const { opcode, immediates } = code[index]!
+    const isTable = opcode === LOCAL_GET && immediates[0] === localOf(region, code, WRITE_TABLE)
+    return isTable ? [like(code[index]!, LOCAL_GET, Number(localOf(region, code, READ_TABLE)))]
+      : undefined
+  },
+  'an index without bounds': (code, index) => {
+    const { opcode, immediates } = code[index]!
+    return opcode === CONST && immediates[0] === (TLB_ENTRIES - 1) * 8
+      ? [like(code[index]!, CONST, -8)] : undefined
+  },
+  'an access to the next page': (code, index) => {
+    const access = code[index]!
+    const isAccess = isMemoryAccess(access.opcode) && access.memory === MACHINE
+    return isAccess ? [{ ...access, offset: access.offset + 4096 }] : undefined
+  },
+}
+
+for (const [name, mutation] of Object.entries(mutations)) {
+  test(`the verifier finds ${name}`, (t) => {
+    let count = 0
+    for (const region of regions.slice(0, MUTATED)) {
+      const [f] = region.functions
+      const code = f!.instructions
+      for (const index of code.keys()) {
+        const instead = mutation(code, index, region)
+        if (!instead) continue
+        const instructions = [...code.slice(0, index), ...instead, ...code.slice(index + 1)]
+        const problems = verifyModule({ ...region, functions: [{ ...f!, instructions }] }, DOORBELL)
+        assert.notEqual(problems.length, 0, `at byte ${code[index]!.from}`)
+        count += 1
+        break
+      }
+    }
+    assert.ok(count > 0, 'there is such code')
+    t.diagnostic(`${count} regions`)
+  })
+}
