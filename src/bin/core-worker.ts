@@ -9,10 +9,12 @@ import { Core } from '../core/core.ts'
 import { Cpu } from '../cpu/cpu.ts'
 import { HostClock } from '../node/clock.ts'
 import { randomWord } from '../node/random.ts'
+import { CompilerPort } from './compiler-port.ts'
 import { type CoreStart, machineOf, tscOf } from './thread.ts'
 
 const start = workerData as CoreStart
 assert(parentPort, 'a core runs in a worker')
+const control = parentPort
 
 const clock = new HostClock(start.memory.startNs)
 const { host, dispatcher, guests } = machineOf(start.memory, clock)
@@ -21,8 +23,11 @@ const cpu = new Cpu({
   doorbell: host.core(start.index).kickWord,
   tsc: tscOf(clock, host.state.tscKhz),
   random: randomWord,
+  heatLimit: start.heatLimit,
+  ...start.compiler
+    ? { compiler: new CompilerPort(start.compiler, () => control.postMessage('compile')) } : {},
 })
 const core = new Core({ index: start.index, host, dispatcher, cpu, guests })
 const stop = new Int32Array(start.stop)
-parentPort.postMessage('ready')
+control.postMessage('ready')
 core.run(() => Atomics.load(stop, 0) !== 0)

@@ -2,8 +2,10 @@
  * Starts a machine's cores: each a worker thread that runs vcpus (core-worker.ts).
  */
 import { Worker } from 'node:worker_threads'
+import type { Log } from '../base/log.ts'
 import { Core } from '../core/core.ts'
 import type { Host } from '../hypervisor/host/host.ts'
+import { CompilerThread } from './compiler-port.ts'
 import type { CoreStart, MachineMemory } from './thread.ts'
 
 /** Decoding makes garbage at a small rate; a larger young generation would only stay resident. */
@@ -14,21 +16,34 @@ export interface Cores {
   stop(): Promise<void>
 }
 
-/** Resolves once all cores run; `failed` is called when one dies, which is a mistake of ours. */
+export interface CoresOptions {
+  readonly log: Log
+  /** CoreStart's. */
+  readonly heatLimit: number
+  /** Is called when a core dies, which is a mistake of ours. */
+  failed(error: Error): void
+}
+
+/** Resolves once all cores run. */
 export async function startCores(
-  memory: MachineMemory, host: Host, failed: (error: Error) => void,
+  memory: MachineMemory, host: Host, options: CoresOptions,
 ): Promise<Cores> {
+  const { failed, heatLimit, log } = options
   const stop = new SharedArrayBuffer(4)
+  const compiler = new CompilerThread(host.state.coreCount, log)
   let stopping = false
   const workers = Array.from({ length: host.state.coreCount }, (_, index) => {
-    const start: CoreStart = { memory, index, stop }
+    const end = compiler.ends[index]!
+    const start: CoreStart = { memory, index, stop, heatLimit, compiler: end }
     const worker = new Worker(new URL('core-worker.ts', import.meta.url), {
-      workerData: start, resourceLimits: { maxYoungGenerationSizeMb: YOUNG_MB },
+      workerData: start, transferList: [end.port],
+      resourceLimits: { maxYoungGenerationSizeMb: YOUNG_MB },
     })
     worker.on('error', failed)
     worker.on('exit', (code) => {
       if (!stopping) failed(new Error(`core ${index} ended with code ${code}`))
     })
+    worker.on('message', (message) => { if (message === 'compile') compiler.start() })
     return worker
   })
   await Promise.all(workers.map((worker) =>
@@ -39,7 +54,7 @@ export async function startCores(
       Atomics.store(new Int32Array(stop), 0, 1)
       const ends = workers.map((worker) => new Promise((resolve) => worker.once('exit', resolve)))
       workers.forEach((_, index) => Core.wake(host, index))
-      await Promise.all(ends)
+      await Promise.all([...ends, compiler.stop()])
     },
   }
 }

@@ -11,7 +11,7 @@ import { connectHost } from '../node/host-process.ts'
 import { openRunFolder, runFolderPath, socketName, storeSocketName } from '../node/run-folder.ts'
 import { UnixListener } from '../node/unix-socket.ts'
 import { HostServer } from '../toolstack/host/server.ts'
-import { memoryWish, startMachine } from './machine.ts'
+import { heatWish, memoryWish, startMachine } from './machine.ts'
 import { serveStore } from './store-socket.ts'
 
 function say(message: string): void {
@@ -37,7 +37,9 @@ async function main(): Promise<void> {
     return
   }
   const memoryMib = memoryWish(process.env)
-  const machine = await startMachine({ memoryMib, log, failed: fail })
+  const machine = await startMachine({
+    memoryMib, heatLimit: heatWish(process.env), log, failed: fail,
+  })
   let ending = false
   const end = async (): Promise<void> => {
     if (ending) return

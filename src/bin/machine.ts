@@ -5,6 +5,7 @@
 import { randomBytes } from 'node:crypto'
 import type { Log } from '../base/log.ts'
 import { type CpuPolicy, defaultPolicy } from '../cpu/cpuid.ts'
+import { HEAT_LIMIT } from '../cpu/engine.ts'
 import { openControlDomain } from '../dom0/control-domain.ts'
 import type { HypercallGate } from '../dom0/interfaces.ts'
 import { ControlGate } from '../hypervisor/domain/control.ts'
@@ -31,6 +32,8 @@ const TSC_KHZ = 2_000_000
 export interface MachineOptions {
   readonly memoryMib?: number
   readonly commandLine?: string
+  /** How often code is jumped to before it is compiled; 0 to interpret only. */
+  readonly heatLimit?: number
   readonly log: Log
   failed(error: Error): void
 }
@@ -46,6 +49,15 @@ export interface Machine {
 export function memoryWish(environment: Readonly<Record<string, string | undefined>>): number {
   const wish = Number(environment['XENOLITH_MEMORY'] ?? MOST_MIB)
   return Number.isInteger(wish) && wish >= 64 && wish <= MOST_MIB ? wish : MOST_MIB
+}
+
+/** How often code is jumped to before it is compiled, by the environment's wish: a number, or `off`
+ * to interpret only. */
+export function heatWish(environment: Readonly<Record<string, string | undefined>>): number {
+  const text = environment['XENOLITH_JIT'] ?? ''
+  if (text === 'off') return 0
+  const wish = Number(text)
+  return Number.isInteger(wish) && wish > 0 && wish < 65535 ? wish : HEAT_LIMIT
 }
 
 export async function startMachine(options: MachineOptions): Promise<Machine> {
@@ -66,7 +78,10 @@ export async function startMachine(options: MachineOptions): Promise<Machine> {
   const control = openControlDomain(gate)
   const xenstored = new Xenstored(defaultQuota, options.log)
   const libxl = new LocalLibxl(control, xenstored, toolstackHost(options.log))
-  const cores = await startCores(memory, host, (error) => options.failed(error))
+  const cores = await startCores(memory, host, {
+    log: options.log, heatLimit: options.heatLimit ?? HEAT_LIMIT,
+    failed: (error) => options.failed(error),
+  })
   return {
     libxl,
     xenstored,

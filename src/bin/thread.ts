@@ -6,6 +6,7 @@ import type { Clock } from '../base/clock.ts'
 import { PvhPlatform } from '../guest/pvh/platform.ts'
 import { assemble, type Hypervisor } from '../hypervisor/host/assemble.ts'
 import type { HostMemory } from '../hypervisor/host/host.ts'
+import type { CompilerEnd } from './compiler-port.ts'
 
 /** What a core needs: the memories, and the host's time. */
 export interface MachineMemory {
@@ -20,6 +21,9 @@ export interface CoreStart {
   readonly index: number
   /** One word, not zero when the core shall end. */
   readonly stop: SharedArrayBuffer
+  /** How often code is jumped to before it is compiled; 0 to interpret only. */
+  readonly heatLimit: number
+  readonly compiler?: CompilerEnd
 }
 
 /** The hypervisor as one thread sees it, with the types of guests it can run. */

@@ -15,7 +15,7 @@ import { runXl } from '../toolstack/cli/main.ts'
 import type { World } from '../toolstack/cli/world.ts'
 import type { Libxl } from '../toolstack/domain/libxl.ts'
 import { HostGone, RemoteLibxl } from '../toolstack/host/client.ts'
-import { type Machine, memoryWish, startMachine } from './machine.ts'
+import { heatWish, type Machine, memoryWish, startMachine } from './machine.ts'
 
 const RELEASE = '0.1.0'
 const hostProgram = fileURLToPath(new URL('host.ts', import.meta.url))
@@ -44,7 +44,7 @@ async function ownMachine(): Promise<Libxl> {
     process.exit(1)
   }
   own ??= await startMachine({
-    memoryMib: memoryWish(process.env), log: silentLog, failed,
+    memoryMib: memoryWish(process.env), heatLimit: heatWish(process.env), log: silentLog, failed,
   })
   return own.libxl
 }

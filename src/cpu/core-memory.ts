@@ -149,7 +149,7 @@ export const coreMap = {
   /** See mmu/exec-tlb.ts and mmu/walk-cache.ts. */
   execTlb: 0x30000,
   walkCache: 0x50000,
-  /** One bit a machine frame: set while records decoded from it exist. */
+  /** One bit a machine frame: set while some line of it holds code. */
   codeBitmap: 0x60000,
   /** One bit a machine frame: set when some entry for stores leads there. */
   storeBitmap: 0x80000,
@@ -162,7 +162,9 @@ export const coreMap = {
   records: 16 * MIB,
   /** How often each record was jumped to, up to a limit: a 16-bit number each. */
   heat: 80 * MIB,
-  end: 84 * MIB,
+  /** For each machine frame, as 64 bits, which lines hold code; see interpreter/code-lines.ts. */
+  codeLines: 84 * MIB,
+  end: 92 * MIB,
 } as const
 
 /** Entries of the code hash: machine address of a trace, then its record and mode. */

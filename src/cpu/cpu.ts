@@ -84,6 +84,7 @@ export class Cpu implements Processor {
     assert(!this.#awaiting, `the ${this.#awaiting} exit is answered before the next run`)
     let left = budget
     this.#services.exitRequested = false
+    this.#engine.poll()
     for (;;) {
       if (this.context.pendingDebug) {
         const kind = this.#deliverTrap()
@@ -181,7 +182,7 @@ export class Cpu implements Processor {
 
   /** Forgets decoded code; for frames that changed behind the processor's back. */
   flushCode(): void {
-    this.code.flush()
+    this.#engine.flushCode()
   }
 
   // Processor: what services and exception delivery ask.

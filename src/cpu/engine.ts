@@ -16,12 +16,15 @@ import {
 import { type HandlerOptions, HandlerTable } from './interpreter/handler-table.ts'
 import { ContextX87 } from './interpreter/machine-adapter.ts'
 import { callPure } from './interpreter/pure-calls.ts'
-import { Jit } from './jit/jit.ts'
+import type { RegionCompiler } from './jit/compiler.ts'
+import { Jit, type JitCounts } from './jit/jit.ts'
 import { Access } from './mmu/environment.ts'
 import { CpuContext, type CpuContextView } from './state.ts'
 
 const PAGE_BYTES = 65536
-const decode = makeDecoder(allInstructions)
+
+/** Decodes an instruction of those there are. */
+export const decode = makeDecoder(allInstructions)
 
 export interface EngineOptions extends HandlerOptions {
   /** The machine's memory: shared, initial equal to maximum. */
@@ -34,9 +37,12 @@ export interface EngineOptions extends HandlerOptions {
   tsc(): number
   /** How often code is jumped to before it is compiled: 1 to 65535; 0 to interpret only. */
   readonly heatLimit?: number
+  /** Without one, the core compiles hot code itself, and waits for it. */
+  readonly compiler?: RegionCompiler
 }
 
-const HEAT_LIMIT = 30_000
+/** Chosen by measurement: less compiles code that soon lies idle. */
+export const HEAT_LIMIT = 30_000
 
 export class Engine {
   readonly core: WebAssembly.Memory
@@ -54,7 +60,7 @@ export class Engine {
     this.control = CoreControl.on(this.core.buffer, coreMap.control)
     const memories = { core: this.core, machine: options.machine }
     const handlers = new HandlerTable(memories, decode, options)
-    const { doorbell, heatLimit = HEAT_LIMIT, preferServices = false } = options
+    const { doorbell, compiler, heatLimit = HEAT_LIMIT, preferServices = false } = options
     const module = buildEngine(handlers.sizes, {
       doorbell, inline: handlers.inline, heatLimit, preferServices,
     })
@@ -74,11 +80,13 @@ export class Engine {
       markCode: (machine) => this.exports.markCode(machine),
       clearCode: (machine) => this.exports.clearCode(machine),
       linear: () => this.context.rip + this.control.codeBase & 0xffff_ffff_ffff_ffffn,
-      invalidated: (machine) => this.#jit.invalidate(machine),
-      flushed: () => this.#jit.flush(),
+      found: (machine, record) => this.#jit.found(machine, record),
+      invalidated: (page, lines) => this.#jit.invalidate(page, lines),
+      addLines: (page, lines) => this.#jit.addLines(page, lines),
+      flushed: () => this.#jit.flushed(),
     })
     this.#jit = new Jit({
-      ...shared, doorbell,
+      ...shared, doorbell, heatLimit, ...compiler ? { compiler } : {},
       control: this.control,
       code: this.code,
       sizes: handlers.sizes,
@@ -86,6 +94,22 @@ export class Engine {
       imports: { env: { ...memories }, engine: instance.exports as WebAssembly.ModuleImports },
       translate: (linear) => this.#probe(linear),
     })
+  }
+
+  /** Takes part in compiling; between runs. */
+  poll(): void {
+    this.#jit.poll()
+  }
+
+  /** Forgets all that was made of code. */
+  flushCode(): void {
+    this.#jit.forgetAll()
+    this.code.flush()
+  }
+
+  /** What the compiler of hot code did so far. */
+  get counts(): Readonly<JitCounts> {
+    return this.#jit.counts
   }
 
   #execTranslate(linear: bigint): number {
@@ -117,7 +141,7 @@ export class Engine {
       x87: (form, index, low, high) => x87.compute(form, index, low, high),
       pure: (number) => callPure(this.core.buffer, number),
       tsc,
-      codeWritten: (machine) => this.code.invalidate(machine >>> 0),
+      codeWritten: (machine, size) => this.code.invalidate(machine >>> 0, size),
       hot: (record) => this.#jit.hot(record),
     } satisfies EngineImports
   }

@@ -6,26 +6,24 @@
  * page, an instruction of another trace, or TRACE_LIMIT instructions; it may be entered at any of
  * its instructions. It lies in one page of code; an instruction that crosses into
  * the next page is a trace of its own, which checks first that the second page is still the one it
- * was decoded from. When a frame with code is written to, every record decoded from it becomes a
- * LOOK_UP, also the one about to be executed, so that self-modifying code takes effect at once.
- * Record memory is handed out in order; when it is used up, everything is forgotten.
+ * was decoded from. When a line with code is written to, every record of a trace that has code
+ * there becomes a LOOK_UP, also the one about to be executed, so that self-modifying code takes
+ * effect at once. Record memory is handed out in order; when it is used up, everything is
+ * forgotten.
  */
 import { assert } from '../../base/assert.ts'
 import { type Decode, MAX_LENGTH } from '../../isa/decode/decoder.ts'
-import type { Instruction, Operand } from '../../isa/operand.ts'
-import { isX87, opcodeOf } from '../../isa/x87/unit.ts'
-import { CODE_HASH_BITS, CODE_MODE_STEP, coreMap } from '../core-memory.ts'
-import { CpuContext } from '../state.ts'
+import type { Instruction } from '../../isa/operand.ts'
+import { CODE_HASH_BITS, CODE_MODE_LONG, CODE_MODE_STEP, coreMap } from '../core-memory.ts'
+import { CodeLines, linesAt, linesOf } from './code-lines.ts'
 import { codeModeOf, modeShapeOf } from './code-mode.ts'
 import { controlAt } from './core-fields.ts'
-import { field, RECORD_BYTES, registerAddress, registerFields, Special } from './record.ts'
+import { fillRecord, type RecordWords } from './fill-record.ts'
+import { field, RECORD_BYTES, Special } from './record.ts'
 import type { CodeModeShape } from './shape.ts'
 
 const TRACE_LIMIT = 64
-/** Bytes of records that must be free for a region's entries. */
-const ROOM = 1 << 20
 const PAGE = 4096
-const at = CpuContext.offsets
 const UD = 6
 const GP = 13
 
@@ -36,6 +34,8 @@ interface Trace {
   readonly records: number
   /** It begins with a check of the following page: no entry but its first record. */
   readonly crosses: boolean
+  /** Offset in its page behind its last instruction. */
+  readonly end: number
 }
 
 /** What the cache needs of the engine around it. */
@@ -51,8 +51,13 @@ export interface CodeCacheNeeds {
   clearCode(machine: number): void
   /** Linear address of the instruction to decode. */
   linear(): bigint
-  /** The code of a frame is gone, and all code. */
-  invalidated(machine: number): void
+  /** A record for the code at a machine address was found, in 64-bit mode. */
+  found(machine: number, record: number): void
+  /** The code in lines of a frame is gone. */
+  invalidated(page: number, lines: CodeLines): void
+  /** Adds the lines of a frame that are watched for others. */
+  addLines(page: number, lines: CodeLines): void
+  /** All records are gone, and no frame is watched. */
   flushed(): void
 }
 
@@ -61,12 +66,15 @@ export class CodeCache {
   readonly #u8: Uint8Array
   readonly #u16: Uint16Array
   readonly #u32: Uint32Array
-  readonly #i64: BigInt64Array
+  readonly #words: RecordWords
   readonly #pages = new Map<number, Trace[]>()
   /** Instructions of records that services carry out, always or at times. */
   readonly #serviced = new Map<number, Instruction>()
   readonly #window = new Uint8Array(MAX_LENGTH)
+  readonly #lines = new CodeLines()
   #free: number = coreMap.records
+  /** Offset behind the last instruction decoded. */
+  #end = 0
   /** How many instructions were decoded, for statistics. */
   decoded = 0
 
@@ -75,7 +83,7 @@ export class CodeCache {
     this.#u8 = new Uint8Array(needs.core)
     this.#u16 = new Uint16Array(needs.core)
     this.#u32 = new Uint32Array(needs.core)
-    this.#i64 = new BigInt64Array(needs.core)
+    this.#words = { u8: this.#u8, u16: this.#u16, i64: new BigInt64Array(needs.core) }
   }
 
   /** The instruction of a record that a service carries out. */
@@ -89,7 +97,14 @@ export class CodeCache {
    * fetch of its second page faults. */
   decode(machine: number): number {
     const mode = this.#u32[controlAt('codeMode') >>> 2]!
-    return this.#find(machine, mode) || this.#decode(machine, mode)
+    const record = this.#find(machine, mode) || this.#decode(machine, mode)
+    if (mode === CODE_MODE_LONG && record !== 0) this.#needs.found(machine, record)
+    return record
+  }
+
+  /** The record for the code at `machine` if it is decoded already, else 0. */
+  recordAt(machine: number, mode: number): number {
+    return this.#find(machine, mode)
   }
 
   #decode(machine: number, mode: number): number {
@@ -98,7 +113,7 @@ export class CodeCache {
     const crosses = this.#decodeTrace(machine, mode)
     if (crosses === undefined) return 0
     const records = (this.#free - first) / RECORD_BYTES
-    this.#remember(machine & -PAGE, { machine, mode, first, records, crosses })
+    this.#remember(machine & -PAGE, { machine, mode, first, records, crosses, end: this.#end })
     this.#enter(machine, first, mode)
     return first
   }
@@ -125,10 +140,12 @@ export class CodeCache {
     return 0
   }
 
-  /** A record that only looks up its own address would lead back to itself. */
+  /** A record that only looks up its own address would lead back to itself, and so would one that
+   * joins a trace which is forgotten. */
   #isEntry(record: number): boolean {
     const handler = this.#u16[record + field.handler >>> 1]!
     return handler !== Special.LOOK_UP && handler !== Special.STEP_END
+      && handler !== Special.JOIN
   }
 
   /** The record of a trace's instruction at `offset`, or 0; offsets ascend in a trace. */
@@ -153,16 +170,15 @@ export class CodeCache {
       && !trace.crosses && this.#recordIn(trace, machine & PAGE - 1) !== 0)
   }
 
-  /** Whether records can be decoded without forgetting others. */
-  get hasRoom(): boolean {
-    return this.#free + ROOM < coreMap.heat
-  }
-
-  /** Sees to it that writes to a frame are noticed, whether it has records or not. */
-  watch(page: number): void {
-    if (this.#pages.has(page)) return
-    this.#pages.set(page, [])
-    this.#needs.markCode(page)
+  /** Sees to it that writes to lines of a frame are noticed, whether it has records or not. */
+  watch(page: number, lines: CodeLines): void {
+    if (!this.#pages.has(page)) {
+      this.#pages.set(page, [])
+      this.#needs.markCode(page)
+    }
+    const place = linesAt(page)
+    this.#u32[place]! |= lines.low
+    this.#u32[place + 1]! |= lines.high
   }
 
   /** Lets a record enter a compiled region. */
@@ -170,12 +186,19 @@ export class CodeCache {
     this.#u16[record + field.handler >>> 1] = Special.REGION
     this.#u32[record + field.link >>> 2] = tableIndex
     this.#u32[record + field.immediate >>> 2] = entry
-    this.#u16[(coreMap.heat >>> 1) + (record - coreMap.records) / RECORD_BYTES] = 0xffff
+    this.cool(record, 0xffff)
   }
 
-  /** Makes a record that entered a region look up its own address again. */
-  leaveRegion(record: number, machine: number, mode: number): void {
-    if (this.#u16[record + field.handler >>> 1] !== Special.REGION) return
+  /** Sets how often a record seems to have been jumped to. */
+  cool(record: number, heat: number): void {
+    this.#u16[(coreMap.heat >>> 1) + (record - coreMap.records) / RECORD_BYTES] = heat
+  }
+
+  /** Makes the record that entered a region look up its own address again. */
+  leaveRegion(machine: number, mode: number): void {
+    const record = this.#find(machine, mode)
+    if (record === 0 || this.#u16[record + field.handler >>> 1] !== Special.REGION) return
+    this.cool(record, 0)
     this.#forgetRecord(record, machine, mode)
   }
 
@@ -188,15 +211,33 @@ export class CodeCache {
     return this.#decode(machine, this.#u32[controlAt('codeMode') >>> 2]!)
   }
 
-  /** Forgets all code of the frame that `machine` lies in. */
-  invalidate(machine: number): void {
+  /** Forgets the code in the lines of `bytes` bytes in a frame: all of the frame's from `machine`
+   * on unless said otherwise. */
+  invalidate(machine: number, bytes: number = PAGE): void {
     const page = (machine & -PAGE) >>> 0
-    const traces = this.#pages.get(page)
-    this.#needs.clearCode(page)
-    if (!traces) return
+    const traces = this.#pages.get(page) ?? []
+    const written = new CodeLines()
+    written.addRange(machine & PAGE - 1, bytes)
+    const left = new CodeLines()
+    const kept = traces.filter((trace) => {
+      const lines = this.#lines
+      linesOf(trace, page, lines)
+      if (lines.meets(written)) {
+        this.#forget(trace)
+        return false
+      }
+      left.add(lines)
+      return true
+    })
+    this.#needs.invalidated(page, written)
+    this.#needs.addLines(page, left)
+    const place = linesAt(page)
+    this.#u32[place] = left.low
+    this.#u32[place + 1] = left.high
+    this.#pages.set(page, kept)
+    if (!left.isEmpty) return
     this.#pages.delete(page)
-    for (const trace of traces) this.#forget(trace)
-    this.#needs.invalidated(page)
+    this.#needs.clearCode(page)
   }
 
   /** Makes every record of a trace look up its own address, and lets no lookup find it. */
@@ -216,7 +257,10 @@ export class CodeCache {
 
   /** Forgets everything. No record may be in use but the one that asked for decoding. */
   flush(): void {
-    for (const page of this.#pages.keys()) this.#needs.clearCode(page)
+    for (const page of this.#pages.keys()) {
+      this.#needs.clearCode(page)
+      this.#u32.fill(0, linesAt(page), linesAt(page) + 2)
+    }
     this.#pages.clear()
     this.#serviced.clear()
     const hash = coreMap.codeHash >>> 2
@@ -230,13 +274,9 @@ export class CodeCache {
 
   #remember(page: number, trace: Trace): void {
     const key = page >>> 0
-    const traces = this.#pages.get(key)
-    if (traces) {
-      traces.push(trace)
-      return
-    }
-    this.#pages.set(key, [trace])
-    this.#needs.markCode(key)
+    linesOf(trace, key, this.#lines)
+    this.watch(key, this.#lines)
+    this.#pages.get(key)!.push(trace)
   }
 
   /** Appends a trace's records; whether it crosses into the next page, undefined if that faults. */
@@ -265,6 +305,7 @@ export class CodeCache {
       }
       this.#append(instruction, offset, shape)
       offset += instruction.length
+      this.#end = offset
       if (leaves(instruction)) return false
       if (endsTrace(instruction) || offset >= PAGE) break
     }
@@ -296,7 +337,8 @@ export class CodeCache {
     }
     const machine = page + offset
     const records = (this.#free - first) / RECORD_BYTES
-    this.#remember(second, { machine, mode, first, records, crosses: true })
+    this.#end = PAGE
+    this.#remember(second, { machine, mode, first, records, crosses: true, end: PAGE })
     return true
   }
 
@@ -322,6 +364,7 @@ export class CodeCache {
     const record = this.#claim(Special.RAISE, offset, offset)
     this.#u32[record + field.immediate >>> 2] = vector
     this.#u8[record + field.scale] = vector === GP ? 1 : 0
+    this.#end = Math.min(offset + MAX_LENGTH, PAGE)
   }
 
   #append(instruction: Instruction, offset: number, shape: CodeModeShape): void {
@@ -335,45 +378,7 @@ export class CodeCache {
     }
     const record = this.#claim(handler, offset, nextOffset)
     if (instruction.definition.service) this.#serviced.set(record, instruction)
-    this.#u8[record + field.segment] = instruction.segment
-    if (isX87(instruction)) this.#u16[record + field.x87Opcode >>> 1] = opcodeOf(instruction)
-    const isString = instruction.row.properties.string !== undefined
-    const fields = registerFields(instruction.operands)
-    let registers = 0
-    let immediates = 0
-    for (const operand of instruction.operands) {
-      const address = registerAddress(operand)
-      if (address >= 0) {
-        this.#u16[record + fields[registers++]! >>> 1] = address
-      } else if (operand.kind === 'immediate') {
-        this.#i64[record + field.immediates[immediates++]! >>> 3] = operand.value
-      } else if (!isString) {
-        this.#fillOperand(record, operand, nextOffset)
-      }
-    }
-  }
-
-  #fillOperand(record: number, operand: Operand, nextOffset: number): void {
-    switch (operand.kind) {
-      case 'memory': {
-        const base = operand.ripRelative ? controlAt('codePage')
-          : operand.base < 0 ? at.zero : at.gpr + operand.base * 8
-        const index = operand.index < 0 ? at.zero : at.gpr + operand.index * 8
-        this.#u16[record + field.base >>> 1] = base
-        this.#u16[record + field.index >>> 1] = index
-        this.#u8[record + field.scale] = operand.scale
-        this.#u8[record + field.segment] = operand.segment
-        this.#i64[record + field.displacement >>> 3] = operand.ripRelative
-          ? operand.displacement + BigInt(nextOffset) : operand.displacement
-        break
-      }
-      case 'relative':
-        this.#i64[record + field.immediate >>> 3] = BigInt(nextOffset + operand.displacement)
-        this.#u8[record + field.scale] = operand.width === 16 ? 1 : operand.width === 32 ? 2 : 0
-        break
-      default:
-        break
-    }
+    fillRecord(this.#words, record, instruction, nextOffset)
   }
 }
 

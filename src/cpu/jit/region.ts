@@ -11,7 +11,7 @@ import type { Instruction } from '../../isa/operand.ts'
 export const PAGE_BYTES = 4096
 
 /** The code of 64-bit mode: the only one that is translated. */
-const MODE = { long: true, defaultSize32: true } as const
+export const CODE_MODE = { long: true, defaultSize32: true } as const
 
 export interface Placed {
   readonly instruction: Instruction
@@ -216,7 +216,7 @@ class Discovery {
     if (!page) return undefined
     const within = offset - pageOf(offset) * PAGE_BYTES
     const bytes = page.subarray(within, within + MAX_LENGTH)
-    const instruction = this.#source.decode(bytes, MODE)
+    const instruction = this.#source.decode(bytes, CODE_MODE)
     // An instruction that crosses into the next page is the interpreter's.
     return typeof instruction === 'string' ? undefined : { instruction, offset }
   }

@@ -1,6 +1,6 @@
 /**
- * Frames that hold decoded code: a store to one takes the slow path, which tells of it, because no
- * TLB entry for stores leads there.
+ * Frames that hold decoded code: a store to one takes the slow path, because no TLB entry for
+ * stores leads there, and is told of when it is to a line with code.
  */
 import { i32, i64, type Expression, type Local } from '../../wasm/expression.ts'
 import type { FunctionBuilder } from '../../wasm/function.ts'
@@ -32,6 +32,24 @@ function emitSetBit(
 /** 1 when the frame of a machine address holds decoded code. */
 export function holdsCode(env: MmuEnvironment, machine: Expression): Expression {
   return frameBit(env, coreMap.codeBitmap, machine)
+}
+
+/** (machine address i32, bytes i32) -> i32: not zero when lines with code are among the bytes of
+ * one frame that holds code; what lies beyond the frame does not count. */
+export function buildHoldsLines(module: ModuleBuilder, env: MmuEnvironment): FunctionBuilder {
+  const f = module.function({ parameters: ['i32', 'i32'], result: 'i32' })
+  const [machine, bytes] = f.parameters as [Local, Local]
+  const last = f.local('i32')
+  const offset = i32.and(machine, i32.const(0xfff))
+  f.set(last, i32.sub(i32.add(offset, bytes), i32.const(1)))
+  f.if(i32.gtU(last, i32.const(0xfff)), () => f.set(last, i32.const(0xfff)))
+  const lineOf = (place: Expression): Expression => i64.extendU(i32.shrU(place, i32.const(6)))
+  const from = i64.shl(i64.const(-1), lineOf(offset))
+  const to = i64.shrU(i64.const(-1), i64.sub(i64.const(63), lineOf(last)))
+  const place = i32.shl(i32.shrU(machine, i32.const(12)), i32.const(3))
+  const lines = i64.load(env.core, place, coreMap.codeLines)
+  f.return(i64.ne(i64.and(lines, i64.and(from, to)), i64.const(0)))
+  return f
 }
 
 /** Notes that a TLB entry for stores leads to a frame. */

@@ -21,7 +21,7 @@ export const Access = {
   IMPLICIT: 16,
   /** Through SS: a non-canonical address is #SS, not #GP. */
   STACK: 32,
-  /** By compiled code: a store to a frame that holds decoded code is not made, but stops with
+  /** By compiled code: a store to a line that holds decoded code is not made, but stops with
    * Stop.RETRY, after codeWritten has told of it. */
   COMPILED: 64,
 } as const
@@ -35,7 +35,7 @@ export interface MmuEnvironment {
   /** Index of core memory and of machine memory in the module. */
   readonly core: number
   readonly machine: number
-  /** Called as (machine address i32, size i32) before a store to a frame that holds decoded code;
+  /** Called as (machine address i32, size i32) before a store to a line that holds decoded code;
    * returns nothing. It may clear the frame's bit (`clearCode`). */
   readonly codeWritten: FunctionReference
 }
@@ -67,9 +67,12 @@ export interface AccessParts {
   readonly translate: FunctionBuilder
   /** (linear i64, bytes i32, access i32) -> i32: 1 when the access faults. */
   readonly watch: FunctionBuilder
-  /** (machine address i32, bytes i32, access i32) -> i32: before a store to a frame with code; not
+  /** (machine address i32, bytes i32, access i32) -> i32: before a store, to a line with code; not
    * zero when the store must not be made. */
   readonly announce: FunctionBuilder
+  /** (machine address i32, bytes i32) -> i32: whether lines with code are among them; only for a
+   * frame that holds code. */
+  readonly holdsLines: FunctionBuilder
   /** (machine address i32, value i64, bytes i32): stores 1 to 7 bytes. */
   readonly storePiece: FunctionBuilder
 }

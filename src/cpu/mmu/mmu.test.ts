@@ -157,7 +157,7 @@ test('stores to a code frame are announced until its mark is cleared', () => {
   const frame = machine.frame() << 12
   machine.map(0xa000n, BigInt(frame) | PRESENT | RW | D)
   assert.equal(machine.mmu.inlineStore(0xa000n, 1n), 0)
-  machine.mmu.markCode(machine.at(frame))
+  machine.markCode(machine.at(frame))
   assert.equal(machine.mmu.inlineStore(0xa008n, 2n), 0)
   assert.equal(machine.mmu.inlineAdd(0xa008n, 2n), 0)
   assert.deepEqual(machine.codeWrites, [[machine.at(frame) + 8, 8], [machine.at(frame) + 8, 8]])
@@ -166,6 +166,23 @@ test('stores to a code frame are announced until its mark is cleared', () => {
   assert.equal(machine.mmu.inlineStore(0xa010n, 3n), 0)
   assert.equal(machine.mmu.inlineStore(0xa010n, 3n), 0)
   assert.equal(machine.codeWrites.length, 2)
+})
+
+test('a store to a code frame is announced only when it touches a line with code', () => {
+  const machine = new TestMachine().longMode()
+  const frame = machine.frame() << 12
+  machine.map(0xa000n, BigInt(frame) | PRESENT | RW | D)
+  machine.markCode(machine.at(frame), 1n << 63n | 2n)
+  const touched = (offset: bigint): boolean => {
+    machine.codeWrites.length = 0
+    assert.equal(machine.mmu.inlineStore(0xa000n + offset, 1n), 0)
+    return machine.codeWrites.length > 0
+  }
+  const cases = [
+    [0x00n, false], [0x38n, false], [0x39n, true], [0x40n, true], [0x7fn, true], [0x80n, false],
+    [0xfb8n, false], [0xfb9n, true], [0xff8n, true],
+  ] as const
+  for (const [offset, expected] of cases) assert.equal(touched(offset), expected, `${offset}`)
 })
 
 test('flushes forget what they should, and keep global pages', () => {

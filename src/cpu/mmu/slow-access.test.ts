@@ -40,7 +40,7 @@ class Border {
       const linear = BigInt(BORDER - 0x1000 + i * 0x1000)
       this.machine.map(linear, BigInt(gfn << 12) | (kind === 'absent' ? 2n : 3n))
       this.machine.setP2m(gfn, p2mTypes[kind])
-      if (kind === 'code') this.machine.mmu.markCode(this.machine.at(gfn << 12))
+      if (kind === 'code') this.machine.markCode(this.machine.at(gfn << 12))
       return gfn << 12
     })
   }

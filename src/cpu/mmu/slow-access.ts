@@ -8,7 +8,7 @@
  * everything before the first unanswered access must be free of lasting effects. An access that
  * crosses pages reaches MMIO byte by byte, and before it changes memory.
  *
- * A store by compiled code (Access.COMPILED) to a frame that holds decoded code ends with
+ * A store by compiled code (Access.COMPILED) to a line that holds decoded code ends with
  * Stop.RETRY, and stores nothing.
  */
 import {
@@ -17,7 +17,7 @@ import {
 import type { FunctionBuilder } from '../../wasm/function.ts'
 import type { ModuleBuilder } from '../../wasm/module.ts'
 import { Stop } from '../core-memory.ts'
-import { holdsCode } from './code-frames.ts'
+import { buildHoldsLines, holdsCode } from './code-frames.ts'
 import {
   bothAreMemory, buildStorePiece, emitCrossingStore, emitHalves, emitStoreBeyond, forEachByte,
   joined, offsetIn,
@@ -60,10 +60,12 @@ const machineStore = {
 export function buildSlow(
   module: ModuleBuilder, given: Pick<AccessParts, 'env' | 'globals' | 'translate'>,
 ): SlowFunctions {
+  const holdsLines = buildHoldsLines(module, given.env)
   const parts = {
     ...given,
     watch: buildWatch(module, given.env, given.globals),
-    announce: buildAnnounce(module, given.env, given.globals),
+    holdsLines,
+    announce: buildAnnounce(module, given.env, given.globals, holdsLines),
     storePiece: buildStorePiece(module, given.env),
   }
   const mmioRead = buildMmioRead(module, parts)
@@ -112,11 +114,12 @@ function emitRetry(
 
 /** (machine address i32, bytes i32, access i32) -> i32 */
 function buildAnnounce(
-  module: ModuleBuilder, env: MmuEnvironment, globals: MmuGlobals,
+  module: ModuleBuilder, env: MmuEnvironment, globals: MmuGlobals, holdsLines: FunctionBuilder,
 ): FunctionBuilder {
   const f = module.function({ parameters: ['i32', 'i32', 'i32'], result: 'i32' })
   const [at, bytes, access] = f.parameters as [Local, Local, Local]
   f.if(i32.eqz(holdsCode(env, at)), () => f.return(c32(0)))
+  f.if(i32.eqz(call(holdsLines, at, bytes)), () => f.return(c32(0)))
   f.call(env.codeWritten, at, bytes)
   f.if(i32.eqz(has(access, Access.COMPILED)), () => f.return(c32(0)))
   f.store('i32', env.core, c32(0), c32(Stop.RETRY), controlAt('stop'))
@@ -269,7 +272,7 @@ function buildStore128(
 }
 
 function buildProbeWrite(module: ModuleBuilder, parts: AccessParts): FunctionBuilder {
-  const { env, globals, translate, announce } = parts
+  const { env, globals, translate, announce, holdsLines } = parts
   const f = module.function({ parameters: ['i64', 'i32', 'i32'], result: 'i64' })
   const [linear, size, flags] = f.parameters as [Local, Local, Local]
   const machine = f.local('i64')
@@ -277,7 +280,7 @@ function buildProbeWrite(module: ModuleBuilder, parts: AccessParts): FunctionBui
   const compiled = has(flags, Access.COMPILED)
   const check = (at: Local): void => {
     f.if(i64.geS(at, c64(0)), () => {
-      f.if(call(announce, i32.wrap(at), c32(1), access), () => f.return(c64(FAULT)))
+      f.if(call(announce, i32.wrap(at), size, access), () => f.return(c64(FAULT)))
     })
   }
   f.setGlobal(globals.status, c32(0))
@@ -285,7 +288,9 @@ function buildProbeWrite(module: ModuleBuilder, parts: AccessParts): FunctionBui
     f.set(machine, call(translate, linear, access))
     f.if(i64.ltS(machine, c64(0)), () => f.return(machine))
     f.if(compiled, () => check(machine))
-    f.if(holdsCode(env, i32.wrap(machine)), () => f.return(c64(OUTSIDE)))
+    f.if(holdsCode(env, i32.wrap(machine)), () => {
+      f.if(call(holdsLines, i32.wrap(machine), size), () => f.return(c64(OUTSIDE)))
+    })
     f.return(machine)
   })
   const { first, second } = emitHalves(f, parts, linear, access, () => f.return(c64(FAULT)))

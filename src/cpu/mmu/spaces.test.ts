@@ -210,7 +210,7 @@ test('a page fault forgets what is known of its page', () => {
   spaces.switch(1, false)
   machine.setCpl(3)
   assert.equal(machine.mmu.inlineLoad(PAGE), 1n)
-  machine.mmu.markCode(Number(machine.mmu.translate(PAGE, Access.USER)))
+  machine.markCode(Number(machine.mmu.translate(PAGE, Access.USER)))
   machine.map(PAGE, 0n)
   assert.equal(machine.mmu.inlineLoad(PAGE), 1n, 'still known')
   assert.notEqual(machine.mmu.inlineStore(PAGE, 9n), 0)

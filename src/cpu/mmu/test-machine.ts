@@ -20,7 +20,7 @@ import { MmuMemory } from './linear-memory.ts'
 import { buildMmu, exportMmu, type MmuExports, type MmuFunctions } from './mmu.ts'
 
 const WASM_PAGE = 0x10000
-const CORE_PAGES = coreMap.records / WASM_PAGE
+const CORE_PAGES = coreMap.end / WASM_PAGE
 const MACHINE_BYTES = 32 << 20
 const P2M_FRAME = 16
 const LEAF_FRAME = P2M_FRAME + DIRECTORY_ENTRIES / LEAF_ENTRIES
@@ -220,6 +220,13 @@ export class TestMachine {
   /** Machine address of a guest-physical one. */
   at(physical: number): number {
     return physical + (FRAME_SHIFT << 12)
+  }
+
+  /** Lets lines of a frame hold code: all unless said otherwise. */
+  markCode(machine: number, lines = -1n): void {
+    new DataView(this.#core.buffer).setBigInt64(
+      coreMap.codeLines + (machine >>> 12) * 8, lines, true)
+    this.mmu.markCode(machine)
   }
 
   /** A fresh zeroed guest frame's number. */

@@ -1,0 +1,60 @@
+/**
+ * The compiler's thread, and what becomes of cores when it dies.
+ */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { PackedRegion } from '../cpu/jit/compiler.ts'
+import { CompilerPort, CompilerThread } from './compiler-port.ts'
+
+const sizes = { corePages: 1, machinePages: 1 }
+
+/** One block of code at the start of a page, with what it leads to outside. */
+function regionOf(number: number, bytes: readonly number[]): PackedRegion {
+  const leadsTo = { kind: 'goes', to: { offset: bytes.length, block: -1 } } as const
+  return {
+    number, bytes: new Uint8Array(bytes), entries: [0], pages: [[0, 0x1000]],
+    blocks: [{ offset: 0, end: bytes.length, leadsTo }],
+  }
+}
+
+async function until(holds: () => boolean): Promise<void> {
+  while (!holds()) await new Promise((resolve) => setTimeout(resolve, 5))
+}
+
+function open() {
+  const said: string[] = []
+  const say = (text: string): void => void said.push(text)
+  const thread = new CompilerThread(1, { info: say, warn: say, error: say })
+  const port = new CompilerPort(thread.ends[0]!, () => thread.start())
+  return { said, thread, port }
+}
+
+test('what a core asks for before the thread runs is compiled', async () => {
+  const { said, thread, port } = open()
+  // add rax, rbx; nop
+  port.request({ doorbell: 0, sizes, regions: [regionOf(7, [0x48, 0x01, 0xd8])] })
+  port.request({ doorbell: 0, sizes, regions: [regionOf(9, [0x90])] })
+  const numbers: number[] = []
+  await until(() => {
+    const answer = port.take()
+    if (!answer) return numbers.length === 2
+    numbers.push(...answer.numbers)
+    assert.equal(WebAssembly.Module.exports(answer.module).length, answer.numbers.length)
+    return numbers.length === 2
+  })
+  assert.deepEqual(numbers, [7, 9])
+  await thread.stop()
+  assert.ok(port.works, 'it did not fail')
+  assert.deepEqual(said, [])
+})
+
+test('when the thread dies the core is told, and the log once', async () => {
+  const { said, thread, port } = open()
+  assert.ok(port.works)
+  port.request({ doorbell: 0, sizes, regions: [regionOf(1, [0x06])] })
+  await until(() => !port.works)
+  assert.equal(said.length, 1)
+  assert.match(said[0]!, /interpreted from now on: a region has code that is none/)
+  await thread.stop()
+  assert.equal(said.length, 1)
+})

@@ -1,0 +1,54 @@
+/**
+ * Which lines of a page hold code: its 64 lines of 64 bytes, as bits.
+ */
+import { MAX_LENGTH } from '../../isa/decode/decoder.ts'
+import { coreMap } from '../core-memory.ts'
+
+const PAGE = 4096
+
+export class CodeLines {
+  /** Bits of lines 0 to 31 and of the others. */
+  low = 0
+  high = 0
+
+  get isEmpty(): boolean {
+    return (this.low | this.high) === 0
+  }
+
+  /** Adds the lines of `bytes` bytes at `offset`; what lies beyond the page does not count. */
+  addRange(offset: number, bytes: number): void {
+    const last = Math.min(offset + bytes, PAGE) - 1
+    for (let line = offset >>> 6; line <= last >>> 6; line++) {
+      if (line < 32) this.low |= 1 << line
+      else this.high |= 1 << line - 32
+    }
+  }
+
+  add(other: CodeLines): void {
+    this.low |= other.low
+    this.high |= other.high
+  }
+
+  meets(other: CodeLines): boolean {
+    return (this.low & other.low | this.high & other.high) !== 0
+  }
+}
+
+/** Index of the 32-bit word of a frame's first lines in core memory. */
+export function linesAt(page: number): number {
+  return (coreMap.codeLines >>> 2) + (page >>> 12) * 2
+}
+
+/** Sets `lines` to those of a page that a trace has code in, which may begin in the page before. */
+export function linesOf(
+  trace: { readonly machine: number, readonly end: number }, page: number, lines: CodeLines,
+): void {
+  lines.low = 0
+  lines.high = 0
+  if ((trace.machine & -PAGE) >>> 0 !== page) {
+    lines.addRange(0, MAX_LENGTH)
+    return
+  }
+  const offset = trace.machine & PAGE - 1
+  lines.addRange(offset, trace.end - offset)
+}

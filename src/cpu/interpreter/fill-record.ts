@@ -1,0 +1,64 @@
+/**
+ * From an instruction to the operand fields of its record (record.ts).
+ */
+import type { Instruction, Operand } from '../../isa/operand.ts'
+import { isX87, opcodeOf } from '../../isa/x87/unit.ts'
+import { CpuContext } from '../state.ts'
+import { controlAt } from './core-fields.ts'
+import { field, registerAddress, registerFields } from './record.ts'
+
+const at = CpuContext.offsets
+
+/** Core memory. */
+export interface RecordWords {
+  readonly u8: Uint8Array
+  readonly u16: Uint16Array
+  readonly i64: BigInt64Array
+}
+
+/** Fills a record's fields for an instruction that ends at `nextOffset` of its page. */
+export function fillRecord(
+  words: RecordWords, record: number, instruction: Instruction, nextOffset: number,
+): void {
+  words.u8[record + field.segment] = instruction.segment
+  if (isX87(instruction)) words.u16[record + field.x87Opcode >>> 1] = opcodeOf(instruction)
+  const isString = instruction.row.properties.string !== undefined
+  const fields = registerFields(instruction.operands)
+  let registers = 0
+  let immediates = 0
+  for (const operand of instruction.operands) {
+    const address = registerAddress(operand)
+    if (address >= 0) {
+      words.u16[record + fields[registers++]! >>> 1] = address
+    } else if (operand.kind === 'immediate') {
+      words.i64[record + field.immediates[immediates++]! >>> 3] = operand.value
+    } else if (!isString) {
+      fillOperand(words, record, operand, nextOffset)
+    }
+  }
+}
+
+function fillOperand(
+  { u8, u16, i64 }: RecordWords, record: number, operand: Operand, nextOffset: number,
+): void {
+  switch (operand.kind) {
+    case 'memory': {
+      const base = operand.ripRelative ? controlAt('codePage')
+        : operand.base < 0 ? at.zero : at.gpr + operand.base * 8
+      const index = operand.index < 0 ? at.zero : at.gpr + operand.index * 8
+      u16[record + field.base >>> 1] = base
+      u16[record + field.index >>> 1] = index
+      u8[record + field.scale] = operand.scale
+      u8[record + field.segment] = operand.segment
+      i64[record + field.displacement >>> 3] = operand.ripRelative
+        ? operand.displacement + BigInt(nextOffset) : operand.displacement
+      break
+    }
+    case 'relative':
+      i64[record + field.immediate >>> 3] = BigInt(nextOffset + operand.displacement)
+      u8[record + field.scale] = operand.width === 16 ? 1 : operand.width === 32 ? 2 : 0
+      break
+    default:
+      break
+  }
+}
