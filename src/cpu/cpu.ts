@@ -185,6 +185,11 @@ export class Cpu implements Processor {
     this.#engine.flushCode()
   }
 
+  /** What the compiler of hot code did so far. */
+  get jitCounts(): Engine['counts'] {
+    return this.#engine.counts
+  }
+
   // Processor: what services and exception delivery ask.
 
   fault(vector: number, errorCode?: number): never {

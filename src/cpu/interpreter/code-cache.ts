@@ -19,7 +19,7 @@ import { CodeLines, linesAt, linesOf } from './code-lines.ts'
 import { codeModeOf, modeShapeOf } from './code-mode.ts'
 import { controlAt } from './core-fields.ts'
 import { fillRecord, type RecordWords } from './fill-record.ts'
-import { field, RECORD_BYTES, Special } from './record.ts'
+import { field, heatWordOf, RECORD_BYTES, Special } from './record.ts'
 import type { CodeModeShape } from './shape.ts'
 
 const TRACE_LIMIT = 64
@@ -163,11 +163,15 @@ export class CodeCache {
     return 0
   }
 
-  /** Whether some trace has the instruction at `machine`, decoded for `mode`. */
-  knows(machine: number, mode: number): boolean {
-    const traces = this.#pages.get((machine & -PAGE) >>> 0) ?? []
-    return traces.some((trace) => trace.mode === mode && trace.machine <= machine
-      && !trace.crosses && this.#recordIn(trace, machine & PAGE - 1) !== 0)
+  /** How often the instruction at `machine` was jumped to; -1 when no trace for `mode` has it. */
+  heatAt(machine: number, mode: number): number {
+    let heat = -1
+    for (const trace of this.#pages.get((machine & -PAGE) >>> 0) ?? []) {
+      if (trace.mode !== mode || trace.machine > machine || trace.crosses) continue
+      const record = this.#recordIn(trace, machine & PAGE - 1)
+      if (record !== 0) heat = Math.max(heat, this.#u16[heatWordOf(record)]!)
+    }
+    return heat
   }
 
   /** Sees to it that writes to lines of a frame are noticed, whether it has records or not. */
@@ -191,7 +195,7 @@ export class CodeCache {
 
   /** Sets how often a record seems to have been jumped to. */
   cool(record: number, heat: number): void {
-    this.#u16[(coreMap.heat >>> 1) + (record - coreMap.records) / RECORD_BYTES] = heat
+    this.#u16[heatWordOf(record)] = heat
   }
 
   /** Makes the record that entered a region look up its own address again. */

@@ -6,6 +6,7 @@
  * all registers, high bytes included.
  */
 import type { Operand } from '../../isa/operand.ts'
+import { coreMap } from '../core-memory.ts'
 import { CpuContext, SegmentState, X87Register } from '../state.ts'
 
 const at = CpuContext.offsets
@@ -90,4 +91,9 @@ export function registerAddress(operand: Operand): number {
     case 'debug': return at.dr + (operand.index & 7) * 8
     default: return -1
   }
+}
+
+/** Index of the 16-bit word in core memory that counts how often a record was jumped to. */
+export function heatWordOf(record: number): number {
+  return (coreMap.heat >>> 1) + (record - coreMap.records) / RECORD_BYTES
 }

@@ -19,6 +19,9 @@ import { discover, PAGE_BYTES, pageOf, type Region, type RegionLimits } from './
 import { Rewrites } from './rewrites.ts'
 
 const LIMITS: RegionLimits = { instructions: 400, callee: 60, returns: 8 }
+/** What belongs to a region was jumped to this often, as a part of what makes code hot; nothing is
+ * known of what control only falls into. */
+const WARM = 0.03
 /** Bytes of modules that are held; native code takes some five times as much. */
 const MODULE_BYTES = 24 << 20
 /** How many regions may be held. */
@@ -184,7 +187,8 @@ export class Jit {
   }
 
   #discover(offset: number): void {
-    const { control, code, decode } = this.#needs
+    const { control, code, decode, heatLimit } = this.#needs
+    const warm = Math.floor(heatLimit * WARM)
     const machines = new Map<number, number>([[0, control.codeMachinePage]])
     const pageAt = (page: number): number => {
       const known = machines.get(page)
@@ -203,9 +207,10 @@ export class Jit {
         const page = pageAt(number)
         return page < 0 ? undefined : this.#needs.machine.subarray(page, page + PAGE_BYTES)
       },
-      isWarm: (at) => {
+      isWarm: (at, byJump) => {
         const machine = machineOf(at)
-        return machine >= 0 && code.knows(machine, CODE_MODE_LONG)
+        if (machine < 0) return false
+        return code.heatAt(machine, CODE_MODE_LONG) >= (byJump ? warm : 0)
       },
     }, offset, LIMITS)
     if (region) this.#ask(region, pageAt, machineOf)

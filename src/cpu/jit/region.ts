@@ -52,8 +52,9 @@ export interface CodeSource {
   readonly decode: Decode
   /** Bytes of a page of the region, or undefined when it is not to be had. */
   page(number: number): Uint8Array | undefined
-  /** Whether the interpreter has met the code at an offset. */
-  isWarm(offset: number): boolean
+  /** Whether the interpreter has met the code at an offset often enough, by jumping there or
+   * going on there. */
+  isWarm(offset: number, byJump: boolean): boolean
 }
 
 export interface RegionLimits {
@@ -106,6 +107,12 @@ function flowOf({ instruction, offset }: Placed): Flow {
 }
 
 const jumps = new Set(['jmp', 'call', 'ret'])
+
+/** Where exploring goes on, and how control gets there. */
+interface Lead {
+  readonly offset: number
+  readonly byJump: boolean
+}
 
 class Discovery {
   readonly #source: CodeSource
@@ -162,7 +169,9 @@ class Discovery {
         this.#placed.set(offset, placed)
         const next = offset + placed.instruction.length
         const more = this.#follow(placed, next)
-        for (const target of more) if (this.#isWanted(target)) pending.push(target)
+        for (const { offset: to, byJump } of more) {
+          if (this.#isWanted(to, byJump)) pending.push(to)
+        }
         if (flowOf(placed).kind !== 'next') break
         // Blocks end with their pages: what follows may be elsewhere.
         if (pageOf(next) !== pageOf(offset)) {
@@ -175,37 +184,38 @@ class Discovery {
   }
 
   /** Notes what an instruction says of entries and calls; returns where blocks begin after it. */
-  #follow(placed: Placed, next: number): number[] {
+  #follow(placed: Placed, next: number): Lead[] {
     const flow = flowOf(placed)
     switch (flow.kind) {
       case 'next': return []
-      case 'goes': return [flow.target]
-      case 'branches': return [next, flow.target]
+      case 'goes': return [{ offset: flow.target, byJump: true }]
+      case 'branches':
+        return [{ offset: next, byJump: false }, { offset: flow.target, byJump: true }]
       case 'calls': {
         const sites = this.#sites.get(flow.target) ?? []
         this.#sites.set(flow.target, [...sites, next])
-        return [next]
+        return [{ offset: next, byJump: true }]
       }
       case 'jumps':
         if (placed.instruction.definition.name !== 'call') return []
         this.#entries.add(next)
-        return [next]
+        return [{ offset: next, byJump: true }]
       case 'leaves':
         if (placed.instruction.definition.fields.endsBlock) return []
         this.#entries.add(next)
-        return [next]
+        return [{ offset: next, byJump: false }]
     }
   }
 
-  #isWanted(offset: number): boolean {
-    return !this.#leaders.has(offset) && this.#source.isWarm(offset)
+  #isWanted(offset: number, byJump: boolean): boolean {
+    return !this.#leaders.has(offset) && this.#source.isWarm(offset, byJump)
   }
 
   #exploreCallees(): void {
     const { instructions, callee } = this.#limits
     // Map iteration meets what is added on the way.
     for (const target of this.#sites.keys()) {
-      if (this.#functions.has(target) || !this.#source.isWarm(target)) continue
+      if (this.#functions.has(target) || !this.#source.isWarm(target, true)) continue
       if (this.#placed.size + callee > instructions) return
       this.#explore(target, this.#placed.size + callee)
     }
