@@ -46,13 +46,14 @@ export async function startCores(
     worker.on('message', (message) => { if (message === 'compile') compiler.start() })
     return worker
   })
+  // One that has died already will not say so again.
+  const ends = workers.map((worker) => new Promise((resolve) => worker.once('exit', resolve)))
   await Promise.all(workers.map((worker) =>
     new Promise((resolve) => worker.once('message', resolve))))
   return {
     stop: async () => {
       stopping = true
       Atomics.store(new Int32Array(stop), 0, 1)
-      const ends = workers.map((worker) => new Promise((resolve) => worker.once('exit', resolve)))
       workers.forEach((_, index) => Core.wake(host, index))
       await Promise.all([...ends, compiler.stop()])
     },

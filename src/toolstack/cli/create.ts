@@ -1,9 +1,10 @@
 /**
  * `xl create`.
  */
-import { loadDomainConfig, refusalOf } from '../config/domain.ts'
+import { loadDomainConfig } from '../config/domain.ts'
 import { ConfigError } from '../config/parser.ts'
 import { type DomainSpec, type Libxl, LibxlError } from '../domain/libxl.ts'
+import { specOf } from '../domain/spec.ts'
 import { HostGone } from '../host/client.ts'
 import type { Command, Invocation } from './command.ts'
 import { createJson } from './config-json.ts'
@@ -72,19 +73,9 @@ async function loadSpec(
   try {
     const { config, messages } = loadDomainConfig(file, text, assignments)
     for (const line of messages) world.err(`${line}\n`)
-    const refusal = refusalOf(config)
-    if (refusal === undefined && config.kernel !== undefined) {
-      return {
-        name: config.name, uuid: config.uuid, type: 'pvh',
-        kernel: world.absolutePath(config.kernel),
-        ramdisk: config.ramdisk === undefined ? undefined : world.absolutePath(config.ramdisk),
-        commandLine: config.commandLine, memoryKib: config.memoryKib,
-        maxMemoryKib: config.maxMemoryKib, vcpus: config.vcpus, maxVcpus: config.maxVcpus,
-        tscMode: config.tscMode, onPoweroff: config.onPoweroff, onReboot: config.onReboot,
-        onCrash: config.onCrash, onWatchdog: config.onWatchdog, onSoftReset: config.onSoftReset,
-      }
-    }
-    world.err(`xl: ${file}: ${refusal ?? 'a PVH domain needs a kernel'}\n`)
+    const spec = specOf(config, (path) => world.absolutePath(path))
+    if (!('refusal' in spec)) return spec
+    world.err(`xl: ${file}: ${spec.refusal}\n`)
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error
     for (const line of error.lines) world.err(`${line}\n`)

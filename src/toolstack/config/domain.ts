@@ -5,7 +5,7 @@
  * where xl is silent to nobody's good: an unknown option is named in a warning, and negative sizes
  * and counts are refused.
  */
-import { ConfigError, parseConfig, type Value } from './parser.ts'
+import { ConfigError, type ParsedConfig, parseConfig, type Value } from './parser.ts'
 import { DEVICE_LISTS, KNOWN_OPTIONS, SERVICES } from './options.ts'
 import { Settings } from './settings.ts'
 
@@ -72,7 +72,12 @@ export function loadDomainConfig(
 ): LoadedConfig {
   const extra = assignments.map((assignment) => `${assignment}\n`).join('')
   const whole = extra ? `${text}\n${extra}` : text
-  return new Reader(new Settings(source, parseConfig(source, whole))).read()
+  return domainConfigOf(source, parseConfig(source, whole))
+}
+
+/** The same for settings that are parsed already. */
+export function domainConfigOf(source: string, parsed: ParsedConfig): LoadedConfig {
+  return new Reader(new Settings(source, parsed)).read()
 }
 
 /** Why a domain cannot be made as configured, although the configuration is sound. */

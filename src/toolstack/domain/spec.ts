@@ -1,0 +1,23 @@
+/**
+ * What a domain is made from, out of its configuration.
+ */
+import { type DomainConfig, refusalOf } from '../config/domain.ts'
+import type { DomainSpec } from './libxl.ts'
+
+/** The specification, with paths as other processes can open them; or why there can be none. */
+export function specOf(
+  config: DomainConfig, absolutePath: (path: string) => string,
+): DomainSpec | { readonly refusal: string } {
+  const refusal = refusalOf(config)
+  if (refusal !== undefined) return { refusal }
+  if (config.kernel === undefined) return { refusal: 'a PVH domain needs a kernel' }
+  return {
+    name: config.name, uuid: config.uuid, type: 'pvh',
+    kernel: absolutePath(config.kernel),
+    ramdisk: config.ramdisk === undefined ? undefined : absolutePath(config.ramdisk),
+    commandLine: config.commandLine, memoryKib: config.memoryKib,
+    maxMemoryKib: config.maxMemoryKib, vcpus: config.vcpus, maxVcpus: config.maxVcpus,
+    tscMode: config.tscMode, onPoweroff: config.onPoweroff, onReboot: config.onReboot,
+    onCrash: config.onCrash, onWatchdog: config.onWatchdog, onSoftReset: config.onSoftReset,
+  }
+}

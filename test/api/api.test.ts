@@ -1,0 +1,125 @@
+/**
+ * The programming interface with tiny guests: in this process, and beside `xl`; and that its
+ * example runs. (The one with Debian's kernel runs in test/boot.)
+ */
+import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, test } from 'node:test'
+import { ConfigError, ConsoleEnded, Host, LibxlError } from 'xenolith'
+import * as guests from '../guests/programs.ts'
+
+const folder = mkdtempSync(join(tmpdir(), 'xenolith-api-'))
+after(() => rmSync(folder, { recursive: true, force: true, maxRetries: 5 }))
+
+function file(name: string, content: Uint8Array): string {
+  const path = join(folder, name)
+  writeFileSync(path, content)
+  return path
+}
+
+const ticking = file('ticking', guests.ticking())
+const ending = file('ending', guests.ending(0))
+const rebooting = file('rebooting', guests.ending(1))
+
+/** What keeps a process alive, but for what the test runner itself is about to do. */
+function resources(): string[] {
+  const passing = ['Timeout', 'Immediate', 'TickObject']
+  return process.getActiveResourcesInfo().filter((name) => !passing.includes(name)).sort()
+}
+
+test('the example says what the guide says, and ends by itself', () => {
+  const done = spawnSync(process.execPath, [join(import.meta.dirname, 'tiny.ts'), ticking],
+    { encoding: 'utf8', timeout: 200_000 })
+  assert.equal(done.stderr, '')
+  assert.match(done.stdout,
+    /^It ticks\.\npaused: true\nended: (\d{8}\n(tick \d{8}\n)*(tick \d*)?|nothing more\n)\n?$/)
+  assert.equal(done.status, 0)
+})
+
+test('a machine in this process leaves nothing behind', async () => {
+  const before = resources()
+  const host = await Host.start({ memory: 128 })
+  const domain = await host.create({ name: 'a', kernel: ticking, memory: 32 })
+  const console = await domain.console()
+  await console.expect('tick ')
+  const end = domain.ended()
+  await using watch = await host.store.watch('/local/domain', () => {})
+  assert.ok(watch)
+  await host.close()
+  await host.close()
+  assert.deepEqual(await end, { how: 'destroyed', reason: 0 })
+  assert.equal(console.ended, true)
+  await assert.rejects(console.expect('never'), ConsoleEnded)
+  await assert.rejects(host.store.read('/local'), /closed/)
+  assert.deepEqual(resources(), before)
+})
+
+test('a domain that ends says why, and one that reboots has a successor', async () => {
+  await using host = await Host.start({ memory: 128 })
+  const first = await host.create({ name: 'first', kernel: ending, memory: 32 }, { paused: true })
+  const end = first.ended()
+  await using console = await first.console()
+  await first.unpause()
+  let said = ''
+  for await (const text of console) said += text
+  assert.equal(said, 'ending for reason 0\n')
+  assert.deepEqual(await end, { how: 'shutdown', reason: 0 })
+
+  const second = await host.create(
+    { name: 'second', kernel: rebooting, memory: 32 }, { paused: true })
+  const reboot = second.ended()
+  await second.unpause()
+  assert.deepEqual(await reboot, { how: 'shutdown', reason: 1 })
+  const third = await second.successor()
+  assert.notEqual(third?.domid, second.domid)
+})
+
+test('a domain is destroyed at the end of its scope, gone or not', async () => {
+  await using host = await Host.start({ memory: 128 })
+  {
+    await using domain = await host.create({ name: 'a', kernel: ticking, memory: 32 })
+    await using again = await host.find('a') ?? assert.fail()
+    assert.equal(again.domid, domain.domid)
+    assert.deepEqual((await host.domains()).map(({ domid }) => domid), [domain.domid])
+  }
+  assert.deepEqual(await host.domains(), [])
+  assert.equal(await host.find('a'), undefined)
+})
+
+test('what cannot be made is refused with the reason', async () => {
+  await using host = await Host.start({ memory: 128 })
+  const good = { name: 'a', kernel: ticking }
+  await assert.rejects(host.create({ ...good, memroy: 32 }),
+    new ConfigError(['no such option: memroy']))
+  await assert.rejects(host.create({ ...good, memory: 4000 }), LibxlError)
+  await assert.rejects(host.create({ ...good, kernel: '/nowhere' }), /No such file or directory/)
+  await assert.rejects(host.domain(99).pause(), LibxlError)
+})
+
+test('the host process that xl uses can be attached to', async () => {
+  const run = join(folder, 'run')
+  const before = resources()
+  await assert.rejects(Host.attach({ folder: run }), /no host process runs/)
+  process.env['XENOLITH_MEMORY'] = '256'
+  const host = await Host.attach({ folder: run, start: true })
+  try {
+    const domain = await host.create({ name: 'a', kernel: ticking, memory: 32 })
+    const console = await domain.console()
+    await console.expect('tick ')
+    assert.equal(await domain.read('name'), 'a')
+    await domain.write('data/note', 'hello')
+    assert.deepEqual(await host.store.list(`/local/domain/${domain.domid}/data`), ['note'])
+
+    await using other = await Host.attach({ folder: run })
+    const end = domain.ended()
+    await (await other.find('a'))?.destroy()
+    assert.equal((await end).how, 'destroyed')
+    await assert.rejects(console.expect('never'), ConsoleEnded)
+  } finally {
+    await host.end()
+  }
+  assert.deepEqual(resources(), before)
+})
