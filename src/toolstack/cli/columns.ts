@@ -2,7 +2,7 @@
  * The columns of xl's listings, as real xl 4.17 prints them.
  */
 import { SHUTDOWN_crash } from '../../abi/xen/sched.ts'
-import type { DomainSummary, VcpuSummary } from '../domain/libxl.ts'
+import type { CpupoolSummary, DomainSummary, VcpuSummary } from '../domain/libxl.ts'
 
 export interface ListOptions {
   readonly verbose: boolean
@@ -50,6 +50,39 @@ function listRow(domain: DomainSummary, options: ListOptions): string {
   if (options.cpupool) row += right(domain.poolName, 16)
   if (options.numa) row += ' all'
   return row
+}
+
+/** `xl claims`. */
+export function claimsTable(domains: readonly DomainSummary[]): string {
+  const plain = { verbose: false, context: false, cpupool: false, numa: false }
+  const rows = domains.map((domain) =>
+    `${listRow(domain, plain)} ${right(Math.floor(domain.claimedKib / 1024), 5)}\n`)
+  return `${left('Name', 40)}    ID   Mem VCPUs\tState\tTime(s)  Claimed\n${rows.join('')}`
+}
+
+/** `xl sharing`. No page is shared here. */
+export function sharingTable(domains: readonly DomainSummary[]): string {
+  const rows = domains.map((domain) =>
+    `${left(domain.name ?? '(null)', 40)} ${right(domain.domid, 5)} ` +
+    `${right(Math.floor(domain.memoryKib / 1024), 5)}  ${right(0, 5)}\n`)
+  return `${left('Name', 40)}    ID   Mem Shared\n${rows.join('')}`
+}
+
+/** `xl vm-list`. */
+export function vmTable(domains: readonly DomainSummary[]): string {
+  const rows = domains.map((domain) =>
+    `${domain.uuid}  ${domain.domid}    ${left(domain.name ?? '(null)', 30)}\n`)
+  return `UUID                                  ID    name\n${rows.join('')}`
+}
+
+/** `xl cpupool-list`; `cpus` is its -c. */
+export function cpupoolTable(pools: readonly CpupoolSummary[], cpus: boolean): string {
+  const header = cpus ? 'CPU list' : 'CPUs   Sched     Active   Domain count'
+  const rows = pools.map((pool) => left(pool.name, 19) + (cpus
+    ? `${pool.cpus.join(',')}\n`
+    : `${right(pool.cpus.length, 3)} ${right(pool.scheduler, 9)}       y       ` +
+      `${right(pool.domainCount, 4)}\n`))
+  return `${left('Name', 19)}${header}\n${rows.join('')}`
 }
 
 /** The first line of `xl vcpu-list`. */

@@ -37,7 +37,7 @@ export interface Command {
 
 /** The help of one subcommand, as `xl help NAME` prints it. */
 export function usageOf(command: Command): string {
-  const options = command.optionsHelp ? `Options:\n\n${command.optionsHelp}\n` : ''
+  const options = command.optionsHelp !== undefined ? `Options:\n\n${command.optionsHelp}\n` : ''
   return `Usage: xl [-${command.globals}] ${command.name} ${command.synopsis}\n\n` +
     `${command.summary}.\n\n${options}`
 }

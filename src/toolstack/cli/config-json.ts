@@ -1,72 +1,108 @@
 /**
  * A domain's configuration as JSON, in the shape of libxl's own (`xl list -l`, `xl create -n`).
  */
-import { TSC_MODES } from '../config/domain.ts'
+import { type DomainConfig, TSC_MODES } from '../config/domain.ts'
 import type { DomainSpec, DomainSummary } from '../domain/libxl.ts'
 
-type Json = string | number | readonly Json[] | { readonly [key: string]: Json }
+type Json = string | number | null | readonly Json[] | JsonObject
+/** Fields that are undefined are left out, as libxl leaves out what has its type's first value. */
+interface JsonObject {
+  readonly [key: string]: Json | undefined
+}
+
+/** What both a configuration and a specification say. */
+type Common = Pick<DomainConfig, 'type' | 'name' | 'kernel' | 'commandLine' | 'memoryKib' |
+  'maxMemoryKib' | 'vcpus' | 'maxVcpus' | 'tscMode' | 'onPoweroff' | 'onReboot' |
+  'onWatchdog' | 'onCrash' | 'onSoftReset'> & { readonly ramdisk?: string | undefined }
 
 /** libxl's generator puts an empty line into empty objects. */
 function pretty(value: Json, indent: string): string {
-  if (typeof value !== 'object') return JSON.stringify(value)
+  if (typeof value !== 'object' || value === null) return JSON.stringify(value)
   const inner = `${indent}    `
   if (Array.isArray(value)) {
     const items = value.map((item: Json) => `${inner}${pretty(item, inner)}`)
     return `[\n${items.join(',\n')}\n${indent}]`
   }
-  const items = Object.entries(value as { readonly [key: string]: Json })
+  const items = Object.entries(value as JsonObject)
+    .filter((entry): entry is [string, Json] => entry[1] !== undefined)
     .map(([key, item]) => `${inner}${JSON.stringify(key)}: ${pretty(item, inner)}`)
   return `{\n${items.join(',\n')}\n${indent}}`
 }
 
-/** libxl's names of actions. */
-function actionName(action: string): string {
-  return action.replaceAll('-', '_')
+/** libxl's name of an action; "destroy" is the type's first. */
+function actionName(action: string): string | undefined {
+  return action === 'destroy' ? undefined : action.replaceAll('-', '_')
 }
 
-function configOf(spec: DomainSpec, uuid: string | undefined, created: boolean): Json {
-  const actions: { [key: string]: Json } = {}
-  // libxl leaves out what has its type's first value, "destroy".
-  const list: [string, string][] = [
-    ['on_poweroff', spec.onPoweroff], ['on_reboot', spec.onReboot],
-    ['on_watchdog', spec.onWatchdog], ['on_crash', spec.onCrash],
-    ['on_soft_reset', spec.onSoftReset],
-  ]
-  for (const [key, action] of list) {
-    if (action !== 'destroy') actions[key] = actionName(action)
-  }
-  const scheduling: Json = created ? { sched: 'credit2', weight: 256, cap: 0 } : {}
+/** `creation` and `build` are what is known of one kind of source only. */
+function configOf(common: Common, creation: JsonObject, build: JsonObject): Json {
   return {
     c_info: {
-      type: spec.type,
-      name: spec.name,
-      ...created ? { domid: 4294967295 } : {},
-      ...uuid === undefined ? {} : { uuid },
+      type: common.type,
+      name: common.name,
+      ...creation,
       run_hotplug_scripts: 'True',
     },
     b_info: {
-      max_vcpus: spec.maxVcpus,
-      avail_vcpus: Array.from({ length: spec.vcpus }, (_, vcpu) => vcpu),
-      ...spec.tscMode === 0 ? {} : { tsc_mode: TSC_MODES[spec.tscMode] ?? spec.tscMode },
-      max_memkb: spec.maxMemoryKib,
-      target_memkb: spec.memoryKib,
-      ...created ? { video_memkb: 0 } : {},
-      sched_params: scheduling,
+      max_vcpus: common.maxVcpus,
+      avail_vcpus: Array.from({ length: common.vcpus }, (_, vcpu) => vcpu),
+      tsc_mode: common.tscMode === 0 ? undefined : TSC_MODES[common.tscMode],
+      max_memkb: common.maxMemoryKib,
+      target_memkb: common.memoryKib,
+      // Those of `build` have their places here, and their values below.
+      video_memkb: undefined,
+      max_grant_frames: undefined,
+      max_maptrack_frames: undefined,
+      max_grant_version: undefined,
+      sched_params: {},
       claim_mode: 'True',
-      kernel: spec.kernel,
-      cmdline: spec.commandLine,
-      ...spec.ramdisk === undefined ? {} : { ramdisk: spec.ramdisk },
-      'type.pvh': {},
+      event_channels: undefined,
+      kernel: common.kernel,
+      cmdline: common.commandLine === '' ? undefined : common.commandLine,
+      ramdisk: common.ramdisk,
+      [`type.${common.type}`]: {},
       arch_arm: {},
-      arch_x86: created ? { msr_relaxed: 'False' } : {},
+      arch_x86: {},
+      ...build,
     },
-    ...actions,
+    on_poweroff: actionName(common.onPoweroff),
+    on_reboot: actionName(common.onReboot),
+    on_watchdog: actionName(common.onWatchdog),
+    on_crash: actionName(common.onCrash),
+    on_soft_reset: actionName(common.onSoftReset),
   }
 }
 
+function asked(config: DomainConfig): Json {
+  const creation = { uuid: config.uuid, pool_name: config.pool }
+  return configOf(config, creation, {
+    max_grant_frames: config.maxGrantFrames,
+    max_maptrack_frames: config.maxMaptrackFrames,
+    max_grant_version: config.maxGrantVersion,
+    event_channels: config.maxEventChannels,
+    sched_params: { weight: config.cpuWeight, cap: config.cap },
+    ...config.vcpusGiven ? {} : {
+      avail_vcpus: undefined, max_vcpus: config.maxVcpus === 1 ? undefined : config.maxVcpus,
+    },
+  })
+}
+
+function made(spec: DomainSpec, uuid: string): Json {
+  return configOf(spec, { domid: 4294967295, uuid }, {
+    video_memkb: 0,
+    sched_params: { sched: 'credit2', weight: spec.cpuWeight ?? 256, cap: spec.cap ?? 0 },
+    arch_x86: { msr_relaxed: 'False' },
+  })
+}
+
 /** What `xl create -n` prints. */
-export function createJson(spec: DomainSpec): string {
-  return `${pretty(configOf(spec, spec.uuid, false), '')}\n`
+export function createJson(config: DomainConfig): string {
+  return `${pretty(asked(config), '')}\n`
+}
+
+/** What `xl config-update -d` prints. */
+export function updateJson(config: DomainConfig): string {
+  return `${pretty({ domid: null, config: asked(config) }, '')}\n`
 }
 
 /** What `xl list -l` prints; a domain without a specification is the control domain. */
@@ -75,7 +111,7 @@ export function listJson(
 ): string {
   const items = domains.map(({ summary, spec }) => ({
     domid: summary.domid,
-    config: spec ? configOf(spec, summary.uuid, true) : controlDomain(summary),
+    config: spec ? made(spec, summary.uuid) : controlDomain(summary),
   }))
   return `${pretty(items, '')}\n\n`
 }

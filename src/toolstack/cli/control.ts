@@ -122,7 +122,7 @@ async function consoleCommand(invocation: Invocation): Promise<number> {
   const type = options.get('type') ?? 'pv'
   if (!['pv', 'serial', 'vuart'].includes(type)) {
     world.err('console type supported are: pv, serial, vuart\n')
-    return 2
+    return 1
   }
   const libxl = await world.machine()
   const domid = await findDomain(world, libxl, operands[0] ?? '')

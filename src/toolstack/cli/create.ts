@@ -1,39 +1,35 @@
 /**
  * `xl create`.
  */
-import { loadDomainConfig } from '../config/domain.ts'
-import { ConfigError } from '../config/parser.ts'
-import { type DomainSpec, type Libxl, LibxlError } from '../domain/libxl.ts'
-import { specOf } from '../domain/spec.ts'
+import { type Libxl, LibxlError } from '../domain/libxl.ts'
 import { HostGone } from '../host/client.ts'
 import type { Command, Invocation } from './command.ts'
+import { configOperands, parseDomain, readConfigText, specFor } from './config-file.ts'
 import { createJson } from './config-json.ts'
 import { type ConsoleEnd, runConsole } from './console-client.ts'
-import { complain, Exit, type World } from './world.ts'
+import { complain, type World } from './world.ts'
 
 const EXIT_NO_CONFIG = 6
 const EXIT_FAILED = 3
 
 async function create(invocation: Invocation): Promise<number> {
   const { world, options, globals } = invocation
-  const assignments: string[] = []
-  let file = options.get('defconfig')
-  for (const operand of invocation.operands) {
-    if (operand.includes('=')) assignments.push(operand)
-    else if (file === undefined) file = operand
-    else return invocation.usage(2)
-  }
+  const operands = configOperands(invocation.operands, options.get('defconfig'))
+  if (!operands) return invocation.usage(2)
+  const { file, assignments } = operands
   if (file === undefined) {
     world.err('Config file not specified and none in save file\n')
     return EXIT_NO_CONFIG
   }
-  const spec = await loadSpec(invocation, file, assignments)
-  const dryRun = options.has('dryrun') || globals.dryRun
-  if (dryRun) {
-    world.out(createJson(spec))
+  const text = await readConfigText(world, file, EXIT_FAILED)
+  if (!options.has('quiet')) world.err(`Parsing config from ${file}\n`)
+  const config = parseDomain(world, file, text, assignments)
+  if (options.has('dryrun') || globals.dryRun) {
+    world.out(createJson(config))
     return 0
   }
-  if (options.has('debug')) world.err(createJson(spec))
+  if (options.has('debug')) world.err(createJson(config))
+  const spec = specFor(world, file, config)
   if (options.has('vnc')) world.err('xl: this domain has no VNC display\n')
   const own = options.has('foreground')
   const libxl = await (own ? world.ownMachine() : world.machine())
@@ -56,31 +52,6 @@ async function create(invocation: Invocation): Promise<number> {
   }
   if (own || options.has('wait')) return await untilItEnds(world, libxl, spec.name, domid)
   return 0
-}
-
-async function loadSpec(
-  invocation: Invocation, file: string, assignments: readonly string[],
-): Promise<DomainSpec> {
-  const { world, options } = invocation
-  let text: string
-  try {
-    text = await world.readText(file)
-  } catch (error) {
-    world.err(`Failed to read config file: ${file}: ${(error as Error).message}\n`)
-    throw new Exit(EXIT_FAILED)
-  }
-  if (!options.has('quiet')) world.err(`Parsing config from ${file}\n`)
-  try {
-    const { config, messages } = loadDomainConfig(file, text, assignments)
-    for (const line of messages) world.err(`${line}\n`)
-    const spec = specOf(config, (path) => world.absolutePath(path))
-    if (!('refusal' in spec)) return spec
-    world.err(`xl: ${file}: ${spec.refusal}\n`)
-  } catch (error) {
-    if (!(error instanceof ConfigError)) throw error
-    for (const line of error.lines) world.err(`${line}\n`)
-  }
-  throw new Exit(1)
 }
 
 async function attachTo(

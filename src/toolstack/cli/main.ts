@@ -4,6 +4,7 @@
 import { LibxlError } from '../domain/libxl.ts'
 import { type Command, type Globals, type Invocation, usageOf } from './command.ts'
 import { controlCommands } from './control.ts'
+import { configUpdateCommand } from './config-update.ts'
 import { createCommand } from './create.ts'
 import { getopt, type Option } from './getopt.ts'
 import { allNames } from './names.ts'
@@ -12,7 +13,7 @@ import { tuningCommands } from './tuning.ts'
 import { Exit, type World } from './world.ts'
 
 const commands: ReadonlyMap<string, Command> = new Map(
-  [createCommand, ...controlCommands, ...tuningCommands, ...queryCommands]
+  [createCommand, configUpdateCommand, ...controlCommands, ...tuningCommands, ...queryCommands]
     .map((command) => [command.name, command]))
 
 const globalOptions: readonly Option[] = [

@@ -1,9 +1,11 @@
 /**
- * The subcommands that only look: list, info, dmesg, domid, domname, uptime, vcpu-list.
+ * The subcommands that only look: list, vm-list, info, dmesg, domid, domname, uptime, vcpu-list,
+ * claims, sharing, cpupool-list.
  */
 import type { DomainSummary } from '../domain/libxl.ts'
 import {
-  listTable, uptimeHeader, uptimeRow, vcpuHeader, vcpuRows,
+  claimsTable, cpupoolTable, listTable, sharingTable, uptimeHeader, uptimeRow, vcpuHeader, vcpuRows,
+  vmTable,
 } from './columns.ts'
 import type { Command, Invocation } from './command.ts'
 import { listJson } from './config-json.ts'
@@ -34,6 +36,45 @@ async function list(invocation: Invocation): Promise<number> {
     verbose: options.has('verbose'), context: options.has('context'),
     cpupool: options.has('cpupool'), numa: options.has('numa'),
   }))
+  return 0
+}
+
+async function vmList({ world }: Invocation): Promise<number> {
+  const libxl = await world.machine()
+  world.out(vmTable(await libxl.list()))
+  return 0
+}
+
+async function claims({ world }: Invocation): Promise<number> {
+  const libxl = await world.machine()
+  world.out(claimsTable(await libxl.list()))
+  return 0
+}
+
+async function sharing({ world, operands }: Invocation): Promise<number> {
+  const libxl = await world.machine()
+  const [name] = operands
+  const domid = name === undefined ? undefined : await findDomain(world, libxl, name)
+  const all = await libxl.list()
+  const domains = all.filter((domain) => domid === undefined || domain.domid === domid)
+  if (domains.length === 0) {
+    world.err(`Error: Domain '${name}' does not exist.\n`)
+    return 1
+  }
+  world.out(sharingTable(domains))
+  return 0
+}
+
+async function cpupoolList({ world, options, operands }: Invocation): Promise<number> {
+  const libxl = await world.machine()
+  const [name] = operands
+  const all = await libxl.cpupools()
+  const pools = all.filter((pool) => name === undefined || pool.name === name)
+  if (pools.length === 0) {
+    world.err(`Pool '${name}' does not exist\n`)
+    return 1
+  }
+  world.out(cpupoolTable(pools, options.has('cpus')))
   return 0
 }
 
@@ -162,6 +203,25 @@ export const queryCommands: readonly Command[] = [
   {
     name: 'uptime', summary: 'Print uptime for all/some domains', synopsis: '[-s] [Domain]',
     globals: 'vtT', options: [{ key: 'short', letter: 's' }], needs: 0, run: uptime,
+  },
+  {
+    name: 'vm-list', summary: 'List guest domains, excluding dom0, stubdoms, etc.',
+    synopsis: '', globals: 'vtT', options: [], needs: 0, run: vmList,
+  },
+  {
+    name: 'claims', summary: 'List outstanding claim information about all domains',
+    synopsis: '', optionsHelp: '', globals: 'vtT', options: [], needs: 0, run: claims,
+  },
+  {
+    name: 'sharing', summary: 'Get information about page sharing', synopsis: '[Domain]',
+    globals: 'vtT', options: [], needs: 0, run: sharing,
+  },
+  {
+    name: 'cpupool-list', summary: 'List CPU pools on host',
+    synopsis: '[-c|--cpus] [<CPU Pool>]',
+    optionsHelp: '-c, --cpus                     Output list of CPUs used by a pool',
+    globals: 'vtT', options: [{ key: 'cpus', letter: 'c', name: 'cpus' }], needs: 0,
+    run: cpupoolList,
   },
   {
     name: 'vcpu-list', summary: 'List the VCPUs for all/some domains', synopsis: '[Domain, ...]',

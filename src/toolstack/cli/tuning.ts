@@ -1,6 +1,6 @@
 /**
- * The subcommands that change a running domain: mem-set, mem-max, vcpu-set, sysrq, trigger; and
- * debug-keys, which changes nothing.
+ * The subcommands that change a running domain: mem-set, mem-max, vcpu-set, sysrq, trigger,
+ * button-press; and debug-keys, which changes nothing.
  */
 import { type Libxl, LibxlError } from '../domain/libxl.ts'
 import type { Command, Invocation } from './command.ts'
@@ -71,6 +71,23 @@ async function trigger({ world, operands }: Invocation): Promise<number> {
   return 0
 }
 
+async function buttonPress({ world, operands }: Invocation): Promise<number> {
+  const [name = '', button = ''] = operands
+  world.err('WARNING: "button-press" is deprecated. Please use "trigger"\n')
+  const libxl = await world.machine()
+  const domid = await findDomain(world, libxl, name)
+  if (button !== 'power' && button !== 'sleep') {
+    world.err(`${button} is an invalid button identifier\n`)
+    return 1
+  }
+  try {
+    await libxl.sendTrigger(domid, button, 0)
+  } catch (error) {
+    complain(world, error)
+  }
+  return 0
+}
+
 async function vcpuSet({ world, operands }: Invocation): Promise<number> {
   const [name = '', text = ''] = operands
   const libxl = await world.machine()
@@ -124,6 +141,11 @@ export const tuningCommands: readonly Command[] = [
     name: 'trigger', summary: 'Send a trigger to a domain',
     synopsis: '<Domain> <nmi|reset|init|power|sleep|s3resume> [<VCPU>]',
     globals: 'vtTf', options: [], needs: 2, run: trigger,
+  },
+  {
+    name: 'button-press', summary: 'Indicate an ACPI button press to the domain',
+    synopsis: '<Domain> <Button>', optionsHelp: '<Button> may be \'power\' or \'sleep\'.',
+    globals: 'vtTf', options: [], needs: 2, run: buttonPress,
   },
   {
     name: 'sysrq', summary: 'Send a sysrq to a domain', synopsis: '<Domain> <letter>',

@@ -29,6 +29,8 @@ export interface DomainConfig {
   readonly maxMemoryKib: number
   readonly vcpus: number
   readonly maxVcpus: number
+  /** Whether `vcpus` was asked for, or is a default. */
+  readonly vcpusGiven: boolean
   readonly onPoweroff: ShutdownAction
   readonly onReboot: ShutdownAction
   readonly onWatchdog: ShutdownAction
@@ -165,7 +167,7 @@ class Reader {
     return uuid?.toLowerCase()
   }
 
-  #vcpus(): { vcpus: number, maxVcpus: number } {
+  #vcpus(): { vcpus: number, maxVcpus: number, vcpusGiven: boolean } {
     const vcpus = this.#count('vcpus')
     const max = this.#count('maxvcpus')
     if (max !== undefined && vcpus !== undefined && max < vcpus) this.#fail('xl: maxvcpus < vcpus')
@@ -175,7 +177,7 @@ class Reader {
     }
     // Zero is as good as nothing to xl.
     const maxVcpus = max || vcpus || 1
-    return { vcpus: vcpus || maxVcpus, maxVcpus }
+    return { vcpus: vcpus || maxVcpus, maxVcpus, vcpusGiven: Boolean(vcpus) }
   }
 
   #memory(): { memoryKib: number, maxMemoryKib: number } {

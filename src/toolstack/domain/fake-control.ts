@@ -52,6 +52,7 @@ export class FakeControl implements ControlDomain {
   readonly handlers = new Map<number, () => void>()
   readonly calls: string[] = []
   freePages = 1 << 20
+  readonly weights = new Map<number, { readonly weight: number, readonly cap: number }>()
   /** The call that is refused, to see what is left behind. */
   failAt = ''
   nextDomid = 1
@@ -112,6 +113,12 @@ export class FakeControl implements ControlDomain {
       [...this.domains.values()].filter((d) => d.domid >= first).map((d) => d.info),
     pauseDomain: (domid: Domid) => this.#set(domid, { paused: true }),
     unpauseDomain: (domid: Domid) => this.#set(domid, { paused: false }),
+    setMaxMem: (domid: Domid, kib: number) => this.#set(domid, { maxPages: kib / 4 }),
+    cpupoolInfo: (pool: number) => pool > 0 ? undefined
+      : { id: 0, schedId: 6, domainCount: this.domains.size, cpuMap: Uint8Array.of(1) },
+    getSchedCredit2: (domid: Domid) => this.weights.get(domid) ?? { weight: 256, cap: 0 },
+    setSchedCredit2: (domid: Domid, weight: number, cap: number) =>
+      void this.weights.set(domid, { weight, cap }),
     setDomainHandle: (domid: Domid, handle: Uint8Array) => this.#set(domid, { handle }),
     setHvmParam: (domid: Domid, parameter: number, value: number) =>
       void this.domain(domid).parameters.set(parameter, value),

@@ -2,7 +2,7 @@
  * What `xl info` tells, gathered from the hypervisor.
  */
 import type { Xenctrl } from '../../dom0/interfaces.ts'
-import type { HostInfo } from './libxl.ts'
+import type { CpupoolSummary, HostInfo } from './libxl.ts'
 
 // XEN_SCHEDULER_* of xen/include/public/domctl.h.
 const SCHEDULERS: Readonly<Record<number, string>> = {
@@ -41,6 +41,22 @@ export function gatherInfo(xenctrl: Xenctrl): HostInfo {
     compileDate: version.compileDate,
     buildId: version.buildId,
   }
+}
+
+/** The CPU pools there are; `nameOf` knows what they are called. */
+export function gatherCpupools(
+  xenctrl: Xenctrl, nameOf: (pool: number) => string,
+): CpupoolSummary[] {
+  const pools: CpupoolSummary[] = []
+  // Asked for a number without a pool, the hypervisor answers with the next that has one.
+  for (let id = 0, info = xenctrl.cpupoolInfo(id); info; info = xenctrl.cpupoolInfo(id)) {
+    pools.push({
+      name: nameOf(info.id), cpus: bitsOf(info.cpuMap), domainCount: info.domainCount,
+      scheduler: SCHEDULERS[info.schedId] ?? 'unknown',
+    })
+    id = info.id + 1
+  }
+  return pools
 }
 
 function bitsOf(map: Uint8Array): number[] {

@@ -36,6 +36,9 @@ export interface DomainSpec {
   readonly maxMemoryKib: number
   readonly vcpus: number
   readonly maxVcpus: number
+  /** The scheduler's parameters; its own defaults when left out. */
+  readonly cpuWeight?: number | undefined
+  readonly cap?: number | undefined
   /** XEN_DOMCTL_settscinfo's mode. */
   readonly tscMode: number
   readonly onPoweroff: ShutdownAction
@@ -58,7 +61,12 @@ export interface DomainSummary {
   readonly name?: string | undefined
   readonly uuid: string
   readonly memoryKib: number
+  /** The most that the hypervisor lets it have. */
+  readonly maxMemoryKib: number
+  /** Of `memoryKib`, what is claimed and not there yet. */
+  readonly claimedKib: number
   readonly onlineVcpus: number
+  readonly ssidref: number
   readonly running: boolean
   readonly blocked: boolean
   readonly paused: boolean
@@ -117,6 +125,13 @@ export interface HostInfo {
   readonly buildId: string
 }
 
+export interface CpupoolSummary {
+  readonly name: string
+  readonly cpus: readonly number[]
+  readonly scheduler: string
+  readonly domainCount: number
+}
+
 /** How a wait for a domain ended. */
 export interface DomainEnd {
   readonly how: 'destroyed' | 'shutdown'
@@ -142,6 +157,7 @@ export interface Libxl {
   info(): Promise<HostInfo>
   list(): Promise<DomainSummary[]>
   vcpus(domid: number): Promise<VcpuSummary[]>
+  cpupools(): Promise<CpupoolSummary[]>
   create(spec: DomainSpec, options: CreateOptions): Promise<number>
   /** What a domain was made from; undefined for the control domain. */
   spec(domid: number): Promise<DomainSpec | undefined>
@@ -153,6 +169,8 @@ export interface Libxl {
   /** Asks the guest to reboot; resolves once it acknowledged. */
   reboot(domid: number): Promise<void>
   rename(domid: number, name: string): Promise<void>
+  /** Sets what the domain is made from when it is next made again. */
+  setRestartSpec(domid: number, spec: DomainSpec): Promise<void>
   /** Asks the guest to have so much memory, and no more. */
   setMemoryTarget(domid: number, kib: number): Promise<void>
   /** Sets the most that a memory target may be. */

@@ -17,19 +17,20 @@ import { loadKernel } from '../build/kernel.ts'
 import { type PvhImage, planPvhImage } from '../build/pvh-image.ts'
 import { requestControl } from './control-request.ts'
 import { DeathWatch } from './death-watch.ts'
-import { cpusOf, gatherInfo } from './host-info.ts'
+import { cpusOf, gatherCpupools, gatherInfo } from './host-info.ts'
 import {
-  type ConsoleSession, type ConsoleSink, type CreateOptions, type DomainEnd, type DomainSpec,
-  type DomainSummary, ERROR_DOMAIN_NOTFOUND, ERROR_FAIL, ERROR_INVAL, type HostInfo, type Libxl,
-  LibxlError, type VcpuSummary,
+  type ConsoleSession, type ConsoleSink, type CpupoolSummary, type CreateOptions, type DomainEnd,
+  type DomainSpec, type DomainSummary, ERROR_DOMAIN_NOTFOUND, ERROR_FAIL, ERROR_INVAL,
+  type HostInfo, type Libxl, LibxlError, type VcpuSummary,
 } from './libxl.ts'
 import { makePvhDomain } from './pvh-domain.ts'
 import { type ConnectedConsole, connectConsole, connectStore } from './services.ts'
 import {
-  domidOf, nameOf, removeDomainTree, writeDomainTree, writeHostTree,
+  domidOf, removeDomainTree, writeDomainTree, writeHostTree,
 } from './store-tree.ts'
+import { poolName, summaryOf } from './summary.ts'
 import { Tuning } from './tuning.ts'
-import { randomUuid, uuidBytes, uuidText } from './uuid.ts'
+import { randomUuid, uuidBytes } from './uuid.ts'
 
 /** What the toolstack needs of the machine it runs on. */
 export interface ToolstackHost {
@@ -51,6 +52,8 @@ export interface ToolstackHost {
 export interface Tenant {
   readonly domid: Domid
   spec: DomainSpec
+  /** What it is made from when it is made again, if not from the same. */
+  next?: DomainSpec
   readonly console: ConnectedConsole
   readonly unattended: boolean
   readonly startedMs: number
@@ -104,7 +107,7 @@ export class LocalLibxl implements Libxl {
       all.push(...some)
       first = last.domid + 1
     }
-    return all.map((info) => this.#summary(info))
+    return all.map((info) => summaryOf(this.store, info, this.#startedMs))
   }
 
   async vcpus(domid: number): Promise<VcpuSummary[]> {
@@ -120,6 +123,10 @@ export class LocalLibxl implements Libxl {
         hard: cpusOf(affinity.hard, cpus), soft: cpusOf(affinity.soft, cpus),
       }
     })
+  }
+
+  async cpupools(): Promise<CpupoolSummary[]> {
+    return gatherCpupools(this.#control.xenctrl, (pool) => poolName(this.store, pool))
   }
 
   async create(spec: DomainSpec, options: CreateOptions): Promise<number> {
@@ -165,10 +172,16 @@ export class LocalLibxl implements Libxl {
 
   async rename(domid: number, name: string): Promise<void> {
     this.#known(domid, `Domain ${domid}:No such domain`)
-    this.#refuseName(name)
+    this.#refuseName(name, domid)
     const tenant = this.#tenants.get(domid)
     if (tenant) this.#rename(tenant, name)
     else this.store.write(`${domainPath(domid)}/name`, name)
+  }
+
+  async setRestartSpec(domid: number, spec: DomainSpec): Promise<void> {
+    this.#known(domid, `Domain ${domid}:No such domain`)
+    const tenant = this.#tenants.get(domid)
+    if (tenant) tenant.next = spec
   }
 
   async setMemoryTarget(domid: number, kib: number): Promise<void> {
@@ -239,31 +252,12 @@ export class LocalLibxl implements Libxl {
     return info
   }
 
-  #refuseName(name: string): void {
-    if (domidOf(this.store, name) === undefined) return
-    throw new LibxlError(ERROR_INVAL, `Domain with name "${name}" already exists.`)
-  }
-
-  #summary(info: DomainInfo): DomainSummary {
-    const { domid } = info
-    const vm = this.store.read(`${domainPath(domid)}/vm`)
-    const start = vm === undefined ? undefined : this.store.read(`${vm}/start_time`)
-    return {
-      domid,
-      name: nameOf(this.store, domid),
-      uuid: uuidText(info.handle),
-      memoryKib: (info.totalPages + info.outstandingPages) * 4,
-      onlineVcpus: info.onlineVcpus,
-      running: info.running,
-      blocked: info.blocked,
-      paused: info.paused,
-      shutdown: info.shutdown,
-      dying: info.dying,
-      shutdownReason: info.shutdownReason,
-      cpuTimeNs: info.cpuTimeNs,
-      poolName: this.store.read(`/local/pool/${info.cpupool}/name`) ?? `${info.cpupool}`,
-      startTime: domid === 0 ? this.#startedMs / 1000 : start === undefined ? undefined : +start,
-    }
+  /** `owner` may have the name. */
+  #refuseName(name: string, owner?: number): void {
+    const taken = domidOf(this.store, name)
+    if (taken === undefined || taken === owner) return
+    const who = owner === undefined ? '' : `Domain ${owner}:`
+    throw new LibxlError(ERROR_INVAL, `${who}Domain with name "${name}" already exists.`)
   }
 
   async #plan(spec: DomainSpec): Promise<PvhImage> {
@@ -362,7 +356,7 @@ export class LocalLibxl implements Libxl {
   }
 
   #restart(tenant: Tenant): Promise<number> {
-    return this.create(tenant.spec, { unattended: false })
+    return this.create(tenant.next ?? tenant.spec, { unattended: false })
   }
 
   #rename(tenant: Tenant, name: string, uuid?: string): void {

@@ -70,6 +70,10 @@ function build(
   xenctrl.setHvmParam(domid, HVM_PARAM_TIMER_MODE, TIMER_MODE)
   xenctrl.setHvmParam(domid, HVM_PARAM_ALTP2M, 0)
   xenctrl.setTscInfo(domid, spec.tscMode, 0n, 0, 0)
+  if (spec.cpuWeight !== undefined || spec.cap !== undefined) {
+    const { weight, cap } = xenctrl.getSchedCredit2(domid)
+    xenctrl.setSchedCredit2(domid, spec.cpuWeight ?? weight, spec.cap ?? cap)
+  }
   xenctrl.setPagingMempoolSize(domid, mempoolSizeOf(spec))
   for (const range of [...image.ram, ...image.extra]) populate(control, domid, range)
   xenctrl.setMemoryMap(domid, image.memoryMap)

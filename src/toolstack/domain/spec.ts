@@ -17,7 +17,9 @@ export function specOf(
     ramdisk: config.ramdisk === undefined ? undefined : absolutePath(config.ramdisk),
     commandLine: config.commandLine, memoryKib: config.memoryKib,
     maxMemoryKib: config.maxMemoryKib, vcpus: config.vcpus, maxVcpus: config.maxVcpus,
-    tscMode: config.tscMode, onPoweroff: config.onPoweroff, onReboot: config.onReboot,
-    onCrash: config.onCrash, onWatchdog: config.onWatchdog, onSoftReset: config.onSoftReset,
+    cpuWeight: config.cpuWeight, cap: config.cap, tscMode: config.tscMode,
+    onPoweroff: config.onPoweroff,
+    onReboot: config.onReboot, onCrash: config.onCrash, onWatchdog: config.onWatchdog,
+    onSoftReset: config.onSoftReset,
   }
 }

@@ -20,6 +20,9 @@ const action: Check = (value) => ACTIONS.includes(value as ShutdownAction)
 const within = (low: number, high: number): Check => (value) =>
   Number.isSafeInteger(value) && (value as number) >= low && (value as number) <= high
 
+const optionalNumber = (check: Check): Check => (value) =>
+  value === undefined || value === null || check(value)
+
 const checks: Readonly<Record<keyof DomainSpec, Check>> = {
   name: (value) => typeof value === 'string' && /^[^\0-\x1f/]{1,255}$/.test(value),
   uuid: optionalText,
@@ -31,6 +34,8 @@ const checks: Readonly<Record<keyof DomainSpec, Check>> = {
   maxMemoryKib: within(0, MAX_MEMORY_KIB),
   vcpus: within(1, MAX_VCPUS),
   maxVcpus: within(1, MAX_VCPUS),
+  cpuWeight: optionalNumber(within(1, 65535)),
+  cap: optionalNumber(within(0, 65535)),
   tscMode: within(0, 3),
   onPoweroff: action,
   onReboot: action,

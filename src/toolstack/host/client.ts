@@ -2,8 +2,9 @@
  * xl's side of the socket: the toolstack's interface, answered by the host process.
  */
 import {
-  type ConsoleSession, type ConsoleSink, type CreateOptions, type DomainEnd, type DomainSpec,
-  type DomainSummary, ERROR_FAIL, type HostInfo, type Libxl, LibxlError, type VcpuSummary,
+  type ConsoleSession, type ConsoleSink, type CpupoolSummary, type CreateOptions, type DomainEnd,
+  type DomainSpec, type DomainSummary, ERROR_FAIL, type HostInfo, type Libxl, LibxlError,
+  type VcpuSummary,
 } from '../domain/libxl.ts'
 import {
   encodeLine, errorOf, type Failure, type Hello, LineReader, PROTOCOL_VERSION, recordOf,
@@ -99,6 +100,10 @@ export class RemoteLibxl implements Libxl {
     return this.#call('vcpus', domid)
   }
 
+  cpupools(): Promise<CpupoolSummary[]> {
+    return this.#call('cpupools')
+  }
+
   create(spec: DomainSpec, options: CreateOptions): Promise<number> {
     return this.#call('create', spec, options)
   }
@@ -129,6 +134,10 @@ export class RemoteLibxl implements Libxl {
 
   rename(domid: number, name: string): Promise<void> {
     return this.#call('rename', domid, name)
+  }
+
+  setRestartSpec(domid: number, spec: DomainSpec): Promise<void> {
+    return this.#call('setRestartSpec', domid, spec)
   }
 
   setMemoryTarget(domid: number, kib: number): Promise<void> {

@@ -43,6 +43,7 @@ const methods: Readonly<Record<string, Method>> = {
   info: (libxl) => libxl.info(),
   list: (libxl) => libxl.list(),
   vcpus: (libxl, [domid]) => libxl.vcpus(checkDomid(domid)),
+  cpupools: (libxl) => libxl.cpupools(),
   create: (libxl, [spec, options]) => libxl.create(checkSpec(spec), checkOptions(options)),
   spec: (libxl, [domid]) => libxl.spec(checkDomid(domid)),
   destroy: (libxl, [domid]) => libxl.destroy(checkDomid(domid)),
@@ -51,6 +52,8 @@ const methods: Readonly<Record<string, Method>> = {
   shutdown: (libxl, [domid]) => libxl.shutdown(checkDomid(domid)),
   reboot: (libxl, [domid]) => libxl.reboot(checkDomid(domid)),
   rename: (libxl, [domid, name]) => libxl.rename(checkDomid(domid), checkName(name)),
+  setRestartSpec: (libxl, [domid, spec]) =>
+    libxl.setRestartSpec(checkDomid(domid), checkSpec(spec)),
   setMemoryTarget: (libxl, [domid, kib]) =>
     libxl.setMemoryTarget(checkDomid(domid), checkCount(kib)),
   setMaxMemory: (libxl, [domid, kib]) => libxl.setMaxMemory(checkDomid(domid), checkCount(kib)),
