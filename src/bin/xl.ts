@@ -58,6 +58,10 @@ const world: World = {
   readText: async (path) => new TextDecoder().decode(await readFileBytes(path)),
   absolutePath: (path) => resolve(path),
   now: () => new Date(),
+  delay: (ms, work) => {
+    const timer = setTimeout(work, ms)
+    return () => clearTimeout(timer)
+  },
   uname: () => ({
     host: hostname(), release: `xenolith-${RELEASE}`, version: `Node.js ${process.version}`,
     machine: 'x86_64',

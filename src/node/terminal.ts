@@ -14,6 +14,11 @@ export class ProcessTerminal {
     return process.stdin.isTTY === true
   }
 
+  /** Of the terminal that output goes to, or of a usual one. */
+  size(): { readonly rows: number, readonly columns: number } {
+    return { rows: process.stdout.rows || 24, columns: process.stdout.columns || 80 }
+  }
+
   /** Writes to standard output; false asks to wait for `onDrain`. */
   write(bytes: Uint8Array): boolean {
     return process.stdout.write(bytes)

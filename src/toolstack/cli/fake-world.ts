@@ -10,10 +10,15 @@ import type { ConsoleTerminal, World } from './world.ts'
 
 class FakeTerminal implements ConsoleTerminal {
   isTerminal = false
+  rows = 24
+  columns = 170
   shown = ''
   opened = 0
   closed = 0
   type: (bytes: Uint8Array) => void = () => {}
+  size(): { rows: number, columns: number } {
+    return { rows: this.rows, columns: this.columns }
+  }
   write(bytes: Uint8Array): boolean {
     this.shown += new TextDecoder().decode(bytes)
     return true
@@ -55,6 +60,7 @@ export function xl() {
     },
     absolutePath: (path) => path,
     now: () => new Date(host.nowMs),
+    delay: (ms, work) => host.delay(ms, work),
     uname: () => ({ host: 'h', release: 'r', version: 'v', machine: 'x86_64' }),
     pid: 7,
   }

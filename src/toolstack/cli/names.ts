@@ -48,7 +48,7 @@ export const allNames: readonly (readonly [string, string?])[] = [
   ['debug-keys', 'Send debug keys to Xen'],
   ['set-parameters', 'Set hypervisor parameters'],
   ['dmesg'],
-  ['top', 'Monitor a host and the domains in real time'],
+  ['top'],
   ['network-attach', 'Create a new virtual network device'],
   ['network-list', 'List virtual network interfaces for a domain'],
   ['network-detach', 'Destroy a domain\'s virtual network device'],

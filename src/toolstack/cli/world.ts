@@ -7,6 +7,7 @@ import type { Uname } from './info-text.ts'
 /** Standard input and output as a console is attached to them. */
 export interface ConsoleTerminal {
   readonly isTerminal: boolean
+  size(): { readonly rows: number, readonly columns: number }
   write(bytes: Uint8Array): boolean
   onDrain(handler: () => void): void
   open(input: (bytes: Uint8Array) => void, ended: () => void): void
@@ -28,6 +29,8 @@ export interface World {
   /** `path` as other processes can open it. */
   absolutePath(path: string): string
   now(): Date
+  /** Runs `work` after `ms`; the result cancels it. */
+  delay(ms: number, work: () => void): () => void
   uname(): Uname
   readonly pid: number
 }

@@ -55,6 +55,30 @@ export interface CreateOptions {
   readonly unattended?: boolean
 }
 
+/** What went through a network interface of a domain, as the guest sees it. */
+export interface NetworkCounters {
+  readonly rxBytes: number
+  readonly rxPackets: number
+  readonly rxErrors: number
+  readonly rxDropped: number
+  readonly txBytes: number
+  readonly txPackets: number
+  readonly txErrors: number
+  readonly txDropped: number
+}
+
+/** What went through a virtual disk of a domain. */
+export interface DiskCounters {
+  /** Its number: `device/vbd/NUMBER` in the store. */
+  readonly device: number
+  /** How often requests had to wait for room. */
+  readonly outOfRequests: number
+  readonly reads: number
+  readonly writes: number
+  readonly sectorsRead: number
+  readonly sectorsWritten: number
+}
+
 export interface DomainSummary {
   readonly domid: number
   /** Missing for a domain that is being made or torn down. */
@@ -76,6 +100,8 @@ export interface DomainSummary {
   readonly shutdownReason: number
   readonly cpuTimeNs: number
   readonly poolName: string
+  readonly networks: readonly NetworkCounters[]
+  readonly disks: readonly DiskCounters[]
   /** Seconds since 1970; missing when the store does not say. */
   readonly startTime?: number | undefined
 }

@@ -31,6 +31,9 @@ export function summaryOf(
     dying: info.dying,
     shutdownReason: info.shutdownReason,
     cpuTimeNs: info.cpuTimeNs,
+    // No back-end of either kind is here yet.
+    networks: [],
+    disks: [],
     poolName: poolName(store, info.cpupool),
     startTime: domid === 0 ? hostStartedMs / 1000 : start === undefined ? undefined : +start,
   }
