@@ -4,6 +4,7 @@
 import { LibxlError } from '../domain/libxl.ts'
 import { type Command, type Globals, type Invocation, usageOf } from './command.ts'
 import { controlCommands } from './control.ts'
+import { completionCommand } from './completion.ts'
 import { configUpdateCommand } from './config-update.ts'
 import { createCommand } from './create.ts'
 import { getopt, type Option } from './getopt.ts'
@@ -15,7 +16,7 @@ import { Exit, type World } from './world.ts'
 
 const commands: ReadonlyMap<string, Command> = new Map(
   [createCommand, configUpdateCommand, ...controlCommands, ...tuningCommands, ...queryCommands,
-    topCommand]
+    topCommand, completionCommand(() => commands.values())]
     .map((command) => [command.name, command]))
 
 const globalOptions: readonly Option[] = [

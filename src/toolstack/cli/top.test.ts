@@ -60,11 +60,11 @@ test('every column and detail is where xentop has it', () => {
   assert.deepEqual(texts({ fullNames: true, networks: true, disks: true, vcpus: true },
     sample(0, guest, control)), [
     HEADER,
-    '  Domain-0 -----r        595    0.0    1048576   33.3    1048576      33.3     2    0        ' +
-      '0        0    0        0        0        0          0          0    0',
+    '  Domain-0 -----r        595    0.0    1048576   33.3    1048576      33.3     2    0' +
+      '        0        0    0        0        0        0          0          0    0',
     'VCPUs(sec):   0:        294s  1:        301s',
-    '   pvguest --b---        210    0.0     262144    8.3     263168       8.4     2    1        ' +
-      '1        0    1        0       34        1       8456        128    0',
+    '   pvguest --b---        210    0.0     262144    8.3     263168       8.4     2    1' +
+      '        1        0    1        0       34        1       8456        128    0',
     'VCPUs(sec):   0:        112s  1:         98s',
     'Net0 RX:      936bytes       15pkts        0err        0drop  ' +
       'TX:     1236bytes       16pkts        0err        2drop',
@@ -90,7 +90,7 @@ test('names are cut unless they shall be full, and a header may stand before eac
     .map((text) => text === HEADER), [true, false, true, false])
 })
 
-test('domains are sorted by any column: names upwards, states by urgency, numbers downwards', () => {
+test('domains are sorted by any column: names upwards, states by urgency, numbers down', () => {
   const paused = domain(2, 'a-domain', [1], { paused: true, memoryKib: 131140 })
   const order = (sortBy: number): string => texts({ sortBy }, sample(0, control, paused, guest))
     .slice(1).map((text) => text.slice(0, 10).trim()).join(' ')
@@ -199,7 +199,7 @@ test('the delay is asked for in the last line', async () => {
   assert.equal((await running).code, 0)
 })
 
-test('lines longer than the screen go on below, and more lines than it has are left out', async () => {
+test('lines longer than the screen go on below, and what does not fit is left out', async () => {
   const { terminal, press, screen, running } = await live()
   terminal.columns = 80
   terminal.rows = 8
