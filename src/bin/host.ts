@@ -5,11 +5,14 @@
  * Its standard output is its log. It is started by xl when there is none; started by hand beside
  * another it ends at once.
  */
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import type { Log } from '../base/log.ts'
+import { autoFolderPath, configNames } from '../node/auto-folder.ts'
+import { readFileBytes } from '../node/files.ts'
 import { connectHost } from '../node/host-process.ts'
 import { openRunFolder, runFolderPath, socketName, storeSocketName } from '../node/run-folder.ts'
 import { UnixListener } from '../node/unix-socket.ts'
+import { autostart } from '../toolstack/host/autostart.ts'
 import { HostServer } from '../toolstack/host/server.ts'
 import { heatWish, memoryWish, startMachine } from './machine.ts'
 import { serveStore } from './store-socket.ts'
@@ -62,6 +65,13 @@ async function main(): Promise<void> {
       (stream) => serveStore(machine.xenstored, stream)),
     await UnixListener.listen(join(folder, socketName), (stream) => server.accept(stream)),
   ]
+  const auto = autoFolderPath(process.env)
+  void autostart(machine.libxl, {
+    names: () => configNames(auto),
+    read: async (name) => new TextDecoder().decode(await readFileBytes(join(auto, name))),
+    absolutePath: (path) => resolve(auto, path),
+    log: say,
+  })
   process.on('SIGTERM', () => void end())
   process.on('SIGINT', () => void end())
   say(`ready: ${memoryMib} MB, pid ${process.pid}`)

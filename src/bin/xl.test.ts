@@ -137,6 +137,27 @@ test('a host that is asked to end takes its sockets with it', async () => {
   assert.equal(existsSync(join(run, 'xenstored.sock')), false)
 })
 
+test('configurations in the folder auto start with the host, and bad ones are logged', async () => {
+  mkdirSync(join(run, 'auto'))
+  const text = readFileSync(config, 'utf8').replace(join(scratch, 'kernel'), '../../kernel')
+  writeFileSync(join(run, 'auto', '2-good.cfg'), text)
+  writeFileSync(join(run, 'auto', '1-bad.cfg'), 'name="bad"\ntype="pvh"\nkernel="/nowhere"\n')
+  writeFileSync(join(run, 'auto', '3-worse.cfg'), 'name=')
+  writeFileSync(join(run, 'auto', 'notes.txt'), 'not a configuration')
+  assert.equal(xl('list').code, 0)
+  await logged('autostart: 3-worse.cfg: ', 1)
+  const log = readFileSync(join(run, 'host.log'), 'utf8')
+  assert.match(log, /autostart: 1-bad\.cfg: .*No such file or directory\n/)
+  assert.match(log, /autostart: 2-good\.cfg: domain 1\n/)
+  assert.doesNotMatch(log, /notes/)
+  assert.match(xl('list').out, /^g +1 +64 /m)
+  endHost('SIGTERM')
+  rmSync(join(run, 'auto'), { recursive: true })
+  for (let i = 0; i < 100 && existsSync(join(run, 'host.sock')); i++) {
+    await new Promise((resolve) => setTimeout(resolve, 50))
+  }
+})
+
 test('a folder that others can open is refused', () => {
   const open = join(scratch, 'open')
   mkdirSync(open)

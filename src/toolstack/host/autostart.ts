@@ -2,9 +2,10 @@
  * Domains that start with the machine: one for each configuration in a folder, in the order of
  * their names, as xendomains does with /etc/xen/auto. One that cannot start keeps no other back.
  */
+import { Bug } from '../../base/assert.ts'
 import { loadDomainConfig } from '../config/domain.ts'
 import { ConfigError } from '../config/parser.ts'
-import { type Libxl, LibxlError } from '../domain/libxl.ts'
+import type { Libxl } from '../domain/libxl.ts'
 import { specOf } from '../domain/spec.ts'
 
 /** The folder, from outside. */
@@ -20,23 +21,28 @@ export interface AutostartFolder {
 
 /** Makes the domains; resolves when each was made or refused. */
 export async function autostart(libxl: Libxl, folder: AutostartFolder): Promise<void> {
-  for (const name of [...await folder.names()].sort()) {
-    try {
+  let names: readonly string[] = []
+  await attempt(folder, 'the folder', async () => void (names = await folder.names()))
+  for (const name of [...names].sort()) {
+    await attempt(folder, name, async () => {
       const { config, messages } = loadDomainConfig(name, await folder.read(name))
       for (const line of messages) folder.log(`autostart: ${line}`)
       const spec = specOf(config, (path) => folder.absolutePath(path))
-      if ('refusal' in spec) throw new ConfigError([`${name}: ${spec.refusal}`])
+      if ('refusal' in spec) throw new ConfigError([spec.refusal])
       const domid = await libxl.create(spec, {})
       folder.log(`autostart: ${name}: domain ${domid}`)
-    } catch (error) {
-      if (!isOutside(error)) throw error
-      folder.log(`autostart: ${name}: ${error.message}`)
-    }
+    })
   }
 }
 
-/** Whether a file or what it asks for is at fault, and not we. */
-function isOutside(error: unknown): error is Error {
-  return error instanceof ConfigError || error instanceof LibxlError ||
-    (error instanceof Error && error.name === 'FileError')
+/** Does `work`; logs what fails, unless we are to blame for it. */
+async function attempt(
+  folder: AutostartFolder, what: string, work: () => Promise<void>,
+): Promise<void> {
+  try {
+    await work()
+  } catch (error) {
+    if (error instanceof Bug || !(error instanceof Error)) throw error
+    folder.log(`autostart: ${what}: ${error.message}`)
+  }
 }
