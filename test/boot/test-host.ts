@@ -9,6 +9,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'no
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
+import { Host } from 'xenolith'
 import { Conversation, PATIENCE } from './console.ts'
 
 const root = resolve(import.meta.dirname, '..', '..')
@@ -71,6 +72,11 @@ export class TestHost {
     conversation.endInput()
     const { code, err } = await conversation.ended()
     return { code, out: conversation.transcript, err }
+  }
+
+  /** The host process as a program has it, started if need be. */
+  attach(): Promise<Host> {
+    return Host.attach({ folder: join(this.folder, 'run'), start: true })
   }
 
   /** The columns of `xl list` for a domain; undefined when it is not there. */

@@ -4,7 +4,9 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
-import { debian, Shell } from './debian.ts'
+import type { GuestConsole, Host } from 'xenolith'
+import { debian, PROMPT } from './debian.ts'
+import { PATIENCE } from './console.ts'
 import { TestHost } from './test-host.ts'
 
 const { settings, missing } = await debian('cloud')
@@ -12,19 +14,26 @@ const BALLOON = '/sys/devices/system/xen_memory/xen_memory0/info/current_kb'
 
 describe('a running guest', { skip: missing }, () => {
   const host = new TestHost()
-  let shell: Shell
+  let api: Host
+  let console: GuestConsole
 
   before(async () => {
     const config = host.config('g', { ...settings, memory: 256, maxmem: 256, vcpus: 2 })
-    shell = await Shell.take(host.start('create', '-c', config))
+    assert.equal((await host.xl('create', '-q', config)).code, 0)
+    api = await host.attach()
+    console = await (await api.find('g') ?? assert.fail()).console()
+    await console.expect(PROMPT, { signal: AbortSignal.timeout(PATIENCE * 1000) })
   })
-  after(() => host.close())
+  after(async () => {
+    await host.close()
+    await api.close()
+  })
 
   /** Asks the guest until it says what is wanted. */
   async function becomes(command: string, wanted: (said: string) => boolean): Promise<void> {
     let said = ''
     for (let i = 0; i < 60; i++) {
-      said = (await shell.output(command)).trim()
+      said = (await console.exec(command)).output.trim()
       if (wanted(said)) return
       await delay(300)
     }
@@ -50,7 +59,7 @@ describe('a running guest', { skip: missing }, () => {
     assert.equal((await host.xl('vcpu-set', 'g', '2')).code, 0)
     // Linux finds it present again, and leaves it to user space to start it.
     await becomes('cat /sys/devices/system/cpu/present', is('0-1'))
-    await shell.output('echo 1 > /sys/devices/system/cpu/cpu1/online')
+    await console.exec('echo 1 > /sys/devices/system/cpu/cpu1/online')
     await becomes('cat /sys/devices/system/cpu/online', is('0-1'))
   })
 

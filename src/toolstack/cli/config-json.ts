@@ -13,7 +13,10 @@ interface JsonObject {
 /** What both a configuration and a specification say. */
 type Common = Pick<DomainConfig, 'type' | 'name' | 'kernel' | 'commandLine' | 'memoryKib' |
   'maxMemoryKib' | 'vcpus' | 'maxVcpus' | 'tscMode' | 'onPoweroff' | 'onReboot' |
-  'onWatchdog' | 'onCrash' | 'onSoftReset'> & { readonly ramdisk?: string | undefined }
+  'onWatchdog' | 'onCrash' | 'onSoftReset'> & {
+    readonly ramdisk?: string | undefined
+    readonly vcpusGiven?: boolean | undefined
+  }
 
 /** libxl's generator puts an empty line into empty objects. */
 function pretty(value: Json, indent: string): string {
@@ -44,8 +47,9 @@ function configOf(common: Common, creation: JsonObject, build: JsonObject): Json
       run_hotplug_scripts: 'True',
     },
     b_info: {
-      max_vcpus: common.maxVcpus,
-      avail_vcpus: Array.from({ length: common.vcpus }, (_, vcpu) => vcpu),
+      max_vcpus: common.vcpusGiven || common.maxVcpus > 1 ? common.maxVcpus : undefined,
+      avail_vcpus: common.vcpusGiven
+        ? Array.from({ length: common.vcpus }, (_, vcpu) => vcpu) : undefined,
       tsc_mode: common.tscMode === 0 ? undefined : TSC_MODES[common.tscMode],
       max_memkb: common.maxMemoryKib,
       target_memkb: common.memoryKib,
@@ -81,9 +85,6 @@ function asked(config: DomainConfig): Json {
     max_grant_version: config.maxGrantVersion,
     event_channels: config.maxEventChannels,
     sched_params: { weight: config.cpuWeight, cap: config.cap },
-    ...config.vcpusGiven ? {} : {
-      avail_vcpus: undefined, max_vcpus: config.maxVcpus === 1 ? undefined : config.maxVcpus,
-    },
   })
 }
 

@@ -135,6 +135,9 @@ test('list -l prints what a domain was made from, defaults included', async () =
   await run('create -p b.cfg vcpus=2')
   assert.deepEqual(await run('list -l a'), { code: 0, out: MADE, err: '' })
   assert.equal((await run('list -lv a')).out, MADE)
+  await run('create -p b.cfg name="b"')
+  assert.doesNotMatch((await run('list -l b')).out, /vcpus/, 'a default is left out')
+  await run('destroy b')
   const both = JSON.parse((await run('list -l')).out) as { domid: number }[]
   assert.deepEqual(both.map(({ domid }) => domid), [0, 1])
 })

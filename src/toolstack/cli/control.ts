@@ -1,6 +1,7 @@
 /**
  * The subcommands that act on a domain: destroy, pause, unpause, shutdown, reboot, rename, console.
  */
+import { EINVAL } from '../../abi/xen/errno.ts'
 import { type Libxl, LibxlError } from '../domain/libxl.ts'
 import type { Command, Invocation } from './command.ts'
 import { runConsole } from './console-client.ts'
@@ -126,6 +127,10 @@ async function consoleCommand(invocation: Invocation): Promise<number> {
   }
   const libxl = await world.machine()
   const domid = await findDomain(world, libxl, operands[0] ?? '')
+  if (domid === 0) {
+    world.err('Can\'t specify Domain-0\n')
+    return EINVAL
+  }
   if (type !== 'pv' || Number(options.get('number') ?? '0') !== 0) {
     world.err(`xenconsole: domain ${domid} has no such console\n`)
     return 2

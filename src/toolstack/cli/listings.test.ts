@@ -62,8 +62,9 @@ test('a button is pressed by a trigger', async () => {
   if (!control.calls.includes('sendTrigger')) throw new Error('no trigger was sent')
 })
 
-test('a console of an unknown type is refused', async () => {
+test('a console of an unknown type is refused, and that of the control domain', async () => {
   const { run } = xl()
   await run('create -p a.cfg')
   await expectXl(run, 'console -t foo pvh', 1, '!console type supported are: pv, serial, vuart')
+  await expectXl(run, 'console 0', 22, '!Can\'t specify Domain-0')
 })

@@ -26,6 +26,12 @@ test('mistakes are answered in the words of xl', async () => {
     '>Usage: xl [-vtTf] pause <Domain>', '>', '>Pause execution of a domain.', '>')
   await expectXl(run, 'list -z', 2, '!option `z\' not supported.')
   await expectXl(run, '-z list', 1, '!xl: invalid option -- \'z\'', '!unknown global option')
+  await expectXl(run, '--help', 1, '!xl: invalid option -- \'-\'', '!unknown global option')
+  await expectXl(run, 'reboot 99', 1, '!Rebooting domain 99',
+    '!libxl: error: unable to get domain type for domid=99', '!reboot failed (rc=-3)')
+  await expectXl(run, 'destroy 99', 1, '!libxl: error: Domain 99:Non-existant domain',
+    '!libxl: error: Domain 99:Unable to destroy guest',
+    '!libxl: error: Domain 99:Destruction of domain failed', '!destroy failed (rc=-21)')
   await expectXl(run, '-N list', 1, '!command does not implement -N (dryrun) option')
   await expectXl(run, 'create', 6, '!Config file not specified and none in save file')
   await expectXl(run, 'create a=b', 6, '!Config file not specified and none in save file')

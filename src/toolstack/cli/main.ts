@@ -29,10 +29,9 @@ const helpOption: Option = { key: 'help', letter: 'h', name: 'help' }
 export async function runXl(words: readonly string[], world: World): Promise<number> {
   const parsed = getopt(words, globalOptions, true)
   if ('unknown' in parsed) {
-    const letter = parsed.unknown
-    world.err(letter.startsWith('--')
-      ? `xl: unrecognized option '${letter}'\n`
-      : `xl: invalid option -- '${letter}'\n`)
+    // There are no long ones: to real xl, -- begins an option of that letter.
+    const letter = parsed.unknown.startsWith('--') ? '-' : parsed.unknown
+    world.err(`xl: invalid option -- '${letter}'\n`)
     world.err('unknown global option\n')
     return 1
   }

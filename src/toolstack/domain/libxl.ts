@@ -36,6 +36,8 @@ export interface DomainSpec {
   readonly maxMemoryKib: number
   readonly vcpus: number
   readonly maxVcpus: number
+  /** Whether `vcpus` was asked for; listings leave a default out. */
+  readonly vcpusGiven?: boolean | undefined
   /** The scheduler's parameters; its own defaults when left out. */
   readonly cpuWeight?: number | undefined
   readonly cap?: number | undefined

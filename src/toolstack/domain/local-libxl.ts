@@ -145,7 +145,8 @@ export class LocalLibxl implements Libxl {
   }
 
   async destroy(domid: number): Promise<void> {
-    this.#known(domid, `Domain ${domid}:Non-existant domain`)
+    this.#known(domid, ['Non-existant domain', 'Unable to destroy guest',
+      'Destruction of domain failed'].map((what) => `Domain ${domid}:${what}`).join('\n'))
     if (domid === 0) throw new LibxlError(ERROR_INVAL, 'Domain 0:Cannot destroy the control domain')
     this.#tearDown(domid)
   }
@@ -370,7 +371,10 @@ export class LocalLibxl implements Libxl {
   }
 
   #request(domid: number, what: string): Promise<void> {
-    this.#known(domid, `Domain ${domid}:No such domain`)
+    if (!this.#control.xenctrl.getDomainInfo(asDomid(domid))) {
+      const why = `unable to get domain type for domid=${domid}`
+      return Promise.reject(new LibxlError(ERROR_FAIL, why))
+    }
     return requestControl(this.store, this.#host, domid, what)
   }
 }

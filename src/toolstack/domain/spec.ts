@@ -17,6 +17,7 @@ export function specOf(
     ramdisk: config.ramdisk === undefined ? undefined : absolutePath(config.ramdisk),
     commandLine: config.commandLine, memoryKib: config.memoryKib,
     maxMemoryKib: config.maxMemoryKib, vcpus: config.vcpus, maxVcpus: config.maxVcpus,
+    vcpusGiven: config.vcpusGiven,
     cpuWeight: config.cpuWeight, cap: config.cap, tscMode: config.tscMode,
     onPoweroff: config.onPoweroff,
     onReboot: config.onReboot, onCrash: config.onCrash, onWatchdog: config.onWatchdog,

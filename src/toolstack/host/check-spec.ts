@@ -34,6 +34,7 @@ const checks: Readonly<Record<keyof DomainSpec, Check>> = {
   maxMemoryKib: within(0, MAX_MEMORY_KIB),
   vcpus: within(1, MAX_VCPUS),
   maxVcpus: within(1, MAX_VCPUS),
+  vcpusGiven: (value) => value === undefined || value === null || typeof value === 'boolean',
   cpuWeight: optionalNumber(within(1, 65535)),
   cap: optionalNumber(within(0, 65535)),
   tscMode: within(0, 3),
