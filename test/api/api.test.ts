@@ -106,6 +106,7 @@ test('the host process that xl uses can be attached to', async () => {
   process.env['XENOLITH_MEMORY'] = '256'
   const host = await Host.attach({ folder: run, start: true })
   try {
+    await using lasting = await host.create({ name: 'b', kernel: ticking, memory: 32 })
     const domain = await host.create({ name: 'a', kernel: ticking, memory: 32 })
     const console = await domain.console()
     await console.expect('tick ')
@@ -118,8 +119,11 @@ test('the host process that xl uses can be attached to', async () => {
     await (await other.find('a'))?.destroy()
     assert.equal((await end).how, 'destroyed')
     await assert.rejects(console.expect('never'), ConsoleEnded)
+    await other.end()
+    assert.ok(lasting, 'its disposal knows that the host has gone')
   } finally {
-    await host.end()
+    // It has ended already, unless something went wrong.
+    await host.end().catch(() => {})
   }
   assert.deepEqual(resources(), before)
 })

@@ -8,6 +8,7 @@ import {
   type DomainEnd, type DomainSummary, ERROR_DOMAIN_NOTFOUND, type Libxl, LibxlError,
   type VcpuSummary,
 } from '../domain/libxl.ts'
+import { HostGone } from '../host/client.ts'
 import { GuestConsole, type Patience } from './console.ts'
 import type { CommandResult } from './shell.ts'
 
@@ -114,12 +115,13 @@ export class Domain implements AsyncDisposable {
     return this.#session.store.write(`${domainPath(this.domid)}/${path}`, value)
   }
 
-  /** Destroys it if it is still there. */
+  /** Destroys it if it and its host are still there. */
   async [Symbol.asyncDispose](): Promise<void> {
     try {
       await this.destroy()
     } catch (error) {
-      const gone = error instanceof LibxlError && error.rc === ERROR_DOMAIN_NOTFOUND
+      const gone = error instanceof HostGone ||
+        (error instanceof LibxlError && error.rc === ERROR_DOMAIN_NOTFOUND)
       if (!gone) throw error
     }
   }

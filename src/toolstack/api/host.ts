@@ -76,8 +76,11 @@ export class HostSession implements AsyncDisposable {
 
   /** Ends the machine with all its domains, also one that others use. */
   async end(): Promise<void> {
-    await this.#parts.end()
-    await this.close()
+    try {
+      await this.#parts.end()
+    } finally {
+      await this.close()
+    }
   }
 
   /** Ends all that was opened here, and the machine if it was started here. */
