@@ -4,12 +4,11 @@
  *
  * A trace runs from its entry through conditional branches to an unconditional one, the end of the
  * page, an instruction of another trace, or TRACE_LIMIT instructions; it may be entered at any of
- * its instructions. It lies in one page of code; an instruction that crosses into
- * the next page is a trace of its own, which checks first that the second page is still the one it
- * was decoded from. When a line with code is written to, every record of a trace that has code
- * there becomes a LOOK_UP, also the one about to be executed, so that self-modifying code takes
- * effect at once. Record memory is handed out in order; when it is used up, everything is
- * forgotten.
+ * its instructions. It lies in one page of code; an instruction that crosses into the next page is
+ * a trace of its own, which checks first that the second page is still the one it was decoded from.
+ * When a line with code is written to, every record of a trace that has code there becomes a
+ * LOOK_UP, also the one about to be executed, so that self-modifying code takes effect at once.
+ * Record memory is handed out in order; when it is used up, everything is forgotten.
  */
 import { assert } from '../../base/assert.ts'
 import { type Decode, MAX_LENGTH } from '../../isa/decode/decoder.ts'
