@@ -234,9 +234,7 @@ export class CodeCache {
     })
     this.#needs.invalidated(page, written)
     this.#needs.addLines(page, left)
-    const place = linesAt(page)
-    this.#u32[place] = left.low
-    this.#u32[place + 1] = left.high
+    this.#u32.set([left.low, left.high], linesAt(page))
     this.#pages.set(page, kept)
     if (!left.isEmpty) return
     this.#pages.delete(page)
