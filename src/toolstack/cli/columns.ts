@@ -2,7 +2,9 @@
  * The columns of xl's listings, as real xl 4.17 prints them.
  */
 import { SHUTDOWN_crash } from '../../abi/xen/sched.ts'
-import type { CpupoolSummary, DomainSummary, VcpuSummary } from '../domain/libxl.ts'
+import type {
+  CpupoolSummary, DomainSummary, SchedulerParameters, VcpuSummary,
+} from '../domain/libxl.ts'
 
 export interface ListOptions {
   readonly verbose: boolean
@@ -103,7 +105,7 @@ export function vcpuRows(domain: DomainSummary, vcpus: readonly VcpuSummary[]): 
 }
 
 /** "0-3,5", or "all". */
-function cpuRange(cpus: readonly number[] | undefined): string {
+export function cpuRange(cpus: readonly number[] | undefined): string {
   if (cpus === undefined) return 'all'
   if (cpus.length === 0) return 'none'
   const parts: string[] = []
@@ -114,6 +116,14 @@ function cpuRange(cpus: readonly number[] | undefined): string {
     parts.push(first === last ? `${first}` : `${first}-${last}`)
   }
   return parts.join(',')
+}
+
+export const schedulingHeader = `${left('Name', 33)}   ID Weight  Cap\n`
+
+/** `xl sched-credit2`, one line. */
+export function schedulingRow(domain: DomainSummary, { weight, cap }: SchedulerParameters): string {
+  return `${left(domain.name ?? '(null)', 33)} ${right(domain.domid, 4)} ${right(weight, 6)} ` +
+    `${right(cap, 4)}\n`
 }
 
 export const uptimeHeader = `${left('Name', 33)}   ID Uptime\n`

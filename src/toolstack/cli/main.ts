@@ -10,13 +10,14 @@ import { createCommand } from './create.ts'
 import { getopt, type Option } from './getopt.ts'
 import { allNames } from './names.ts'
 import { queryCommands } from './queries.ts'
+import { schedulingCommands } from './scheduling.ts'
 import { topCommand } from './top.ts'
 import { tuningCommands } from './tuning.ts'
 import { Exit, type World } from './world.ts'
 
 const commands: ReadonlyMap<string, Command> = new Map(
   [createCommand, configUpdateCommand, ...controlCommands, ...tuningCommands, ...queryCommands,
-    topCommand, completionCommand(() => commands.values())]
+    ...schedulingCommands, topCommand, completionCommand(() => commands.values())]
     .map((command) => [command.name, command]))
 
 const globalOptions: readonly Option[] = [

@@ -8,10 +8,10 @@ import {
   asDomid, asEvtchnPort, type Domid, type EvtchnPort, type Gfn,
 } from '../../abi/numbers.ts'
 import { VIRQ_DOM_EXC } from '../../abi/xen/xen.ts'
-import { ENOMEM, ESRCH } from '../../abi/xen/errno.ts'
+import { EINVAL, ENOMEM, ESRCH } from '../../abi/xen/errno.ts'
 import { silentLog } from '../../base/log.ts'
 import {
-  type ControlDomain, type CreateDomainConfig, type DomainInfo, type EventChannels,
+  type Affinity, type ControlDomain, type CreateDomainConfig, type DomainInfo, type EventChannels,
   type ForeignMemory, type GrantTable, type Mapping, XenError, type Xenctrl,
 } from '../../dom0/interfaces.ts'
 import type { DomainSpec } from './libxl.ts'
@@ -52,6 +52,8 @@ export class FakeControl implements ControlDomain {
   readonly handlers = new Map<number, () => void>()
   readonly calls: string[] = []
   freePages = 1 << 20
+  /** By domid and VCPU, `1.0`. */
+  readonly affinities = new Map<string, Partial<Affinity>>()
   readonly weights = new Map<number, { readonly weight: number, readonly cap: number }>()
   /** The call that is refused, to see what is left behind. */
   failAt = ''
@@ -116,6 +118,13 @@ export class FakeControl implements ControlDomain {
     setMaxMem: (domid: Domid, kib: number) => this.#set(domid, { maxPages: kib / 4 }),
     cpupoolInfo: (pool: number) => pool > 0 ? undefined
       : { id: 0, schedId: 6, domainCount: this.domains.size, cpuMap: Uint8Array.of(1) },
+    setVcpuAffinity: (domid: Domid, vcpu: number, change: Partial<Affinity>) => {
+      if (Object.values(change).some((map) => map.length > 1 || ((map[0] ?? 0) & 3) === 0)) {
+        throw new XenError('xc_vcpu_setaffinity', EINVAL, 'EINVAL')
+      }
+      const now = this.affinities.get(`${domid}.${vcpu}`)
+      this.affinities.set(`${domid}.${vcpu}`, { ...now, ...change })
+    },
     getSchedCredit2: (domid: Domid) => this.weights.get(domid) ?? { weight: 256, cap: 0 },
     setSchedCredit2: (domid: Domid, weight: number, cap: number) =>
       void this.weights.set(domid, { weight, cap }),

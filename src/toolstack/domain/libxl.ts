@@ -153,6 +153,18 @@ export interface HostInfo {
   readonly buildId: string
 }
 
+/** On which CPUs a VCPU may run, and should; one that is left out stays as it is. */
+export interface AffinityChange {
+  readonly hard?: readonly number[] | undefined
+  readonly soft?: readonly number[] | undefined
+}
+
+/** What credit2 knows of a domain. */
+export interface SchedulerParameters {
+  readonly weight: number
+  readonly cap: number
+}
+
 export interface CpupoolSummary {
   readonly name: string
   readonly cpus: readonly number[]
@@ -208,6 +220,9 @@ export interface Libxl {
   sendSysrq(domid: number, key: string): Promise<void>
   /** Sends "nmi" or another trigger of XEN_DOMCTL_sendtrigger to a VCPU. */
   sendTrigger(domid: number, trigger: string, vcpu: number): Promise<void>
+  setVcpuAffinity(domid: number, vcpu: number, change: AffinityChange): Promise<void>
+  scheduling(domid: number): Promise<SchedulerParameters>
+  setScheduling(domid: number, change: Partial<SchedulerParameters>): Promise<void>
   /** Resolves when the domain shuts down or is gone. */
   waitForEnd(domid: number): Promise<DomainEnd>
   /** The domain made again in place of one that ended; undefined when there will be none. */

@@ -6,22 +6,21 @@
  */
 import { asDomid, asEvtchnPort, asGfn, type Domid } from '../../abi/numbers.ts'
 import { CONSOLE_LIMIT, type ConsoleReader } from '../../backends/console.ts'
-import type { HostDecompressor } from '../../base/compression/formats.ts'
 import type { Log } from '../../base/log.ts'
 import { type ControlDomain, type DomainInfo, XenError } from '../../dom0/interfaces.ts'
 import { LocalClient } from '../../xenstore/client.ts'
 import { domainPath } from '../../xenstore/path.ts'
 import type { Xenstored } from '../../xenstore/xenstored.ts'
-import { ImageError } from '../build/image-error.ts'
-import { loadKernel } from '../build/kernel.ts'
-import { type PvhImage, planPvhImage } from '../build/pvh-image.ts'
+import type { PvhImage } from '../build/pvh-image.ts'
 import { requestControl } from './control-request.ts'
 import { DeathWatch } from './death-watch.ts'
 import { cpusOf, gatherCpupools, gatherInfo } from './host-info.ts'
+import { type ImageSource, planImage } from './image-plan.ts'
 import {
-  type ConsoleSession, type ConsoleSink, type CpupoolSummary, type CreateOptions, type DomainEnd,
-  type DomainSpec, type DomainSummary, ERROR_DOMAIN_NOTFOUND, ERROR_FAIL, ERROR_INVAL,
-  type HostInfo, type Libxl, LibxlError, type VcpuSummary,
+  type AffinityChange, type ConsoleSession, type ConsoleSink, type CpupoolSummary,
+  type CreateOptions, type DomainEnd, type DomainSpec, type DomainSummary, ERROR_DOMAIN_NOTFOUND,
+  ERROR_FAIL, ERROR_INVAL, type HostInfo, type Libxl, LibxlError, type SchedulerParameters,
+  type VcpuSummary,
 } from './libxl.ts'
 import { makePvhDomain } from './pvh-domain.ts'
 import { type ConnectedConsole, connectConsole, connectStore } from './services.ts'
@@ -33,9 +32,7 @@ import { Tuning } from './tuning.ts'
 import { randomUuid, uuidBytes } from './uuid.ts'
 
 /** What the toolstack needs of the machine it runs on. */
-export interface ToolstackHost {
-  readFile(path: string): Promise<Uint8Array>
-  readonly decompressor: HostDecompressor
+export interface ToolstackHost extends ImageSource {
   readonly log: Log
   wallClockMs(): number
   /** `count` random bytes. */
@@ -132,7 +129,8 @@ export class LocalLibxl implements Libxl {
   async create(spec: DomainSpec, options: CreateOptions): Promise<number> {
     this.#creating++
     try {
-      const image = await this.#plan(spec)
+      this.#refuseName(spec.name)
+      const image = await planImage(spec, this.#host)
       return this.#make(spec, image, options)
     } finally {
       this.#creating--
@@ -210,6 +208,21 @@ export class LocalLibxl implements Libxl {
     this.#tuning.sendTrigger(domid, trigger, vcpu)
   }
 
+  async setVcpuAffinity(domid: number, vcpu: number, change: AffinityChange): Promise<void> {
+    this.#known(domid, `Domain ${domid}:No such domain`)
+    this.#tuning.setVcpuAffinity(domid, vcpu, change)
+  }
+
+  async scheduling(domid: number): Promise<SchedulerParameters> {
+    this.#known(domid, `Domain ${domid}:Getting domain sched credit2: No such process`)
+    return this.#control.xenctrl.getSchedCredit2(asDomid(domid))
+  }
+
+  async setScheduling(domid: number, change: Partial<SchedulerParameters>): Promise<void> {
+    this.#known(domid, `Domain ${domid}:Getting domain sched credit2: No such process`)
+    this.#tuning.setScheduling(domid, change)
+  }
+
   async waitForEnd(domid: number): Promise<DomainEnd> {
     const info = this.#known(domid, `Domain ${domid}:No such domain`)
     if (info.shutdown) return { how: 'shutdown', reason: info.shutdownReason }
@@ -259,32 +272,6 @@ export class LocalLibxl implements Libxl {
     if (taken === undefined || taken === owner) return
     const who = owner === undefined ? '' : `Domain ${owner}:`
     throw new LibxlError(ERROR_INVAL, `${who}Domain with name "${name}" already exists.`)
-  }
-
-  async #plan(spec: DomainSpec): Promise<PvhImage> {
-    this.#refuseName(spec.name)
-    if (spec.memoryKib < 1024) throw new LibxlError(ERROR_FAIL, tooLittle(spec))
-    const kernelBytes = await this.#read(spec.kernel, 'kernel')
-    const ramdisk = spec.ramdisk ? await this.#read(spec.ramdisk, 'ramdisk') : undefined
-    try {
-      const kernel = loadKernel(kernelBytes, this.#host.decompressor, spec.kernel)
-      return planPvhImage({
-        kernel, ramdisk, commandLine: spec.commandLine, memoryBytes: spec.memoryKib * 1024,
-        maxVcpus: spec.maxVcpus, onlineVcpus: spec.vcpus,
-      })
-    } catch (cause) {
-      if (cause instanceof ImageError) throw new LibxlError(ERROR_FAIL, cause.message, { cause })
-      throw cause
-    }
-  }
-
-  async #read(path: string, what: string): Promise<Uint8Array> {
-    try {
-      return await this.#host.readFile(path)
-    } catch (cause) {
-      const why = cause instanceof Error ? cause.message : String(cause)
-      throw new LibxlError(ERROR_FAIL, `failed to open ${what} '${path}': ${why}`, { cause })
-    }
   }
 
   /** From here to the end nothing else runs. */
@@ -377,8 +364,4 @@ export class LocalLibxl implements Libxl {
     }
     return requestControl(this.store, this.#host, domid, what)
   }
-}
-
-function tooLittle(spec: DomainSpec): string {
-  return `${spec.memoryKib} KB of memory are too few for a domain: Out of memory`
 }

@@ -1,5 +1,6 @@
 /**
- * What can be changed of a domain while it runs: memory, VCPUs online, triggers and sysrq keys.
+ * What can be changed of a domain while it runs: memory, VCPUs online and their CPUs, weights,
+ * triggers and sysrq keys.
  *
  * As in libxl, memory and VCPUs are wishes in the store that the guest's drivers follow; the
  * hypervisor is told the limit only.
@@ -13,10 +14,13 @@ import { EINVAL, ENOSYS, ESRCH } from '../../abi/xen/errno.ts'
 import { XenError, type Xenctrl } from '../../dom0/interfaces.ts'
 import type { XenstoreClient } from '../../xenstore/client.ts'
 import { domainPath } from '../../xenstore/path.ts'
-import { ERROR_FAIL, ERROR_INVAL, LibxlError } from './libxl.ts'
+import {
+  type AffinityChange, ERROR_FAIL, ERROR_INVAL, LibxlError, type SchedulerParameters,
+} from './libxl.ts'
 
 /** What a domain may have beyond its memory, for the pages of its devices. */
 const MEMORY_SLACK_KIB = 1024
+const MOST_WEIGHT = 65535
 
 const triggers: ReadonlyMap<string, number> = new Map([
   ['nmi', XEN_DOMCTL_SENDTRIGGER_NMI], ['reset', XEN_DOMCTL_SENDTRIGGER_RESET],
@@ -27,6 +31,20 @@ const triggers: ReadonlyMap<string, number> = new Map([
 const words: ReadonlyMap<number, string> = new Map([
   [EINVAL, 'Invalid argument'], [ENOSYS, 'Function not implemented'], [ESRCH, 'No such process'],
 ])
+
+/** The error for a hypercall that was refused; anything else is thrown on. */
+function refused(what: string, cause: unknown): LibxlError {
+  if (!(cause instanceof XenError)) throw cause
+  const why = words.get(cause.errno) ?? cause.message
+  return new LibxlError(ERROR_FAIL, `${what}: ${why}`, { cause })
+}
+
+/** One bit a CPU, as hypercalls take them. */
+function mapOf(cpus: readonly number[]): Uint8Array {
+  const map = new Uint8Array((Math.max(0, ...cpus) >> 3) + 1)
+  for (const cpu of cpus) map[cpu >> 3] = (map[cpu >> 3] ?? 0) | 1 << (cpu & 7)
+  return map
+}
 
 /** Changes running domains; the caller has made sure that they exist. */
 export class Tuning {
@@ -74,11 +92,29 @@ export class Tuning {
     try {
       this.#xenctrl.sendTrigger(asDomid(domid), trigger, vcpu)
     } catch (cause) {
-      if (!(cause instanceof XenError)) throw cause
-      const why = words.get(cause.errno) ?? cause.message
-      throw new LibxlError(ERROR_FAIL, `Domain ${domid}:Send trigger '${name}' failed: ${why}`,
-        { cause })
+      throw refused(`Domain ${domid}:Send trigger '${name}' failed`, cause)
     }
+  }
+
+  setVcpuAffinity(domid: number, vcpu: number, change: AffinityChange): void {
+    const { hard, soft } = change
+    try {
+      this.#xenctrl.setVcpuAffinity(asDomid(domid), vcpu, {
+        ...hard && { hard: mapOf(hard) }, ...soft && { soft: mapOf(soft) },
+      })
+    } catch (cause) {
+      throw refused(`Domain ${domid}:Setting vcpu affinity`, cause)
+    }
+  }
+
+  setScheduling(domid: number, change: Partial<SchedulerParameters>): void {
+    const now = this.#xenctrl.getSchedCredit2(asDomid(domid))
+    const weight = change.weight ?? now.weight
+    if (weight < 1 || weight > MOST_WEIGHT) {
+      throw new LibxlError(ERROR_INVAL, `Domain ${domid}:Cpu weight out of range, valid values ` +
+        `are within range from 1 to ${MOST_WEIGHT}`)
+    }
+    this.#xenctrl.setSchedCredit2(asDomid(domid), weight, change.cap ?? now.cap)
   }
 
   /** Asks the guest to have its first `count` VCPUs online and no others. */

@@ -2,7 +2,10 @@
  * Whether what came over the socket is a domain's specification, field by field.
  */
 import type { ShutdownAction } from '../config/domain.ts'
-import { type CreateOptions, type DomainSpec, ERROR_INVAL, LibxlError } from '../domain/libxl.ts'
+import {
+  type AffinityChange, type CreateOptions, type DomainSpec, ERROR_INVAL, LibxlError,
+  type SchedulerParameters,
+} from '../domain/libxl.ts'
 import { recordOf } from './protocol.ts'
 
 const ACTIONS: readonly ShutdownAction[] = [
@@ -10,6 +13,7 @@ const ACTIONS: readonly ShutdownAction[] = [
   'soft-reset',
 ]
 const MAX_VCPUS = 128
+const MOST_CPU = 4095
 const MAX_MEMORY_KIB = 2 ** 31
 
 type Check = (value: unknown) => boolean
@@ -58,6 +62,26 @@ export function checkSpec(value: unknown): DomainSpec {
 export function checkOptions(value: unknown): CreateOptions {
   const record = recordOf(value) ?? {}
   return { paused: record['paused'] === true, unattended: record['unattended'] === true }
+}
+
+/** CPUs that a machine may have. */
+function checkCpus(value: unknown): readonly number[] | undefined {
+  if (value === undefined || value === null) return undefined
+  if (Array.isArray(value) && value.every(within(0, MOST_CPU))) return value as number[]
+  throw new LibxlError(ERROR_INVAL, 'invalid CPUs')
+}
+
+export function checkAffinity(value: unknown): AffinityChange {
+  const record = recordOf(value) ?? {}
+  return { hard: checkCpus(record['hard']), soft: checkCpus(record['soft']) }
+}
+
+export function checkScheduling(value: unknown): Partial<SchedulerParameters> {
+  const { weight, cap } = recordOf(value) ?? {}
+  return {
+    ...weight === undefined ? {} : { weight: checkCount(weight) },
+    ...cap === undefined ? {} : { cap: checkCount(cap) },
+  }
 }
 
 /** `value` as a domid that may exist. */

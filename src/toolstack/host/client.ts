@@ -2,9 +2,9 @@
  * xl's side of the socket: the toolstack's interface, answered by the host process.
  */
 import {
-  type ConsoleSession, type ConsoleSink, type CpupoolSummary, type CreateOptions, type DomainEnd,
-  type DomainSpec, type DomainSummary, ERROR_FAIL, type HostInfo, type Libxl, LibxlError,
-  type VcpuSummary,
+  type AffinityChange, type ConsoleSession, type ConsoleSink, type CpupoolSummary,
+  type CreateOptions, type DomainEnd, type DomainSpec, type DomainSummary, ERROR_FAIL,
+  type HostInfo, type Libxl, LibxlError, type SchedulerParameters, type VcpuSummary,
 } from '../domain/libxl.ts'
 import {
   encodeLine, errorOf, type Failure, type Hello, LineReader, PROTOCOL_VERSION, recordOf,
@@ -158,6 +158,18 @@ export class RemoteLibxl implements Libxl {
 
   sendTrigger(domid: number, trigger: string, vcpu: number): Promise<void> {
     return this.#call('sendTrigger', domid, trigger, vcpu)
+  }
+
+  setVcpuAffinity(domid: number, vcpu: number, change: AffinityChange): Promise<void> {
+    return this.#call('setVcpuAffinity', domid, vcpu, change)
+  }
+
+  scheduling(domid: number): Promise<SchedulerParameters> {
+    return this.#call('scheduling', domid)
+  }
+
+  setScheduling(domid: number, change: Partial<SchedulerParameters>): Promise<void> {
+    return this.#call('setScheduling', domid, change)
   }
 
   waitForEnd(domid: number): Promise<DomainEnd> {

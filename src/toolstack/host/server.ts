@@ -10,7 +10,9 @@ import { ConsoleBuffer } from '../../backends/console-buffer.ts'
 import { CONSOLE_LIMIT } from '../../backends/console.ts'
 import { ERROR_FAIL, ERROR_INVAL, type ConsoleSession, type Libxl, LibxlError } from
   '../domain/libxl.ts'
-import { checkCount, checkDomid, checkName, checkOptions, checkSpec } from './check-spec.ts'
+import {
+  checkAffinity, checkCount, checkDomid, checkName, checkOptions, checkScheduling, checkSpec,
+} from './check-spec.ts'
 import {
   encodeLine, failureOf, LineReader, PROTOCOL_VERSION, recordOf, type Reply,
 } from './protocol.ts'
@@ -62,6 +64,11 @@ const methods: Readonly<Record<string, Method>> = {
   sendSysrq: (libxl, [domid, key]) => libxl.sendSysrq(checkDomid(domid), checkName(key)),
   sendTrigger: (libxl, [domid, trigger, vcpu]) =>
     libxl.sendTrigger(checkDomid(domid), checkName(trigger), checkCount(vcpu)),
+  setVcpuAffinity: (libxl, [domid, vcpu, change]) =>
+    libxl.setVcpuAffinity(checkDomid(domid), checkCount(vcpu), checkAffinity(change)),
+  scheduling: (libxl, [domid]) => libxl.scheduling(checkDomid(domid)),
+  setScheduling: (libxl, [domid, change]) =>
+    libxl.setScheduling(checkDomid(domid), checkScheduling(change)),
   waitForEnd: (libxl, [domid]) => libxl.waitForEnd(checkDomid(domid)),
   successor: (libxl, [domid]) => libxl.successor(checkDomid(domid)),
   readLog: (libxl, [clear]) => libxl.readLog(clear === true),
