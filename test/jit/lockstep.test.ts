@@ -5,9 +5,9 @@
  */
 import assert from 'node:assert/strict'
 import test from 'node:test'
-import { Code, RAX, RCX } from './encoder.ts'
+import { Code, R14, RAX, RBX, RCX, RSP } from './encoder.ts'
 import { Lockstep } from './lockstep.ts'
-import { CODE_AT, type Start, STACK_TOP, TestMachine } from './machine.ts'
+import { CODE_AT, DATA_AT, type Start, STACK_TOP, TestMachine } from './machine.ts'
 
 const count = Number(process.env['JIT_PROGRAMS'] ?? 120)
 const seed = Number(process.env['JIT_SEED'] ?? 1)
@@ -24,7 +24,8 @@ function startOf(write: (code: Code) => void): Start {
   const code = new Code(CODE_AT)
   write(code)
   const registers = new Array<bigint>(16).fill(0n)
-  registers[4] = BigInt(STACK_TOP)
+  registers[RSP] = BigInt(STACK_TOP)
+  registers[R14] = BigInt(DATA_AT)
   const nothing = new Uint8Array(0)
   return {
     code: code.finish(), spare: nothing, entry: CODE_AT, data: nothing, registers, vectors: [],
@@ -45,4 +46,27 @@ test('code that always is compiled at once may write to itself', () => {
   }))
   assert.equal(machine.run(100), 'halt')
   assert.equal(machine.cpu.context.gpr.get(RAX), 7n)
+})
+
+test('an access by the look-up of a narrower one stays in its page', () => {
+  const [interpreter, compiled] = [new TestMachine(0), new TestMachine(1)]
+  const program = startOf((code) => {
+    code.constant(RBX, DATA_AT + 0xff1)
+    code.op([0xc6], 0, { base: RBX, displacement: 0 }) // mov byte [rbx], 1
+    code.raw(1)
+    // Over the end of the page, and like the byte in how it is not aligned.
+    code.op([0xc7], 0, { base: RBX, displacement: 12 }) // mov dword [rbx + 12], ...
+    code.le(0x0403_0201, 4)
+    code.op([0x0f, 0xc1], RAX, { base: RBX, displacement: 12 }, { lock: true })
+    code.raw(0xcc)
+  })
+  for (const machine of [interpreter, compiled]) {
+    // The pages are in the TLB before.
+    machine.load(program)
+    machine.run(100)
+    machine.cpu.context.rip = BigInt(CODE_AT)
+    machine.cpu.context.gpr.set(RAX, 0n)
+    machine.run(100)
+  }
+  assert.deepEqual(interpreter.differences(compiled, true), [])
 })

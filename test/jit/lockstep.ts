@@ -36,7 +36,11 @@ export class Lockstep {
   check(program: Program): string | undefined {
     const [whole, sliced] = program.seed % 2 === 0 ? [this.#atOnce, this.#warm]
       : [this.#warm, this.#atOnce]
-    return this.#whole(program, whole) ?? this.#sliced(program, sliced)
+    try {
+      return this.#whole(program, whole) ?? this.#sliced(program, sliced)
+    } catch (error) {
+      return String(error)
+    }
   }
 
   #whole(program: Program, compiled: TestMachine): string | undefined {

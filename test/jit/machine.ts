@@ -76,6 +76,7 @@ const observed: readonly (readonly [string, number, number])[] = [
   ['stack', STACK, STACK + STACK_PAGES * PAGE],
   ['table of data', DATA_TABLE, DATA_TABLE + PAGE],
   ['fault count', COUNTS, COUNTS + 4],
+  ['frames of page faults', STACKS + 2 * PAGE, STACKS + 3 * PAGE],
 ]
 
 function quad(value: bigint): number[] {
@@ -224,10 +225,13 @@ export class TestMachine {
         USER | NO_EXECUTE)
     }
     for (let page = 0; page < DATA_PAGES; page++) {
-      this.#entry(DATA_TABLE, page, DATA + page * PAGE, USER | NO_EXECUTE)
+      // What is next to a page is not what follows it.
+      const frame = page * 5 % DATA_PAGES
+      this.#entry(DATA_TABLE, page, DATA + frame * PAGE, USER | NO_EXECUTE)
     }
     for (let page = 0; page < STACK_PAGES; page++) {
-      this.#entry(DATA_TABLE, (STACK_AT - DATA_AT) / PAGE + page, STACK + page * PAGE,
+      this.#entry(DATA_TABLE, (STACK_AT - DATA_AT) / PAGE + page,
+        STACK + (STACK_PAGES - 1 - page) * PAGE,
         USER | NO_EXECUTE)
     }
     // The kernel sees the tables and itself, in one large page of 2 MiB.
@@ -244,7 +248,7 @@ export class TestMachine {
     this.bytes.set(start.spare, CODE + SPARE_PAGE * PAGE)
     this.bytes.set(start.data, DATA)
     this.bytes.fill(0, STACK, STACK + STACK_PAGES * PAGE)
-    this.bytes.fill(0, COUNTS, COUNTS + PAGE)
+    this.bytes.fill(0, COUNTS, STACKS + 4 * PAGE)
     this.#setContext(start)
     this.cpu.loadContext(this.#context)
     this.cpu.flushCode()
@@ -275,9 +279,9 @@ export class TestMachine {
     cpu.idtr.limit = 256 * 16 - 1
     cpu.cr0 = 0x8005_0033n
     cpu.cr3 = BigInt(TABLES)
-    cpu.cr4 = 0x620n
+    cpu.cr4 = 0x4_0620n
     cpu.efer = 0xd01n
-    cpu.xcr0 = 3n
+    cpu.xcr0 = 7n
     cpu.cpl = start.cpl
     cpu.mxcsr = 0x1f80
     cpu.x87Control = 0x37f

@@ -13,6 +13,8 @@ import { CODE_AT, CODE_PAGES, DATA_AT, DATA_PAGES, type Start, STACK_TOP } from 
 import { Units } from './units.ts'
 
 const PAGE = 4096
+/** How many units a jump goes at most. */
+const NEAR = 5
 const decode = makeDecoder(allInstructions)
 
 export interface Program extends Start {
@@ -43,7 +45,7 @@ class Writer {
     this.#without = without
     this.#functions = 1 + random.below(4)
     for (let f = 0; f < this.#functions; f++) {
-      const count = 2 + random.below(f === 0 ? 16 : 8)
+      const count = 3 + random.below(f === 0 ? 24 : 9)
       for (let i = 0; i <= count; i++) {
         this.#units.push({ seed: random.next(), last: i === count, function: f })
       }
@@ -75,8 +77,8 @@ class Writer {
     const pick = (list: readonly number[]): string => `u${list[random.below(list.length)]!}`
     const units = new Units({
       code, random, name: `u${number}`,
-      ahead: () => pick(unit.last ? [own.at(-1)!] : own.filter((i) => i > number)),
-      behind: () => pick(own.filter((i) => i <= number)),
+      ahead: () => pick(unit.last ? [own.at(-1)!] : own.filter((i) => i > number).slice(0, NEAR)),
+      behind: () => pick(own.filter((i) => i <= number).slice(-NEAR)),
       callee: () => unit.function + 1 === this.#functions ? undefined
         : `f${unit.function + 1 + random.below(this.#functions - unit.function - 1)}`,
       patchable: (size, values) => {
@@ -114,7 +116,7 @@ export function makeProgram(seed: number, without: ReadonlySet<number> = new Set
     ? BigInt(random.below(100)) : BigInt(random.next()) << 32n | BigInt(random.next()))
   registers[RSP] = BigInt(STACK_TOP)
   registers[R14] = BigInt(DATA_AT)
-  registers[R15] = BigInt(2 + random.below(60))
+  registers[R15] = BigInt(10 + random.below(150))
   return {
     seed, units: writer.units, code: pages, spare: sparePage(pages, patches, random),
     entry: code.origin, data, registers,

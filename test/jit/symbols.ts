@@ -128,6 +128,8 @@ export function boundOf(node: Node, bounds: (name: string) => number): number {
 interface Proof {
   /** As many bytes from there are in the page. */
   readonly bytes: number
+  /** It is a multiple of this. */
+  readonly alignment: number
   readonly writable: boolean
 }
 
@@ -155,6 +157,7 @@ function weakest(proofs: readonly (Proof | undefined)[]): Proof | undefined {
   if (proofs.length === 0 || proofs.includes(undefined)) return undefined
   return {
     bytes: Math.min(...proofs.map((proof) => proof!.bytes)),
+    alignment: Math.min(...proofs.map((proof) => proof!.alignment)),
     writable: proofs.every((proof) => proof!.writable),
   }
 }
@@ -166,18 +169,21 @@ function lookUpProof(linear: Node, addend: Node, facts: Facts): Proof | undefine
   if (!table) return undefined
   const alignment = agreement(linear, entry, TAG, facts)
   if (alignment === 0) return undefined
-  return { bytes: Math.max(alignment, roomIn(linear, facts)), writable: table === WRITE_TABLE }
+  const bytes = Math.max(alignment, roomIn(linear, facts))
+  return { bytes, alignment, writable: table === WRITE_TABLE }
 }
 
 /** inPageOf() has found the address in the page of another, whose addend it is. */
 function reuseProof(linear: Node, addend: Node, facts: Facts): Proof | undefined {
   for (const fact of facts) {
     for (const page of comparedWith(fact, linear)) {
-      const alignment = agreement(linear, page, PAGE_MASK, facts)
-      const known = alignment > 0 ? pairProof(page, addend, facts) : undefined
+      const agreeing = agreement(linear, page, PAGE_MASK, facts)
+      const known = agreeing > 0 ? pairProof(page, addend, facts) : undefined
       if (!known) continue
+      // The two agree in low bits: this one is aligned as far as the other is.
+      const alignment = Math.min(agreeing, known.alignment)
       const bytes = Math.max(alignment, roomIn(linear, facts))
-      return { bytes, writable: known.writable }
+      return { bytes, alignment, writable: known.writable }
     }
   }
   return undefined

@@ -29,7 +29,7 @@ export class Units extends IntegerUnits {
       [12, () => this.arithmetic()], [5, () => this.shift()], [8, () => this.useFlags()],
       [4, () => this.anyRow()], [3, () => this.frame()], [2, () => this.stack()],
       [2, () => this.multiply()], [1, () => this.string()], [2, () => this.bits()],
-      [2, () => this.locked()], [1, () => this.takeAway()], [2, () => this.patchedLater()],
+      [2, () => this.locked()], [3, () => this.takeAway()], [2, () => this.patchedLater()],
       [2, () => this.patch()], [1, () => this.swap()], [1, () => this.wild()],
       [4, () => this.move()], [2, () => this.vector()],
     ]

@@ -278,6 +278,8 @@ class Verifier {
       this.#problem(instruction, 'a store by an entry for loads')
     } else if (offset + size > proof.bytes) {
       this.#problem(instruction, 'the access may leave its page')
+    } else if (instruction.opcode >= ATOMIC && (size > proof.alignment || offset % size !== 0)) {
+      this.#problem(instruction, 'an atomic access that may not be aligned')
     }
   }
 }

@@ -148,18 +148,20 @@ export interface AddressSymbol {
   readonly offset: bigint
 }
 
-/** A page that an access was in: some address in it, aligned as the access, and what makes machine
- * addresses of the low halves of its addresses. */
+/** A page that an access was in: some address in it, a multiple of `alignment`, and what makes
+ * machine addresses of the low halves of its addresses. */
 export interface KnownPage {
   readonly linear: Local
   readonly addend: Local
+  readonly alignment: number
 }
 
 /** Look-ups that serve later accesses too. */
 export interface PageReuse {
-  /** A page in which an access off the same root was. */
-  find(symbol: AddressSymbol, write: boolean): KnownPage | undefined
-  note(symbol: AddressSymbol, write: boolean, linear: Local, addend: Local): void
+  /** A page in which an access off the same root was, of no less than an alignment: that of another
+   * address is told by how it differs from the known one. */
+  find(symbol: AddressSymbol, write: boolean, alignment: number): KnownPage | undefined
+  note(symbol: AddressSymbol, write: boolean, page: KnownPage): void
 }
 
 /** How accesses to memory look into the TLBs. */

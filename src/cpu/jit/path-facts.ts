@@ -6,7 +6,6 @@
  * root mostly stay in one page, so that the look-up of the first serves the others, after a test
  * that they do. Where paths meet, everything is forgotten.
  */
-import type { Local } from '../../wasm/expression.ts'
 import type { AddressSymbol, KnownPage, PageReuse } from '../interpreter/parts.ts'
 import type { Hold, RegionLocals } from './flag-state.ts'
 
@@ -48,13 +47,14 @@ export class PathFacts implements PageReuse {
     this.#registers[index] = symbol
   }
 
-  find({ root }: AddressSymbol, write: boolean): KnownPage | undefined {
-    return this.#pages.find((page) => page.root === root && (page.write || !write))
+  find({ root }: AddressSymbol, write: boolean, alignment: number): KnownPage | undefined {
+    return this.#pages.find((page) =>
+      page.root === root && (page.write || !write) && page.alignment >= alignment)
   }
 
-  note({ root }: AddressSymbol, write: boolean, linear: Local, addend: Local): void {
+  note({ root }: AddressSymbol, write: boolean, page: KnownPage): void {
     if (this.#pages.length === PAGES) this.#release(this.#pages.shift()!)
-    this.#pages.push({ root, write, linear, addend, hold: undefined })
+    this.#pages.push({ ...page, root, write, hold: undefined })
   }
 
   /** Ends an instruction, whose locals are held by the pages that it noted. */

@@ -259,7 +259,7 @@ export class MemoryAccess implements ScalarMemory {
     const whole = (isThere: Expression): Expression => alone || bytes === 1 ? isThere
       : i32.and(isThere, i32.leU(i32.and(i32.wrap(linear), i32.const(0xfff)),
         i32.const(4096 - bytes)))
-    const known = symbol && tables.reuse?.find(symbol, write)
+    const known = symbol && tables.reuse?.find(symbol, write, alignment)
     if (known) {
       target.ifLikely(whole(inPageOf(linear, known.linear, alignment)),
         () => hit(i32.add(i32.wrap(linear), known.addend)), miss)
@@ -282,7 +282,7 @@ export class MemoryAccess implements ScalarMemory {
       miss()
       target.set(page, farFrom(linear))
     })
-    tables.reuse.note(symbol, write, page, addend)
+    tables.reuse.note(symbol, write, { linear: page, addend, alignment })
   }
 }
 
