@@ -26,6 +26,7 @@ export interface Result {
 export interface HostOptions {
   /** The emulated machine's memory. */
   readonly memoryMb?: number
+  readonly environment?: Readonly<Record<string, string>>
 }
 
 export class TestHost {
@@ -38,6 +39,7 @@ export class TestHost {
     this.#environment = {
       ...process.env, XENOLITH_RUN: join(this.folder, 'run'), TERM: 'dumb',
       ...memory === undefined ? {} : { XENOLITH_MEMORY: `${memory}` },
+      ...options.environment,
     }
   }
 

@@ -191,7 +191,8 @@ function reuseProof(linear: Node, addend: Node, facts: Facts): Proof | undefined
 
 /** An address and the addend of its page, as they were noted. */
 function pairProof(page: Node, addend: Node, facts: Facts): Proof | undefined {
-  if (page.opcode !== MERGED) return lookUpProof(page, addend, facts)
+  const proof = lookUpProof(page, addend, facts)
+  if (proof || page.opcode !== MERGED) return proof
   const { place, facts: ways } = page.merge!
   const isPair = addend.opcode === MERGED && addend.merge!.place === place
   const proofs = page.args.flatMap((value, way) => {

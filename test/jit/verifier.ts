@@ -39,22 +39,23 @@ interface Frame {
   readonly arriving: State[]
 }
 
-/** Problems of a module's functions, none when all is well. */
-export function verifyModule(module: WasmModule, doorbell: number): string[] {
+/** Problems of a module's functions, none when all is well. Where the doorbell is not known, it is
+ * what is loaded from a constant address first. */
+export function verifyModule(module: WasmModule, doorbell?: number): string[] {
   return module.functions.flatMap((f) => new Verifier(module, f, doorbell).run())
 }
 
 class Verifier {
   readonly #module: WasmModule
   readonly #function: WasmFunction
-  readonly #doorbell: number
+  #doorbell: number | undefined
   readonly #nodes = new Nodes()
   readonly #problems: string[] = []
   readonly #stack: Node[] = []
   readonly #frames: Frame[] = []
   #state: State | undefined
 
-  constructor(module: WasmModule, f: WasmFunction, doorbell: number) {
+  constructor(module: WasmModule, f: WasmFunction, doorbell: number | undefined) {
     this.#module = module
     this.#function = f
     this.#doorbell = doorbell
@@ -269,8 +270,10 @@ class Verifier {
     instruction: WasmInstruction, address: Node, size: number, stores: boolean,
   ): void {
     const { offset } = instruction
-    const isDoorbell = address.constant === BigInt(this.#doorbell) && offset === 0 && size === 4
-    if (isDoorbell && !stores) return
+    if (address.constant !== undefined && offset === 0 && size === 4 && !stores) {
+      this.#doorbell ??= Number(address.constant)
+      if (address.constant === BigInt(this.#doorbell)) return
+    }
     const proof = addressProof(address, this.#state!.facts)
     if (!proof) {
       this.#problem(instruction, `machine memory at ${address.text()}, not looked up`)
