@@ -13,7 +13,7 @@ let count = 0
 WebAssembly.Module = class extends Module {
   constructor(bytes: BufferSource) {
     super(bytes)
-    if (!folder || !Module.exports(this).some(({ name }) => name === 'region')) return
+    if (!folder || !Module.exports(this).some(({ name }) => name.startsWith('region'))) return
     writeFileSync(join(folder, `${process.pid}-${threadId}-${count++}.wasm`), bytes as Uint8Array)
   }
 }

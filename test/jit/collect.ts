@@ -10,7 +10,7 @@ export function replaceRegions(
   class Observed extends Module {
     constructor(bytes: BufferSource) {
       super(bytes)
-      if (!Module.exports(this).some(({ name }) => name === 'region')) return
+      if (!Module.exports(this).some(({ name }) => name.startsWith('region'))) return
       return new Module(replace(Uint8Array.from(bytes as Uint8Array)) as BufferSource)
     }
   }
