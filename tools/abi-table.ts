@@ -16,6 +16,7 @@ import * as hvmOp from '../src/abi/xen/hvm/hvm_op.ts'
 import * as params from '../src/abi/xen/hvm/params.ts'
 import * as blkif from '../src/abi/xen/io/blkif.ts'
 import * as console from '../src/abi/xen/io/console.ts'
+import * as netif from '../src/abi/xen/io/netif.ts'
 import * as xenbus from '../src/abi/xen/io/xenbus.ts'
 import * as xsWire from '../src/abi/xen/io/xs_wire.ts'
 import * as memory from '../src/abi/xen/memory.ts'
@@ -71,6 +72,7 @@ export const headers: readonly HeaderRow[] = [
     header: 'xen/io/console.h', module: console,
     own: ['XENCONS_IN_SIZE', 'XENCONS_OUT_SIZE'],
   },
+  { header: 'xen/io/netif.h', module: netif, compat: true },
   { header: 'xen/io/xenbus.h', module: xenbus },
   { header: 'xen/io/xs_wire.h', module: xsWire },
 ]

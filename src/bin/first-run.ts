@@ -86,7 +86,7 @@ function guestFiles(options: Options): Promise<GuestFiles> {
       ...kernel === undefined ? {} : { kernel: existing('kernel', kernel) },
       ...initrd === undefined ? {} : { initrd: existing('initrd', initrd) },
     },
-    buildInitrd: (busybox) => buildInitramfs(busybox),
+    buildInitrd: (busybox, modules) => buildInitramfs(busybox, modules),
   })
 }
 
@@ -104,6 +104,7 @@ function configText(options: Options, files: GuestFiles): string {
     `cmdline = ${quoted(options.cmdline)}`,
     `memory = ${Number(options.memory)}`,
     'vcpus = 1',
+    'vif = [""]',
   ]
   return `${lines.join('\n')}\n`
 }

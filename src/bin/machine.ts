@@ -3,6 +3,7 @@
  * control domain with its xenstored and toolstack, and the cores.
  */
 import { randomBytes } from 'node:crypto'
+import { NetDriver } from '../backends/net/driver.ts'
 import type { Log } from '../base/log.ts'
 import { type CpuPolicy, defaultPolicy } from '../cpu/cpuid.ts'
 import { HEAT_LIMIT } from '../cpu/engine.ts'
@@ -12,11 +13,16 @@ import { ControlGate } from '../hypervisor/domain/control.ts'
 import { createControlDomain } from '../hypervisor/domain/lifecycle.ts'
 import { watchUpcalls } from '../hypervisor/events/upcall.ts'
 import { Host } from '../hypervisor/host/host.ts'
+import { Bridge, defaultNetwork } from '../network/bridge.ts'
 import { HostClock, monotonicNs } from '../node/clock.ts'
 import { nodeDecompressor } from '../node/compression.ts'
 import { readPlainFile } from '../node/files.ts'
 import { collectGarbageSoon } from '../node/garbage.ts'
+import { hostNet } from '../node/host-net.ts'
+import { randomWord } from '../node/random.ts'
+import { DEFAULT_BRIDGE } from '../toolstack/domain/vifs.ts'
 import { LocalLibxl, type ToolstackHost } from '../toolstack/domain/local-libxl.ts'
+import { LocalClient } from '../xenstore/client.ts'
 import { defaultQuota } from '../xenstore/operations.ts'
 import { Xenstored } from '../xenstore/xenstored.ts'
 import { startCores } from './cores.ts'
@@ -77,7 +83,12 @@ export async function startMachine(options: MachineOptions): Promise<Machine> {
   const gate: HypercallGate = new ControlGate(dom0, dispatcher, BUFFER_PAGES, watchUpcalls)
   const control = openControlDomain(gate)
   const xenstored = new Xenstored(defaultQuota, options.log)
-  const libxl = new LocalLibxl(control, xenstored, toolstackHost(options.log))
+  const toolstack = toolstackHost(options.log)
+  const libxl = new LocalLibxl(control, xenstored, toolstack)
+  const bridge = defaultBridge(toolstack)
+  const now = (): number => performance.now()
+  const interfaces = new NetDriver(new LocalClient(xenstored), { control, now, ...toolstack },
+    new Map([[DEFAULT_BRIDGE, bridge]]), options.log)
   const cores = await startCores(memory, host, {
     log: options.log, heatLimit: options.heatLimit ?? HEAT_LIMIT,
     failed: (error) => options.failed(error),
@@ -87,6 +98,8 @@ export async function startMachine(options: MachineOptions): Promise<Machine> {
     xenstored,
     stop: async () => {
       libxl.destroyAll()
+      interfaces.close()
+      bridge.close()
       await cores.stop()
       control.close()
     },
@@ -99,6 +112,12 @@ function hwCapOf({ features }: CpuPolicy): number[] {
     features['1.edx'], features['1.ecx'], features['80000001.edx'], features['80000001.ecx'],
     features['d1.eax'], features['7.ebx'], features['7.ecx'], features['80000007.edx'],
   ].map((word) => word >>> 0)
+}
+
+/** The bridge that every host has: with a way out, and without anybody's leave. */
+function defaultBridge({ delay, log }: ToolstackHost): Bridge {
+  const timers = { now: () => performance.now(), after: delay }
+  return new Bridge({ timers, hostNet, log, random: randomWord }, defaultNetwork)
 }
 
 /** What the toolstack needs, from Node. */

@@ -6,8 +6,9 @@ import { EINVAL } from '../abi/xen/errno.ts'
 import * as G from '../abi/xen/grant_table.ts'
 import { XENMEM_acquire_resource, XENMEM_resource_grant_table, XenMemAcquireResource } from
   '../abi/xen/memory.ts'
-import { __HYPERVISOR_grant_table_op, __HYPERVISOR_memory_op } from '../abi/xen/xen.ts'
-import { type GrantTable, type Mapping, XenError } from './interfaces.ts'
+import { __HYPERVISOR_grant_table_op, __HYPERVISOR_memory_op, DOMID_SELF } from
+  '../abi/xen/xen.ts'
+import { type GrantedPiece, type GrantTable, type Mapping, XenError } from './interfaces.ts'
 import type { Window } from './window.ts'
 
 const PAGE = 4096
@@ -62,6 +63,56 @@ export class GrantTableClient implements GrantTable {
       client.call('xengnttab_unmap', __HYPERVISOR_grant_table_op, G.GNTTABOP_unmap_grant_ref,
         op.position, 1)
     })
+  }
+
+  copyFrom(domid: Domid, pieces: readonly GrantedPiece[]): boolean[] {
+    return this.#copy(domid, pieces, false)
+  }
+
+  copyTo(domid: Domid, pieces: readonly GrantedPiece[]): boolean[] {
+    return this.#copy(domid, pieces, true)
+  }
+
+  #copy(domid: Domid, pieces: readonly GrantedPiece[], out: boolean): boolean[] {
+    const { client } = this.#window
+    // Each piece has a page of the buffer for itself, beside its operation.
+    const most = Math.floor((client.room - 2 * PAGE) / (PAGE + G.GnttabCopy.size))
+    const done: boolean[] = []
+    for (let first = 0; first < pieces.length; first += most) {
+      const some = pieces.slice(first, first + most)
+      client.scope(() => this.#copySome(domid, some, out, done))
+    }
+    return done
+  }
+
+  #copySome(
+    domid: Domid, pieces: readonly GrantedPiece[], out: boolean, done: boolean[],
+  ): void {
+    const { client } = this.#window
+    const { size } = G.GnttabCopy
+    const list = client.allocate(pieces.length * size)
+    const op = client.view(G.GnttabCopy, list)
+    const pages = client.allocatePages(pieces.length)
+    for (const [i, { ref, offset, bytes }] of pieces.entries()) {
+      const here = pages + i * PAGE
+      if (out) client.bytes(here, bytes.length).set(bytes)
+      op.at(list + i * size)
+      const [theirs, ours] = out ? [op.dest, op.source] : [op.source, op.dest]
+      theirs.u.ref = ref
+      theirs.domid = domid
+      theirs.offset = offset
+      ours.u.gmfn = here / PAGE
+      ours.domid = asDomid(DOMID_SELF)
+      op.len = bytes.length
+      op.flags = out ? G.GNTCOPY_dest_gref : G.GNTCOPY_source_gref
+    }
+    client.call('xengnttab_grant_copy', __HYPERVISOR_grant_table_op, G.GNTTABOP_copy, list,
+      pieces.length)
+    for (const [i, { bytes }] of pieces.entries()) {
+      const fine = op.at(list + i * size).status === G.GNTST_okay
+      if (fine && !out) bytes.set(client.bytes(pages + i * PAGE, bytes.length))
+      done.push(fine)
+    }
   }
 
   seed(domid: Domid, ref: GrantRef, to: Domid, frame: Gfn): void {

@@ -12,6 +12,8 @@ import { XEN_SYSCTL_INTERFACE_VERSION, XenSysctl } from '../abi/xen/sysctl.ts'
 import { __HYPERVISOR_domctl, __HYPERVISOR_sysctl } from '../abi/xen/xen.ts'
 import { type HypercallGate, XenError } from './interfaces.ts'
 
+const PAGE = 4096
+
 export type DomctlView = View<typeof XenDomctl.fields>
 export type SysctlView = View<typeof XenSysctl.fields>
 
@@ -49,6 +51,19 @@ export class HypercallClient {
     assert(this.#top <= this.gate.buffer.length, 'the hypercall buffer is full')
     this.gate.buffer.fill(0, at, this.#top)
     return at
+  }
+
+  /** Whole pages in the buffer, not zeroed, by address; Dom0's frame is that divided by a page. */
+  allocatePages(count: number): number {
+    const at = Math.ceil(this.#top / PAGE) * PAGE
+    this.#top = at + count * PAGE
+    assert(this.#top <= this.gate.buffer.length, 'the hypercall buffer is full')
+    return at
+  }
+
+  /** A view of what was laid out at an address. */
+  view<F extends Fields>(layout: Layout<F>, at: number): View<F> {
+    return layout.on(this.#window, at)
   }
 
   /** A struct in the buffer; its `position` is its address. */

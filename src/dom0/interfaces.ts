@@ -222,9 +222,20 @@ export interface ForeignMemory {
   read(domid: Domid, physicalAddress: number, length: number): Uint8Array
 }
 
+/** A stretch of a page that another domain granted, and bytes of ours as long as it. */
+export interface GrantedPiece {
+  readonly ref: GrantRef
+  readonly offset: number
+  readonly bytes: Uint8Array
+}
+
 /** Grants: pages that another domain offered to Dom0. */
 export interface GrantTable {
   map(domid: Domid, refs: readonly GrantRef[], writable: boolean): Mapping
+  /** Copies granted pieces into `bytes` of each; which of them could be. */
+  copyFrom(domid: Domid, pieces: readonly GrantedPiece[]): boolean[]
+  /** Copies `bytes` of each piece to where it was granted; which of them could be. */
+  copyTo(domid: Domid, pieces: readonly GrantedPiece[]): boolean[]
   /**
    * Writes grant entries into a new domain's table, before it runs: `frame` of `domid` offered to
    * `to` as reference `ref` (what libxenguest does for the console and xenstore pages).

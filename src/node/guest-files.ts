@@ -7,7 +7,9 @@
  */
 import { existsSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
+import { packedFormatOf, unpack } from '../base/compression/formats.ts'
 import { madeFolder, writeWhole } from './cache.ts'
+import { nodeDecompressor } from './compression.ts'
 import {
   Apt, extractFile, type PackageInfo, PackageError, type Progress, requireTools,
 } from './packages.ts'
@@ -27,8 +29,14 @@ export interface GuestRequest {
   readonly progress: Progress
   /** Files that the user has, and which are not fetched. */
   readonly own: Partial<GuestFiles>
-  /** Makes the initramfs that holds a busybox. */
-  readonly buildInitrd: (busybox: Uint8Array) => Uint8Array
+  /** Makes the initramfs that holds a busybox, and modules of the kernel. */
+  readonly buildInitrd: (busybox: Uint8Array, modules: readonly ModuleFile[]) => Uint8Array
+}
+
+/** A module as the kernel loads it. */
+export interface ModuleFile {
+  readonly name: string
+  readonly content: Uint8Array
 }
 
 /** Meta packages in order of preference: Debian's name, then Ubuntu's. */
@@ -37,6 +45,8 @@ const KERNELS: Readonly<Record<GuestKind, readonly string[]>> = {
   full: ['linux-image-amd64', 'linux-image-generic'],
 }
 const BUSYBOX = 'busybox-static'
+const NETFRONT = 'xen-netfront.ko'
+const MODULE_LIMIT = 16 * 1024 * 1024
 /** A meta package leads to the kernel's package, in newer releases through one more. */
 const META_DEPTH = 3
 const KERNEL_PACKAGE = /^linux-(image|binary)-/
@@ -63,17 +73,44 @@ export async function ensureGuest(request: GuestRequest): Promise<GuestFiles> {
   }
 }
 
-/** The initramfs is made from busybox and from this program, so it is compared each time. */
+/** The initramfs is made from its parts and from this program, so it is compared each time. */
 async function ensureInitrd(
   request: GuestRequest, folder: string, fetcher: Fetcher,
 ): Promise<string> {
+  const { kind, own } = request
+  const modules = own.kernel === undefined ? await ensureModules(request, folder, fetcher) : []
   const busybox = await cached(folder, 'busybox', () => {
     return fetcher.fetch([BUSYBOX], folder, '*bin/busybox', (info) => `busybox-${info.version}`)
   })
-  const initrd = join(folder, 'initrd')
-  const archive = request.buildInitrd(readFileSync(busybox))
+  // One a kernel, as modules fit no other.
+  const initrd = join(folder, `initrd-${own.kernel === undefined ? kind : 'plain'}`)
+  const archive = request.buildInitrd(readFileSync(busybox), modules)
   if (!existsSync(initrd) || !readFileSync(initrd).equals(archive)) writeWhole(initrd, archive)
   return initrd
+}
+
+/** The network driver of the kernel; none where its package has none, or cannot be had. */
+async function ensureModules(
+  request: GuestRequest, folder: string, fetcher: Fetcher,
+): Promise<ModuleFile[]> {
+  const { kind, progress } = request
+  const name = `netfront-${kind}`
+  // Where the driver is not in the kernel's package, that is noted too.
+  if (readNote(join(folder, `${name}.json`))?.file === '') return []
+  try {
+    const path = await cached(folder, name, () => fetcher.fetch(KERNELS[kind], folder,
+      `*/kernel/drivers/net/${NETFRONT}*`, (info) => `${NETFRONT}-${kernelName(info)}`, true))
+    if (path === folder) return []
+    const packed = readFileSync(path)
+    const format = packedFormatOf(packed)
+    const content = format === undefined
+      ? packed : unpack(format, packed, { limit: MODULE_LIMIT }, nodeDecompressor)
+    return [{ name: NETFRONT, content }]
+  } catch (error) {
+    if (!(error instanceof PackageError)) throw error
+    progress(`The guest will have no network driver: ${error.message}`)
+    return []
+  }
 }
 
 function kernelName(info: PackageInfo): string {
@@ -107,25 +144,36 @@ class Fetcher {
   readonly #cache: string
   readonly #progress: Progress
   #apt: Apt | undefined
+  /** Packages that were downloaded already. */
+  readonly #files = new Map<string, string>()
 
   constructor(cache: string, progress: Progress) {
     this.#cache = cache
     this.#progress = progress
   }
 
-  /** Fetches the first of `names` that exists, and takes one file out of it. */
+  /**
+   * Fetches the first of `names` that exists, and takes one file out of it. An `optional` one that
+   * is not there is noted with an empty name.
+   */
   async fetch(
     names: readonly string[], folder: string, pattern: string,
-    fileName: (info: PackageInfo) => string,
+    fileName: (info: PackageInfo) => string, optional = false,
   ): Promise<Note> {
     requireTools()
     this.#apt ??= new Apt(join(this.#cache, `apt-${process.pid}`), this.#progress)
     const info = await this.#resolve(this.#apt, names)
     const downloads = madeFolder(this.#cache, `apt-${process.pid}`, 'downloads')
-    const packageFile = await this.#apt.download(info, downloads)
+    const packageFile = this.#files.get(info.name) ?? await this.#apt.download(info, downloads)
+    this.#files.set(info.name, packageFile)
     const file = fileName(info).replaceAll(/[^\w.+~-]/g, '_')
     this.#progress(`Unpacking ${info.name} ...`)
-    await extractFile(packageFile, pattern, join(folder, file))
+    try {
+      await extractFile(packageFile, pattern, join(folder, file))
+    } catch (error) {
+      if (!optional || !(error instanceof PackageError)) throw error
+      return { package: info.name, version: info.version, file: '' }
+    }
     return { package: info.name, version: info.version, file }
   }
 

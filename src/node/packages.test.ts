@@ -42,6 +42,8 @@ beforeEach(() => {
     *) exit 100;;
   esac`)
   fake('dpkg-deb', `mkdir -p '${folder}/t/boot' '${folder}/t/usr/bin'; cd '${folder}/t'
+    mkdir -p lib/modules/2/kernel/drivers/net
+    echo driver >lib/modules/2/kernel/drivers/net/xen-netfront.ko
     echo kernel >boot/vmlinuz-2; echo busybox >usr/bin/busybox; tar -c .`)
 })
 
@@ -53,7 +55,8 @@ afterEach(() => {
 function request(more: Partial<GuestRequest> = {}): GuestRequest {
   return {
     kind: 'cloud', cache: join(folder, 'cache'), progress: () => {}, own: {},
-    buildInitrd: (busybox) => Uint8Array.from([...busybox, 33]), ...more,
+    buildInitrd: (busybox, modules) => Uint8Array.from(
+      [...busybox, ...modules.flatMap(({ content }) => [...content]), 33]), ...more,
   }
 }
 
@@ -62,10 +65,11 @@ test('the kernel behind the meta package is fetched, and busybox made an initram
   const files = await ensureGuest(request({ progress: (step) => steps.push(step) }))
   assert.equal(readFileSync(files.kernel, 'utf8'), 'kernel\n')
   assert.match(files.kernel, /vmlinuz-2-cloud-amd64$/)
-  assert.equal(readFileSync(files.initrd, 'utf8'), 'busybox\n!')
+  assert.equal(readFileSync(files.initrd, 'utf8'), 'busybox\ndriver\n!')
   assert.deepEqual(steps, [
     'Reading the package lists (apt-get update, in a folder of our own) ...',
     'Fetching linux-image-2-cloud-amd64 2 (1.0 MB) ...',
+    'Unpacking linux-image-2-cloud-amd64 ...',
     'Unpacking linux-image-2-cloud-amd64 ...',
     'Fetching busybox-static 2 (1.0 MB) ...',
     'Unpacking busybox-static ...',
@@ -80,6 +84,17 @@ test('a second time nothing is fetched', async () => {
   await ensureGuest(request())
   assert.deepEqual(calls(), [])
 })
+
+test('a kernel whose package has no network driver does without, and is not fetched again',
+  async () => {
+    fake('dpkg-deb', `mkdir -p '${folder}/t/boot' '${folder}/t/usr/bin'; cd '${folder}/t'
+      echo kernel >boot/vmlinuz-2; echo busybox >usr/bin/busybox; tar -c .`)
+    for (let i = 0; i < 2; i++) {
+      const files = await ensureGuest(request())
+      assert.equal(readFileSync(files.initrd, 'utf8'), 'busybox\n!')
+      assert.equal(calls().filter((call) => /download linux-image/.test(call)).length, 1)
+    }
+  })
 
 test('files of one\'s own are not fetched', async () => {
   const own = { kernel: '/my/vmlinuz', initrd: '/my/initrd' }

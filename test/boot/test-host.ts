@@ -15,7 +15,7 @@ import { Conversation, PATIENCE } from './console.ts'
 const root = resolve(import.meta.dirname, '..', '..')
 const program = join(root, 'xl')
 
-export type Settings = Readonly<Record<string, string | number>>
+export type Settings = Readonly<Record<string, string | number | readonly string[]>>
 
 export interface Result {
   readonly code: number | null

@@ -2,6 +2,7 @@
  * A domain's configuration as JSON, in the shape of libxl's own (`xl list -l`, `xl create -n`).
  */
 import { type DomainConfig, TSC_MODES } from '../config/domain.ts'
+import type { VifSpec } from '../config/vif.ts'
 import type { DomainSpec, DomainSummary } from '../domain/libxl.ts'
 
 type Json = string | number | null | readonly Json[] | JsonObject
@@ -16,6 +17,7 @@ type Common = Pick<DomainConfig, 'type' | 'name' | 'kernel' | 'commandLine' | 'm
   'onWatchdog' | 'onCrash' | 'onSoftReset'> & {
     readonly ramdisk?: string | undefined
     readonly vcpusGiven?: boolean | undefined
+    readonly vifs?: readonly VifSpec[] | undefined
   }
 
 /** libxl's generator puts an empty line into empty objects. */
@@ -69,12 +71,31 @@ function configOf(common: Common, creation: JsonObject, build: JsonObject): Json
       arch_x86: {},
       ...build,
     },
+    nics: common.vifs?.length ? common.vifs.map(nicOf) : undefined,
     on_poweroff: actionName(common.onPoweroff),
     on_reboot: actionName(common.onReboot),
     on_watchdog: actionName(common.onWatchdog),
     on_crash: actionName(common.onCrash),
     on_soft_reset: actionName(common.onSoftReset),
   }
+}
+
+/** An interface as libxl's libxl_device_nic. */
+function nicOf(vif: VifSpec): Json {
+  const { type, rate, trusted } = vif
+  return {
+    backend_domname: vif.backend, devid: vif.devid, mtu: vif.mtu, model: vif.model, mac: vif.mac,
+    ip: vif.ip, bridge: vif.bridge, ifname: vif.vifname, script: vif.script,
+    nictype: type && (type === 'ioemu' ? 'vif_ioemu' : 'vif'),
+    rate_bytes_per_interval: rate?.bytes, rate_interval_usecs: rate?.intervalUs,
+    gatewaydev: vif.gatewaydev,
+    trusted: trusted === undefined ? undefined : trusted ? 'True' : 'False',
+  }
+}
+
+/** An interface alone, as `xl -N network-attach` prints it. */
+export function nicJson(vif: VifSpec): string {
+  return pretty(nicOf(vif), '')
 }
 
 function asked(config: DomainConfig): Json {

@@ -9,6 +9,7 @@ import { configUpdateCommand } from './config-update.ts'
 import { createCommand } from './create.ts'
 import { getopt, type Option } from './getopt.ts'
 import { allNames } from './names.ts'
+import { networkCommands } from './network.ts'
 import { queryCommands } from './queries.ts'
 import { schedulingCommands } from './scheduling.ts'
 import { topCommand } from './top.ts'
@@ -17,7 +18,8 @@ import { Exit, type World } from './world.ts'
 
 const commands: ReadonlyMap<string, Command> = new Map(
   [createCommand, configUpdateCommand, ...controlCommands, ...tuningCommands, ...queryCommands,
-    ...schedulingCommands, topCommand, completionCommand(() => commands.values())]
+    ...networkCommands, ...schedulingCommands, topCommand,
+    completionCommand(() => commands.values())]
     .map((command) => [command.name, command]))
 
 const globalOptions: readonly Option[] = [

@@ -68,8 +68,8 @@ test('lists may nest, run over lines and end with a comma', () => {
 })
 
 test('a list of devices is remembered as a wish that is refused', () => {
-  const wished = config('disk=["/x.img,raw,xvda,w"]\nvif=["bridge=br0"]\n')
-  assert.deepEqual(wished.wishes.map((wish) => wish.option), ['disk', 'vif'])
+  const wished = config('disk=["/x.img,raw,xvda,w"]\npci=["00:1f.0"]\n')
+  assert.deepEqual(wished.wishes.map((wish) => wish.option), ['disk', 'pci'])
   assert.equal(refusalOf(wished), 'disk: block devices are not supported yet')
   assert.equal(refusalOf(config('disk=[]\n')), undefined)
 })
@@ -97,7 +97,8 @@ test('command-line assignments override, and count as further lines after an emp
 test('a later assignment wins, and += appends to strings and lists', () => {
   assert.equal(config('memory=256\n').memoryKib, 256 * 1024)
   assert.equal(config('extra=5\nextra+="a"\n').commandLine, '5a')
-  assert.equal(config('vif=["x"]\nvif+=["y"]\n').wishes.length, 1)
+  assert.deepEqual(config('vif=["bridge=a"]\nvif+=["bridge=b"]\n').vifs,
+    [{ devid: 0, bridge: 'a' }, { devid: 1, bridge: 'b' }])
   expectMessages('vcpus+=1\n',
     'a.cfg:5: warning: can\'t use += with numbers for parameter `vcpus\'')
   expectSyntaxError('extra="a"\nextra+=["z"]\n', '6: config parsing error near `]\': ' +

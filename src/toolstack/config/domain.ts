@@ -8,6 +8,7 @@
 import { ConfigError, type ParsedConfig, parseConfig, type Value } from './parser.ts'
 import { DEVICE_LISTS, KNOWN_OPTIONS, SERVICES } from './options.ts'
 import { Settings } from './settings.ts'
+import { parseVif, VifError, type VifSpec } from './vif.ts'
 
 export type DomainType = 'pv' | 'pvh' | 'hvm'
 
@@ -38,6 +39,7 @@ export interface DomainConfig {
   readonly onSoftReset: ShutdownAction
   /** XEN_DOMCTL_settscinfo's mode: an index into TSC_MODES. */
   readonly tscMode: number
+  readonly vifs: readonly VifSpec[]
   readonly cpuWeight: number | undefined
   readonly cap: number | undefined
   readonly maxGrantFrames: number | undefined
@@ -131,12 +133,13 @@ class Reader {
     }
     const commandLine = this.#commandLine()
     const ramdisk = settings.string('ramdisk')
+    const vifs = this.#vifs()
     const wishes = this.#wishes()
     this.#unknown()
     return {
       config: {
         name, uuid, type, pool, kernel, ramdisk, commandLine, ...memory, ...cpus, ...actions,
-        tscMode, cpuWeight, cap, ...limits, wishes,
+        tscMode, vifs, cpuWeight, cap, ...limits, wishes,
       },
       messages: settings.messages,
     }
@@ -247,6 +250,19 @@ class Reader {
       if (this.#settings.string(option)) wishes.push({ option, what })
     }
     return wishes
+  }
+
+  #vifs(): VifSpec[] {
+    const items: readonly Value[] = this.#settings.list('vif') ?? []
+    return items.map((item, devid) => {
+      if (item.kind !== 'atom') return this.#fail('vif: an interface is a string')
+      try {
+        return { devid, ...parseVif(item.text, (line) => void this.#settings.messages.push(line)) }
+      } catch (error) {
+        if (!(error instanceof VifError)) throw error
+        return this.#fail(error.message)
+      }
+    })
   }
 
   #unknown(): void {

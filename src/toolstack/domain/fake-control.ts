@@ -188,6 +188,8 @@ export class FakeControl implements ControlDomain {
 
   readonly grants: GrantTable = {
     map: (domid, refs) => this.memory.map(domid, refs.map((ref) => ref as number as Gfn)),
+    copyFrom: (_domid, pieces) => pieces.map(() => false),
+    copyTo: (_domid, pieces) => pieces.map(() => false),
     seed: (domid, ref, to, frame) =>
       void this.domain(domid).granted.push(`${ref} d${to} ${frame.toString(16)}`),
   }

@@ -5,6 +5,7 @@
  * that a call can travel as JSON. Failures are LibxlError, with libxl's numbers.
  */
 import type { ShutdownAction } from '../config/domain.ts'
+import type { VifSpec } from '../config/vif.ts'
 
 // libxl's error numbers (libxl_types.idl).
 export const ERROR_FAIL = -3
@@ -43,6 +44,8 @@ export interface DomainSpec {
   readonly cap?: number | undefined
   /** XEN_DOMCTL_settscinfo's mode. */
   readonly tscMode: number
+  /** PV network interfaces. */
+  readonly vifs?: readonly VifSpec[] | undefined
   readonly onPoweroff: ShutdownAction
   readonly onReboot: ShutdownAction
   readonly onCrash: ShutdownAction
@@ -118,6 +121,20 @@ export interface VcpuSummary {
   /** CPUs it may run on, or undefined for all. */
   readonly hard?: readonly number[] | undefined
   readonly soft?: readonly number[] | undefined
+}
+
+/** An interface as `xl network-list` shows it; -1 stands for what is not known. */
+export interface VifSummary {
+  readonly devid: number
+  readonly backendId: number
+  readonly mac: string
+  readonly handle: number
+  readonly state: number
+  readonly eventChannel: number
+  readonly transmitRing: number
+  readonly receiveRing: number
+  /** Path of the back-end's nodes. */
+  readonly backend: string
 }
 
 /** What `xl info` prints, unformatted. */
@@ -217,6 +234,10 @@ export interface Libxl {
   setMaxMemory(domid: number, kib: number): Promise<void>
   /** Asks the guest to have its first `count` VCPUs online and no others. */
   setOnlineVcpus(domid: number, count: number): Promise<void>
+  vifs(domid: number): Promise<VifSummary[]>
+  attachVif(domid: number, vif: VifSpec): Promise<void>
+  /** Takes away the interface with a number or an address; undefined when there is none. */
+  detachVif(domid: number, name: string): Promise<number | undefined>
   sendSysrq(domid: number, key: string): Promise<void>
   /** Sends "nmi" or another trigger of XEN_DOMCTL_sendtrigger to a VCPU. */
   sendTrigger(domid: number, trigger: string, vcpu: number): Promise<void>

@@ -12,6 +12,7 @@ import { LocalClient } from '../../xenstore/client.ts'
 import { domainPath } from '../../xenstore/path.ts'
 import type { Xenstored } from '../../xenstore/xenstored.ts'
 import type { PvhImage } from '../build/pvh-image.ts'
+import type { VifSpec } from '../config/vif.ts'
 import { requestControl } from './control-request.ts'
 import { DeathWatch } from './death-watch.ts'
 import { cpusOf, gatherCpupools, gatherInfo } from './host-info.ts'
@@ -20,15 +21,14 @@ import {
   type AffinityChange, type ConsoleSession, type ConsoleSink, type CpupoolSummary,
   type CreateOptions, type DomainEnd, type DomainSpec, type DomainSummary, ERROR_DOMAIN_NOTFOUND,
   ERROR_FAIL, ERROR_INVAL, type HostInfo, type Libxl, LibxlError, type SchedulerParameters,
-  type VcpuSummary,
+  type VcpuSummary, type VifSummary,
 } from './libxl.ts'
 import { makePvhDomain } from './pvh-domain.ts'
 import { type ConnectedConsole, connectConsole, connectStore } from './services.ts'
-import {
-  domidOf, removeDomainTree, writeDomainTree, writeHostTree,
-} from './store-tree.ts'
+import { domidOf, removeDomainTree, writeDomainTree, writeHostTree } from './store-tree.ts'
 import { poolName, summaryOf } from './summary.ts'
 import { Tuning } from './tuning.ts'
+import { changedVifs, Vifs } from './vif-life.ts'
 import { randomUuid, uuidBytes } from './uuid.ts'
 
 /** What the toolstack needs of the machine it runs on. */
@@ -61,6 +61,7 @@ export class LocalLibxl implements Libxl {
   readonly #control: ControlDomain
   readonly #xenstored: Xenstored
   readonly #tuning: Tuning
+  readonly #vifs: Vifs
   readonly #host: ToolstackHost
   readonly #tenants = new Map<number, Tenant>()
   readonly #deaths: DeathWatch
@@ -74,6 +75,7 @@ export class LocalLibxl implements Libxl {
     this.#startedMs = host.wallClockMs()
     this.store = new LocalClient(xenstored)
     this.#tuning = new Tuning(this.store, control.xenctrl)
+    this.#vifs = new Vifs(this.store, host)
     xenstored.introduceHook = (domid, gfn, port) => this.#introduce(domid, gfn, port)
     const own = control.xenctrl.getDomainInfo(asDomid(0))
     writeHostTree(this.store, (own?.totalPages ?? 0) * 4)
@@ -198,6 +200,26 @@ export class LocalLibxl implements Libxl {
     this.#tuning.setOnlineVcpus(domid, count)
   }
 
+  async vifs(domid: number): Promise<VifSummary[]> {
+    this.#known(domid, `Domain ${domid}:No such domain`)
+    return this.#vifs.list(domid)
+  }
+
+  async attachVif(domid: number, vif: VifSpec): Promise<void> {
+    this.#known(domid, `Domain ${domid}:No such domain`)
+    const added = this.#vifs.attach(domid, vif)
+    const tenant = this.#tenants.get(domid)
+    if (tenant) tenant.spec = changedVifs(tenant.spec, added)
+  }
+
+  async detachVif(domid: number, name: string): Promise<number | undefined> {
+    this.#known(domid, `Domain ${domid}:No such domain`)
+    const devid = await this.#vifs.detach(domid, name)
+    const tenant = this.#tenants.get(domid)
+    if (tenant && devid !== undefined) tenant.spec = changedVifs(tenant.spec, undefined, devid)
+    return devid
+  }
+
   async sendSysrq(domid: number, key: string): Promise<void> {
     this.#known(domid, `Domain ${domid}:No such domain`)
     this.#tuning.sendSysrq(domid, key)
@@ -292,10 +314,10 @@ export class LocalLibxl implements Libxl {
       connectStore(this.#control, this.#xenstored, schedule, domid, storeGfn, storePort)
       const console = connectConsole(
         this.#control, schedule, CONSOLE_LIMIT, domid, consoleGfn, consolePort)
-      this.#tenants.set(domid, {
-        domid, spec: { ...spec, uuid }, console, startedMs,
-        unattended: options.unattended ?? false,
-      })
+      const unattended = options.unattended ?? false
+      const tenant: Tenant = { domid, spec: { ...spec, uuid }, console, startedMs, unattended }
+      this.#tenants.set(domid, tenant)
+      tenant.spec = this.#vifs.attachAll(domid, tenant.spec)
     } catch (error) {
       this.#tearDown(domid)
       throw error
@@ -335,6 +357,7 @@ export class LocalLibxl implements Libxl {
     // What the guest printed last is in its ring until the console lets go of the page.
     tenant?.console.close()
     this.#tenants.delete(domid)
+    this.#vifs.removeAll(domid)
     this.#xenstored.bury(domid)
     if (this.#control.xenctrl.getDomainInfo(asDomid(domid))) {
       this.#control.xenctrl.destroyDomain(asDomid(domid))

@@ -19,6 +19,7 @@ export function specOf(
     maxMemoryKib: config.maxMemoryKib, vcpus: config.vcpus, maxVcpus: config.maxVcpus,
     vcpusGiven: config.vcpusGiven,
     cpuWeight: config.cpuWeight, cap: config.cap, tscMode: config.tscMode,
+    vifs: config.vifs,
     onPoweroff: config.onPoweroff,
     onReboot: config.onReboot, onCrash: config.onCrash, onWatchdog: config.onWatchdog,
     onSoftReset: config.onSoftReset,

@@ -1,10 +1,12 @@
 /**
  * xl's side of the socket: the toolstack's interface, answered by the host process.
  */
+import type { VifSpec } from '../config/vif.ts'
 import {
   type AffinityChange, type ConsoleSession, type ConsoleSink, type CpupoolSummary,
   type CreateOptions, type DomainEnd, type DomainSpec, type DomainSummary, ERROR_FAIL,
   type HostInfo, type Libxl, LibxlError, type SchedulerParameters, type VcpuSummary,
+  type VifSummary,
 } from '../domain/libxl.ts'
 import {
   encodeLine, errorOf, type Failure, type Hello, LineReader, PROTOCOL_VERSION, recordOf,
@@ -150,6 +152,18 @@ export class RemoteLibxl implements Libxl {
 
   setOnlineVcpus(domid: number, count: number): Promise<void> {
     return this.#call('setOnlineVcpus', domid, count)
+  }
+
+  vifs(domid: number): Promise<VifSummary[]> {
+    return this.#call('vifs', domid)
+  }
+
+  attachVif(domid: number, vif: VifSpec): Promise<void> {
+    return this.#call('attachVif', domid, vif)
+  }
+
+  async detachVif(domid: number, name: string): Promise<number | undefined> {
+    return (await this.#call<number | null>('detachVif', domid, name)) ?? undefined
   }
 
   sendSysrq(domid: number, key: string): Promise<void> {

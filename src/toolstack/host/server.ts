@@ -12,6 +12,7 @@ import { ERROR_FAIL, ERROR_INVAL, type ConsoleSession, type Libxl, LibxlError } 
   '../domain/libxl.ts'
 import {
   checkAffinity, checkCount, checkDomid, checkName, checkOptions, checkScheduling, checkSpec,
+  checkVif,
 } from './check-spec.ts'
 import {
   encodeLine, failureOf, LineReader, PROTOCOL_VERSION, recordOf, type Reply,
@@ -61,6 +62,9 @@ const methods: Readonly<Record<string, Method>> = {
   setMaxMemory: (libxl, [domid, kib]) => libxl.setMaxMemory(checkDomid(domid), checkCount(kib)),
   setOnlineVcpus: (libxl, [domid, count]) =>
     libxl.setOnlineVcpus(checkDomid(domid), checkCount(count)),
+  vifs: (libxl, [domid]) => libxl.vifs(checkDomid(domid)),
+  attachVif: (libxl, [domid, vif]) => libxl.attachVif(checkDomid(domid), checkVif(vif)),
+  detachVif: (libxl, [domid, name]) => libxl.detachVif(checkDomid(domid), checkName(name)),
   sendSysrq: (libxl, [domid, key]) => libxl.sendSysrq(checkDomid(domid), checkName(key)),
   sendTrigger: (libxl, [domid, trigger, vcpu]) =>
     libxl.sendTrigger(checkDomid(domid), checkName(trigger), checkCount(vcpu)),

@@ -1,0 +1,87 @@
+/**
+ * A bridge of the host: a switch, and perhaps a router to the host's network beside it.
+ */
+import type { Log } from '../base/log.ts'
+import type { Frame, MacAddress } from './frame.ts'
+import type { Closable, HostNet } from './nat/host-net.ts'
+import { type Ipv4Address, parseIpv4 } from './nat/ipv4.ts'
+import { type Forward, Nat, type NatSettings } from './nat/nat.ts'
+import { type PortOptions, Switch, type SwitchPort } from './switch.ts'
+import type { Timers } from './timers.ts'
+
+/** What a bridge needs of its host. */
+export interface BridgeWorld {
+  readonly timers: Timers
+  readonly hostNet: HostNet
+  readonly log: Log
+  /** 32 random bits, not to be guessed. */
+  random(): number
+}
+
+/** A guest's interface on a bridge, while it exists. */
+export interface StationWish {
+  readonly mac: MacAddress
+  readonly address: Ipv4Address | undefined
+  readonly forwards: readonly Forward[]
+}
+
+export interface Station {
+  /** Plugs in, as often as the guest connects. */
+  attach(options: PortOptions, deliver: (frame: Frame) => void): SwitchPort
+  /** The interface is gone, with all that was for it. */
+  close(): void
+}
+
+export class Bridge {
+  readonly #switch: Switch
+  readonly #nat: Nat | undefined
+  readonly #log: Log
+
+  /** Without `settings` there is no way out of the bridge. */
+  constructor(world: BridgeWorld, settings?: NatSettings) {
+    this.#log = world.log
+    this.#switch = new Switch(() => world.timers.now())
+    if (!settings) return
+    const port = this.#switch.attach({}, (frame) => this.#nat?.input(frame))
+    this.#nat = new Nat(settings, {
+      hostNet: world.hostNet, timers: world.timers, random: () => world.random(),
+      send: (frame) => port.send(frame),
+    })
+  }
+
+  /** Makes room for a guest's interface. */
+  station({ mac, address, forwards }: StationWish): Station {
+    const nat = this.#nat
+    if (address !== undefined) nat?.reserve(mac, address)
+    const open: Closable[] = forwards.flatMap((forward) => nat?.forward(mac, forward, (error) =>
+      this.#log.warn(`port ${forward.hostPort} cannot be forwarded: ${error.message}`)) ?? [])
+    return {
+      attach: (options, deliver) => this.#switch.attach(options, deliver),
+      close: () => {
+        for (const forward of open) forward.close()
+        if (address !== undefined) nat?.reserve(mac, undefined)
+        nat?.forget(mac)
+      },
+    }
+  }
+
+  close(): void {
+    this.#nat?.close()
+  }
+}
+
+function address(text: string): Ipv4Address {
+  return parseIpv4(text) as Ipv4Address
+}
+
+/** The network that guests find without asking for one; its numbers are those of QEMU's. */
+export const defaultNetwork: NatSettings = {
+  mac: 0x5255_0a00_0202 as MacAddress,
+  network: address('10.0.2.0'),
+  mask: address('255.255.255.0'),
+  gateway: address('10.0.2.2'),
+  resolver: address('10.0.2.3'),
+  firstLease: address('10.0.2.15'),
+  lastLease: address('10.0.2.254'),
+  mtu: 1500,
+}

@@ -1,0 +1,136 @@
+/**
+ * Networks of Debian's cloud kernel with its own xen-netfront: an address by DHCP, the host's
+ * loopback behind the NAT, ports into the guest, and guests among themselves.
+ */
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { createServer as createHttp } from 'node:http'
+import { type AddressInfo, connect, createServer } from 'node:net'
+import { after, before, describe, test } from 'node:test'
+import { debian, Shell } from './debian.ts'
+import { TestHost } from './test-host.ts'
+
+const cloud = await debian('cloud')
+const BIG = 3_000_001
+
+/** A port of the loopback that nobody has now. */
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  server.close()
+  await once(server, 'close')
+  return port
+}
+
+/** What a server says to one who says `text` and then nothing more. */
+async function talk(port: number, text: string): Promise<string> {
+  const socket = connect(port, '127.0.0.1').setEncoding('utf8')
+  let answer = ''
+  socket.on('data', (part) => (answer += part))
+  socket.end(text)
+  await once(socket, 'close')
+  return answer
+}
+
+describe('network interfaces', { skip: cloud.missing }, () => {
+  let host: TestHost
+  let one: Shell
+  let two: Shell
+  let port: number
+  let uploaded = 0
+  const server = createHttp((request, response) => {
+    request.on('data', (bytes: Uint8Array) => (uploaded += bytes.length))
+    request.on('end', () => response.end(request.url === '/big' ? 'x'.repeat(BIG) : 'hello\n'))
+  })
+
+  /** Boots a guest with `vif` and waits for its address. */
+  async function boot(name: string, vif: string): Promise<Shell> {
+    const shell = await Shell.take(host.start('create', '-c',
+      host.config(name, { ...cloud.settings, vif: [vif] })))
+    await shell.output('for i in $(seq 200); do ip route | grep -q default && break; sleep 0.1; ' +
+      'done; ip route | grep default')
+    return shell
+  }
+
+  before(async () => {
+    host = new TestHost()
+    server.listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    port = await freePort()
+    one = await boot('one', `mac=00:16:3e:00:00:01,ip=10.0.2.31,forward=tcp:${port}:80`)
+  })
+
+  after(async () => {
+    server.close()
+    await host.close()
+  })
+
+  const url = (path: string): string =>
+    `http://10.0.2.2:${(server.address() as AddressInfo).port}${path}`
+
+  test('DHCP gives the address that the configuration names, a route and a resolver', async () => {
+    assert.match(await one.output('ip addr show eth0'), /inet 10\.0\.2\.31\/24 /)
+    assert.match(await one.output('ip route'), /^default via 10\.0\.2\.2 dev eth0/m)
+    assert.equal(await one.output('cat /etc/resolv.conf'), 'nameserver 10.0.2.3\n')
+    assert.match(await one.output('cat /proc/interrupts'), /vif0-q0-tx[^]*vif0-q0-rx/)
+  })
+
+  test('the gateway answers pings', async () => {
+    assert.match(await one.output('ping -c 2 10.0.2.2'), / 0% packet loss/)
+  })
+
+  test('the guest fetches from a server on the host\'s loopback', async () => {
+    assert.equal(await one.output(`wget -qO- ${url('/')}`), 'hello\n')
+    assert.equal(await one.output(`wget -qO- ${url('/big')} | wc -c`), `${BIG}\n`)
+  })
+
+  test('the guest sends to a server on the host\'s loopback', async () => {
+    await one.output(`yes | head -c ${BIG} >/tmp/big`)
+    await one.output(`wget -qO- --post-file=/tmp/big ${url('/')}`)
+    assert.equal(uploaded, BIG)
+  })
+
+  test('a port of the host where nobody listens refuses', async () => {
+    const { status } = await one.run(`wget -qO- http://10.0.2.2:${await freePort()}/`)
+    assert.equal(status, 1)
+  })
+
+  test('a forwarded port leads to the guest\'s server', async () => {
+    await one.output('echo from the guest >/tmp/index.html; httpd -p 80 -h /tmp')
+    const answer = await talk(port, 'GET /index.html HTTP/1.0\r\n\r\n')
+    assert.match(answer, /^HTTP\/1\.[01] 200 OK\r\n[^]*from the guest\n$/)
+  })
+
+  test('xl lists interfaces; one is attached, comes up, and is detached', async () => {
+    const first = '0   0  00:16:3e:00:00:01     0     4     -1 '
+    assert.ok((await host.xl('network-list', 'one')).out.includes(first))
+    const attached = await host.xl('network-attach', 'one', 'mac=00:16:3e:00:00:09')
+    assert.deepEqual([attached.code, attached.err], [0, ''])
+    await one.output('for i in $(seq 100); do [ -e /sys/class/net/eth1 ] && break; sleep 0.1; ' +
+      'done; ip link show eth1')
+    const { out } = await host.xl('network-list', 'one')
+    assert.match(out, /^1   0  00:16:3e:00:00:09     1     4     -1 .*\/vif\/1\/1\n/m)
+    const detached = await host.xl('network-detach', 'one', '1')
+    assert.equal(detached.code, 0)
+    assert.doesNotMatch((await host.xl('network-list', 'one')).out, /^1 /m)
+    assert.notEqual((await one.run('ip link show eth1')).status, 0)
+  })
+
+  test('two guests reach one another, and a bridge that is not there is refused', async () => {
+    two = await boot('two', '')
+    const address = /inet ([\d.]+)\/24/.exec(await two.output('ip addr show eth0'))?.[1]
+    assert.match(await one.output(`ping -c 2 ${address}`), / 0% packet loss/)
+    assert.equal(await two.output('wget -qO- http://10.0.2.31/index.html'), 'from the guest\n')
+    const attached = await host.xl('network-attach', 'two', 'bridge=nowhere')
+    assert.equal(attached.code, 1)
+    assert.match(attached.err, /there is no bridge "nowhere"/)
+  })
+
+  test('a guest that ends leaves nothing of its interface behind', async () => {
+    two.console.send('poweroff\n')
+    await two.console.ended()
+    const { out } = await host.xl('network-list', 'one', 'two')
+    assert.equal(out.trim().split('\n').length, 2)
+  })
+})
