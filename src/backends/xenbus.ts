@@ -147,7 +147,11 @@ class Device {
     if (this.#removed) return
     const { store, backend, frontend } = this.#nodes
     const own = numberAt(store, `${backend}/state`)
-    if (own === XenbusStateClosing && store.read(`${backend}/online`) === '0') return this.#detach()
+    if (store.read(`${backend}/online`) === '0') {
+      if (own === XenbusStateClosing) return this.#detach()
+      // No front-end is waited for any more.
+      if (own === XenbusStateClosed) return
+    }
     switch (numberAt(store, `${frontend}/state`) ?? XenbusStateUnknown) {
       case XenbusStateInitialising:
         // After a front-end went, the next one may come.
