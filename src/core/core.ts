@@ -61,6 +61,7 @@ export class Core {
   #memory = 0
   #p2mGeneration = -1
   #frameGeneration = -1
+  #writtenFrames = 0
 
   constructor(parts: CoreParts) {
     this.#index = parts.index
@@ -171,6 +172,8 @@ export class Core {
     dispatchExit(kind, this.#cpu, guest, this.#door)
   }
 
+  readonly #forgetFrame = (mfn: number): void => this.#cpu.forgetCode(mfn * 4096)
+
   /** Forgets translations and code that others have made untrue. */
   #flushStale(vcpu: Vcpu): void {
     const generation = vcpu.domain.state.p2mGeneration
@@ -182,6 +185,12 @@ export class Core {
     if (frames !== this.#frameGeneration) {
       this.#frameGeneration = frames
       this.#cpu.flushCode()
+    }
+    const { count } = this.#host.writtenFrames
+    if (count !== this.#writtenFrames) {
+      const known = this.#host.writtenFrames.read(this.#writtenFrames, count, this.#forgetFrame)
+      if (!known) this.#cpu.flushCode()
+      this.#writtenFrames = count
     }
   }
 

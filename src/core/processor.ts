@@ -21,4 +21,6 @@ export interface CoreProcessor {
   setMemory(p2mDirectory: number): void
   flushTlb(): void
   flushCode(): void
+  /** Forgets code that was decoded from the frame at a machine address. */
+  forgetCode(machine: number): void
 }

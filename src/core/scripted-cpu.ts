@@ -70,7 +70,13 @@ export class ScriptedCpu implements CoreProcessor {
     this.log.push('flush')
   }
 
-  flushCode(): void {}
+  flushCode(): void {
+    this.log.push('flush code')
+  }
+
+  forgetCode(machine: number): void {
+    this.log.push(`forget code ${machine.toString(16)}`)
+  }
 }
 
 /** An exit with its particulars. */

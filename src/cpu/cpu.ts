@@ -190,6 +190,11 @@ export class Cpu implements Processor {
     return this.#engine.counts
   }
 
+  /** The same for the code of one frame. */
+  forgetCode(machine: number): void {
+    this.code.invalidate(machine)
+  }
+
   // Processor: what services and exception delivery ask.
 
   fault(vector: number, errorCode?: number): never {

@@ -189,8 +189,12 @@ function begin(
 function finish(
   caller: Vcpu, domain: Domain, end: CopyEnd, granted: boolean, write: boolean, mfn: number,
 ): void {
-  if (granted) Grants.of(caller.host).endUse(domain, end.u.ref, write, mfn)
-  else caller.host.frames.put(mfn)
+  if (granted) {
+    Grants.of(caller.host).endUse(domain, end.u.ref, write, mfn)
+  } else {
+    if (write) caller.host.frameWritten(mfn)
+    caller.host.frames.put(mfn)
+  }
 }
 
 export const grantTableOps = [

@@ -69,6 +69,20 @@ test('a mapping shows the granted frame, marks the entry, and pins the frame', (
   assert.equal(unmap(m, handle), G.GNTST_bad_handle)
 })
 
+test('the end of a mapping is noted for the cores if the frame may have been written', () => {
+  const m = new TestMachine()
+  const guest = m.guest()
+  const notes: number[] = []
+  grant(m, guest, 0)
+  const readOnly = map(m, guest, G.GNTMAP_host_map | G.GNTMAP_readonly)
+  assert.equal(unmap(m, readOnly.handle), G.GNTST_okay)
+  assert.equal(m.host.writtenFrames.count, 0)
+  const { handle, bus } = map(m, guest, G.GNTMAP_host_map)
+  assert.equal(unmap(m, handle), G.GNTST_okay)
+  assert.ok(m.host.writtenFrames.read(0, 1, (mfn) => notes.push(mfn)))
+  assert.deepEqual(notes, [bus / 4096])
+})
+
 test('a read-only grant is mapped read-only, and not otherwise', () => {
   const m = new TestMachine()
   const guest = m.guest()

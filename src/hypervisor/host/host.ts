@@ -19,6 +19,7 @@ import { ConsoleRing } from '../console/ring.ts'
 import { Domain } from '../domain/domain.ts'
 import { DomainState, LIFE, VcpuState } from '../domain/state.ts'
 import { FRAME_ENTRY_WORDS, Frames } from '../memory/frames.ts'
+import { WrittenFrames } from '../memory/written-frames.ts'
 import { dummyXsm, type Xsm } from '../xsm/xsm.ts'
 import type { Services, Subsystem } from './services.ts'
 import { CoreState, HOST_MAGIC, HostState, LOCK_RANK, MAX_CORES } from './state.ts'
@@ -54,6 +55,7 @@ export class Host {
   readonly state: ViewOf<typeof HostState>
   readonly heap: Heap
   readonly frames: Frames
+  readonly writtenFrames: WrittenFrames
   readonly console: ConsoleRing
   readonly clock: Clock
   readonly xsm: Xsm
@@ -75,6 +77,7 @@ export class Host {
     assert(this.state.magic === HOST_MAGIC, 'hypervisor memory was not laid out')
     this.heap = new Heap(this.hypervisor, HostState.offsets.heap, LOCK_RANK.heap)
     this.frames = new Frames(this.hypervisor, this.machine)
+    this.writtenFrames = new WrittenFrames(this.hypervisor)
     this.console = new ConsoleRing(this.hypervisor, parts.clock)
     this.clock = parts.clock
     this.xsm = parts.xsm ?? dummyXsm
@@ -184,6 +187,15 @@ export class Host {
     const core = this.core(index)
     Atomics.store(this.machine.cells, core.kickWord >>> 2, 1)
     ring(this.hypervisor.cells, core.base + CoreState.offsets.doorbell)
+  }
+
+  /** A domain's frame has been written by another: no core runs its former content as code. */
+  frameWritten(mfn: number): void {
+    this.writtenFrames.note(mfn)
+    for (let i = 0; i < this.state.coreCount; i++) {
+      const { currentVcpu } = this.core(i)
+      if (currentVcpu !== 0) this.kickCore(i)
+    }
   }
 
   /** A zeroed domain struct (0: no memory), with the domctl lock held. */

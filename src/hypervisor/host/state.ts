@@ -30,9 +30,13 @@ export const LOCK_RANK = {
   heap: 9,
   /** The console ring. */
   console: 10,
+  /** The notes of frames written from outside. */
+  writtenFrames: 11,
 } as const
 
 export const MAX_CORES = 16
+/** How many written frames are remembered, a power of two. */
+export const WRITTEN_FRAMES = 4096
 
 /** A physical CPU, which is a worker thread. */
 export const CoreState = struct('core', {
@@ -95,6 +99,11 @@ export const HostState = struct('host', {
   heap: HeapState,
   cores: array(CoreState, MAX_CORES),
   commandLine: array(u8, 1024),
+
+  /** Frames written from outside their domain, the last ones. */
+  writtenLock: atomic(u32),
+  writtenCount: atomic(u32),
+  written: array(u32, WRITTEN_FRAMES),
 })
 
 export const HOST_MAGIC = 0x686f_7374

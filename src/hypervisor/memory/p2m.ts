@@ -161,6 +161,7 @@ export class P2m {
     if (after !== 0 && gfn > this.#state.maxGfn) this.#state.maxGfn = gfn
     if (isRam(before)) this.#host.frames.setGfn(p2mMfn(before), -1)
     if (isRam(after)) this.#host.frames.setGfn(p2mMfn(after), gfn)
+    if (p2mType(before) === P2M_FOREIGN) this.#host.frameWritten(p2mMfn(before))
     if (before !== 0) atomicAdd(this.#state, DomainState.offsets.p2mGeneration, 1)
   }
 }
