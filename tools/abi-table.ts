@@ -14,7 +14,9 @@ import * as eventChannel from '../src/abi/xen/event_channel.ts'
 import * as grantTable from '../src/abi/xen/grant_table.ts'
 import * as hvmOp from '../src/abi/xen/hvm/hvm_op.ts'
 import * as params from '../src/abi/xen/hvm/params.ts'
+import * as blkif from '../src/abi/xen/io/blkif.ts'
 import * as console from '../src/abi/xen/io/console.ts'
+import * as xenbus from '../src/abi/xen/io/xenbus.ts'
 import * as xsWire from '../src/abi/xen/io/xs_wire.ts'
 import * as memory from '../src/abi/xen/memory.ts'
 import * as physdev from '../src/abi/xen/physdev.ts'
@@ -64,9 +66,11 @@ export const headers: readonly HeaderRow[] = [
   },
   { header: 'xen/arch-x86/cpuid.h', module: cpuid },
   { header: 'xen/arch-x86/hvm/start_info.h', module: startInfo },
+  { header: 'xen/io/blkif.h', module: blkif },
   {
     header: 'xen/io/console.h', module: console,
     own: ['XENCONS_IN_SIZE', 'XENCONS_OUT_SIZE'],
   },
+  { header: 'xen/io/xenbus.h', module: xenbus },
   { header: 'xen/io/xs_wire.h', module: xsWire },
 ]

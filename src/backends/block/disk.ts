@@ -1,0 +1,90 @@
+/**
+ * A disk as the rings of its device share it: what may be asked of it, and how much at a time.
+ */
+import type { BlockStore } from '../../storage/block-store.ts'
+import type { Request } from './request.ts'
+
+/** Bytes of data that are under way for one device; a request more may exceed it once. */
+const BUDGET_BYTES = 8 * 1024 * 1024
+
+/** What a device is made of. */
+export interface DiskFacts {
+  readonly store: BlockStore
+  readonly writable: boolean
+  readonly isCdrom: boolean
+  /** Discards are passed on. */
+  readonly discard: boolean
+  /** 512 or 4096: requests are in multiples of it. */
+  readonly sectorBytes: number
+}
+
+export class BlockDisk {
+  readonly facts: DiskFacts
+  #bytes = 0
+  #requests = 0
+  readonly #waiting = new Set<() => void>()
+  readonly #idle: (() => void)[] = []
+
+  constructor(facts: DiskFacts) {
+    this.facts = facts
+  }
+
+  /** Whether a request may begin; if not, `resume` is called when it may. */
+  hasRoom(resume: () => void): boolean {
+    if (this.#bytes < BUDGET_BYTES) return true
+    this.#waiting.add(resume)
+    return false
+  }
+
+  took(bytes: number): void {
+    this.#bytes += bytes
+    this.#requests++
+  }
+
+  gave(bytes: number): void {
+    this.#bytes -= bytes
+    this.#requests--
+    if (this.#requests === 0) for (const done of this.#idle.splice(0)) done()
+    if (this.#bytes >= BUDGET_BYTES || this.#waiting.size === 0) return
+    const waiting = [...this.#waiting]
+    this.#waiting.clear()
+    for (const resume of waiting) queueMicrotask(resume)
+  }
+
+  /** Resolves when no request is under way. */
+  idle(): Promise<void> {
+    return new Promise((resolve) => {
+      if (this.#requests === 0) resolve()
+      else this.#idle.push(resolve)
+    })
+  }
+
+  /** Whether the request is on the disk and in keeping with how it is attached. */
+  permits({ action, at, lengthBytes }: Request): boolean {
+    const { store, writable, discard, sectorBytes } = this.facts
+    if (action === 'flush' && lengthBytes === 0) return true
+    if (action !== 'read' && !writable) return false
+    if (action === 'discard' && !discard) return false
+    if (action === 'barrier' && lengthBytes === 0) return true
+    // A sector number beyond 2^53 has lost its lowest bits, and is outside anyway.
+    return at % sectorBytes === 0 && lengthBytes % sectorBytes === 0 &&
+      lengthBytes <= store.sizeBytes && at <= store.sizeBytes - lengthBytes
+  }
+
+  /** Does a request that is permitted. A flush is for what has been answered. */
+  async perform({ action, at, lengthBytes }: Request, buffer: Uint8Array): Promise<void> {
+    const { store, writable } = this.facts
+    switch (action) {
+      case 'read':
+        return await store.read(at, buffer)
+      case 'write':
+        return await store.write(at, buffer)
+      case 'discard':
+        return await store.discard(at, lengthBytes)
+      default:
+        if (writable) await store.flush()
+        if (lengthBytes > 0) await store.write(at, buffer)
+        if (action === 'barrier') await store.flush()
+    }
+  }
+}

@@ -1,0 +1,130 @@
+/**
+ * A block device's request as the guest wrote it, checked and in one form.
+ *
+ * Obeys xen/include/public/io/blkif.h, for guests of either width. Sectors have 512 bytes whatever
+ * the device's sector size. Whether the range is on the disk is not known here.
+ */
+import type { GrantRef } from '../../abi/numbers.ts'
+import * as B from '../../abi/xen/io/blkif.ts'
+import type { Abi } from '../../base/layout/scalar.ts'
+
+export const SECTOR_BYTES = 512
+const SECTORS_PER_PAGE = 4096 / SECTOR_BYTES
+/** What is offered as feature-max-indirect-segments, as by Linux: they fit one page. */
+export const MAX_INDIRECT_SEGMENTS = 256
+
+/** Part of a granted page. */
+export interface Segment {
+  readonly ref: GrantRef
+  readonly offset: number
+  readonly lengthBytes: number
+}
+
+export interface Request {
+  readonly id: bigint
+  /** What the response repeats. */
+  readonly operation: number
+  /** What is to be done with the segments or the range. */
+  readonly action: 'read' | 'write' | 'barrier' | 'flush' | 'discard'
+  readonly at: number
+  readonly lengthBytes: number
+  readonly segments: readonly Segment[]
+}
+
+/** A request that is answered without doing anything. */
+export interface Refused {
+  readonly id: bigint
+  readonly operation: number
+  readonly status: number
+}
+
+/** Gives the bytes of a granted page of segments, copied; undefined when it is not granted. */
+export type ReadPage = (ref: GrantRef) => Uint8Array | undefined
+
+const ACTIONS: Readonly<Record<number, 'read' | 'write' | 'barrier' | 'flush'>> = {
+  [B.BLKIF_OP_READ]: 'read',
+  [B.BLKIF_OP_WRITE]: 'write',
+  [B.BLKIF_OP_WRITE_BARRIER]: 'barrier',
+  [B.BLKIF_OP_FLUSH_DISKCACHE]: 'flush',
+}
+
+/** Reads requests of one ABI. */
+export class RequestReader {
+  readonly #direct
+  readonly #discard
+  readonly #indirect
+
+  constructor(abi: Abi) {
+    this.#direct = B.BlkifRequest.for(abi)
+    this.#discard = B.BlkifRequestDiscard.for(abi)
+    this.#indirect = B.BlkifRequestIndirect.for(abi)
+  }
+
+  read(bytes: Uint8Array, readPage: ReadPage): Request | Refused {
+    const direct = this.#direct.on(bytes)
+    const { operation, id } = direct
+    if (operation === B.BLKIF_OP_DISCARD) return this.#readDiscard(bytes)
+    if (operation === B.BLKIF_OP_INDIRECT) return this.#readIndirect(bytes, readPage)
+    const action = ACTIONS[operation]
+    if (!action) return { id, operation, status: B.BLKIF_RSP_EOPNOTSUPP }
+    const count = direct.nr_segments
+    const mayBeEmpty = action === 'flush' || action === 'barrier'
+    if (count > B.BLKIF_MAX_SEGMENTS_PER_REQUEST || count === 0 && !mayBeEmpty) {
+      return refused(id, operation)
+    }
+    const segments: Segment[] = []
+    for (let i = 0; i < count; i++) {
+      const segment = segmentOf(direct.seg.item(i))
+      if (!segment) return refused(id, operation)
+      segments.push(segment)
+    }
+    return request(id, operation, action, direct.sector_number, segments)
+  }
+
+  #readDiscard(bytes: Uint8Array): Request | Refused {
+    const { id, operation, sector_number, nr_sectors } = this.#discard.on(bytes)
+    return {
+      id, operation, action: 'discard', at: sector_number * SECTOR_BYTES,
+      lengthBytes: nr_sectors * SECTOR_BYTES, segments: [],
+    }
+  }
+
+  #readIndirect(bytes: Uint8Array, readPage: ReadPage): Request | Refused {
+    const indirect = this.#indirect.on(bytes)
+    const { id, operation, nr_segments: count } = indirect
+    const action = ACTIONS[indirect.indirect_op]
+    if (action !== 'read' && action !== 'write' || count === 0 || count > MAX_INDIRECT_SEGMENTS) {
+      return refused(id, operation)
+    }
+    const page = readPage(indirect.indirect_grefs.get(0))
+    if (!page) return refused(id, operation)
+    const entry = B.BlkifRequestSegment.on(page)
+    const segments: Segment[] = []
+    for (let i = 0; i < count; i++) {
+      const segment = segmentOf(entry.at(i * B.BlkifRequestSegment.size))
+      if (!segment) return refused(id, operation)
+      segments.push(segment)
+    }
+    return request(id, operation, action, indirect.sector_number, segments)
+  }
+}
+
+function refused(id: bigint, operation: number): Refused {
+  return { id, operation, status: B.BLKIF_RSP_ERROR }
+}
+
+function request(
+  id: bigint, operation: number, action: Request['action'], sector: number,
+  segments: readonly Segment[],
+): Request {
+  const lengthBytes = segments.reduce((sum, segment) => sum + segment.lengthBytes, 0)
+  return { id, operation, action, at: sector * SECTOR_BYTES, lengthBytes, segments }
+}
+
+function segmentOf(
+  entry: { readonly gref: GrantRef, readonly first_sect: number, readonly last_sect: number },
+): Segment | undefined {
+  const { gref: ref, first_sect: first, last_sect: last } = entry
+  if (last < first || last >= SECTORS_PER_PAGE) return undefined
+  return { ref, offset: first * SECTOR_BYTES, lengthBytes: (last - first + 1) * SECTOR_BYTES }
+}
