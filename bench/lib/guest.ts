@@ -25,9 +25,9 @@ export async function ensureFiles(own: Partial<GuestFiles> = {}): Promise<Measur
     cache: cacheFolder(),
     progress: (step) => void process.stderr.write(`${step}\n`),
     own,
-    buildInitrd: (busybox) => {
+    buildInitrd: (busybox, modules) => {
       used = busybox
-      return buildInitramfs(busybox)
+      return buildInitramfs(busybox, modules)
     },
   })
   return { ...files, ...used ? { busybox: used } : {} }

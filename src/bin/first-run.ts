@@ -86,7 +86,7 @@ function guestFiles(options: Options): Promise<GuestFiles> {
       ...kernel === undefined ? {} : { kernel: existing('kernel', kernel) },
       ...initrd === undefined ? {} : { initrd: existing('initrd', initrd) },
     },
-    buildInitrd: (busybox) => buildInitramfs(busybox),
+    buildInitrd: (busybox, modules) => buildInitramfs(busybox, modules),
   })
 }
 

@@ -16,6 +16,7 @@ import { HostClock, monotonicNs } from '../node/clock.ts'
 import { nodeDecompressor } from '../node/compression.ts'
 import { readPlainFile } from '../node/files.ts'
 import { collectGarbageSoon } from '../node/garbage.ts'
+import { nodeHostFiles } from '../node/host-files.ts'
 import { LocalLibxl, type ToolstackHost } from '../toolstack/domain/local-libxl.ts'
 import { defaultQuota } from '../xenstore/operations.ts'
 import { Xenstored } from '../xenstore/xenstored.ts'
@@ -86,7 +87,7 @@ export async function startMachine(options: MachineOptions): Promise<Machine> {
     libxl,
     xenstored,
     stop: async () => {
-      libxl.destroyAll()
+      await libxl.destroyAll()
       await cores.stop()
       control.close()
     },
@@ -106,6 +107,7 @@ function toolstackHost(log: Log): ToolstackHost {
   return {
     readFile: readPlainFile,
     decompressor: nodeDecompressor,
+    images: { files: nodeHostFiles, decompressor: nodeDecompressor },
     log,
     wallClockMs: () => Date.now(),
     random: (count) => randomBytes(count),

@@ -7,7 +7,9 @@
  */
 import { existsSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
+import { packedFormatOf, unpack } from '../base/compression/formats.ts'
 import { madeFolder, writeWhole } from './cache.ts'
+import { nodeDecompressor } from './compression.ts'
 import {
   Apt, extractFile, type PackageInfo, PackageError, type Progress, requireTools,
 } from './packages.ts'
@@ -27,8 +29,14 @@ export interface GuestRequest {
   readonly progress: Progress
   /** Files that the user has, and which are not fetched. */
   readonly own: Partial<GuestFiles>
-  /** Makes the initramfs that holds a busybox. */
-  readonly buildInitrd: (busybox: Uint8Array) => Uint8Array
+  /** Makes the initramfs that holds a busybox, and modules of the kernel. */
+  readonly buildInitrd: (busybox: Uint8Array, modules: readonly ModuleFile[]) => Uint8Array
+}
+
+/** A module as the kernel loads it. */
+export interface ModuleFile {
+  readonly name: string
+  readonly content: Uint8Array
 }
 
 /** Meta packages in order of preference: Debian's name, then Ubuntu's. */
@@ -37,6 +45,9 @@ const KERNELS: Readonly<Record<GuestKind, readonly string[]>> = {
   full: ['linux-image-amd64', 'linux-image-generic'],
 }
 const BUSYBOX = 'busybox-static'
+/** The drivers of PV devices, which Debian's kernels have as modules: folder, name. */
+const DRIVERS = [['net', 'xen-netfront.ko'], ['block', 'xen-blkfront.ko']] as const
+const MODULE_LIMIT = 16 * 1024 * 1024
 /** A meta package leads to the kernel's package, in newer releases through one more. */
 const META_DEPTH = 3
 const KERNEL_PACKAGE = /^linux-(image|binary)-/
@@ -63,17 +74,44 @@ export async function ensureGuest(request: GuestRequest): Promise<GuestFiles> {
   }
 }
 
-/** The initramfs is made from busybox and from this program, so it is compared each time. */
+/** The initramfs is made from its parts and from this program, so it is compared each time. */
 async function ensureInitrd(
   request: GuestRequest, folder: string, fetcher: Fetcher,
 ): Promise<string> {
+  const { kind, own } = request
+  const modules = own.kernel === undefined ? await ensureModules(request, folder, fetcher) : []
   const busybox = await cached(folder, 'busybox', () => {
     return fetcher.fetch([BUSYBOX], folder, '*bin/busybox', (info) => `busybox-${info.version}`)
   })
-  const initrd = join(folder, 'initrd')
-  const archive = request.buildInitrd(readFileSync(busybox))
+  // One a kernel, as modules fit no other.
+  const initrd = join(folder, `initrd-${own.kernel === undefined ? kind : 'plain'}`)
+  const archive = request.buildInitrd(readFileSync(busybox), modules)
   if (!existsSync(initrd) || !readFileSync(initrd).equals(archive)) writeWhole(initrd, archive)
   return initrd
+}
+
+/** The kernel's PV drivers; without those that its package has not, or that cannot be had. */
+async function ensureModules(
+  request: GuestRequest, folder: string, fetcher: Fetcher,
+): Promise<ModuleFile[]> {
+  const { kind, progress } = request
+  const modules: ModuleFile[] = []
+  for (const [place, name] of DRIVERS) {
+    try {
+      const path = await cached(folder, `${name}-${kind}`, () => fetcher.fetch(KERNELS[kind],
+        folder, `*/kernel/drivers/${place}/${name}*`,
+        (info) => `${name}-${info.name.replace(KERNEL_PACKAGE, '')}`))
+      const packed = readFileSync(path)
+      const format = packedFormatOf(packed)
+      const content = format === undefined
+        ? packed : unpack(format, packed, { limit: MODULE_LIMIT }, nodeDecompressor)
+      modules.push({ name, content })
+    } catch (error) {
+      if (!(error instanceof PackageError)) throw error
+      progress(`The guest will not have ${name}: ${error.message}`)
+    }
+  }
+  return modules
 }
 
 function kernelName(info: PackageInfo): string {
@@ -107,6 +145,7 @@ class Fetcher {
   readonly #cache: string
   readonly #progress: Progress
   #apt: Apt | undefined
+  readonly #downloaded = new Map<string, string>()
 
   constructor(cache: string, progress: Progress) {
     this.#cache = cache
@@ -122,7 +161,9 @@ class Fetcher {
     this.#apt ??= new Apt(join(this.#cache, `apt-${process.pid}`), this.#progress)
     const info = await this.#resolve(this.#apt, names)
     const downloads = madeFolder(this.#cache, `apt-${process.pid}`, 'downloads')
-    const packageFile = await this.#apt.download(info, downloads)
+    const packageFile = this.#downloaded.get(info.name) ??
+      await this.#apt.download(info, downloads)
+    this.#downloaded.set(info.name, packageFile)
     const file = fileName(info).replaceAll(/[^\w.+~-]/g, '_')
     this.#progress(`Unpacking ${info.name} ...`)
     await extractFile(packageFile, pattern, join(folder, file))

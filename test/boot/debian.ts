@@ -20,7 +20,8 @@ export async function debian(kind: GuestKind): Promise<Debian> {
   let files: GuestFiles
   try {
     files = await ensureGuest({
-      kind, cache: cacheFolder(), progress: () => {}, own: {}, buildInitrd: buildInitramfs,
+      kind, cache: cacheFolder(), progress: () => {}, own: {},
+      buildInitrd: (busybox, modules) => buildInitramfs(busybox, modules),
     })
   } catch (error) {
     if (!(error instanceof PackageError)) throw error

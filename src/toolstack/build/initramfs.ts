@@ -2,6 +2,9 @@
  * The initramfs of the first guest: one static busybox, and an init that gives a shell on the Xen
  * console.
  *
+ * A network interface that is there at the start is brought up by DHCP, in the background. The PV
+ * drivers are modules of the kernel's package; disks may also come later.
+ *
  * When the shell ends, the domain powers off, so that `xl create -c` ends with it.
  */
 import { type CpioEntry, writeCpio } from './cpio.ts'
@@ -33,6 +36,15 @@ hostname -F /etc/hostname
 dmesg -n 4
 cd /root
 
+[ -e /lib/modules/xen-blkfront.ko ] && insmod /lib/modules/xen-blkfront.ko
+if [ -n "$(ls -d /sys/bus/xen/devices/vif-* 2>/dev/null)" ]; then
+  insmod /lib/modules/xen-netfront.ko
+  ip link set lo up
+  for path in /sys/class/net/eth*; do
+    [ -e $path ] && udhcpc -b -q -S -t 5 -i \${path##*/} >/dev/null 2>&1 </dev/null &
+  done
+fi
+
 down() {
   echo "The system is going down: $1."
   sync
@@ -53,8 +65,30 @@ setsid setsid cttyhack sh -c 'sh -l; poweroff' </dev/console >/dev/console 2>&1
 while :; do sleep 100000 & wait $!; done
 `
 
+/** What busybox's udhcpc calls at each step, with what it was told in the environment. */
+const DHCP_SCRIPT = `#!/bin/sh
+case $1 in
+  deconfig)
+    ip addr flush dev $interface
+    ip link set $interface up ;;
+  bound|renew)
+    ip addr flush dev $interface
+    ip addr add $ip/\${mask:-24} dev $interface
+    [ -n "$router" ] && ip route replace default via \${router%% *} dev $interface
+    for server in $dns; do echo "nameserver $server"; done >/etc/resolv.conf ;;
+esac
+`
+
+/** A kernel module, not packed. */
+export interface KernelModule {
+  readonly name: string
+  readonly content: Uint8Array
+}
+
 /** The archive: Linux unpacks it into its root and runs /init. */
-export function buildInitramfs(busybox: Uint8Array, hostname = 'xenolith'): Uint8Array {
+export function buildInitramfs(
+  busybox: Uint8Array, modules: readonly KernelModule[] = [], hostname = 'xenolith',
+): Uint8Array {
   const text = (content: string) => new TextEncoder().encode(content)
   const entries: CpioEntry[] = [
     { kind: 'directory', path: 'bin' },
@@ -68,6 +102,15 @@ export function buildInitramfs(busybox: Uint8Array, hostname = 'xenolith'): Uint
     { kind: 'file', path: 'etc/passwd', content: text('root:x:0:0:root:/root:/bin/sh\n') },
     { kind: 'file', path: 'etc/group', content: text('root:x:0:\n') },
     { kind: 'file', path: 'etc/profile', content: text("PS1='\\h:\\w\\$ '\n") },
+    { kind: 'directory', path: 'lib' },
+    { kind: 'directory', path: 'lib/modules' },
+    ...modules.map(({ name, content }): CpioEntry =>
+      ({ kind: 'file', path: `lib/modules/${name}`, content })),
+    { kind: 'directory', path: 'etc/udhcpc' },
+    {
+      kind: 'file', path: 'etc/udhcpc/default.script', mode: 0o755,
+      content: text(DHCP_SCRIPT),
+    },
     { kind: 'file', path: 'init', mode: 0o755, content: text(INIT) },
   ]
   return writeCpio(entries)

@@ -14,6 +14,7 @@ import {
   type ControlDomain, type CreateDomainConfig, type DomainInfo, type EventChannels,
   type ForeignMemory, type GrantTable, type Mapping, XenError, type Xenctrl,
 } from '../../dom0/interfaces.ts'
+import { MemoryFiles } from '../../storage/memory-file.ts'
 import type { DomainSpec } from './libxl.ts'
 import type { ToolstackHost } from './local-libxl.ts'
 
@@ -207,6 +208,11 @@ export class FakeHost implements ToolstackHost {
   nowMs = 1_795_375_541_230
   readonly decompressor = {
     gunzip: (input: Uint8Array) => input, unzstd: (input: Uint8Array) => input,
+  }
+
+  readonly images = {
+    files: new MemoryFiles(),
+    decompressor: { ...this.decompressor, inflateRaw: (input: Uint8Array) => input },
   }
 
   async readFile(path: string): Promise<Uint8Array> {

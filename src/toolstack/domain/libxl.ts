@@ -4,6 +4,7 @@
  * The command line and the host's socket are written against this. All values are plain data, so
  * that a call can travel as JSON. Failures are LibxlError, with libxl's numbers.
  */
+import type { DiskSpec } from '../config/disk.ts'
 import type { ShutdownAction } from '../config/domain.ts'
 
 // libxl's error numbers (libxl_types.idl).
@@ -48,6 +49,7 @@ export interface DomainSpec {
   readonly onCrash: ShutdownAction
   readonly onWatchdog: ShutdownAction
   readonly onSoftReset: ShutdownAction
+  readonly disks?: readonly DiskSpec[] | undefined
 }
 
 export interface CreateOptions {
@@ -118,6 +120,16 @@ export interface VcpuSummary {
   /** CPUs it may run on, or undefined for all. */
   readonly hard?: readonly number[] | undefined
   readonly soft?: readonly number[] | undefined
+}
+
+/** A block device as `xl block-list` shows it; numbers are -1 where the guest says nothing. */
+export interface DiskSummary {
+  readonly devid: number
+  readonly domid: number
+  readonly state: number
+  readonly eventChannel: number
+  readonly ringRef: number
+  readonly backend: string
 }
 
 /** What `xl info` prints, unformatted. */
@@ -205,6 +217,12 @@ export interface Libxl {
   setMaxMemory(domid: number, kib: number): Promise<void>
   /** Asks the guest to have its first `count` VCPUs online and no others. */
   setOnlineVcpus(domid: number, count: number): Promise<void>
+  disks(domid: number): Promise<DiskSummary[]>
+  attachDisk(domid: number, disk: DiskSpec): Promise<void>
+  /** Resolves when the guest has let the device go; `force` does not ask it. */
+  detachDisk(domid: number, vdev: string, force: boolean): Promise<void>
+  /** Makes a disk larger while the guest uses it. */
+  resizeDisk(domid: number, vdev: string, sizeBytes: number): Promise<void>
   sendSysrq(domid: number, key: string): Promise<void>
   /** Sends "nmi" or another trigger of XEN_DOMCTL_sendtrigger to a VCPU. */
   sendTrigger(domid: number, trigger: string, vcpu: number): Promise<void>

@@ -9,25 +9,25 @@ import { CONSOLE_LIMIT, type ConsoleReader } from '../../backends/console.ts'
 import type { HostDecompressor } from '../../base/compression/formats.ts'
 import type { Log } from '../../base/log.ts'
 import { type ControlDomain, type DomainInfo, XenError } from '../../dom0/interfaces.ts'
+import type { ImageHost } from '../../storage/open.ts'
 import { LocalClient } from '../../xenstore/client.ts'
 import { domainPath } from '../../xenstore/path.ts'
 import type { Xenstored } from '../../xenstore/xenstored.ts'
-import { ImageError } from '../build/image-error.ts'
-import { loadKernel } from '../build/kernel.ts'
-import { type PvhImage, planPvhImage } from '../build/pvh-image.ts'
+import type { PvhImage } from '../build/pvh-image.ts'
+import type { DiskSpec } from '../config/disk.ts'
 import { requestControl } from './control-request.ts'
 import { DeathWatch } from './death-watch.ts'
+import { Disks, type OpenDisk } from './disks.ts'
 import { cpusOf, gatherCpupools, gatherInfo } from './host-info.ts'
 import {
-  type ConsoleSession, type ConsoleSink, type CpupoolSummary, type CreateOptions, type DomainEnd,
-  type DomainSpec, type DomainSummary, ERROR_DOMAIN_NOTFOUND, ERROR_FAIL, ERROR_INVAL,
-  type HostInfo, type Libxl, LibxlError, type VcpuSummary,
+  type ConsoleSession, type ConsoleSink, type CpupoolSummary, type CreateOptions,
+  type DiskSummary, type DomainEnd, type DomainSpec, type DomainSummary, ERROR_DOMAIN_NOTFOUND,
+  ERROR_FAIL, ERROR_INVAL, type HostInfo, type Libxl, LibxlError, type VcpuSummary,
 } from './libxl.ts'
-import { makePvhDomain } from './pvh-domain.ts'
+import { planImage } from './plan-image.ts'
+import { type MadeDomain, makePvhDomain } from './pvh-domain.ts'
 import { type ConnectedConsole, connectConsole, connectStore } from './services.ts'
-import {
-  domidOf, removeDomainTree, writeDomainTree, writeHostTree,
-} from './store-tree.ts'
+import { domidOf, removeDomainTree, writeDomainTree, writeHostTree } from './store-tree.ts'
 import { poolName, summaryOf } from './summary.ts'
 import { Tuning } from './tuning.ts'
 import { randomUuid, uuidBytes } from './uuid.ts'
@@ -36,6 +36,8 @@ import { randomUuid, uuidBytes } from './uuid.ts'
 export interface ToolstackHost {
   readFile(path: string): Promise<Uint8Array>
   readonly decompressor: HostDecompressor
+  /** For disk images. */
+  readonly images: ImageHost
   readonly log: Log
   wallClockMs(): number
   /** `count` random bytes. */
@@ -64,6 +66,7 @@ export class LocalLibxl implements Libxl {
   readonly #control: ControlDomain
   readonly #xenstored: Xenstored
   readonly #tuning: Tuning
+  readonly #disks: Disks
   readonly #host: ToolstackHost
   readonly #tenants = new Map<number, Tenant>()
   readonly #deaths: DeathWatch
@@ -77,6 +80,9 @@ export class LocalLibxl implements Libxl {
     this.#startedMs = host.wallClockMs()
     this.store = new LocalClient(xenstored)
     this.#tuning = new Tuning(this.store, control.xenctrl)
+    this.#disks = new Disks(this.store, {
+      control, schedule: host.schedule, warn: (message) => host.log.warn(message),
+    }, host)
     xenstored.introduceHook = (domid, gfn, port) => this.#introduce(domid, gfn, port)
     const own = control.xenctrl.getDomainInfo(asDomid(0))
     writeHostTree(this.store, (own?.totalPages ?? 0) * 4)
@@ -132,8 +138,10 @@ export class LocalLibxl implements Libxl {
   async create(spec: DomainSpec, options: CreateOptions): Promise<number> {
     this.#creating++
     try {
-      const image = await this.#plan(spec)
-      return this.#make(spec, image, options)
+      this.#refuseName(spec.name)
+      const image = await planImage(this.#host, spec)
+      const disks = await this.#disks.open(spec.disks ?? [])
+      return this.#make(spec, image, disks, options)
     } finally {
       this.#creating--
       this.#host.largeBuffersDropped()
@@ -149,6 +157,7 @@ export class LocalLibxl implements Libxl {
       'Destruction of domain failed'].map((what) => `Domain ${domid}:${what}`).join('\n'))
     if (domid === 0) throw new LibxlError(ERROR_INVAL, 'Domain 0:Cannot destroy the control domain')
     this.#tearDown(domid)
+    await this.#disks.closed()
   }
 
   async pause(domid: number): Promise<void> {
@@ -200,6 +209,31 @@ export class LocalLibxl implements Libxl {
     this.#tuning.setOnlineVcpus(domid, count)
   }
 
+  async disks(domid: number): Promise<DiskSummary[]> {
+    return this.#disks.list(domid)
+  }
+
+  async attachDisk(domid: number, disk: DiskSpec): Promise<void> {
+    this.#known(domid, `Domain ${domid}:No such domain`)
+    await this.#disks.attach(domid, disk, () => this.#tenants.has(domid))
+    this.#keepDisks(domid)
+  }
+
+  async detachDisk(domid: number, vdev: string, force: boolean): Promise<void> {
+    await this.#disks.detach(domid, vdev, force)
+    this.#keepDisks(domid)
+  }
+
+  async resizeDisk(domid: number, vdev: string, sizeBytes: number): Promise<void> {
+    await this.#disks.resize(domid, vdev, sizeBytes)
+  }
+
+  /** The domain comes again with the disks that it has now. */
+  #keepDisks(domid: number): void {
+    const tenant = this.#tenants.get(domid)
+    if (tenant) tenant.spec = { ...tenant.spec, disks: this.#disks.specs(domid) }
+  }
+
   async sendSysrq(domid: number, key: string): Promise<void> {
     this.#known(domid, `Domain ${domid}:No such domain`)
     this.#tuning.sendSysrq(domid, key)
@@ -242,9 +276,10 @@ export class LocalLibxl implements Libxl {
   }
 
   /** Ends every domain at once; for the host's own end. */
-  destroyAll(): void {
+  async destroyAll(): Promise<void> {
     this.#deaths.close()
     for (const domid of [...this.#tenants.keys()]) this.#tearDown(domid)
+    await this.#disks.closed()
   }
 
   #known(domid: number, otherwise: string): DomainInfo {
@@ -261,45 +296,28 @@ export class LocalLibxl implements Libxl {
     throw new LibxlError(ERROR_INVAL, `${who}Domain with name "${name}" already exists.`)
   }
 
-  async #plan(spec: DomainSpec): Promise<PvhImage> {
-    this.#refuseName(spec.name)
-    if (spec.memoryKib < 1024) throw new LibxlError(ERROR_FAIL, tooLittle(spec))
-    const kernelBytes = await this.#read(spec.kernel, 'kernel')
-    const ramdisk = spec.ramdisk ? await this.#read(spec.ramdisk, 'ramdisk') : undefined
-    try {
-      const kernel = loadKernel(kernelBytes, this.#host.decompressor, spec.kernel)
-      return planPvhImage({
-        kernel, ramdisk, commandLine: spec.commandLine, memoryBytes: spec.memoryKib * 1024,
-        maxVcpus: spec.maxVcpus, onlineVcpus: spec.vcpus,
-      })
-    } catch (cause) {
-      if (cause instanceof ImageError) throw new LibxlError(ERROR_FAIL, cause.message, { cause })
-      throw cause
-    }
-  }
-
-  async #read(path: string, what: string): Promise<Uint8Array> {
-    try {
-      return await this.#host.readFile(path)
-    } catch (cause) {
-      const why = cause instanceof Error ? cause.message : String(cause)
-      throw new LibxlError(ERROR_FAIL, `failed to open ${what} '${path}': ${why}`, { cause })
-    }
-  }
-
   /** From here to the end nothing else runs. */
-  #make(spec: DomainSpec, image: PvhImage, options: CreateOptions): number {
-    this.#refuseName(spec.name)
+  #make(
+    spec: DomainSpec, image: PvhImage, disks: readonly OpenDisk[], options: CreateOptions,
+  ): number {
+    let made: MadeDomain
     const uuid = spec.uuid ?? randomUuid(this.#host.random(16))
-    const handle = uuidBytes(uuid)
-    if (!handle) throw new LibxlError(ERROR_INVAL, `"${uuid}" is not a UUID`)
-    const made = this.#hypercalls(spec, handle, image)
+    try {
+      this.#refuseName(spec.name)
+      const handle = uuidBytes(uuid)
+      if (!handle) throw new LibxlError(ERROR_INVAL, `"${uuid}" is not a UUID`)
+      made = this.#hypercalls(spec, handle, image)
+    } catch (error) {
+      this.#disks.close(disks)
+      throw error
+    }
     const { domid } = made
     const startedMs = this.#host.wallClockMs()
     try {
       writeDomainTree(this.store, spec, {
         ...made, uuid, startedMs, consoleLimit: CONSOLE_LIMIT,
       })
+      this.#disks.connect(domid, disks)
       const schedule = this.#host.schedule
       const { consoleGfn, consolePort, storeGfn, storePort } = made
       connectStore(this.#control, this.#xenstored, schedule, domid, storeGfn, storePort)
@@ -348,6 +366,7 @@ export class LocalLibxl implements Libxl {
     // What the guest printed last is in its ring until the console lets go of the page.
     tenant?.console.close()
     this.#tenants.delete(domid)
+    this.#disks.release(domid)
     this.#xenstored.bury(domid)
     if (this.#control.xenctrl.getDomainInfo(asDomid(domid))) {
       this.#control.xenctrl.destroyDomain(asDomid(domid))
@@ -377,8 +396,4 @@ export class LocalLibxl implements Libxl {
     }
     return requestControl(this.store, this.#host, domid, what)
   }
-}
-
-function tooLittle(spec: DomainSpec): string {
-  return `${spec.memoryKib} KB of memory are too few for a domain: Out of memory`
 }

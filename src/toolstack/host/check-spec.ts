@@ -1,6 +1,7 @@
 /**
  * Whether what came over the socket is a domain's specification, field by field.
  */
+import { DISK_BACKENDS, DISK_FORMATS, type DiskSpec } from '../config/disk.ts'
 import type { ShutdownAction } from '../config/domain.ts'
 import { type CreateOptions, type DomainSpec, ERROR_INVAL, LibxlError } from '../domain/libxl.ts'
 import { recordOf } from './protocol.ts'
@@ -10,6 +11,7 @@ const ACTIONS: readonly ShutdownAction[] = [
   'soft-reset',
 ]
 const MAX_VCPUS = 128
+const MAX_DISKS = 256
 const MAX_MEMORY_KIB = 2 ** 31
 
 type Check = (value: unknown) => boolean
@@ -43,6 +45,37 @@ const checks: Readonly<Record<keyof DomainSpec, Check>> = {
   onCrash: action,
   onWatchdog: action,
   onSoftReset: action,
+  disks: (value) => value === undefined || value === null ||
+    Array.isArray(value) && value.length <= MAX_DISKS && value.every(isDisk),
+}
+
+const flag: Check = (value) => typeof value === 'boolean'
+const optionalFlag: Check = (value) => value === undefined || flag(value)
+
+const diskChecks: Readonly<Record<keyof DiskSpec, Check>> = {
+  path: optionalText,
+  vdev: (value) => typeof value === 'string' && /^[a-z0-9]{1,16}$/.test(value),
+  format: (value) => DISK_FORMATS.some((known) => known === value),
+  backend: (value) => value === undefined || DISK_BACKENDS.some((known) => known === value),
+  backendDomain: optionalText,
+  script: optionalText,
+  writable: flag,
+  removable: flag,
+  isCdrom: flag,
+  directIoSafe: flag,
+  discard: optionalFlag,
+}
+
+function isDisk(value: unknown): boolean {
+  const record = recordOf(value)
+  return record !== undefined &&
+    Object.entries(diskChecks).every(([name, check]) => check(record[name]))
+}
+
+/** `value` as a disk's specification. */
+export function checkDisk(value: unknown): DiskSpec {
+  if (isDisk(value)) return value as DiskSpec
+  throw new LibxlError(ERROR_INVAL, 'invalid disk')
 }
 
 /** `value` as a specification, or LibxlError naming the first field that is wrong. */

@@ -1,10 +1,11 @@
 /**
  * xl's side of the socket: the toolstack's interface, answered by the host process.
  */
+import type { DiskSpec } from '../config/disk.ts'
 import {
-  type ConsoleSession, type ConsoleSink, type CpupoolSummary, type CreateOptions, type DomainEnd,
-  type DomainSpec, type DomainSummary, ERROR_FAIL, type HostInfo, type Libxl, LibxlError,
-  type VcpuSummary,
+  type ConsoleSession, type ConsoleSink, type CpupoolSummary, type CreateOptions,
+  type DiskSummary, type DomainEnd, type DomainSpec, type DomainSummary, ERROR_FAIL,
+  type HostInfo, type Libxl, LibxlError, type VcpuSummary,
 } from '../domain/libxl.ts'
 import {
   encodeLine, errorOf, type Failure, type Hello, LineReader, PROTOCOL_VERSION, recordOf,
@@ -150,6 +151,22 @@ export class RemoteLibxl implements Libxl {
 
   setOnlineVcpus(domid: number, count: number): Promise<void> {
     return this.#call('setOnlineVcpus', domid, count)
+  }
+
+  disks(domid: number): Promise<DiskSummary[]> {
+    return this.#call('disks', domid)
+  }
+
+  attachDisk(domid: number, disk: DiskSpec): Promise<void> {
+    return this.#call('attachDisk', domid, disk)
+  }
+
+  detachDisk(domid: number, vdev: string, force: boolean): Promise<void> {
+    return this.#call('detachDisk', domid, vdev, force)
+  }
+
+  resizeDisk(domid: number, vdev: string, sizeBytes: number): Promise<void> {
+    return this.#call('resizeDisk', domid, vdev, sizeBytes)
   }
 
   sendSysrq(domid: number, key: string): Promise<void> {

@@ -10,7 +10,8 @@ import { ConsoleBuffer } from '../../backends/console-buffer.ts'
 import { CONSOLE_LIMIT } from '../../backends/console.ts'
 import { ERROR_FAIL, ERROR_INVAL, type ConsoleSession, type Libxl, LibxlError } from
   '../domain/libxl.ts'
-import { checkCount, checkDomid, checkName, checkOptions, checkSpec } from './check-spec.ts'
+import { checkCount, checkDisk, checkDomid, checkName, checkOptions, checkSpec } from
+  './check-spec.ts'
 import {
   encodeLine, failureOf, LineReader, PROTOCOL_VERSION, recordOf, type Reply,
 } from './protocol.ts'
@@ -59,6 +60,12 @@ const methods: Readonly<Record<string, Method>> = {
   setMaxMemory: (libxl, [domid, kib]) => libxl.setMaxMemory(checkDomid(domid), checkCount(kib)),
   setOnlineVcpus: (libxl, [domid, count]) =>
     libxl.setOnlineVcpus(checkDomid(domid), checkCount(count)),
+  disks: (libxl, [domid]) => libxl.disks(checkDomid(domid)),
+  attachDisk: (libxl, [domid, disk]) => libxl.attachDisk(checkDomid(domid), checkDisk(disk)),
+  detachDisk: (libxl, [domid, vdev, force]) =>
+    libxl.detachDisk(checkDomid(domid), checkName(vdev), force === true),
+  resizeDisk: (libxl, [domid, vdev, size]) =>
+    libxl.resizeDisk(checkDomid(domid), checkName(vdev), checkCount(size)),
   sendSysrq: (libxl, [domid, key]) => libxl.sendSysrq(checkDomid(domid), checkName(key)),
   sendTrigger: (libxl, [domid, trigger, vcpu]) =>
     libxl.sendTrigger(checkDomid(domid), checkName(trigger), checkCount(vcpu)),
