@@ -151,6 +151,7 @@ class Device {
     switch (numberAt(store, `${frontend}/state`) ?? XenbusStateUnknown) {
       case XenbusStateInitialising:
         // After a front-end went, the next one may come.
+        if (store.read(`${backend}/online`) === '0') return
         if (own === XenbusStateClosed || own === XenbusStateClosing) {
           this.#disconnect()
           this.#setState(XenbusStateInitWait)
