@@ -81,9 +81,13 @@ export class Lockstep {
     const [mine, its] = [interpreter.cpu.context, compiled.cpu.context]
     let nearest = 'the interpreter does not come there'
     let fewest = Infinity
-    for (let steps = 0; steps <= count + SLACK; steps++) {
+    // Repetitions of string instructions count or do not, as many are done at once.
+    let repeats = 0
+    for (let steps = 0; steps <= count + repeats + SLACK; steps++) {
       if (steps > 0) {
+        const { rip } = mine
         const stopped = interpreter.cpu.step()
+        if (mine.rip === rip && !stopped) repeats += 1
         if (stopped && stopped !== exit) return `${nearest}; the interpreter's exit is ${stopped}`
         if (!stopped && exit !== 'budget') continue
       } else if (exit !== 'budget') {
