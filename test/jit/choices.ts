@@ -11,6 +11,8 @@ export interface Surroundings {
   readonly random: Random
   /** Name stem of the unit's own labels. */
   readonly name: string
+  /** Which kind of units there are more of. */
+  readonly theme: number
   /** A label further on in the same function. */
   ahead(): string
   /** A label at or before the unit in the same function. */

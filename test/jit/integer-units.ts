@@ -21,6 +21,7 @@ export class IntegerUnits extends Choices {
         const target = this.target(width)
         const byte = width === 8 || this.chance(2)
         code.op([width === 8 ? 0x80 : byte ? 0x83 : 0x81], which, target, { width })
+        if (byte || width !== 16) this.at.patchable(byte ? 1 : 4)
         code.le(this.number(), byte ? 1 : width === 16 ? 2 : 4)
         return
       }

@@ -7,7 +7,7 @@ import assert from 'node:assert/strict'
 import test from 'node:test'
 import { Code, R14, RAX, RBX, RCX, RSP } from './encoder.ts'
 import { Lockstep } from './lockstep.ts'
-import { CODE_AT, DATA_AT, type Start, STACK_TOP, TestMachine } from './machine.ts'
+import { CODE_AT, DATA_AT, type Start, STACK_TOP, SWAP, TestMachine } from './machine.ts'
 
 const count = Number(process.env['JIT_PROGRAMS'] ?? 120)
 const seed = Number(process.env['JIT_SEED'] ?? 1)
@@ -69,4 +69,35 @@ test('an access by the look-up of a narrower one stays in its page', () => {
     machine.run(100)
   }
   assert.deepEqual(interpreter.differences(compiled, true), [])
+})
+
+test('code on another page is looked for where the page is now', () => {
+  const [interpreter, compiled] = [new TestMachine(0), new TestMachine(3)]
+  const spare = new Code(CODE_AT)
+  const program = startOf((code) => {
+    code.constant(RCX, 40)
+    code.label('again')
+    code.to('function', 4, 0xe8)
+    code.op([0x01], RAX, RBX)
+    code.op([0xf6], 0, RCX, { width: 8 }) // test cl, 7
+    code.raw(7)
+    code.to('on', 1, 0x75)
+    code.raw(0xcd, SWAP)
+    code.label('on')
+    code.op([0xff], 1, RCX)
+    code.to('again', 4, 0x0f, 0x85)
+    code.raw(0xcc)
+    while (code.here < CODE_AT + 4096) code.raw(0xcc)
+    code.label('function')
+    code.constant(RAX, 1)
+    code.raw(0xc3)
+  })
+  spare.constant(RAX, 1000)
+  spare.raw(0xc3)
+  for (const machine of [interpreter, compiled]) {
+    machine.load({ ...program, spare: spare.finish() })
+    assert.equal(machine.run(10_000), 'halt')
+  }
+  assert.deepEqual(interpreter.differences(compiled, true), [])
+  assert.ok(interpreter.cpu.context.gpr.get(RBX) > 1000n, 'both pages were executed')
 })

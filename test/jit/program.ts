@@ -40,9 +40,11 @@ class Writer {
   readonly #without: ReadonlySet<number>
   readonly #patches: PlacedPatch[] = []
   readonly #functions: number
+  readonly #theme: number
 
   constructor(random: Random, without: ReadonlySet<number>) {
     this.#without = without
+    this.#theme = random.next()
     this.#functions = 1 + random.below(4)
     for (let f = 0; f < this.#functions; f++) {
       const count = 3 + random.below(f === 0 ? 24 : 9)
@@ -76,7 +78,7 @@ class Writer {
     const own = this.#units.flatMap((other, i) => other.function === unit.function ? [i] : [])
     const pick = (list: readonly number[]): string => `u${list[random.below(list.length)]!}`
     const units = new Units({
-      code, random, name: `u${number}`,
+      code, random, name: `u${number}`, theme: this.#theme,
       ahead: () => pick(unit.last ? [own.at(-1)!] : own.filter((i) => i > number).slice(0, NEAR)),
       behind: () => pick(own.filter((i) => i <= number).slice(-NEAR)),
       callee: () => unit.function + 1 === this.#functions ? undefined

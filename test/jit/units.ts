@@ -31,16 +31,66 @@ export class Units extends IntegerUnits {
       [2, () => this.multiply()], [1, () => this.string()], [2, () => this.bits()],
       [2, () => this.locked()], [3, () => this.takeAway()], [2, () => this.patchedLater()],
       [2, () => this.patch()], [1, () => this.swap()], [1, () => this.wild()],
-      [4, () => this.move()], [2, () => this.vector()],
+      [4, () => this.move()], [2, () => this.vector()], [3, () => this.comparison()],
+      [3, () => this.tightLoop()],
     ]
-    const total = kinds.reduce((sum, [weight]) => sum + weight, 0)
-    let number = this.random.below(total)
-    for (const [weight, unit] of kinds) {
-      number -= weight
+    // Each program has more of one kind.
+    const favourite = this.at.theme % kinds.length
+    const weights = kinds.map(([weight], kind) => kind === favourite ? weight + 12 : weight)
+    let number = this.random.below(weights.reduce((sum, weight) => sum + weight, 0))
+    for (const [kind, [, unit]] of kinds.entries()) {
+      number -= weights[kind]!
       if (number >= 0) continue
       for (let more = 1 + this.random.below(3); more > 0; more--) unit()
       return
     }
+  }
+
+  /** Two values that differ by little, and what comes of it. */
+  comparison(): void {
+    const { code } = this
+    const width = this.pick(widths)
+    const [a, b] = [this.pick([RAX, RBX, RDX, 8]), this.pick([RCX, RSI, 9])]
+    const value = this.number()
+    code.constant(a, value)
+    code.constant(b, value + this.pick([-1, 0, 0, 1]))
+    const form = width === 8 && b === RSI ? { width: 32 } as const : { width }
+    code.op([this.pick([0x38, 0x28]) | (form.width === 8 ? 0 : 1)], b, a, form)
+    const condition = this.random.below(16)
+    switch (this.random.below(3)) {
+      case 0: code.op([0x0f, 0x90 | condition], 0, RDX, { width: 8 }); return
+      case 1: code.op([0x0f, 0x40 | condition], 10, R14, { width: 64 }); return
+      default: code.to(this.at.ahead(), 4, 0x0f, 0x80 | condition)
+    }
+  }
+
+  /** A loop of one block, through which flags may live. */
+  tightLoop(): void {
+    const { code } = this
+    const [head, registers] = [this.label(), [8, 9, 10, 11]]
+    code.constant(RCX, 1 + this.random.below(9))
+    code.label(head)
+    for (let more = 1 + this.random.below(3); more > 0; more--) {
+      const width = this.pick([16, 32, 64] as const)
+      const target = this.chance(3) ? { base: R14, displacement: this.offset() }
+        : this.pick(registers)
+      switch (this.random.below(5)) {
+        case 0: code.op([this.pick([0x11, 0x19, 0x13, 0x1b])], this.pick(registers), target,
+          { width }); break
+        case 1: code.op([0xff], this.random.below(2), target, { width }); break
+        case 2: code.op([0x0f, 0x90 | this.random.below(16)], 0, target, { width: 8 }); break
+        case 3: code.op([this.pick([0x01, 0x29, 0x39, 0x31, 0x3b])], this.pick(registers), target,
+          { width }); break
+        default: code.op([0xd1], this.random.below(6), target, { width })
+      }
+    }
+    if (this.chance(3)) code.to(this.at.ahead(), 4, 0x0f, 0x80 | this.random.below(16))
+    if (this.chance(2)) {
+      code.to(head, 1, 0xe2) // loop
+      return
+    }
+    code.op([0xff], 1, RCX)
+    code.to(head, 4, 0x0f, 0x85)
   }
 
   /** Accesses off one base register, which may change in between. */
