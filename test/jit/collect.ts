@@ -1,6 +1,7 @@
 /**
  * The modules of compiled regions, as they are made.
  */
+import { functionName } from '../../src/cpu/jit/compiler.ts'
 
 /** Runs something, and puts other modules in place of the regions that are compiled meanwhile. */
 export function replaceRegions(
@@ -10,7 +11,7 @@ export function replaceRegions(
   class Observed extends Module {
     constructor(bytes: BufferSource) {
       super(bytes)
-      if (!Module.exports(this).some(({ name }) => name.startsWith('region'))) return
+      if (!Module.exports(this).some(({ name }) => name === functionName(0))) return
       return new Module(replace(Uint8Array.from(bytes as Uint8Array)) as BufferSource)
     }
   }

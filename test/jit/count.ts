@@ -26,7 +26,7 @@ export function countsOf(program: Start): Counts {
   const machine = new TestMachine(HEAT_LIMIT)
   machine.load(program)
   replaceRegions((bytes) => {
-    regions.push(readModule(bytes).functions[0]!)
+    regions.push(...readModule(bytes).functions)
     return withCounter(bytes)
   }, () => assert(machine.run(BUDGET) === 'halt', 'the program ends'))
   const instructions = BUDGET - machine.cpu.control.budget
@@ -44,9 +44,9 @@ export function sizeOf(instructions: readonly WasmInstruction[]): number {
 /** Behind these, code is executed as often as something else is. */
 const ends = new Set([0x03, 0x04, 0x05, 0x0b, 0x0c, 0x0d, 0x0e, 0x0f])
 
-/** The module with a counter in its one function. */
+/** The module with a counter in its functions. */
 function withCounter(bytes: Uint8Array): Uint8Array {
-  const { functions: [f], sections } = readModule(bytes)
+  const { functions, sections } = readModule(bytes)
   const out = new Bytes()
   out.append(bytes.subarray(0, 8))
   for (const { id, from, to } of sections) {
@@ -54,8 +54,8 @@ function withCounter(bytes: Uint8Array): Uint8Array {
     if (id === 0) continue
     const content = new Bytes()
     if (id === 10) {
-      content.u32(1)
-      content.sized(countingBody(bytes, f!))
+      content.u32(functions.length)
+      for (const f of functions) content.sized(countingBody(bytes, f))
     } else {
       content.append(bytes.subarray(from, to))
     }

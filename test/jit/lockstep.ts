@@ -7,8 +7,11 @@ import { TestMachine } from './machine.ts'
 import { Random } from '../isa/decoder/byte-strings.ts'
 
 const MOST_INSTRUCTIONS = 200_000
-/** An exception is a step of its own to one who steps, and no instruction in a budget. */
+/** An exception is a step of its own to one who steps, and no instruction in a budget; so is an
+ * interrupt that software asks for. */
 const SLACK = 64
+/** Programs that run on the same machines. */
+const RENEWED = 8
 
 export interface Failure {
   readonly seed: number
@@ -19,17 +22,24 @@ export interface Failure {
 
 export class Lockstep {
   readonly #interpreter = new TestMachine(0)
-  readonly #atOnce = new TestMachine(1)
-  readonly #warm = new TestMachine(3)
+  #atOnce = new TestMachine(1)
+  #warm = new TestMachine(3)
   /** How many instructions the programs had, in slices. */
   instructions = 0
 
   /** Runs the programs of some seeds; the first failure, made as small as it goes. */
   run(first: number, count: number): Failure | undefined {
     for (let seed = first; seed < first + count; seed++) {
+      // A core that has seen code change many times hardly compiles it any more.
+      if (seed % RENEWED === 0) this.#renew()
       if (this.check(makeProgram(seed))) return this.#shrink(seed)
     }
     return undefined
+  }
+
+  #renew(): void {
+    this.#atOnce = new TestMachine(1)
+    this.#warm = new TestMachine(3)
   }
 
   /** What went wrong with a program, if something did. */
@@ -41,6 +51,11 @@ export class Lockstep {
     } catch (error) {
       return String(error)
     }
+  }
+
+  #fresh(program: Program): string | undefined {
+    this.#renew()
+    return this.check(program)
   }
 
   #whole(program: Program, compiled: TestMachine): string | undefined {
@@ -83,7 +98,7 @@ export class Lockstep {
     let fewest = Infinity
     // Repetitions of string instructions count or do not, as many are done at once.
     let repeats = 0
-    for (let steps = 0; steps <= count + repeats + SLACK; steps++) {
+    for (let steps = 0; steps <= 2 * count + repeats + SLACK; steps++) {
       if (steps > 0) {
         const { rip } = mine
         const stopped = interpreter.cpu.step()
@@ -107,7 +122,7 @@ export class Lockstep {
 
   #shrink(seed: number): Failure {
     const without = new Set<number>()
-    let report = this.check(makeProgram(seed))!
+    let report = this.#fresh(makeProgram(seed)) ?? 'it does not fail alone'
     let units = makeProgram(seed).units
     for (let again = true; again;) {
       again = false
@@ -116,7 +131,7 @@ export class Lockstep {
           const more = new Set(without)
           for (let unit = at; unit < Math.min(at + size, units); unit++) more.add(unit)
           if (more.size === without.size) continue
-          const found = this.check(makeProgram(seed, more))
+          const found = this.#fresh(makeProgram(seed, more))
           if (!found) continue
           report = found
           for (const unit of more) without.add(unit)
