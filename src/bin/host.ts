@@ -41,7 +41,8 @@ async function main(): Promise<void> {
   }
   const memoryMib = memoryWish(process.env)
   const machine = await startMachine({
-    memoryMib, heatLimit: heatWish(process.env), log, failed: fail,
+    memoryMib, heatLimit: heatWish(process.env), tftpFolder: process.env['XENOLITH_TFTP'], log,
+    failed: fail,
   })
   let ending = false
   const end = async (): Promise<void> => {

@@ -14,6 +14,7 @@ import { createControlDomain } from '../hypervisor/domain/lifecycle.ts'
 import { watchUpcalls } from '../hypervisor/events/upcall.ts'
 import { Host } from '../hypervisor/host/host.ts'
 import { Bridge, defaultNetwork } from '../network/bridge.ts'
+import { readBelow } from '../node/boot-folder.ts'
 import { HostClock, monotonicNs } from '../node/clock.ts'
 import { nodeDecompressor } from '../node/compression.ts'
 import { readPlainFile } from '../node/files.ts'
@@ -38,6 +39,8 @@ const TSC_KHZ = 2_000_000
 export interface MachineOptions {
   readonly memoryMib?: number
   readonly commandLine?: string
+  /** Files that guests may fetch by TFTP. */
+  readonly tftpFolder?: string | undefined
   /** How often code is jumped to before it is compiled; 0 to interpret only. */
   readonly heatLimit?: number
   readonly log: Log
@@ -85,7 +88,7 @@ export async function startMachine(options: MachineOptions): Promise<Machine> {
   const xenstored = new Xenstored(defaultQuota, options.log)
   const toolstack = toolstackHost(options.log)
   const libxl = new LocalLibxl(control, xenstored, toolstack)
-  const bridge = defaultBridge(toolstack)
+  const bridge = defaultBridge(toolstack, options.tftpFolder)
   const now = (): number => performance.now()
   const interfaces = new NetDriver(new LocalClient(xenstored), { control, now, ...toolstack },
     new Map([[DEFAULT_BRIDGE, bridge]]), options.log)
@@ -115,9 +118,11 @@ function hwCapOf({ features }: CpuPolicy): number[] {
 }
 
 /** The bridge that every host has: with a way out, and without anybody's leave. */
-function defaultBridge({ delay, log }: ToolstackHost): Bridge {
+function defaultBridge({ delay, log }: ToolstackHost, folder: string | undefined): Bridge {
   const timers = { now: () => performance.now(), after: delay }
-  return new Bridge({ timers, hostNet, log, random: randomWord }, defaultNetwork)
+  const bootFile = folder === undefined
+    ? undefined : (name: string) => readBelow(folder, name)
+  return new Bridge({ timers, hostNet, log, random: randomWord, bootFile }, defaultNetwork)
 }
 
 /** What the toolstack needs, from Node. */

@@ -7,6 +7,7 @@ import type { Closable, HostNet } from './nat/host-net.ts'
 import { type Ipv4Address, parseIpv4 } from './nat/ipv4.ts'
 import { type Forward, Nat, type NatSettings } from './nat/nat.ts'
 import { type PortOptions, Switch, type SwitchPort } from './switch.ts'
+import { TftpServer } from './tftp.ts'
 import type { Timers } from './timers.ts'
 
 /** What a bridge needs of its host. */
@@ -16,6 +17,8 @@ export interface BridgeWorld {
   readonly log: Log
   /** 32 random bits, not to be guessed. */
   random(): number
+  /** A file for guests that boot over the network; without it there is no TFTP. */
+  readonly bootFile?: ((name: string) => Promise<Uint8Array | undefined>) | undefined
 }
 
 /** A guest's interface on a bridge, while it exists. */
@@ -35,6 +38,7 @@ export interface Station {
 export class Bridge {
   readonly #switch: Switch
   readonly #nat: Nat | undefined
+  readonly #tftp: TftpServer | undefined
   readonly #log: Log
 
   /** Without `settings` there is no way out of the bridge. */
@@ -43,9 +47,14 @@ export class Bridge {
     this.#switch = new Switch(() => world.timers.now())
     if (!settings) return
     const port = this.#switch.attach({}, (frame) => this.#nat?.input(frame))
-    this.#nat = new Nat(settings, {
+    const nat = this.#nat = new Nat(settings, {
       hostNet: world.hostNet, timers: world.timers, random: () => world.random(),
       send: (frame) => port.send(frame),
+    })
+    const { bootFile, timers } = world
+    this.#tftp = bootFile && new TftpServer({
+      timers, readFile: bootFile, serve: (at, service) => nat.serve(at, service),
+      sendDatagram: (from, to, bytes) => nat.sendDatagram(from, to, bytes),
     })
   }
 
@@ -66,6 +75,7 @@ export class Bridge {
   }
 
   close(): void {
+    this.#tftp?.close()
     this.#nat?.close()
   }
 }

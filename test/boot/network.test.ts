@@ -4,8 +4,11 @@
  */
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer as createHttp } from 'node:http'
 import { type AddressInfo, connect, createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { debian, Shell } from './debian.ts'
 import { TestHost } from './test-host.ts'
@@ -34,6 +37,7 @@ async function talk(port: number, text: string): Promise<string> {
 }
 
 describe('network interfaces', { skip: cloud.missing }, () => {
+  let folder: string
   let host: TestHost
   let one: Shell
   let two: Shell
@@ -54,7 +58,8 @@ describe('network interfaces', { skip: cloud.missing }, () => {
   }
 
   before(async () => {
-    host = new TestHost()
+    folder = mkdtempSync(join(tmpdir(), 'xenolith-tftp-'))
+    host = new TestHost({ environment: { XENOLITH_TFTP: folder } })
     server.listen(0, '127.0.0.1')
     await once(server, 'listening')
     port = await freePort()
@@ -64,6 +69,7 @@ describe('network interfaces', { skip: cloud.missing }, () => {
   after(async () => {
     server.close()
     await host.close()
+    rmSync(folder, { recursive: true })
   })
 
   const url = (path: string): string =>
@@ -86,9 +92,17 @@ describe('network interfaces', { skip: cloud.missing }, () => {
   })
 
   test('the guest sends to a server on the host\'s loopback', async () => {
-    await one.output(`yes | head -c ${BIG} >/tmp/big`)
+    await one.output(`tr '\\0' x </dev/zero | head -c ${BIG} >/tmp/big`)
     await one.output(`wget -qO- --post-file=/tmp/big ${url('/')}`)
     assert.equal(uploaded, BIG)
+  })
+
+  test('the guest fetches a file of the host\'s TFTP folder', async () => {
+    writeFileSync(join(folder, 'netboot'), 'y'.repeat(5000))
+    await one.output('tftp -g -r netboot -l /tmp/netboot 10.0.2.2; tftp -b 1400 -g -r netboot ' +
+      '-l /tmp/again 10.0.2.2')
+    assert.equal(await one.output('cat /tmp/netboot /tmp/again | wc -c'), '10000\n')
+    assert.notEqual((await one.run('tftp -g -r ../../etc/passwd 10.0.2.2')).status, 0)
   })
 
   test('a port of the host where nobody listens refuses', async () => {

@@ -53,10 +53,14 @@ export interface NatWorld {
   send(frame: Frame): void
 }
 
-/** Takes datagrams to the gateway that stay here; see `serve`. */
-export type LocalService = (payload: Uint8Array, reply: (bytes: Uint8Array) => void, from: {
-  readonly address: Ipv4Address, readonly port: number,
-}) => void
+/** Takes a guest's datagram; what it replies comes from the port that the datagram went to. */
+export type LocalService = (payload: Uint8Array, from: Place) => void
+
+/** A UDP port of a guest. */
+export interface Place {
+  readonly address: Ipv4Address
+  readonly port: number
+}
 
 const HOST_LOOPBACK = '127.0.0.1'
 const TCP_IP_HEADERS = 40
@@ -128,9 +132,10 @@ export class Nat {
     }, failed)
   }
 
-  /** Has datagrams to one of the gateway's ports answered here instead of by the host. */
-  serve(port: number, service: LocalService): void {
+  /** Has datagrams to one of the gateway's ports answered here, until the result is called. */
+  serve(port: number, service: LocalService): () => void {
     this.#services.set(port, service)
+    return () => void this.#services.delete(port)
   }
 
   /** Drops all that a guest had. */
@@ -187,17 +192,9 @@ export class Nat {
       if (length < UDP_HEADER || transport + length > end) return
       const payload = bytes.subarray(transport + UDP_HEADER, transport + length)
       const service = to === this.#settings.gateway && this.#services.get(tuple.peerPort)
-      if (service) this.#serveLocally(service, tuple.guestPort, tuple.peerPort, from, payload)
+      if (service) service(payload, { address: from, port: tuple.guestPort })
       else this.#udp.input(tuple, payload)
     }
-  }
-
-  #serveLocally(
-    service: LocalService, guestPort: number, port: number, guest: Ipv4Address,
-    payload: Uint8Array,
-  ): void {
-    service(payload, (bytes) => this.#sendDatagram(port, guest, guestPort, bytes),
-      { address: guest, port: guestPort })
   }
 
   #inputDhcp(message: Uint8Array): void {
@@ -213,11 +210,10 @@ export class Nat {
     this.#world.send({ bytes, checksumBlank: true })
   }
 
-  #sendDatagram(
-    fromPort: number, guest: Ipv4Address, guestPort: number, payload: Uint8Array,
-  ): void {
-    this.#transmit(this.#settings.gateway, guest, PROTOCOL_UDP, UDP_HEADER + payload.length,
-      (bytes, at) => writeDatagram(bytes, at, fromPort, guestPort, payload))
+  /** Sends a datagram from one of the gateway's ports. */
+  sendDatagram(fromPort: number, to: Place, payload: Uint8Array): void {
+    this.#transmit(this.#settings.gateway, to.address, PROTOCOL_UDP, UDP_HEADER + payload.length,
+      (bytes, at) => writeDatagram(bytes, at, fromPort, to.port, payload))
   }
 
   #inputIcmp(
