@@ -118,13 +118,11 @@ export class ClusterTree {
     try {
       await this.#write(group.map(({ change }) => change), used, refcounts)
     } catch (error) {
-      // What the file says counts, not what was to be. Pointers to new tables are taken back in
-      // memory; where the file has them, they point at tables that are whole and counted.
+      // What the file says counts, not what was to be: pointers to new tables that it has lead to
+      // tables that are whole and counted.
       this.#cache.clear()
       refcounts.rescan()
-      for (const [l1Index, offset, copied] of this.#rootsBefore) {
-        writeEntry(this.l1, l1Index * 8, offset, copied)
-      }
+      for (const before of this.#rootsBefore) await this.#readRoot(before)
       for (const { failed } of group) failed(error)
       return
     } finally {
@@ -132,6 +130,17 @@ export class ClusterTree {
       this.#rootsBefore = []
     }
     for (const { done } of group) done()
+  }
+
+  /** Takes a pointer to a table from the file, or what it was before where that cannot be read. */
+  async #readRoot([l1Index, offset, copied]: readonly [number, number, boolean]): Promise<void> {
+    const entry = new Uint8Array(8)
+    try {
+      await this.#file.read(this.l1Offset + l1Index * 8, entry)
+      new Uint8Array(this.l1.buffer, this.l1.byteOffset).set(entry, l1Index * 8)
+    } catch {
+      writeEntry(this.l1, l1Index * 8, offset, copied)
+    }
   }
 
   async #write(
