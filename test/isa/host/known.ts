@@ -19,7 +19,7 @@ const known: readonly Known[] = [
     reason: 'the stack is looked at before the target; we look at the target first',
   },
   {
-    name: /^(push|pusha|call|enter|pop)$/, text: /^vector 14 for 13$/,
+    name: /^(push|pusha|call|enter|pop|popa|ret|leave)$/, text: /^vector 14 for 13$/,
     reason: 'the reference reading knows no segment limits, which stacks meet at the top of 4 GiB',
   },
   {
