@@ -101,7 +101,8 @@ const registers: readonly Experiment[] = [
     'movabs rcx, 0x1234c0000080\nmov rdx, -1\nmov rax, -1\nrdmsr'),
   experiment('XSETBV without CR4.OSXSAVE', 'xor ecx, ecx\nmov eax, 3\nxor edx, edx\nxsetbv'),
   experiment('XGETBV without CR4.OSXSAVE', 'xor ecx, ecx\nxgetbv'),
-  ...[0, 1, 2, 3, 4, 7, 8, 0x13, 0x200].map((value) => experiment(`XSETBV of ${hex(value)}`,
+  // Not of 7: the processor that QEMU is here has no AVX.
+  ...[0, 1, 2, 3, 4, 8, 0x13, 0x200].map((value) => experiment(`XSETBV of ${hex(value)}`,
     `${OSXSAVE}\nxor ecx, ecx\nmov eax, ${hex(value)}\nxor edx, edx\nxsetbv\nxgetbv`)),
   experiment('XSETBV of the upper half',
     `${OSXSAVE}\nxor ecx, ecx\nmov eax, 3\nmov edx, 1\nxsetbv`),
