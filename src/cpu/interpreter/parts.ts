@@ -142,10 +142,9 @@ export interface Exits {
   defer(): void
 }
 
-/** An address as a value that nobody knows, by its number, and what is added to it. */
+/** An address as a constant added to a value that nobody knows, by the value's number. */
 export interface AddressSymbol {
   readonly root: number
-  readonly offset: bigint
 }
 
 /** A page that an access was in: some address in it, a multiple of `alignment`, and what makes

@@ -182,8 +182,7 @@ export class Jit {
 
   /** Forgets all. */
   forgetAll(): void {
-    const regions = new Set([...this.#pages.values()].flatMap((set) => [...set]))
-    for (const region of regions) this.#forget(region)
+    for (const region of this.#all()) this.#forget(region)
   }
 
   #discover(offset: number): void {
@@ -283,12 +282,16 @@ export class Jit {
 
   /** Makes room: what is hot comes back. */
   #evict(): void {
-    const regions = new Set([...this.#pages.values()].flatMap((set) => [...set]))
-    for (const region of regions) {
+    for (const region of this.#all()) {
       if (!region.code) continue
       this.#forget(region)
       this.counts.evicted += 1
     }
+  }
+
+  /** All regions; one has lines in several pages. */
+  #all(): ReadonlySet<LiveRegion> {
+    return new Set([...this.#pages.values()].flatMap((regions) => [...regions]))
   }
 
   #forget(region: LiveRegion): void {

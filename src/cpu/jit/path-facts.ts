@@ -40,7 +40,7 @@ export class PathFacts implements PageReuse {
   }
 
   register(index: number): AddressSymbol {
-    return this.#registers[index] ??= { root: ++roots, offset: 0n }
+    return this.#registers[index] ??= { root: ++roots }
   }
 
   setRegister(index: number, symbol: AddressSymbol | undefined): void {

@@ -90,16 +90,15 @@ export class RegionReading extends WasmReading {
     const known = this.#symbols.get(value)
     if (known) return known
     const { shape } = value
-    if (shape.kind === 'sum') return moved(this.symbolOf(shape.of), shape.by)
+    if (shape.kind === 'sum') return this.symbolOf(shape.of)
     if (shape.kind !== 'difference' || shape.width !== 64) return undefined
-    const by = constantIn(shape.b)
-    return by === undefined ? undefined : moved(this.symbolOf(shape.a), -by)
+    return constantIn(shape.b) === undefined ? undefined : this.symbolOf(shape.a)
   }
 
   /** The linear address that the offsets of the region's instructions count from. */
   #regionBase(): Value {
     const value = this.loaded('i64', () => this.#operands.base)
-    this.#symbols.set(value, { root: REGION_ROOT, offset: 0n })
+    this.#symbols.set(value, { root: REGION_ROOT })
     return value
   }
 
@@ -173,10 +172,6 @@ export class RegionReading extends WasmReading {
       this.#flags.forget(name)
     }
   }
-}
-
-function moved(symbol: AddressSymbol | undefined, by: bigint): AddressSymbol | undefined {
-  return symbol && { root: symbol.root, offset: symbol.offset + by }
 }
 
 /** The index of the general register at an address, or -1; high bytes count as their register. */

@@ -20,8 +20,7 @@ export abstract class ScalarReading extends StepCollector {
   }
 
   add(a: Value, b: Value): Value {
-    const by = constantIn(b)
-    return this.#folded('add', a, b, by === undefined ? PLAIN : { kind: 'sum', of: a, by })
+    return this.#folded('add', a, b, constantIn(b) === undefined ? PLAIN : { kind: 'sum', of: a })
   }
 
   sub(a: Value, b: Value): Value {

@@ -19,7 +19,7 @@ export type Shape =
   /** `a` - `b`, cut to `width`. */
   | { readonly kind: 'difference', readonly a: Value, readonly b: Value, readonly width: number }
   /** `of` plus a constant. */
-  | { readonly kind: 'sum', readonly of: Value, readonly by: bigint }
+  | { readonly kind: 'sum', readonly of: Value }
   /** `a` is less than `b`, unsigned. */
   | { readonly kind: 'less', readonly a: Value, readonly b: Value }
   /** A lane of a vector. */
