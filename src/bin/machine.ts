@@ -19,10 +19,12 @@ import { HostClock, monotonicNs } from '../node/clock.ts'
 import { nodeDecompressor } from '../node/compression.ts'
 import { readPlainFile } from '../node/files.ts'
 import { collectGarbageSoon } from '../node/garbage.ts'
+import { nodeHostFiles } from '../node/host-files.ts'
 import { hostNet } from '../node/host-net.ts'
 import { randomWord } from '../node/random.ts'
+import { LocalLibxl } from '../toolstack/domain/local-libxl.ts'
+import type { ToolstackHost } from '../toolstack/domain/toolstack-host.ts'
 import { DEFAULT_BRIDGE } from '../toolstack/domain/vifs.ts'
-import { LocalLibxl, type ToolstackHost } from '../toolstack/domain/local-libxl.ts'
 import { LocalClient } from '../xenstore/client.ts'
 import { defaultQuota } from '../xenstore/operations.ts'
 import { Xenstored } from '../xenstore/xenstored.ts'
@@ -100,7 +102,7 @@ export async function startMachine(options: MachineOptions): Promise<Machine> {
     libxl,
     xenstored,
     stop: async () => {
-      libxl.destroyAll()
+      await libxl.destroyAll()
       interfaces.close()
       bridge.close()
       await cores.stop()
@@ -130,6 +132,7 @@ function toolstackHost(log: Log): ToolstackHost {
   return {
     readFile: readPlainFile,
     decompressor: nodeDecompressor,
+    images: { files: nodeHostFiles, decompressor: nodeDecompressor },
     log,
     wallClockMs: () => Date.now(),
     random: (count) => randomBytes(count),

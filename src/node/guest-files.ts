@@ -45,7 +45,8 @@ const KERNELS: Readonly<Record<GuestKind, readonly string[]>> = {
   full: ['linux-image-amd64', 'linux-image-generic'],
 }
 const BUSYBOX = 'busybox-static'
-const NETFRONT = 'xen-netfront.ko'
+/** The drivers of PV devices, which Debian's kernels have as modules: folder, name. */
+const DRIVERS = [['net', 'xen-netfront.ko'], ['block', 'xen-blkfront.ko']] as const
 const MODULE_LIMIT = 16 * 1024 * 1024
 /** A meta package leads to the kernel's package, in newer releases through one more. */
 const META_DEPTH = 3
@@ -89,28 +90,31 @@ async function ensureInitrd(
   return initrd
 }
 
-/** The network driver of the kernel; none where its package has none, or cannot be had. */
+/** The kernel's PV drivers; without those that its package has not, or that cannot be had. */
 async function ensureModules(
   request: GuestRequest, folder: string, fetcher: Fetcher,
 ): Promise<ModuleFile[]> {
   const { kind, progress } = request
-  const name = `netfront-${kind}`
-  // Where the driver is not in the kernel's package, that is noted too.
-  if (readNote(join(folder, `${name}.json`))?.file === '') return []
-  try {
-    const path = await cached(folder, name, () => fetcher.fetch(KERNELS[kind], folder,
-      `*/kernel/drivers/net/${NETFRONT}*`, (info) => `${NETFRONT}-${kernelName(info)}`, true))
-    if (path === folder) return []
-    const packed = readFileSync(path)
-    const format = packedFormatOf(packed)
-    const content = format === undefined
-      ? packed : unpack(format, packed, { limit: MODULE_LIMIT }, nodeDecompressor)
-    return [{ name: NETFRONT, content }]
-  } catch (error) {
-    if (!(error instanceof PackageError)) throw error
-    progress(`The guest will have no network driver: ${error.message}`)
-    return []
+  const modules: ModuleFile[] = []
+  for (const [place, name] of DRIVERS) {
+    const note = `${name}-${kind}`
+    // Where a driver is not in the kernel's package, that is noted too.
+    if (readNote(join(folder, `${note}.json`))?.file === '') continue
+    try {
+      const path = await cached(folder, note, () => fetcher.fetch(KERNELS[kind], folder,
+        `*/kernel/drivers/${place}/${name}*`, (info) => `${name}-${kernelName(info)}`, true))
+      if (path === folder) continue
+      const packed = readFileSync(path)
+      const format = packedFormatOf(packed)
+      const content = format === undefined
+        ? packed : unpack(format, packed, { limit: MODULE_LIMIT }, nodeDecompressor)
+      modules.push({ name, content })
+    } catch (error) {
+      if (!(error instanceof PackageError)) throw error
+      progress(`The guest will not have ${name}: ${error.message}`)
+    }
   }
+  return modules
 }
 
 function kernelName(info: PackageInfo): string {

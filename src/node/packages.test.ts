@@ -41,10 +41,11 @@ beforeEach(() => {
       echo "Size: 1000000"; echo "Depends: kmod, linux-base (>= 4.3~), a | b";;
     *) exit 100;;
   esac`)
-  fake('dpkg-deb', `mkdir -p '${folder}/t/boot' '${folder}/t/usr/bin'; cd '${folder}/t'
-    mkdir -p lib/modules/2/kernel/drivers/net
-    echo driver >lib/modules/2/kernel/drivers/net/xen-netfront.ko
-    echo kernel >boot/vmlinuz-2; echo busybox >usr/bin/busybox; tar -c .`)
+  fake('dpkg-deb', `drivers=lib/modules/2/kernel/drivers; cd '${folder}'
+    mkdir -p t/boot t/usr/bin t/$drivers/net t/$drivers/block; cd t
+    echo kernel >boot/vmlinuz-2; echo busybox >usr/bin/busybox
+    echo net >$drivers/net/xen-netfront.ko; echo block >$drivers/block/xen-blkfront.ko
+    tar -c .`)
 })
 
 afterEach(() => {
@@ -55,8 +56,9 @@ afterEach(() => {
 function request(more: Partial<GuestRequest> = {}): GuestRequest {
   return {
     kind: 'cloud', cache: join(folder, 'cache'), progress: () => {}, own: {},
-    buildInitrd: (busybox, modules) => Uint8Array.from(
-      [...busybox, ...modules.flatMap(({ content }) => [...content]), 33]), ...more,
+    buildInitrd: (busybox, modules) =>
+      Buffer.concat([busybox, ...modules.map(({ content }) => content), Buffer.from('!')]),
+    ...more,
   }
 }
 
@@ -65,12 +67,11 @@ test('the kernel behind the meta package is fetched, and busybox made an initram
   const files = await ensureGuest(request({ progress: (step) => steps.push(step) }))
   assert.equal(readFileSync(files.kernel, 'utf8'), 'kernel\n')
   assert.match(files.kernel, /vmlinuz-2-cloud-amd64$/)
-  assert.equal(readFileSync(files.initrd, 'utf8'), 'busybox\ndriver\n!')
+  assert.equal(readFileSync(files.initrd, 'utf8'), 'busybox\nnet\nblock\n!')
   assert.deepEqual(steps, [
     'Reading the package lists (apt-get update, in a folder of our own) ...',
     'Fetching linux-image-2-cloud-amd64 2 (1.0 MB) ...',
-    'Unpacking linux-image-2-cloud-amd64 ...',
-    'Unpacking linux-image-2-cloud-amd64 ...',
+    ...Array<string>(3).fill('Unpacking linux-image-2-cloud-amd64 ...'),
     'Fetching busybox-static 2 (1.0 MB) ...',
     'Unpacking busybox-static ...',
   ])
@@ -85,7 +86,7 @@ test('a second time nothing is fetched', async () => {
   assert.deepEqual(calls(), [])
 })
 
-test('a kernel whose package has no network driver does without, and is not fetched again',
+test('a kernel whose package has no PV drivers does without, and is not fetched again',
   async () => {
     fake('dpkg-deb', `mkdir -p '${folder}/t/boot' '${folder}/t/usr/bin'; cd '${folder}/t'
       echo kernel >boot/vmlinuz-2; echo busybox >usr/bin/busybox; tar -c .`)

@@ -50,6 +50,7 @@ test('an indirect request carries up to 256 segments', async () => {
   const refs = Array.from({ length: 256 }, (_, i) => 3000 + i)
   refs.forEach((ref, i) => f.page(ref).fill(i))
   assert.equal(await f.askIndirect(BLKIF_OP_WRITE, 8, refs), BLKIF_RSP_OKAY)
+  assert.equal(f.operation, BLKIF_OP_WRITE)
   assert.equal(f.file.bytes[4096 * 201], 200)
   assert.equal(await f.askIndirect(BLKIF_OP_READ, 16, refs), BLKIF_RSP_OKAY)
   assert.equal(f.page(3000 + 9)[77], 10)

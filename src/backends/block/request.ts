@@ -91,8 +91,9 @@ export class RequestReader {
 
   #readIndirect(bytes: Uint8Array, readPage: ReadPage): Request | Refused {
     const indirect = this.#indirect.on(bytes)
-    const { id, operation, nr_segments: count } = indirect
-    const action = ACTIONS[indirect.indirect_op]
+    // The response repeats what was done, not how it was asked for: Linux insists.
+    const { id, indirect_op: operation, nr_segments: count } = indirect
+    const action = ACTIONS[operation]
     if (action !== 'read' && action !== 'write' || count === 0 || count > MAX_INDIRECT_SEGMENTS) {
       return refused(id, operation)
     }

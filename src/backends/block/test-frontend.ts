@@ -31,6 +31,8 @@ export class TestFrontend {
   maps = 0
   mapped = 0
   notified = 0
+  /** The operation of the last response. */
+  operation = -1
   device: BlockDevice | undefined
   #handler: (() => void) | undefined
   #abi: Abi = 'x86_64'
@@ -172,7 +174,8 @@ export class TestFrontend {
     const start = ENTRIES + (this.#consumed++ & (slots - 1)) * size
     const bytes = Uint8Array.from({ length: 16 }, (_, i) =>
       this.page(this.#ring[(start + i) >> 12]!)[(start + i) & 4095] ?? 0)
-    const { id, status } = BlkifResponse.for(this.#abi).on(bytes)
+    const { id, operation, status } = BlkifResponse.for(this.#abi).on(bytes)
+    this.operation = operation
     if (id !== 77n) throw new Error(`response to ${id}`)
     return status
   }

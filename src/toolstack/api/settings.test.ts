@@ -39,6 +39,6 @@ test('what would be a warning in a file is an error', () => {
 })
 
 test('lists of lists are values too', () => {
-  const { wishes } = configOfSettings({ name: 'a', kernel: '/k', disk: [['a'], 'b'] })
-  assert.deepEqual(wishes.map(({ option }) => option), ['disk'])
+  const { wishes } = configOfSettings({ name: 'a', kernel: '/k', vfb: [['a'], 'b'] })
+  assert.deepEqual(wishes.map(({ option }) => option), ['vfb'])
 })

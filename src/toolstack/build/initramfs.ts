@@ -2,8 +2,8 @@
  * The initramfs of the first guest: one static busybox, and an init that gives a shell on the Xen
  * console.
  *
- * A network interface that is there at the start is brought up by DHCP, in the background; its
- * driver is a module of the kernel's package.
+ * A network interface that is there at the start is brought up by DHCP, in the background. The PV
+ * drivers are modules of the kernel's package; disks may also come later.
  *
  * When the shell ends, the domain powers off, so that `xl create -c` ends with it.
  */
@@ -36,6 +36,7 @@ hostname -F /etc/hostname
 dmesg -n 4
 cd /root
 
+[ -e /lib/modules/xen-blkfront.ko ] && insmod /lib/modules/xen-blkfront.ko
 if [ -n "$(ls -d /sys/bus/xen/devices/vif-* 2>/dev/null)" ]; then
   insmod /lib/modules/xen-netfront.ko
   ip link set lo up

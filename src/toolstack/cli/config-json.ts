@@ -1,11 +1,12 @@
 /**
  * A domain's configuration as JSON, in the shape of libxl's own (`xl list -l`, `xl create -n`).
  */
+import type { DiskSpec } from '../config/disk.ts'
 import { type DomainConfig, TSC_MODES } from '../config/domain.ts'
 import type { VifSpec } from '../config/vif.ts'
 import type { DomainSpec, DomainSummary } from '../domain/libxl.ts'
 
-type Json = string | number | null | readonly Json[] | JsonObject
+type Json = string | number | boolean | null | readonly Json[] | JsonObject
 /** Fields that are undefined are left out, as libxl leaves out what has its type's first value. */
 interface JsonObject {
   readonly [key: string]: Json | undefined
@@ -18,6 +19,7 @@ type Common = Pick<DomainConfig, 'type' | 'name' | 'kernel' | 'commandLine' | 'm
     readonly ramdisk?: string | undefined
     readonly vcpusGiven?: boolean | undefined
     readonly vifs?: readonly VifSpec[] | undefined
+    readonly disks?: readonly DiskSpec[] | undefined
   }
 
 /** libxl's generator puts an empty line into empty objects. */
@@ -72,6 +74,7 @@ function configOf(common: Common, creation: JsonObject, build: JsonObject): Json
       ...build,
     },
     nics: common.vifs?.length ? common.vifs.map(nicOf) : undefined,
+    disks: common.disks?.length ? common.disks.map(diskOf) : undefined,
     on_poweroff: actionName(common.onPoweroff),
     on_reboot: actionName(common.onReboot),
     on_watchdog: actionName(common.onWatchdog),
@@ -96,6 +99,29 @@ function nicOf(vif: VifSpec): Json {
 /** An interface alone, as `xl -N network-attach` prints it. */
 export function nicJson(vif: VifSpec): string {
   return pretty(nicOf(vif), '')
+}
+
+/** A libxl_device_disk. */
+function diskOf(disk: DiskSpec): Json {
+  const one = (value: boolean): number | undefined => value ? 1 : undefined
+  return {
+    backend_domname: disk.backendDomain,
+    pdev_path: disk.path,
+    vdev: disk.vdev,
+    backend: disk.backend,
+    format: disk.format,
+    script: disk.script,
+    removable: one(disk.removable),
+    readwrite: one(disk.writable),
+    is_cdrom: one(disk.isCdrom),
+    direct_io_safe: disk.directIoSafe || undefined,
+    discard_enable: disk.discard === undefined ? undefined : disk.discard ? 'True' : 'False',
+  }
+}
+
+/** What `xl -N block-attach` prints. */
+export function diskJson(disk: DiskSpec): string {
+  return `${pretty(diskOf(disk), '')}\n`
 }
 
 function asked(config: DomainConfig): Json {

@@ -2,6 +2,7 @@
  * xl: the command line of the toolstack, in real xl's words (4.17).
  */
 import { LibxlError } from '../domain/libxl.ts'
+import { blockCommands } from './block.ts'
 import { type Command, type Globals, type Invocation, usageOf } from './command.ts'
 import { controlCommands } from './control.ts'
 import { completionCommand } from './completion.ts'
@@ -18,7 +19,7 @@ import { Exit, type World } from './world.ts'
 
 const commands: ReadonlyMap<string, Command> = new Map(
   [createCommand, configUpdateCommand, ...controlCommands, ...tuningCommands, ...queryCommands,
-    ...networkCommands, ...schedulingCommands, topCommand,
+    ...blockCommands, ...networkCommands, ...schedulingCommands, topCommand,
     completionCommand(() => commands.values())]
     .map((command) => [command.name, command]))
 

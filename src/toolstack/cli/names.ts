@@ -1,6 +1,6 @@
 /**
  * The names of all of real xl's subcommands in the order of its help, and what is said of those
- * that are not implemented here yet.
+ * that are not implemented here yet; and block-resize, which is ours.
  */
 
 /** A name alone is implemented, and has its words in its own row. */
@@ -53,9 +53,10 @@ export const allNames: readonly (readonly [string, string?])[] = [
   ['network-list'],
   ['network-detach'],
   ['channel-list', 'List virtual channel devices for a domain'],
-  ['block-attach', 'Create a new virtual block device'],
-  ['block-list', 'List virtual block devices for a domain'],
-  ['block-detach', 'Destroy a domain\'s virtual block device'],
+  ['block-attach'],
+  ['block-list'],
+  ['block-detach'],
+  ['block-resize'],
   ['vtpm-attach', 'Create a new virtual TPM device'],
   ['vtpm-list', 'List virtual TPM devices for a domain'],
   ['vtpm-detach', 'Destroy a domain\'s virtual TPM device'],

@@ -27,7 +27,7 @@ async function attach({ world, operands, globals }: Invocation): Promise<number>
     return 0
   }
   try {
-    await libxl.attachVif(domid, vif)
+    await libxl.attachDevice(domid, 'vifs', vif)
     return 0
   } catch (error) {
     complain(world, error)
@@ -70,14 +70,14 @@ async function domidOf(libxl: Libxl, name: string): Promise<number | undefined> 
 }
 
 async function vifsOf(libxl: Libxl, domid: number): Promise<readonly VifSummary[]> {
-  return domid === 0 ? [] : libxl.vifs(domid)
+  return domid === 0 ? [] : libxl.devices(domid, 'vifs')
 }
 
 async function detach({ world, operands }: Invocation): Promise<number> {
   const [name = '', device = ''] = operands
   const libxl = await world.machine()
   const domid = await findDomain(world, libxl, name)
-  const devid = await libxl.detachVif(domid, device)
+  const devid = await libxl.detachDevice(domid, 'vifs', device, false)
   if (devid !== undefined) return 0
   world.err(`Unknown device ${device}.\n`)
   return 1

@@ -68,10 +68,19 @@ test('lists may nest, run over lines and end with a comma', () => {
 })
 
 test('a list of devices is remembered as a wish that is refused', () => {
-  const wished = config('disk=["/x.img,raw,xvda,w"]\npci=["00:1f.0"]\n')
-  assert.deepEqual(wished.wishes.map((wish) => wish.option), ['disk', 'pci'])
-  assert.equal(refusalOf(wished), 'disk: block devices are not supported yet')
-  assert.equal(refusalOf(config('disk=[]\n')), undefined)
+  const wished = config('vtpm=["backend=0"]\nvfb=["vnc=1"]\n')
+  assert.deepEqual(wished.wishes.map((wish) => wish.option), ['vfb', 'vtpm'])
+  assert.equal(refusalOf(wished), 'vfb: framebuffers are not supported yet')
+  assert.equal(refusalOf(config('vfb=[]\n')), undefined)
+})
+
+test('disks are read, and refused in xl\'s words', () => {
+  const { disks } = config('disk=["/x.img,raw,xvda,w", "/y,qcow2,xvdb"]\n')
+  assert.deepEqual(disks.map(({ path, format, vdev }) => [path, format, vdev]),
+    [['/x.img', 'raw', 'xvda'], ['/y', 'qcow2', 'xvdb']])
+  assert.throws(() => config('disk=["/x"]\n'), {
+    name: 'ConfigError', message: /: config parsing error in disk specification: no vdev/,
+  })
 })
 
 test('a type other than PVH is refused, but not by the parser', () => {

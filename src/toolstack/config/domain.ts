@@ -5,6 +5,7 @@
  * where xl is silent to nobody's good: an unknown option is named in a warning, and negative sizes
  * and counts are refused.
  */
+import { type DiskSpec, DiskSpecError, parseDisk } from './disk.ts'
 import { ConfigError, type ParsedConfig, parseConfig, type Value } from './parser.ts'
 import { DEVICE_LISTS, KNOWN_OPTIONS, SERVICES } from './options.ts'
 import { Settings } from './settings.ts'
@@ -46,6 +47,7 @@ export interface DomainConfig {
   readonly maxMaptrackFrames: number | undefined
   readonly maxGrantVersion: number | undefined
   readonly maxEventChannels: number | undefined
+  readonly disks: readonly DiskSpec[]
   /** Options with a wish that is not fulfilled yet: the option, and the words for the wish. */
   readonly wishes: ReadonlyArray<{ readonly option: string, readonly what: string }>
 }
@@ -134,12 +136,13 @@ class Reader {
     const commandLine = this.#commandLine()
     const ramdisk = settings.string('ramdisk')
     const vifs = this.#vifs()
+    const disks = this.#disks()
     const wishes = this.#wishes()
     this.#unknown()
     return {
       config: {
         name, uuid, type, pool, kernel, ramdisk, commandLine, ...memory, ...cpus, ...actions,
-        tscMode, vifs, cpuWeight, cap, ...limits, wishes,
+        tscMode, disks, vifs, cpuWeight, cap, ...limits, wishes,
       },
       messages: settings.messages,
     }
@@ -238,6 +241,21 @@ class Reader {
     const parts = root === undefined ? [] : [`root=${root}`]
     if (extra !== undefined) parts.push(extra)
     return parts.join(' ')
+  }
+
+  #disks(): DiskSpec[] {
+    const disks: DiskSpec[] = []
+    for (const item of this.#settings.list('disk') ?? []) {
+      // Like xl, which asks for the text of each item and goes on to the first that has none.
+      if (item.kind !== 'atom') break
+      try {
+        disks.push(parseDisk(item.text))
+      } catch (error) {
+        if (!(error instanceof DiskSpecError)) throw error
+        this.#fail(`${this.#settings.source}: ${error.message}`)
+      }
+    }
+    return disks
   }
 
   #wishes(): Array<{ option: string, what: string }> {

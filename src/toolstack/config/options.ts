@@ -9,7 +9,7 @@ const HONOURED = [
   'name', 'type', 'builder', 'uuid', 'kernel', 'ramdisk', 'cmdline', 'root', 'extra', 'memory',
   'maxmem', 'vcpus', 'maxvcpus', 'on_poweroff', 'on_reboot', 'on_watchdog', 'on_crash',
   'on_soft_reset', 'tsc_mode', 'pool', 'cpu_weight', 'cap', 'max_grant_frames',
-  'max_maptrack_frames', 'max_grant_version', 'max_event_channels', 'vif',
+  'max_maptrack_frames', 'max_grant_version', 'max_event_channels', 'disk', 'vif',
 ]
 
 /** Options that have no effect here, and may. */
@@ -41,7 +41,6 @@ const WITHOUT_EFFECT = [
 
 /** Lists of devices, each with the words for what they would be. */
 export const DEVICE_LISTS: ReadonlyMap<string, string> = new Map([
-  ['disk', 'block devices'],
   ['vif2', 'network interfaces'],
   ['vfb', 'framebuffers'],
   ['vkb', 'keyboards'],

@@ -12,11 +12,12 @@ const LONG_MIN = -(2n ** 63n)
 export class Settings {
   /** What is to be printed on standard error, in order. */
   readonly messages: string[]
-  readonly #source: string
+  /** What messages call the text. */
+  readonly source: string
   readonly #settings: ReadonlyMap<string, Setting>
 
   constructor(source: string, parsed: ParsedConfig) {
-    this.#source = source
+    this.source = source
     this.#settings = parsed.settings
     this.messages = [...parsed.warnings]
   }
@@ -71,7 +72,7 @@ export class Settings {
   }
 
   warn(setting: Setting, what: string): void {
-    this.messages.push(`${this.#source}:${setting.line}: warning: ${what}`)
+    this.messages.push(`${this.source}:${setting.line}: warning: ${what}`)
   }
 }
 

@@ -12,7 +12,8 @@ import { VIRQ_DOM_EXC } from '../../abi/xen/xen.ts'
 import type { ControlDomain } from '../../dom0/interfaces.ts'
 import type { ShutdownAction } from '../config/domain.ts'
 import type { DomainEnd, DomainSpec } from './libxl.ts'
-import type { Tenant, ToolstackHost } from './local-libxl.ts'
+import type { Tenant } from './local-libxl.ts'
+import type { ToolstackHost } from './toolstack-host.ts'
 import { randomUuid } from './uuid.ts'
 
 /** What the watch may do to domains. */

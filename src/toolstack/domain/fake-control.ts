@@ -14,8 +14,9 @@ import {
   type Affinity, type ControlDomain, type CreateDomainConfig, type DomainInfo, type EventChannels,
   type ForeignMemory, type GrantTable, type Mapping, XenError, type Xenctrl,
 } from '../../dom0/interfaces.ts'
+import { MemoryFiles } from '../../storage/memory-file.ts'
 import type { DomainSpec } from './libxl.ts'
-import type { ToolstackHost } from './local-libxl.ts'
+import type { ToolstackHost } from './toolstack-host.ts'
 
 /** A fake domain: its pages, parameters and what domctl says of it. */
 class FakeDomain {
@@ -218,6 +219,11 @@ export class FakeHost implements ToolstackHost {
   nowMs = 1_795_375_541_230
   readonly decompressor = {
     gunzip: (input: Uint8Array) => input, unzstd: (input: Uint8Array) => input,
+  }
+
+  readonly images = {
+    files: new MemoryFiles(),
+    decompressor: { ...this.decompressor, inflateRaw: (input: Uint8Array) => input },
   }
 
   async readFile(path: string): Promise<Uint8Array> {

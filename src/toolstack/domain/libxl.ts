@@ -4,6 +4,7 @@
  * The command line and the host's socket are written against this. All values are plain data, so
  * that a call can travel as JSON. Failures are LibxlError, with libxl's numbers.
  */
+import type { DiskSpec } from '../config/disk.ts'
 import type { ShutdownAction } from '../config/domain.ts'
 import type { VifSpec } from '../config/vif.ts'
 
@@ -24,8 +25,20 @@ export class LibxlError extends Error {
   }
 }
 
+/** The kinds of devices that have a back-end: how each is asked for, and how it is listed. */
+export interface DeviceKinds {
+  readonly disks: { readonly spec: DiskSpec, readonly summary: DiskSummary }
+  readonly vifs: { readonly spec: VifSpec, readonly summary: VifSummary }
+}
+export type DeviceKind = keyof DeviceKinds
+
+/** The devices that a domain is to have. */
+export type DeviceSpecs = {
+  readonly [K in DeviceKind]?: readonly DeviceKinds[K]['spec'][] | undefined
+}
+
 /** What a domain is made from; kept for its restart. Paths are absolute. */
-export interface DomainSpec {
+export interface DomainSpec extends DeviceSpecs {
   readonly name: string
   /** 8-4-4-4-12 hexadecimal digits; chosen when left out. */
   readonly uuid?: string | undefined
@@ -44,8 +57,6 @@ export interface DomainSpec {
   readonly cap?: number | undefined
   /** XEN_DOMCTL_settscinfo's mode. */
   readonly tscMode: number
-  /** PV network interfaces. */
-  readonly vifs?: readonly VifSpec[] | undefined
   readonly onPoweroff: ShutdownAction
   readonly onReboot: ShutdownAction
   readonly onCrash: ShutdownAction
@@ -134,6 +145,16 @@ export interface VifSummary {
   readonly transmitRing: number
   readonly receiveRing: number
   /** Path of the back-end's nodes. */
+  readonly backend: string
+}
+
+/** A block device as `xl block-list` shows it; numbers are -1 where the guest says nothing. */
+export interface DiskSummary {
+  readonly devid: number
+  readonly domid: number
+  readonly state: number
+  readonly eventChannel: number
+  readonly ringRef: number
   readonly backend: string
 }
 
@@ -234,10 +255,19 @@ export interface Libxl {
   setMaxMemory(domid: number, kib: number): Promise<void>
   /** Asks the guest to have its first `count` VCPUs online and no others. */
   setOnlineVcpus(domid: number, count: number): Promise<void>
-  vifs(domid: number): Promise<VifSummary[]>
-  attachVif(domid: number, vif: VifSpec): Promise<void>
-  /** Takes away the interface with a number or an address; undefined when there is none. */
-  detachVif(domid: number, name: string): Promise<number | undefined>
+  devices<K extends DeviceKind>(domid: number, kind: K): Promise<DeviceKinds[K]['summary'][]>
+  attachDevice<K extends DeviceKind>(
+    domid: number, kind: K, spec: DeviceKinds[K]['spec'],
+  ): Promise<void>
+  /**
+   * Takes away the device that `name` means, after its guest has let it go; `force` does not ask.
+   * Resolves to the device's number, or undefined when there is none of that name.
+   */
+  detachDevice(
+    domid: number, kind: DeviceKind, name: string, force: boolean,
+  ): Promise<number | undefined>
+  /** Makes a disk larger while the guest uses it. */
+  resizeDisk(domid: number, vdev: string, sizeBytes: number): Promise<void>
   sendSysrq(domid: number, key: string): Promise<void>
   /** Sends "nmi" or another trigger of XEN_DOMCTL_sendtrigger to a VCPU. */
   sendTrigger(domid: number, trigger: string, vcpu: number): Promise<void>

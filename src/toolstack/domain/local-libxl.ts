@@ -6,44 +6,29 @@
  */
 import { asDomid, asEvtchnPort, asGfn, type Domid } from '../../abi/numbers.ts'
 import { CONSOLE_LIMIT, type ConsoleReader } from '../../backends/console.ts'
-import type { Log } from '../../base/log.ts'
 import { type ControlDomain, type DomainInfo, XenError } from '../../dom0/interfaces.ts'
 import { LocalClient } from '../../xenstore/client.ts'
 import { domainPath } from '../../xenstore/path.ts'
 import type { Xenstored } from '../../xenstore/xenstored.ts'
 import type { PvhImage } from '../build/pvh-image.ts'
-import type { VifSpec } from '../config/vif.ts'
 import { requestControl } from './control-request.ts'
 import { DeathWatch } from './death-watch.ts'
+import { Devices, type ReadyDevices } from './devices.ts'
 import { cpusOf, gatherCpupools, gatherInfo } from './host-info.ts'
-import { type ImageSource, planImage } from './image-plan.ts'
+import { planImage } from './image-plan.ts'
 import {
   type AffinityChange, type ConsoleSession, type ConsoleSink, type CpupoolSummary,
-  type CreateOptions, type DomainEnd, type DomainSpec, type DomainSummary, ERROR_DOMAIN_NOTFOUND,
-  ERROR_FAIL, ERROR_INVAL, type HostInfo, type Libxl, LibxlError, type SchedulerParameters,
-  type VcpuSummary, type VifSummary,
+  type CreateOptions, type DeviceKind, type DeviceKinds, type DomainEnd, type DomainSpec,
+  type DomainSummary, ERROR_DOMAIN_NOTFOUND, ERROR_FAIL, ERROR_INVAL, type HostInfo, type Libxl,
+  LibxlError, type SchedulerParameters, type VcpuSummary,
 } from './libxl.ts'
 import { makePvhDomain } from './pvh-domain.ts'
 import { type ConnectedConsole, connectConsole, connectStore } from './services.ts'
 import { domidOf, removeDomainTree, writeDomainTree, writeHostTree } from './store-tree.ts'
 import { poolName, summaryOf } from './summary.ts'
+import type { ToolstackHost } from './toolstack-host.ts'
 import { Tuning } from './tuning.ts'
-import { changedVifs, Vifs } from './vif-life.ts'
 import { randomUuid, uuidBytes } from './uuid.ts'
-
-/** What the toolstack needs of the machine it runs on. */
-export interface ToolstackHost extends ImageSource {
-  readonly log: Log
-  wallClockMs(): number
-  /** `count` random bytes. */
-  random(count: number): Uint8Array
-  /** Runs `work` in a later turn of the event loop. */
-  schedule(work: () => void): void
-  /** Runs `work` after `ms`; the result cancels it. */
-  delay(ms: number, work: () => void): () => void
-  /** A good moment to collect garbage. */
-  largeBuffersDropped(): void
-}
 
 /** A domain of ours: what it was made from and what serves it. */
 export interface Tenant {
@@ -61,7 +46,7 @@ export class LocalLibxl implements Libxl {
   readonly #control: ControlDomain
   readonly #xenstored: Xenstored
   readonly #tuning: Tuning
-  readonly #vifs: Vifs
+  readonly #devices: Devices
   readonly #host: ToolstackHost
   readonly #tenants = new Map<number, Tenant>()
   readonly #deaths: DeathWatch
@@ -75,7 +60,9 @@ export class LocalLibxl implements Libxl {
     this.#startedMs = host.wallClockMs()
     this.store = new LocalClient(xenstored)
     this.#tuning = new Tuning(this.store, control.xenctrl)
-    this.#vifs = new Vifs(this.store, host)
+    this.#devices = new Devices(this.store, {
+      control, schedule: host.schedule, warn: (message) => host.log.warn(message),
+    }, host)
     xenstored.introduceHook = (domid, gfn, port) => this.#introduce(domid, gfn, port)
     const own = control.xenctrl.getDomainInfo(asDomid(0))
     writeHostTree(this.store, (own?.totalPages ?? 0) * 4)
@@ -133,7 +120,13 @@ export class LocalLibxl implements Libxl {
     try {
       this.#refuseName(spec.name)
       const image = await planImage(spec, this.#host)
-      return this.#make(spec, image, options)
+      const devices = await this.#devices.prepare(spec)
+      try {
+        return this.#make(spec, image, devices, options)
+      } catch (error) {
+        await devices.drop()
+        throw error
+      }
     } finally {
       this.#creating--
       this.#host.largeBuffersDropped()
@@ -149,6 +142,7 @@ export class LocalLibxl implements Libxl {
       'Destruction of domain failed'].map((what) => `Domain ${domid}:${what}`).join('\n'))
     if (domid === 0) throw new LibxlError(ERROR_INVAL, 'Domain 0:Cannot destroy the control domain')
     this.#tearDown(domid)
+    await this.#devices.closed()
   }
 
   async pause(domid: number): Promise<void> {
@@ -200,24 +194,39 @@ export class LocalLibxl implements Libxl {
     this.#tuning.setOnlineVcpus(domid, count)
   }
 
-  async vifs(domid: number): Promise<VifSummary[]> {
+  async devices<K extends DeviceKind>(
+    domid: number, kind: K,
+  ): Promise<DeviceKinds[K]['summary'][]> {
     this.#known(domid, `Domain ${domid}:No such domain`)
-    return this.#vifs.list(domid)
+    return this.#devices.list(kind, domid)
   }
 
-  async attachVif(domid: number, vif: VifSpec): Promise<void> {
+  async attachDevice<K extends DeviceKind>(
+    domid: number, kind: K, spec: DeviceKinds[K]['spec'],
+  ): Promise<void> {
     this.#known(domid, `Domain ${domid}:No such domain`)
-    const added = this.#vifs.attach(domid, vif)
-    const tenant = this.#tenants.get(domid)
-    if (tenant) tenant.spec = changedVifs(tenant.spec, added)
+    await this.#devices.attach(kind, domid, spec, () => this.#tenants.has(domid))
+    this.#keepDevices(domid)
   }
 
-  async detachVif(domid: number, name: string): Promise<number | undefined> {
+  async detachDevice(
+    domid: number, kind: DeviceKind, name: string, force: boolean,
+  ): Promise<number | undefined> {
     this.#known(domid, `Domain ${domid}:No such domain`)
-    const devid = await this.#vifs.detach(domid, name)
-    const tenant = this.#tenants.get(domid)
-    if (tenant && devid !== undefined) tenant.spec = changedVifs(tenant.spec, undefined, devid)
+    const devid = await this.#devices.detach(kind, domid, name, force)
+    this.#keepDevices(domid)
     return devid
+  }
+
+  async resizeDisk(domid: number, vdev: string, sizeBytes: number): Promise<void> {
+    this.#known(domid, `Domain ${domid}:No such domain`)
+    await this.#devices.disks.resize(domid, vdev, sizeBytes)
+  }
+
+  /** The domain comes again with the devices that it has now. */
+  #keepDevices(domid: number): void {
+    const tenant = this.#tenants.get(domid)
+    if (tenant) tenant.spec = { ...tenant.spec, ...this.#devices.specs(domid) }
   }
 
   async sendSysrq(domid: number, key: string): Promise<void> {
@@ -277,9 +286,10 @@ export class LocalLibxl implements Libxl {
   }
 
   /** Ends every domain at once; for the host's own end. */
-  destroyAll(): void {
+  async destroyAll(): Promise<void> {
     this.#deaths.close()
     for (const domid of [...this.#tenants.keys()]) this.#tearDown(domid)
+    await this.#devices.closed()
   }
 
   #known(domid: number, otherwise: string): DomainInfo {
@@ -297,12 +307,14 @@ export class LocalLibxl implements Libxl {
   }
 
   /** From here to the end nothing else runs. */
-  #make(spec: DomainSpec, image: PvhImage, options: CreateOptions): number {
+  #make(
+    spec: DomainSpec, image: PvhImage, devices: ReadyDevices, options: CreateOptions,
+  ): number {
     this.#refuseName(spec.name)
     const uuid = spec.uuid ?? randomUuid(this.#host.random(16))
     const handle = uuidBytes(uuid)
     if (!handle) throw new LibxlError(ERROR_INVAL, `"${uuid}" is not a UUID`)
-    const made = this.#hypercalls(spec, handle, image)
+    const made = makePvhDomain(this.#control, spec, handle, image)
     const { domid } = made
     const startedMs = this.#host.wallClockMs()
     try {
@@ -317,7 +329,8 @@ export class LocalLibxl implements Libxl {
       const unattended = options.unattended ?? false
       const tenant: Tenant = { domid, spec: { ...spec, uuid }, console, startedMs, unattended }
       this.#tenants.set(domid, tenant)
-      tenant.spec = this.#vifs.attachAll(domid, tenant.spec)
+      devices.connect(domid)
+      this.#keepDevices(domid)
     } catch (error) {
       this.#tearDown(domid)
       throw error
@@ -338,26 +351,12 @@ export class LocalLibxl implements Libxl {
     }
   }
 
-  #hypercalls(spec: DomainSpec, handle: Uint8Array, image: PvhImage) {
-    const { freePages } = this.#control.xenctrl.physinfo()
-    if (freePages * 4 < spec.memoryKib) {
-      throw new LibxlError(ERROR_FAIL, `can't allocate memory for domain: ` +
-        `${spec.memoryKib >> 10} MB asked for, ${freePages >> 8} MB free: Out of memory`)
-    }
-    try {
-      return makePvhDomain(this.#control, spec, handle, image)
-    } catch (cause) {
-      if (!(cause instanceof XenError)) throw cause
-      throw new LibxlError(ERROR_FAIL, `cannot make domain: ${cause.message}`, { cause })
-    }
-  }
-
   #tearDown(domid: number): void {
     const tenant = this.#tenants.get(domid)
     // What the guest printed last is in its ring until the console lets go of the page.
     tenant?.console.close()
     this.#tenants.delete(domid)
-    this.#vifs.removeAll(domid)
+    this.#devices.release(domid)
     this.#xenstored.bury(domid)
     if (this.#control.xenctrl.getDomainInfo(asDomid(domid))) {
       this.#control.xenctrl.destroyDomain(asDomid(domid))

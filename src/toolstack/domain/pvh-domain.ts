@@ -16,10 +16,10 @@ import {
   HVM_PARAM_SHARING_RING_PFN, HVM_PARAM_STORE_EVTCHN, HVM_PARAM_STORE_PFN, HVM_PARAM_TIMER_MODE,
 } from '../../abi/xen/hvm/params.ts'
 import { XEN_X86_EMU_LAPIC } from '../../abi/xen/xen.ts'
-import type { ControlDomain } from '../../dom0/interfaces.ts'
+import { type ControlDomain, XenError } from '../../dom0/interfaces.ts'
 import { startContext } from '../build/hvm-context.ts'
 import { type FrameRange, type PvhImage, writePvhImage } from '../build/pvh-image.ts'
-import type { DomainSpec } from './libxl.ts'
+import { type DomainSpec, ERROR_FAIL, LibxlError } from './libxl.ts'
 
 /** What others need to know of a domain just made. */
 export interface MadeDomain {
@@ -40,8 +40,24 @@ const SUPERPAGE_FRAMES = 1 << SUPERPAGE_ORDER
 const CONSOLE_REF = asGrantRef(GNTTAB_RESERVED_CONSOLE)
 const STORE_REF = asGrantRef(GNTTAB_RESERVED_XENSTORE)
 
-/** Makes the domain that `image` was planned for. */
+/** Makes the domain that `image` was planned for; LibxlError when it cannot be. */
 export function makePvhDomain(
+  control: ControlDomain, spec: DomainSpec, handle: Uint8Array, image: PvhImage,
+): MadeDomain {
+  const { freePages } = control.xenctrl.physinfo()
+  if (freePages * 4 < spec.memoryKib) {
+    throw new LibxlError(ERROR_FAIL, `can't allocate memory for domain: ` +
+      `${spec.memoryKib >> 10} MB asked for, ${freePages >> 8} MB free: Out of memory`)
+  }
+  try {
+    return make(control, spec, handle, image)
+  } catch (cause) {
+    if (!(cause instanceof XenError)) throw cause
+    throw new LibxlError(ERROR_FAIL, `cannot make domain: ${cause.message}`, { cause })
+  }
+}
+
+function make(
   control: ControlDomain, spec: DomainSpec, handle: Uint8Array, image: PvhImage,
 ): MadeDomain {
   const { xenctrl } = control

@@ -1,8 +1,14 @@
 /**
  * What a domain is made from, out of its configuration.
  */
+import type { DiskSpec } from '../config/disk.ts'
 import { type DomainConfig, refusalOf } from '../config/domain.ts'
 import type { DomainSpec } from './libxl.ts'
+
+/** The same disk with a path as other processes can open it. */
+export function absoluteDisk(disk: DiskSpec, absolutePath: (path: string) => string): DiskSpec {
+  return disk.path ? { ...disk, path: absolutePath(disk.path) } : disk
+}
 
 /** The specification, with paths as other processes can open them; or why there can be none. */
 export function specOf(
@@ -23,5 +29,6 @@ export function specOf(
     onPoweroff: config.onPoweroff,
     onReboot: config.onReboot, onCrash: config.onCrash, onWatchdog: config.onWatchdog,
     onSoftReset: config.onSoftReset,
+    disks: config.disks.map((disk) => absoluteDisk(disk, absolutePath)),
   }
 }

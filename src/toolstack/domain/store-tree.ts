@@ -149,11 +149,13 @@ export function removeDomainTree(store: XenstoreClient, domid: number): void {
   store.transaction((tree) => {
     const vm = tree.read(`${domainPath(domid)}/vm`)
     if (vm?.startsWith('/vm/')) tree.remove(vm)
-    tree.remove(`${domainPath(0)}/backend/console/${domid}`)
     tree.remove(domainPath(domid))
     tree.remove(`/libxl/${domid}`)
+    const backends = `${domainPath(0)}/backend`
+    const kinds = tree.directory(backends).map((kind) => `${backends}/${kind}`)
+    for (const kind of kinds) tree.remove(`${kind}/${domid}`)
     // Like libxl, leave no empty directories of back-ends behind.
-    for (const path of [`${domainPath(0)}/backend/console`, `${domainPath(0)}/backend`]) {
+    for (const path of [...kinds, backends]) {
       if (tree.read(path) !== undefined && tree.directory(path).length === 0) tree.remove(path)
     }
   })

@@ -12,9 +12,9 @@ import { defaultQuota } from '../../xenstore/operations.ts'
 import { formatPermission } from '../../xenstore/permissions.ts'
 import { Xenstored } from '../../xenstore/xenstored.ts'
 import type { VifSpec } from '../config/vif.ts'
-import { FakeControl } from './fake-control.ts'
-import { LibxlError } from './libxl.ts'
-import { Vifs } from './vif-life.ts'
+import { Devices } from './devices.ts'
+import { FakeControl, FakeHost } from './fake-control.ts'
+import { LibxlError, type VifSummary } from './libxl.ts'
 
 const DOMID = 1
 const HOME = '/local/domain/1'
@@ -22,8 +22,8 @@ const HOME = '/local/domain/1'
 class House {
   readonly store = new LocalClient(new Xenstored(defaultQuota, silentLog))
   readonly stations: StationWish[] = []
-  readonly timers: (() => void)[] = []
-  readonly vifs: Vifs
+  readonly host = new FakeHost()
+  readonly devices: Devices
   closed = 0
 
   constructor() {
@@ -37,18 +37,30 @@ class House {
         }
       },
     } as unknown as Bridge
-    const delay = (_ms: number, work: () => void) => {
-      this.timers.push(work)
-      return () => void this.timers.splice(this.timers.indexOf(work) >>> 0, 1)
-    }
     const control = new FakeControl()
     control.xenctrl.createDomain({ handle: new Uint8Array(16), flags: 0, maxVcpus: 1 })
-    new NetDriver(this.store, { control, now: () => 0, schedule: () => {}, delay },
+    new NetDriver(this.store, {
+      control, now: () => 0, schedule: () => {}, delay: (ms, work) => this.host.delay(ms, work),
+    },
       new Map([['xenbr0', bridge]]), silentLog)
-    this.vifs = new Vifs(this.store, { random: () => Uint8Array.of(0xff, 2, 3), delay })
+    this.host.random = () => Uint8Array.of(0xff, 2, 3)
+    const { schedule } = this.host
+    this.devices = new Devices(this.store, { control, schedule, warn: () => {} }, this.host)
     this.store.mkdir(`${HOME}/device`)
     this.store.setPermissions(`${HOME}/device`,
       [{ domid: 0, access: 0 }, { domid: DOMID, access: 1 }])
+  }
+
+  attach(vif: VifSpec): Promise<void> {
+    return this.devices.attach('vifs', DOMID, vif, () => true)
+  }
+
+  detach(name: string): Promise<number | undefined> {
+    return this.devices.detach('vifs', DOMID, name, false)
+  }
+
+  list(): VifSummary[] {
+    return this.devices.list('vifs', DOMID)
   }
 
   /** What is at and below `path`, with permissions, as xenstore-ls -fp has it. */
@@ -60,9 +72,9 @@ class House {
   }
 }
 
-test('an interface has libxl\'s nodes, with its permissions', () => {
+test('an interface has libxl\'s nodes, with its permissions', async () => {
   const house = new House()
-  house.vifs.attach(DOMID, { mac: '00:16:3e:00:00:01', bridge: 'xenbr0', script: 'vif-min' })
+  await house.attach({ mac: '00:16:3e:00:00:01', bridge: 'xenbr0', script: 'vif-min' })
   assert.deepEqual(house.listing(`/libxl/1/device/vif/0`), [
     '/libxl/1/device/vif/0 = "" (n0)',
     '/libxl/1/device/vif/0/backend = "/local/domain/0/backend/vif/1/0" (n0)',
@@ -95,20 +107,21 @@ test('an interface has libxl\'s nodes, with its permissions', () => {
   }
 })
 
-test('what is left open is chosen: address, number, bridge', () => {
+test('what is left open is chosen: address, number, bridge', async () => {
   const house = new House()
-  assert.deepEqual(house.vifs.attach(DOMID, {}), { devid: 0, mac: '00:16:3e:7f:02:03' })
-  house.vifs.attach(DOMID, { devid: 5 })
-  assert.equal(house.vifs.attach(DOMID, {}).devid, 1)
-  assert.deepEqual(house.vifs.list(DOMID).map(({ devid }) => devid), [0, 1, 5])
-  const [first] = house.vifs.list(DOMID)
+  await house.attach({})
+  assert.deepEqual(house.devices.specs(DOMID).vifs?.[0], { devid: 0, mac: '00:16:3e:7f:02:03' })
+  await house.attach({ devid: 5 })
+  await house.attach({})
+  assert.deepEqual(house.list().map(({ devid }) => devid), [0, 1, 5])
+  const [first] = house.list()
   assert.deepEqual([first?.handle, first?.state, first?.eventChannel, first?.transmitRing],
     [0, 1, -1, -1])
 })
 
-test('rate, address and forwarded ports reach the bridge', () => {
+test('rate, address and forwarded ports reach the bridge', async () => {
   const house = new House()
-  house.vifs.attach(DOMID, {
+  await house.attach({
     ip: '10.0.2.20', rate: { bytes: 5, intervalUs: 7 }, forwards: ['tcp:8080:80', 'udp:53:53'],
   })
   assert.equal(house.store.read('/local/domain/0/backend/vif/1/0/rate'), '5,7')
@@ -125,52 +138,52 @@ const refusals: readonly [string, VifSpec, RegExp][] = [
 ]
 
 for (const [name, vif, message] of refusals) {
-  test(`${name} is refused, and leaves nothing`, () => {
+  test(`${name} is refused, and leaves nothing`, async () => {
     const house = new House()
-    assert.throws(() => house.vifs.attach(DOMID, vif), (error) =>
+    await assert.rejects(house.attach(vif), (error) =>
       error instanceof LibxlError && message.test(error.message))
     assert.equal(house.store.read(`${HOME}/device/vif`), undefined)
     assert.equal(house.store.read('/local/domain/0/backend/vif'), undefined)
   })
 }
 
-test('a number that is taken is refused, and the device stays', () => {
+test('a number that is taken is refused, and the device stays', async () => {
   const house = new House()
-  house.vifs.attach(DOMID, {})
-  assert.throws(() => house.vifs.attach(DOMID, { devid: 0 }), /device already exists in xenstore/)
-  assert.equal(house.vifs.list(DOMID).length, 1)
+  await house.attach({})
+  await assert.rejects(house.attach({ devid: 0 }), /device already exists in xenstore/)
+  assert.equal(house.list().length, 1)
 })
 
 test('detaching waits for the back-end, which closes at once without a front-end', async () => {
   const house = new House()
-  house.vifs.attach(DOMID, { mac: '00:16:3e:00:00:09' })
-  assert.equal(await house.vifs.detach(DOMID, '7'), undefined)
-  assert.equal(await house.vifs.detach(DOMID, '00:16:3E:00:00:09'), 0)
-  assert.deepEqual(house.vifs.list(DOMID), [])
-  assert.deepEqual([house.closed, house.timers.length], [1, 0])
+  await house.attach({ mac: '00:16:3e:00:00:09' })
+  assert.equal(await house.detach('7'), undefined)
+  assert.equal(await house.detach('00:16:3E:00:00:09'), 0)
+  assert.deepEqual(house.list(), [])
+  assert.deepEqual([house.closed, house.host.timers.size], [1, 0])
   assert.equal(house.store.read(`${HOME}/device/vif`), undefined)
 })
 
 test('a front-end that does not let go loses its interface after a while', async () => {
   const house = new House()
-  house.vifs.attach(DOMID, {})
+  await house.attach({})
   const front = `${HOME}/device/vif/0`
   for (const name of ['tx-ring-ref', 'rx-ring-ref', 'event-channel', 'request-rx-copy']) {
     house.store.write(`${front}/${name}`, '1')
   }
   house.store.write(`${front}/state`, '4')
-  const detached = house.vifs.detach(DOMID, '0')
+  const detached = house.detach('0')
   assert.equal(house.store.read('/local/domain/0/backend/vif/1/0/state'), '5')
-  house.timers.shift()?.()
+  await house.host.pass(10_000)
   assert.equal(await detached, 0)
-  assert.deepEqual([house.closed, house.vifs.list(DOMID).length], [1, 0])
+  assert.deepEqual([house.closed, house.list().length], [1, 0])
 })
 
-test('a domain that is torn down leaves none', () => {
+test('a domain that is torn down leaves none', async () => {
   const house = new House()
-  house.vifs.attach(DOMID, {})
-  house.vifs.attach(DOMID, {})
-  house.vifs.removeAll(DOMID)
+  await house.attach({})
+  await house.attach({})
+  house.devices.release(DOMID)
   assert.equal(house.closed, 2)
   assert.equal(house.store.read('/local/domain/0/backend/vif'), undefined)
 })

@@ -2,11 +2,12 @@
  * Whether what came over the socket is a domain's specification, field by field.
  */
 import type { ShutdownAction } from '../config/domain.ts'
-import type { VifSpec } from '../config/vif.ts'
 import {
   type AffinityChange, type CreateOptions, type DomainSpec, ERROR_INVAL, LibxlError,
   type SchedulerParameters,
 } from '../domain/libxl.ts'
+import { type Check, flag, listOf, matching, oneOf, optional, text, within } from './check.ts'
+import { deviceChecks } from './check-device.ts'
 import { recordOf } from './protocol.ts'
 
 const ACTIONS: readonly ShutdownAction[] = [
@@ -14,73 +15,31 @@ const ACTIONS: readonly ShutdownAction[] = [
   'soft-reset',
 ]
 const MAX_VCPUS = 128
-const MAX_VIFS = 64
 const MOST_CPU = 4095
 const MAX_MEMORY_KIB = 2 ** 31
-const MAC = /^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/
-const FORWARD = /^(tcp|udp):\d{1,5}:\d{1,5}$/
-
-type Check = (value: unknown) => boolean
-
-const text: Check = (value) => typeof value === 'string' && !value.includes('\0')
-const optionalText: Check = (value) => value === undefined || value === null || text(value)
-const action: Check = (value) => ACTIONS.includes(value as ShutdownAction)
-const within = (low: number, high: number): Check => (value) =>
-  Number.isSafeInteger(value) && (value as number) >= low && (value as number) <= high
-
-const optional = (check: Check): Check => (value) =>
-  value === undefined || value === null || check(value)
-const words: Check = (value) => typeof value === 'string' && /^[\x20-\x7e]{0,255}$/.test(value)
-
-const vifChecks: Readonly<Record<keyof VifSpec, Check>> = {
-  devid: optional(within(0, 0xffff)),
-  mac: optional((value) => typeof value === 'string' && MAC.test(value)),
-  bridge: optional(words),
-  script: optional(words),
-  ip: optional(words),
-  vifname: optional(words),
-  type: optional((value) => value === 'vif' || value === 'ioemu'),
-  model: optional(words),
-  gatewaydev: optional(words),
-  backend: optional(words),
-  mtu: optional(within(68, 65535)),
-  trusted: optional((value) => typeof value === 'boolean'),
-  rate: optional((value) => {
-    const rate = recordOf(value)
-    const isCount = within(1, 0xffff_ffff)
-    return isCount(rate?.['bytes']) && isCount(rate?.['intervalUs'])
-  }),
-  forwards: optional((value) => Array.isArray(value) && value.length <= MAX_VIFS &&
-    value.every((forward) => typeof forward === 'string' && FORWARD.test(forward))),
-}
-
-const isVif: Check = (value) => {
-  const record = recordOf(value)
-  return record !== undefined &&
-    Object.entries(vifChecks).every(([name, check]) => check(record[name]))
-}
+const action = oneOf(ACTIONS)
 
 const checks: Readonly<Record<keyof DomainSpec, Check>> = {
-  name: (value) => typeof value === 'string' && /^[^\0-\x1f/]{1,255}$/.test(value),
-  uuid: optionalText,
-  type: (value) => value === 'pvh',
+  name: matching(/^[^\0-\x1f/]{1,255}$/),
+  uuid: optional(text),
+  type: oneOf(['pvh']),
   kernel: text,
-  ramdisk: optionalText,
+  ramdisk: optional(text),
   commandLine: text,
   memoryKib: within(0, MAX_MEMORY_KIB),
   maxMemoryKib: within(0, MAX_MEMORY_KIB),
   vcpus: within(1, MAX_VCPUS),
   maxVcpus: within(1, MAX_VCPUS),
-  vcpusGiven: (value) => value === undefined || value === null || typeof value === 'boolean',
+  vcpusGiven: optional(flag),
   cpuWeight: optional(within(1, 65535)),
   cap: optional(within(0, 65535)),
   tscMode: within(0, 3),
-  vifs: optional((value) => Array.isArray(value) && value.length <= MAX_VIFS && value.every(isVif)),
   onPoweroff: action,
   onReboot: action,
   onCrash: action,
   onWatchdog: action,
   onSoftReset: action,
+  ...deviceChecks,
 }
 
 /** `value` as a specification, or LibxlError naming the first field that is wrong. */
@@ -93,11 +52,6 @@ export function checkSpec(value: unknown): DomainSpec {
   return record as unknown as DomainSpec
 }
 
-export function checkVif(value: unknown): VifSpec {
-  if (isVif(value)) return value as VifSpec
-  throw new LibxlError(ERROR_INVAL, 'invalid network interface')
-}
-
 export function checkOptions(value: unknown): CreateOptions {
   const record = recordOf(value) ?? {}
   return { paused: record['paused'] === true, unattended: record['unattended'] === true }
@@ -106,7 +60,7 @@ export function checkOptions(value: unknown): CreateOptions {
 /** CPUs that a machine may have. */
 function checkCpus(value: unknown): readonly number[] | undefined {
   if (value === undefined || value === null) return undefined
-  if (Array.isArray(value) && value.every(within(0, MOST_CPU))) return value as number[]
+  if (listOf(within(0, MOST_CPU), MOST_CPU + 1)(value)) return value as number[]
   throw new LibxlError(ERROR_INVAL, 'invalid CPUs')
 }
 

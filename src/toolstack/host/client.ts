@@ -1,12 +1,11 @@
 /**
  * xl's side of the socket: the toolstack's interface, answered by the host process.
  */
-import type { VifSpec } from '../config/vif.ts'
 import {
   type AffinityChange, type ConsoleSession, type ConsoleSink, type CpupoolSummary,
-  type CreateOptions, type DomainEnd, type DomainSpec, type DomainSummary, ERROR_FAIL,
-  type HostInfo, type Libxl, LibxlError, type SchedulerParameters, type VcpuSummary,
-  type VifSummary,
+  type CreateOptions, type DeviceKind, type DeviceKinds, type DomainEnd, type DomainSpec,
+  type DomainSummary, ERROR_FAIL, type HostInfo, type Libxl, LibxlError,
+  type SchedulerParameters, type VcpuSummary,
 } from '../domain/libxl.ts'
 import {
   encodeLine, errorOf, type Failure, type Hello, LineReader, PROTOCOL_VERSION, recordOf,
@@ -154,16 +153,24 @@ export class RemoteLibxl implements Libxl {
     return this.#call('setOnlineVcpus', domid, count)
   }
 
-  vifs(domid: number): Promise<VifSummary[]> {
-    return this.#call('vifs', domid)
+  devices<K extends DeviceKind>(domid: number, kind: K): Promise<DeviceKinds[K]['summary'][]> {
+    return this.#call('devices', domid, kind)
   }
 
-  attachVif(domid: number, vif: VifSpec): Promise<void> {
-    return this.#call('attachVif', domid, vif)
+  attachDevice<K extends DeviceKind>(
+    domid: number, kind: K, spec: DeviceKinds[K]['spec'],
+  ): Promise<void> {
+    return this.#call('attachDevice', domid, kind, spec)
   }
 
-  async detachVif(domid: number, name: string): Promise<number | undefined> {
-    return (await this.#call<number | null>('detachVif', domid, name)) ?? undefined
+  async detachDevice(
+    domid: number, kind: DeviceKind, name: string, force: boolean,
+  ): Promise<number | undefined> {
+    return (await this.#call<number | null>('detachDevice', domid, kind, name, force)) ?? undefined
+  }
+
+  resizeDisk(domid: number, vdev: string, sizeBytes: number): Promise<void> {
+    return this.#call('resizeDisk', domid, vdev, sizeBytes)
   }
 
   sendSysrq(domid: number, key: string): Promise<void> {

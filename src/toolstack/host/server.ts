@@ -10,9 +10,9 @@ import { ConsoleBuffer } from '../../backends/console-buffer.ts'
 import { CONSOLE_LIMIT } from '../../backends/console.ts'
 import { ERROR_FAIL, ERROR_INVAL, type ConsoleSession, type Libxl, LibxlError } from
   '../domain/libxl.ts'
+import { checkDevice, checkDeviceKind } from './check-device.ts'
 import {
   checkAffinity, checkCount, checkDomid, checkName, checkOptions, checkScheduling, checkSpec,
-  checkVif,
 } from './check-spec.ts'
 import {
   encodeLine, failureOf, LineReader, PROTOCOL_VERSION, recordOf, type Reply,
@@ -62,9 +62,15 @@ const methods: Readonly<Record<string, Method>> = {
   setMaxMemory: (libxl, [domid, kib]) => libxl.setMaxMemory(checkDomid(domid), checkCount(kib)),
   setOnlineVcpus: (libxl, [domid, count]) =>
     libxl.setOnlineVcpus(checkDomid(domid), checkCount(count)),
-  vifs: (libxl, [domid]) => libxl.vifs(checkDomid(domid)),
-  attachVif: (libxl, [domid, vif]) => libxl.attachVif(checkDomid(domid), checkVif(vif)),
-  detachVif: (libxl, [domid, name]) => libxl.detachVif(checkDomid(domid), checkName(name)),
+  devices: (libxl, [domid, kind]) => libxl.devices(checkDomid(domid), checkDeviceKind(kind)),
+  attachDevice: (libxl, [domid, kind, spec]) => {
+    const known = checkDeviceKind(kind)
+    return libxl.attachDevice(checkDomid(domid), known, checkDevice(known, spec))
+  },
+  detachDevice: (libxl, [domid, kind, name, force]) =>
+    libxl.detachDevice(checkDomid(domid), checkDeviceKind(kind), checkName(name), force === true),
+  resizeDisk: (libxl, [domid, vdev, size]) =>
+    libxl.resizeDisk(checkDomid(domid), checkName(vdev), checkCount(size)),
   sendSysrq: (libxl, [domid, key]) => libxl.sendSysrq(checkDomid(domid), checkName(key)),
   sendTrigger: (libxl, [domid, trigger, vcpu]) =>
     libxl.sendTrigger(checkDomid(domid), checkName(trigger), checkCount(vcpu)),

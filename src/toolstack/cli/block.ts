@@ -1,0 +1,120 @@
+/**
+ * The subcommands for block devices: block-attach, block-list, block-detach, and block-resize,
+ * which real xl has not.
+ */
+import { DiskSpecError, type DiskSpec, parseDisk } from '../config/disk.ts'
+import { absoluteDisk } from '../domain/spec.ts'
+import type { Command, Invocation } from './command.ts'
+import { diskJson } from './config-json.ts'
+import { complain, findDomain } from './world.ts'
+
+async function attach({ world, operands, globals }: Invocation): Promise<number> {
+  const [name = '', ...words] = operands
+  const libxl = globals.dryRun && /^\d+$/.test(name) ? undefined : await world.machine()
+  const domid = libxl ? await findDomain(world, libxl, name) : 0
+  let disk: DiskSpec
+  try {
+    disk = parseDisk(words.join(','))
+  } catch (error) {
+    if (!(error instanceof DiskSpecError)) throw error
+    world.err(`command line: ${error.message}\n`)
+    return 1
+  }
+  if (globals.dryRun || !libxl) {
+    world.out(`disk: ${diskJson(disk)}\n`)
+    return 0
+  }
+  try {
+    await libxl.attachDevice(domid, 'disks', absoluteDisk(disk, world.absolutePath))
+    return 0
+  } catch (error) {
+    complain(world, error)
+    world.err('libxl_device_disk_add failed.\n')
+    return 1
+  }
+}
+
+function row(columns: readonly (string | number)[]): string {
+  return columns.map((value, i) => String(value).padEnd([5, 3, 6, 5, 6, 8, 30][i]!)).join(' ') +
+    '\n'
+}
+
+async function list({ world, operands }: Invocation): Promise<number> {
+  world.out(row(['Vdev', 'BE', 'handle', 'state', 'evt-ch', 'ring-ref', 'BE-path']))
+  const libxl = await world.machine()
+  const domains = await libxl.list()
+  for (const name of operands) {
+    const known = domains.find((domain) => domain.name === name || String(domain.domid) === name)
+    if (!known) {
+      // Real xl goes on, and exits with 0.
+      world.err(`${name} is an invalid domain identifier\n`)
+      continue
+    }
+    for (const disk of await libxl.devices(known.domid, 'disks')) {
+      world.out(row([disk.devid, 0, disk.domid, disk.state, disk.eventChannel, disk.ringRef,
+        disk.backend]))
+    }
+  }
+  return 0
+}
+
+async function detach({ world, operands, options, globals }: Invocation): Promise<number> {
+  const [name = '', vdev = ''] = operands
+  const libxl = await world.machine()
+  const domid = await findDomain(world, libxl, name)
+  try {
+    const force = options.has('force') || globals.force
+    if (await libxl.detachDevice(domid, 'disks', vdev, force) !== undefined) return 0
+    world.err(`Error: Device ${vdev} not connected.\n`)
+    return 1
+  } catch (error) {
+    complain(world, error)
+    world.err('libxl_device_disk_remove failed.\n')
+    return 1
+  }
+}
+
+const SHIFTS: Readonly<Record<string, number>> = { '': 0, k: 10, m: 20, g: 30, t: 40 }
+
+async function resize({ world, operands }: Invocation): Promise<number> {
+  const [name = '', vdev = '', text = ''] = operands
+  const libxl = await world.machine()
+  const domid = await findDomain(world, libxl, name)
+  const match = /^(\d+)([kmgt]?)$/i.exec(text)
+  if (!match) {
+    world.err(`invalid disk size: ${text}\n`)
+    return 1
+  }
+  const bytes = Number(match[1]) * 2 ** SHIFTS[(match[2] ?? '').toLowerCase()]!
+  try {
+    await libxl.resizeDisk(domid, vdev, bytes)
+    return 0
+  } catch (error) {
+    complain(world, error)
+    return 1
+  }
+}
+
+export const blockCommands: readonly Command[] = [
+  {
+    name: 'block-attach', summary: 'Create a new virtual block device',
+    synopsis: '<Domain> <disk-spec-component(s)>...', globals: 'vtTfN', options: [], needs: 2,
+    run: attach,
+  },
+  {
+    name: 'block-list', summary: 'List virtual block devices for a domain',
+    synopsis: '<Domain(s)>', globals: 'vtT', options: [], needs: 1, run: list,
+  },
+  {
+    name: 'block-detach', summary: 'Destroy a domain\'s virtual block device',
+    synopsis: '[option] <Domain> <DevId>',
+    optionsHelp: '-f, --force        do not wait for the domain to release the device',
+    globals: 'vtTf', options: [{ key: 'force', letter: 'f', name: 'force' }], needs: 2,
+    run: detach,
+  },
+  {
+    name: 'block-resize', summary: 'Make a domain\'s virtual block device larger',
+    synopsis: '<Domain> <DevId> <Size[\'k\'|\'m\'|\'g\'|\'t\']>', globals: 'vtTf', options: [],
+    needs: 3, run: resize,
+  },
+]

@@ -1,0 +1,145 @@
+/**
+ * The xenstore nodes of a device with two ends, as libxl writes, reads and removes them: those of
+ * the front-end, of the back-end, and the toolstack's own record.
+ */
+import {
+  XenbusStateClosed, XenbusStateClosing, XenbusStateInitialising,
+} from '../../abi/xen/io/xenbus.ts'
+import type { StoreAccess, XenstoreClient } from '../../xenstore/client.ts'
+import { domainPath } from '../../xenstore/path.ts'
+import type { Permissions } from '../../xenstore/permissions.ts'
+
+/** Where the nodes of a device are. */
+export interface DevicePaths {
+  readonly domid: number
+  readonly front: string
+  readonly back: string
+  /** The toolstack's own. */
+  readonly record: string
+}
+
+/** A node's name and value; without a value it is left out. */
+export type Node = readonly [name: string, value: string | undefined]
+
+/** What `writeDevice` writes beside the nodes that every device has. */
+export interface DeviceContents {
+  /** The front-end's own. */
+  readonly front: readonly Node[]
+  /** Among them, but the control domain's. */
+  readonly told?: readonly Node[]
+  /** The back-end's, and in the record. */
+  readonly both: readonly Node[]
+  /** The back-end's alone. */
+  readonly back: readonly Node[]
+}
+
+/** `type` is the front-end's; back-ends of the same type may have several (vbd: vbd, qdisk). */
+export function devicePaths(
+  domid: number, devid: number, type: string, backType = type,
+): DevicePaths {
+  return {
+    domid,
+    front: `${domainPath(domid)}/device/${type}/${devid}`,
+    back: `${domainPath(0)}/backend/${backType}/${domid}/${devid}`,
+    record: `${recordsOf(domid, type)}/${devid}`,
+  }
+}
+
+function recordsOf(domid: number, type: string): string {
+  return `/libxl/${domid}/device/${type}`
+}
+
+/** The numbers of a domain's devices, in order. */
+export function deviceIds(store: StoreAccess, domid: number, type: string): number[] {
+  return store.directory(recordsOf(domid, type)).map(Number).sort((a, b) => a - b)
+}
+
+/** Writes a device's nodes, permissions and all; its driver hears of it at once. */
+export function writeDevice(
+  store: XenstoreClient, paths: DevicePaths, contents: DeviceContents,
+): void {
+  const { domid, front, back, record } = paths
+  const controlOnly: Permissions = [{ domid: 0, access: 0 }]
+  const readable: Permissions = [{ domid: 0, access: 0 }, { domid, access: 1 }]
+  const owned: Permissions = [{ domid, access: 0 }, { domid: 0, access: 1 }]
+  const state: Node = ['state', `${XenbusStateInitialising}`]
+  const both: Node[] = [
+    ['frontend', front], ['frontend-id', `${domid}`], ['online', '1'], state, ...contents.both,
+  ]
+  store.transaction((tree) => {
+    const put = (path: string, permissions: Permissions, nodes: readonly Node[]): void => {
+      for (const [name, value] of nodes) {
+        if (value === undefined) continue
+        tree.write(`${path}${name}`, value)
+        tree.setPermissions(`${path}${name}`, permissions)
+      }
+    }
+    const parent = parentOf(front)
+    if (tree.read(parent) === undefined) put(parent, readable, [['', '']])
+    put(front, owned, [['', '']])
+    put(`${front}/`, owned, [['backend', back], ['backend-id', '0'], state, ...contents.front])
+    put(`${front}/`, readable, contents.told ?? [])
+    put(record, controlOnly, [['', '']])
+    put(`${record}/`, controlOnly, [['backend', back], ...both])
+    put(back, readable, [['', '']])
+    put(`${back}/`, readable, [...both, ...contents.back])
+  })
+}
+
+/** Removes a device's nodes, in whatever state it is. */
+export function removeDevice(store: XenstoreClient, { front, back, record }: DevicePaths): void {
+  store.transaction((tree) => {
+    for (const path of [front, back, record]) tree.remove(path)
+    // Like libxl, leave no empty directories behind.
+    const kinds = parentOf(parentOf(back))
+    const empty = [parentOf(front), parentOf(record), parentOf(back), kinds, parentOf(kinds)]
+    for (const path of empty) {
+      if (tree.read(path) !== undefined && tree.directory(path).length === 0) tree.remove(path)
+    }
+  })
+}
+
+function parentOf(path: string): string {
+  return path.slice(0, path.lastIndexOf('/'))
+}
+
+/** A number in the store, or -1 as libxl has it for what is not there. */
+export function numberIn(store: StoreAccess, path: string): number {
+  const text = store.read(path)
+  return text !== undefined && /^\d{1,10}$/.test(text) ? Number(text) : -1
+}
+
+/** What a wait for a device needs of its host. */
+export interface WaitingHost {
+  schedule(work: () => void): void
+  delay(ms: number, work: () => void): () => void
+}
+
+/**
+ * Asks the back-end to let a device go, which asks the front-end; resolves to whether that has
+ * happened in time.
+ */
+export function askForDetach(
+  store: XenstoreClient, host: WaitingHost, back: string, limitMs: number,
+): Promise<boolean> {
+  store.transaction((tree) => {
+    tree.write(`${back}/online`, '0')
+    tree.write(`${back}/state`, `${XenbusStateClosing}`)
+  })
+  return new Promise((resolve) => {
+    let over = false
+    const end = (done: boolean): void => {
+      if (over) return
+      over = true
+      cancel()
+      // Not from within the watch's own callback.
+      host.schedule(() => watch.close())
+      resolve(done)
+    }
+    const cancel = host.delay(limitMs, () => end(false))
+    const watch = store.watch(`${back}/state`, () => {
+      const state = store.read(`${back}/state`)
+      if (state === undefined || state === `${XenbusStateClosed}`) end(true)
+    })
+  })
+}

@@ -1,0 +1,151 @@
+/**
+ * The devices of domains that have a back-end in the control domain: made with a domain or later,
+ * listed, taken away. What differs between the kinds is a DeviceClass.
+ */
+import type { BlockDeviceHost } from '../../backends/block/device.ts'
+import type { XenstoreClient } from '../../xenstore/client.ts'
+import { askForDetach } from './device-nodes.ts'
+import { Disks } from './disks.ts'
+import {
+  type DeviceKind, type DeviceKinds, type DeviceSpecs, ERROR_FAIL, LibxlError,
+} from './libxl.ts'
+import type { ToolstackHost } from './toolstack-host.ts'
+import { Vifs } from './vifs.ts'
+
+/** How long a guest has to let a device go, as in libxl. */
+const DETACH_MS = 10_000
+
+/** Devices for which everything has been found and opened; one of the two follows. */
+export interface ReadyDevices {
+  /** Gives them to a domain; may fail, and is then followed by `drop`. */
+  connect(domid: number): void
+  /** Gives up those that have not been given to a domain; resolves when they are closed. */
+  drop(): Promise<void>
+}
+
+/** One kind of devices. */
+export interface DeviceClass<K extends DeviceKind> {
+  /** Its name in messages. */
+  readonly type: string
+  /** A guest that does not let one go keeps it, unless it is taken by force. */
+  readonly guestMayKeep: boolean
+  /** Makes devices ready, all or none, for a domain to be or for the one that there is. */
+  prepare(specs: readonly DeviceKinds[K]['spec'][], domid?: number): Promise<ReadyDevices>
+  list(domid: number): DeviceKinds[K]['summary'][]
+  /** The devices that a domain has now. */
+  specs(domid: number): ReadonlyMap<number, DeviceKinds[K]['spec']>
+  /** The number of the device that a command calls by `name`. */
+  find(domid: number, name: string): number | undefined
+  /** Path of the back-end's nodes. */
+  backOf(domid: number, devid: number): string
+  /** Takes a device away, whatever state it is in; resolves when nothing of it is left. */
+  remove(domid: number, devid: number): Promise<void>
+}
+
+type Classes = { readonly [K in DeviceKind]: DeviceClass<K> }
+
+const KINDS: readonly DeviceKind[] = ['disks', 'vifs']
+
+export class Devices {
+  readonly disks: Disks
+  readonly #store: XenstoreClient
+  readonly #host: ToolstackHost
+  readonly #classes: Classes
+  /** What was let go and is not closed yet. */
+  readonly #closing = new Set<Promise<void>>()
+
+  constructor(store: XenstoreClient, blockHost: BlockDeviceHost, host: ToolstackHost) {
+    this.#store = store
+    this.#host = host
+    this.disks = new Disks(store, blockHost, host)
+    this.#classes = { disks: this.disks, vifs: new Vifs(store, host) }
+  }
+
+  /** Makes ready what a domain to be shall have; all or nothing. */
+  async prepare(specs: DeviceSpecs): Promise<ReadyDevices> {
+    // A domain that comes again finds its images locked until they are closed.
+    await this.closed()
+    const ready: ReadyDevices[] = []
+    const all: ReadyDevices = {
+      connect: (domid) => {
+        for (const one of ready) one.connect(domid)
+      },
+      drop: () => this.#track(Promise.all(ready.map((one) => one.drop()))),
+    }
+    try {
+      for (const kind of KINDS) ready.push(await this.#prepare(kind, specs))
+      return all
+    } catch (error) {
+      await all.drop()
+      throw error
+    }
+  }
+
+  #prepare<K extends DeviceKind>(kind: K, specs: DeviceSpecs): Promise<ReadyDevices> {
+    return this.#classes[kind].prepare(specs[kind] ?? [])
+  }
+
+  list<K extends DeviceKind>(kind: K, domid: number): DeviceKinds[K]['summary'][] {
+    return this.#classes[kind].list(domid)
+  }
+
+  /** The devices that a domain has now. */
+  specs(domid: number): DeviceSpecs {
+    const { disks, vifs } = this.#classes
+    return { disks: [...disks.specs(domid).values()], vifs: [...vifs.specs(domid).values()] }
+  }
+
+  /** Gives a domain a device more, if it still exists when that is ready. */
+  async attach<K extends DeviceKind>(
+    kind: K, domid: number, spec: DeviceKinds[K]['spec'], exists: () => boolean,
+  ): Promise<void> {
+    const ready = await this.#classes[kind].prepare([spec], domid)
+    try {
+      if (!exists()) throw new LibxlError(ERROR_FAIL, `Domain ${domid}:No such domain`)
+      ready.connect(domid)
+    } catch (error) {
+      await this.#track(ready.drop())
+      throw error
+    }
+  }
+
+  /** Takes away the device that `name` means; answers its number, undefined when there is none. */
+  async detach(
+    kind: DeviceKind, domid: number, name: string, force: boolean,
+  ): Promise<number | undefined> {
+    const devices: DeviceClass<DeviceKind> = this.#classes[kind]
+    const devid = devices.find(domid, name)
+    if (devid === undefined) return undefined
+    const spec = devices.specs(domid).get(devid)
+    const back = devices.backOf(domid, devid)
+    const isLetGo = force || await askForDetach(this.#store, this.#host, back, DETACH_MS)
+    if (!isLetGo && devices.guestMayKeep) {
+      throw new LibxlError(ERROR_FAIL,
+        `Domain ${domid}:Unable to remove ${devices.type} with id ${devid}`)
+    }
+    // Meanwhile it may have gone with its domain.
+    if (devices.specs(domid).get(devid) === spec) await this.#track(devices.remove(domid, devid))
+    return devid
+  }
+
+  /** The domain is going: its devices go at once. */
+  release(domid: number): void {
+    for (const kind of KINDS) {
+      const devices = this.#classes[kind]
+      for (const devid of [...devices.specs(domid).keys()]) {
+        void this.#track(devices.remove(domid, devid))
+      }
+    }
+  }
+
+  /** Resolves when everything that was let go so far is closed. */
+  async closed(): Promise<void> {
+    await Promise.all(this.#closing)
+  }
+
+  #track(work: Promise<unknown>): Promise<void> {
+    const closing = work.then(() => void this.#closing.delete(closing))
+    this.#closing.add(closing)
+    return closing
+  }
+}

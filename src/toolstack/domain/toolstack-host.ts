@@ -1,0 +1,21 @@
+/**
+ * What the toolstack needs of the machine it runs on, given from outside.
+ */
+import type { Log } from '../../base/log.ts'
+import type { ImageHost } from '../../storage/open.ts'
+import type { ImageSource } from './image-plan.ts'
+
+export interface ToolstackHost extends ImageSource {
+  /** For disk images. */
+  readonly images: ImageHost
+  readonly log: Log
+  wallClockMs(): number
+  /** `count` random bytes. */
+  random(count: number): Uint8Array
+  /** Runs `work` in a later turn of the event loop. */
+  schedule(work: () => void): void
+  /** Runs `work` after `ms`; the result cancels it. */
+  delay(ms: number, work: () => void): () => void
+  /** A good moment to collect garbage. */
+  largeBuffersDropped(): void
+}
