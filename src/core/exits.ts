@@ -33,10 +33,11 @@ export function dispatchExit(
     case 'out': return guest.portWrite(exit.address, exit.size, exit.value)
     case 'halt': return halt(cpu, guest)
     case 'shutdown': return tripleFault(guest)
+    // A processor that waits for another in a loop makes room for it.
+    case 'pause': return guest.vcpu.host.services.scheduler.yield(guest.vcpu)
     case 'budget':
     case 'window':
-    case 'kick':
-    case 'pause': return
+    case 'kick': return
     default: guest.vcpu.domain.crash(`unknown exit ${String(kind)}`)
   }
 }

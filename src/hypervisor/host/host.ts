@@ -88,7 +88,7 @@ export class Host {
     this.services = {
       events: { sendGlobalVirq() {}, sendVcpuVirq() {} },
       grants: { tableFrame: () => 0, tableFrameCount: () => 0 },
-      scheduler: { wake: (vcpu) => this.kickCore(vcpu.state.core), sleep() {} },
+      scheduler: { wake: (vcpu) => this.kickCore(vcpu.state.core), sleep() {}, yield() {} },
       time: { updateWallClock() {}, updateVcpuTime() {} },
       ...parts.services,
     }
