@@ -12,4 +12,12 @@ if [ ! -x "$node" ]; then
   echo "There is no Node for this machine among the packages (there are linux x64 and arm64)." >&2
   exit 1
 fi
+# What Node compiles of the sources is kept for the next start, where only this user may write.
+if [ "${XENOLITH_CODE_CACHE-}" != off ] && [ -z "${NODE_COMPILE_CACHE-}" ]; then
+  code=${XENOLITH_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/xenolith}/code
+  [ -d "$code" ] || (umask 077 && mkdir -p "$code") 2>/dev/null || true
+  if [ -O "$code" ]; then
+    export NODE_COMPILE_CACHE="$code/node"
+  fi
+fi
 exec "$node" "$@"

@@ -23,7 +23,7 @@ const cpu = new Cpu({
   doorbell: host.core(start.index).kickWord,
   tsc: tscOf(clock, host.state.tscKhz),
   random: randomWord,
-  heatLimit: start.heatLimit,
+  ...start.heatLimit === undefined ? {} : { heatLimit: start.heatLimit },
   ...start.compiler
     ? { compiler: new CompilerPort(start.compiler, () => control.postMessage('compile')) } : {},
 })

@@ -3,7 +3,6 @@
  */
 import { Worker } from 'node:worker_threads'
 import type { Log } from '../base/log.ts'
-import { Core } from '../core/core.ts'
 import type { Host } from '../hypervisor/host/host.ts'
 import { CompilerThread } from './compiler-port.ts'
 import type { CoreStart, MachineMemory } from './thread.ts'
@@ -19,7 +18,7 @@ export interface Cores {
 export interface CoresOptions {
   readonly log: Log
   /** CoreStart's. */
-  readonly heatLimit: number
+  readonly heatLimit: number | undefined
   /** Is called when a core dies, which is a mistake of ours. */
   failed(error: Error): void
 }
@@ -54,7 +53,7 @@ export async function startCores(
     stop: async () => {
       stopping = true
       Atomics.store(new Int32Array(stop), 0, 1)
-      workers.forEach((_, index) => Core.wake(host, index))
+      workers.forEach((_, index) => host.kickCore(index))
       await Promise.all([...ends, compiler.stop()])
     },
   }

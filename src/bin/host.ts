@@ -10,7 +10,8 @@ import type { Log } from '../base/log.ts'
 import { autoFolderPath, configNames } from '../node/auto-folder.ts'
 import { readFileBytes } from '../node/files.ts'
 import { connectHost } from '../node/host-process.ts'
-import { openRunFolder, runFolderPath, socketName, storeSocketName } from '../node/run-folder.ts'
+import { openPrivateFolder } from '../node/private-folder.ts'
+import { runFolderPath, socketName, storeSocketName } from '../node/run-folder.ts'
 import { UnixListener } from '../node/unix-socket.ts'
 import { autostart } from '../toolstack/host/autostart.ts'
 import { HostServer } from '../toolstack/host/server.ts'
@@ -33,7 +34,7 @@ async function main(): Promise<void> {
   process.on('uncaughtException', fail)
   process.on('unhandledRejection', fail)
   process.on('SIGHUP', () => {})
-  const folder = openRunFolder(runFolderPath(process.env))
+  const folder = openPrivateFolder(runFolderPath(process.env))
   const running = await connectHost(process.env)
   if (running) {
     running.end()

@@ -6,7 +6,6 @@ import { randomBytes } from 'node:crypto'
 import { NetDriver } from '../backends/net/driver.ts'
 import type { Log } from '../base/log.ts'
 import { type CpuPolicy, defaultPolicy } from '../cpu/cpuid.ts'
-import { HEAT_LIMIT } from '../cpu/engine.ts'
 import { openControlDomain } from '../dom0/control-domain.ts'
 import type { HypercallGate } from '../dom0/interfaces.ts'
 import { ControlGate } from '../hypervisor/domain/control.ts'
@@ -44,7 +43,7 @@ export interface MachineOptions {
   /** Files that guests may fetch by TFTP. */
   readonly tftpFolder?: string | undefined
   /** How often code is jumped to before it is compiled; 0 to interpret only. */
-  readonly heatLimit?: number
+  readonly heatLimit?: number | undefined
   readonly log: Log
   failed(error: Error): void
 }
@@ -63,12 +62,14 @@ export function memoryWish(environment: Readonly<Record<string, string | undefin
 }
 
 /** How often code is jumped to before it is compiled, by the environment's wish: a number, or `off`
- * to interpret only. */
-export function heatWish(environment: Readonly<Record<string, string | undefined>>): number {
+ * to interpret only; undefined if it has none. */
+export function heatWish(
+  environment: Readonly<Record<string, string | undefined>>,
+): number | undefined {
   const text = environment['XENOLITH_JIT'] ?? ''
   if (text === 'off') return 0
   const wish = Number(text)
-  return Number.isInteger(wish) && wish > 0 && wish < 65535 ? wish : HEAT_LIMIT
+  return Number.isInteger(wish) && wish > 0 && wish < 65535 ? wish : undefined
 }
 
 export async function startMachine(options: MachineOptions): Promise<Machine> {
@@ -95,7 +96,7 @@ export async function startMachine(options: MachineOptions): Promise<Machine> {
   const interfaces = new NetDriver(new LocalClient(xenstored), { control, now, ...toolstack },
     new Map([[DEFAULT_BRIDGE, bridge]]), options.log)
   const cores = await startCores(memory, host, {
-    log: options.log, heatLimit: options.heatLimit ?? HEAT_LIMIT,
+    log: options.log, heatLimit: options.heatLimit,
     failed: (error) => options.failed(error),
   })
   return {

@@ -21,8 +21,9 @@ export interface CoreStart {
   readonly index: number
   /** One word, not zero when the core shall end. */
   readonly stop: SharedArrayBuffer
-  /** How often code is jumped to before it is compiled; 0 to interpret only. */
-  readonly heatLimit: number
+  /** How often code is jumped to before it is compiled, if not as often as usual; 0 to interpret
+   * only. */
+  readonly heatLimit: number | undefined
   readonly compiler?: CompilerEnd
 }
 

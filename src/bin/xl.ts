@@ -8,14 +8,14 @@ import { Bug } from '../base/assert.ts'
 import { silentLog } from '../base/log.ts'
 import { readFileBytes } from '../node/files.ts'
 import { connectHost, connectOrStart, HostProcessError } from '../node/host-process.ts'
-import { RunFolderError } from '../node/run-folder.ts'
+import { PrivateFolderError } from '../node/private-folder.ts'
 import { ProcessTerminal } from '../node/terminal.ts'
 import type { SocketStream } from '../node/unix-socket.ts'
 import { runXl } from '../toolstack/cli/main.ts'
 import type { World } from '../toolstack/cli/world.ts'
 import type { Libxl } from '../toolstack/domain/libxl.ts'
 import { HostGone, RemoteLibxl } from '../toolstack/host/client.ts'
-import { heatWish, type Machine, memoryWish, startMachine } from './machine.ts'
+import type { Machine } from './machine.ts'
 
 const RELEASE = '0.1.0'
 const hostProgram = fileURLToPath(new URL('host.ts', import.meta.url))
@@ -38,7 +38,9 @@ async function openRemote(): Promise<RemoteLibxl> {
   })
 }
 
+/** Loaded only when asked for: it is most of the program. */
 async function ownMachine(): Promise<Libxl> {
+  const { heatWish, memoryWish, startMachine } = await import('./machine.ts')
   const failed = (error: Error): never => {
     process.stderr.write(`xl: ${error.stack ?? error.message}\n`)
     process.exit(1)
@@ -81,7 +83,7 @@ async function main(): Promise<number> {
     return await runXl(process.argv.slice(2), world)
   } catch (error) {
     if (error instanceof Bug) throw error
-    const expected = error instanceof HostProcessError || error instanceof RunFolderError
+    const expected = error instanceof HostProcessError || error instanceof PrivateFolderError
     const { message, stack } = error as Error
     process.stderr.write(`xl: ${expected ? message : stack ?? message}\n`)
     return 1

@@ -83,18 +83,13 @@ export class Core {
     return this.#current?.vcpu
   }
 
-  /** Runs until `stopped` says so; for the worker. */
+  /** Runs until `stopped` says so, which is asked again when the core is kicked; for the worker. */
   run(stopped: () => boolean): void {
     while (!stopped()) {
       const seen = ringCount(this.#host.hypervisor.cells, this.#doorbell)
       if (!this.step()) this.#idle(seen)
     }
     this.#switchOut()
-  }
-
-  /** Makes `run` look at its condition again; from any thread. */
-  static wake(host: Host, index: number): void {
-    host.kickCore(index)
   }
 
   /** Looks for news and enters a guest once; false when nobody wants this core. */

@@ -42,7 +42,7 @@ export interface EngineOptions extends HandlerOptions {
 }
 
 /** Chosen by measurement: less compiles code that soon lies idle. */
-export const HEAT_LIMIT = 30_000
+const HEAT_LIMIT = 30_000
 
 export class Engine {
   readonly core: WebAssembly.Memory

@@ -4,7 +4,9 @@
 import { spawn } from 'node:child_process'
 import { closeSync, openSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { logName, openRunFolder, runFolderPath, socketName } from './run-folder.ts'
+import { compileCacheOf } from './code-cache.ts'
+import { openPrivateFolder } from './private-folder.ts'
+import { logName, runFolderPath, socketName } from './run-folder.ts'
 import { connectUnix, type SocketStream } from './unix-socket.ts'
 
 /** The host process cannot be reached or started. */
@@ -39,11 +41,11 @@ export async function connectOrStart(
 ): Promise<SocketStream> {
   const running = await connectHost(environment)
   if (running) return running
-  const folder = openRunFolder(runFolderPath(environment))
+  const folder = openPrivateFolder(runFolderPath(environment))
   const log = openSync(join(folder, logName), 'w', 0o600)
   const child = spawn(process.execPath, [...FRUGAL, program], {
     detached: true, stdio: ['ignore', log, log], cwd: '/',
-    env: { MALLOC_ARENA_MAX: '2', ...environment },
+    env: { MALLOC_ARENA_MAX: '2', ...compileCacheOf(environment), ...environment },
   })
   closeSync(log)
   let exited: string | undefined
