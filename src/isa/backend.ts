@@ -65,6 +65,8 @@ export type SystemField =
   /** PAUSEs left until one of them is left for. */
   | 'pausesLeft'
 
+export type StateTransfer = 'xsave' | 'xsaveopt' | 'xsavec' | 'xsaves' | 'xrstor' | 'xrstors'
+
 export interface Backend<V> {
   // What is fixed when code is generated.
 
@@ -185,6 +187,9 @@ export interface Backend<V> {
   /** When `condition` is not zero the instruction's service carries it out, from its beginning:
    * nothing may have changed. */
   deferIf(condition: V): void
+  /** Saves or loads the extended state at a memory operand as the instruction of that name does in
+   * 64-bit code, or leaves it to its service. */
+  transferState(name: StateTransfer, area: Operand): void
 
   // Vectors. Operands are xmm, mm (upper half zero), or memory of up to 128 bits.
 

@@ -108,6 +108,8 @@ export interface DefinitionFields {
   /** Control never continues with the next instruction, or what was decoded behind it may be wrong
    * afterwards: a block ends after it. Conditional branches do not end one. */
   readonly endsBlock?: boolean
+  /** Compiled regions leave it to the interpreter: it works on registers that they hold. */
+  readonly interpreted?: boolean
 }
 
 export interface Definition {

@@ -7,6 +7,7 @@ import type { FunctionBuilder } from '../../wasm/function.ts'
 import { ModuleBuilder, type FunctionReference } from '../../wasm/module.ts'
 import type { Instruction } from '../../isa/operand.ts'
 import { CR4, Vector } from '../../abi/x86/control.ts'
+import { buildExtendedState } from '../fpu/extended-state.ts'
 import { buildFastFloat } from '../fpu/fast-float.ts'
 import { buildFastFused } from '../fpu/fast-fused.ts'
 import { buildFloatCompareLanes, buildFloatLanes } from '../fpu/float-lanes.ts'
@@ -122,6 +123,8 @@ export function buildEngine(
     floatCompare: buildFloatCompareLanes(module, float),
     ...buildBlocks(module, { ...mmu.globals, stopped, translate: mmu.translate,
       probeWrite: mmu.slow.probeWrite }),
+    ...buildExtendedState(module, { ...mmu.globals, stopped, translate: mmu.translate,
+      probeWrite: mmu.slow.probeWrite, walk: mmu.walk }),
     pure: buildPure(module, purely),
     x87Exact,
     ...buildX87(module, partSignatures.x87Exact, x87Exact, support.mulHighUnsigned),

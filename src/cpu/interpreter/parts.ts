@@ -20,6 +20,7 @@ const ARITHMETIC_OF_THREE = { parameters: ['i64', 'i64', 'i64'], result: 'i64' }
 /** The index has the offsets of stack registers in bits 4-6 and 12-14; see fpu/x87-number.ts. */
 const STACK_OPERATION = { parameters: ['i32', 'i32', 'i64', 'i32'], result: 'i64' } as const
 const BLOCK = { parameters: ['i64', 'i64', 'i64', 'i32'], result: 'i64' } as const
+const STATE = { parameters: ['i64', 'i32'], result: 'i32' } as const
 const CHECK = { parameters: [] } as const
 
 /** The functions that a handler may call. */
@@ -80,6 +81,8 @@ export const partSignatures = {
   /** (to, from or value, count, log2 of an element's bytes) -> how many elements were done at once,
    * or 0. */
   moveForward: BLOCK, fillForward: BLOCK,
+  /** (linear, form of fpu/extended-state.ts) -> not 0 when the service must do it. */
+  saveState: STATE, restoreState: STATE,
   /** Ticks of the host's time stamp counter. */
   tsc: { parameters: [], result: 'f64' },
 } as const satisfies Readonly<Record<string, Signature>>

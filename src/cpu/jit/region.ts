@@ -93,7 +93,8 @@ type Flow =
 
 function flowOf({ instruction, offset }: Placed): Flow {
   const { definition, operands, repeat } = instruction
-  if (!definition.fields.execute || repeat !== 0) return { kind: 'leaves' }
+  const { execute, interpreted } = definition.fields
+  if (!execute || interpreted || repeat !== 0) return { kind: 'leaves' }
   const target = operands[0]
   if (target?.kind === 'relative') {
     // A target of 16 bits is rare enough for the interpreter.

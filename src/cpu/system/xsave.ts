@@ -2,27 +2,23 @@
  * XSAVE, XSAVEOPT, XSAVEC, XSAVES, XRSTOR, XRSTORS (AMD APM 4; APM 2, 11.5).
  *
  * The area is read whole before any register changes, and probed whole before it is written. The
- * components are x87, SSE and AVX; AVX's lies at the same place in both forms of the area.
+ * components are x87, SSE and AVX; AVX's lies at the same place in both forms of the area. What is
+ * usual of this in 64-bit code is fpu/extended-state.ts.
  */
 import { CR0, CR4, Vector, XCR0 } from '../../abi/x86/control.ts'
 import { DS, RAX, RDX } from '../../abi/x86/registers.ts'
 import type { Machine } from '../../isa/machine.ts'
 import type { Instruction } from '../../isa/operand.ts'
+import { MXCSR_MASK } from '../../isa/x87/image.ts'
 import type { Processor, SystemService } from '../interfaces.ts'
 import { CpuContext, type CpuContextView, lowWord } from '../state.ts'
 import { linearOperand } from './control.ts'
 import { requireCpl0 } from './mode.ts'
+import { AREA, COMPACT, MXCSR_DEFAULT, X87_INITIAL_CONTROL } from './xsave-area.ts'
 
 export const XCR0_SUPPORTED = XCR0.X87 | XCR0.SSE | XCR0.AVX
-export const MXCSR_MASK = 0xffff
-const MXCSR_DEFAULT = 0x1f80
-const LEGACY_SIZE = 512
 const at = CpuContext.offsets
-const HEADER_SIZE = 64
 const PAGE_BYTES = 4096
-const AVX_OFFSET = LEGACY_SIZE + HEADER_SIZE
-const AVX_SIZE = 256
-const COMPACT = 1n << 63n
 
 /** The memory operand, as words counted from its start. In 64-bit code they are accessed directly
  * where their page allows it: a word never crosses pages. */
@@ -125,17 +121,17 @@ function storeX87(c: CpuContextView, area: Area, wideForm: boolean): void {
   area.store(0, BigInt(control) | BigInt(status) << 16n | BigInt(tags) << 32n
     | BigInt(opcode) << 48n)
   if (wideForm) {
-    area.store(8, c.x87LastIp)
-    area.store(16, c.x87LastDp)
+    area.store(AREA.ip, c.x87LastIp)
+    area.store(AREA.dp, c.x87LastDp)
   } else {
-    area.store(8, c.x87LastIp & 0xffff_ffffn | BigInt(c.x87LastCs) << 32n)
-    area.store(16, c.x87LastDp & 0xffff_ffffn | BigInt(c.x87LastDs) << 32n)
+    area.store(AREA.ip, c.x87LastIp & 0xffff_ffffn | BigInt(c.x87LastCs) << 32n)
+    area.store(AREA.dp, c.x87LastDp & 0xffff_ffffn | BigInt(c.x87LastDs) << 32n)
   }
   for (let i = 0; i < 8; i++) {
     const register = c.x87.item(topOf(c) + i & 7)
     const { significand, signExponent } = register
-    area.store(32 + i * 16, significand)
-    area.store(40 + i * 16, BigInt(signExponent))
+    area.store(AREA.stack + i * 16, significand)
+    area.store(AREA.stack + 8 + i * 16, BigInt(signExponent))
   }
 }
 
@@ -166,19 +162,19 @@ function save(m: Machine, p: Processor, instruction: Instruction, form: SaveForm
   const wanted = requested(c, form.supervisor)
   const used = componentsInUse(c)
   const written = form.skipsInitial ? wanted & used : wanted
-  const oldBv = form.compact ? 0n : area.load(LEGACY_SIZE)
-  area.probe(0, written & XCR0.AVX ? AVX_OFFSET + AVX_SIZE : AVX_OFFSET)
+  const oldBv = form.compact ? 0n : area.load(AREA.components)
+  area.probe(0, written & XCR0.AVX ? AREA.avx + AREA.avxSize : AREA.avx)
 
   if (written & XCR0.X87) storeX87(c, area, wide(m, instruction))
   if (form.compact ? written & XCR0.SSE : wanted & (XCR0.SSE | XCR0.AVX)) {
-    area.store(24, BigInt(c.mxcsr) | BigInt(MXCSR_MASK) << 32n)
+    area.store(AREA.mxcsr, BigInt(c.mxcsr) | BigInt(MXCSR_MASK) << 32n)
   }
-  if (written & XCR0.SSE) storeVectors(c, area, 160, 0, m.long)
-  if (written & XCR0.AVX) storeVectors(c, area, AVX_OFFSET, 2, m.long)
+  if (written & XCR0.SSE) storeVectors(c, area, AREA.xmm, 0, m.long)
+  if (written & XCR0.AVX) storeVectors(c, area, AREA.avx, 2, m.long)
   const keep = form.compact ? 0n : oldBv & ~BigInt(wanted)
-  area.store(LEGACY_SIZE, keep | BigInt(wanted & used))
+  area.store(AREA.components, keep | BigInt(wanted & used))
   if (form.compact) {
-    area.store(LEGACY_SIZE + 8, COMPACT | BigInt(wanted))
+    area.store(AREA.format, COMPACT | BigInt(wanted))
   }
 }
 
@@ -208,7 +204,7 @@ function words(area: Area, at: number, count: number): bigint[] {
 function checkHeader(p: Processor, area: Area, supervisor: boolean): { bv: number, comp: bigint } {
   const c = p.context
   const allowed = supervisor ? c.xcr0 | c.xss : c.xcr0
-  const [bv, comp, ...reserved] = words(area, LEGACY_SIZE, 8) as [bigint, bigint, ...bigint[]]
+  const [bv, comp, ...reserved] = words(area, AREA.components, 8) as [bigint, bigint, ...bigint[]]
   const compact = (comp & COMPACT) !== 0n
   const components = comp & ~COMPACT
   let bad = reserved.slice(0, compact ? 6 : 1).some((word) => word !== 0n)
@@ -232,9 +228,9 @@ function restore(
   const registers = m.long ? 16 : 8
   const image: Image = {
     x87: loaded & XCR0.X87 ? words(area, 0, 20) : [],
-    sse: loaded & XCR0.SSE ? words(area, 160, registers * 2) : [],
-    avx: loaded & XCR0.AVX ? words(area, AVX_OFFSET, registers * 2) : [],
-    mxcsr: withMxcsr ? Number(area.load(24) & 0xffff_ffffn) : MXCSR_DEFAULT,
+    sse: loaded & XCR0.SSE ? words(area, AREA.xmm, registers * 2) : [],
+    avx: loaded & XCR0.AVX ? words(area, AREA.avx, registers * 2) : [],
+    mxcsr: withMxcsr ? Number(area.load(AREA.mxcsr) & 0xffff_ffffn) : MXCSR_DEFAULT,
   }
   if (image.mxcsr & ~MXCSR_MASK) p.fault(Vector.GP, 0)
 
@@ -246,7 +242,7 @@ function restore(
 
 /** No words mean the initial state. */
 function restoreX87(c: CpuContextView, image: readonly bigint[], wideForm: boolean): void {
-  const control = image[0] ?? 0x37fn
+  const control = image[0] ?? X87_INITIAL_CONTROL
   c.x87Control = Number(control & 0xffffn)
   c.x87Status = Number(control >> 16n & 0xffffn)
   c.x87Tags = Number(control >> 32n & 0xffn)
@@ -275,11 +271,11 @@ function restoreVectors(
 
 /** Bytes that the standard form needs for the components of `xcr0`, and the compacted form. */
 export function xsaveSize(components: number): number {
-  return components & XCR0.AVX ? AVX_OFFSET + AVX_SIZE : AVX_OFFSET
+  return components & XCR0.AVX ? AREA.avx + AREA.avxSize : AREA.avx
 }
 
 export function xsaveComponent(index: number): { size: number, offset: number } {
-  return index === 2 ? { size: AVX_SIZE, offset: AVX_OFFSET } : { size: 0, offset: 0 }
+  return index === 2 ? { size: AREA.avxSize, offset: AREA.avx } : { size: 0, offset: 0 }
 }
 
 export const xsaveServices: Readonly<Record<string, SystemService>> = {

@@ -4,8 +4,8 @@
  * Both sides of a condition count, so `flagsWritten` is what may be written. General registers of
  * operands are counted with those of addresses; masks have a bit a register.
  */
-import { RSP } from '../../abi/x86/registers.ts'
-import type { Backend, Flags, FloatOp } from '../backend.ts'
+import { RAX, RDX, RSP } from '../../abi/x86/registers.ts'
+import type { Backend, Flags, FloatOp, StateTransfer } from '../backend.ts'
 import type { FlagName } from '../definition.ts'
 import type { Instruction, Operand } from '../operand.ts'
 import type { VectorOp } from '../vector-op.ts'
@@ -214,6 +214,11 @@ class EffectsBackend implements Backend<Unknown>, Effects {
   setSystem(): void {}
   tsc(): Unknown { return VALUE }
   deferIf(): void { this.faults = true }
+  transferState(name: StateTransfer, area: Operand): void {
+    if (name.startsWith('xsave')) this.#store(area)
+    this.#load(area)
+    this.gprRead |= 1 << RAX | 1 << RDX
+  }
 
   readVector(operand: Operand): Unknown { return this.read(operand) }
   readVectorAligned(operand: Operand): Unknown { return this.read(operand) }

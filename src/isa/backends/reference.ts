@@ -203,6 +203,7 @@ export class ReferenceBackend extends ReferenceFloat implements Backend<bigint> 
   setSystem(field: SystemField): void { throw new Error(`the reference has no ${field}`) }
   tsc(): bigint { throw new Error('the reference has no time') }
   deferIf(): void { throw new Error('the reference has no services') }
+  transferState(): void { throw new Error('the reference has no services') }
 
   readVector(operand: Operand): bigint {
     switch (operand.kind) {

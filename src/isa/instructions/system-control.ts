@@ -2,6 +2,7 @@
  * Control and debug registers, caches and translations, ports, extended state (AMD APM 3, chapter
  * 4; APM 4 for XSAVE). Services of cpu/system.
  */
+import type { StateTransfer } from '../backend.ts'
 import { define, type Definition, row } from '../definition.ts'
 
 export const movToControl = define('mov-to-control', {
@@ -88,8 +89,16 @@ const portOuts = define('outs', {
   endsBlock: true,
 })
 
-function extendedState(name: string, pattern: string): Definition {
-  return define(name, { encodings: [row(pattern, 'M')], service: true })
+function extendedState(name: StateTransfer, pattern: string): Definition {
+  return define(name, {
+    encodings: [row(pattern, 'M')],
+    service: true,
+    interpreted: true,
+    execute(m, area) {
+      if (m.long) m.transferState(name, area!)
+      else m.deferIf(m.const(1))
+    },
+  })
 }
 
 export const xsave = extendedState('xsave', 'np 0f ae /4 m')

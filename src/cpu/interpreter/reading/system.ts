@@ -2,9 +2,11 @@
  * The system's state in the Wasm reading: fields of context and control block, which are in core
  * memory whoever keeps the registers.
  */
-import { call, i64 } from '../../../wasm/expression.ts'
-import type { SystemField } from '../../../isa/backend.ts'
+import { call, i32, i64 } from '../../../wasm/expression.ts'
+import type { StateTransfer, SystemField } from '../../../isa/backend.ts'
 import { FS, GS } from '../../../abi/x86/registers.ts'
+import type { Operand } from '../../../isa/operand.ts'
+import { formOf } from '../../fpu/extended-state.ts'
 import { CpuContext } from '../../state.ts'
 import { controlAt, segmentAt, Z } from '../core-fields.ts'
 import { CORE } from '../parts.ts'
@@ -51,6 +53,18 @@ export abstract class SystemReading extends X87Reading {
     this.effect({
       inputs: [test],
       emit: () => this.target.if(test.expression(), () => this.site.exits.defer()),
+    })
+  }
+
+  transferState(name: StateTransfer, area: Operand): void {
+    const linear = this.linearAddress(area)
+    const form = i32.const(formOf(name, this.operandSize))
+    const { restoreState, saveState } = this.parts
+    const transfer = name.startsWith('xrstor') ? restoreState : saveState
+    this.effect({
+      inputs: [linear],
+      emit: () => this.target.if(call(transfer, linear.expression(), form),
+        () => this.site.exits.defer()),
     })
   }
 }

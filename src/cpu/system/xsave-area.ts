@@ -1,0 +1,29 @@
+/**
+ * The area of XSAVE and XRSTOR (AMD APM 2, 11.5.9): where what lies in it.
+ */
+
+/** Byte offsets. */
+export const AREA = {
+  /** Instruction and data pointer of the x87 unit. */
+  ip: 8,
+  dp: 16,
+  /** MXCSR, and the mask of its bits that exist. */
+  mxcsr: 24,
+  /** The x87 stack from its top, 16 bytes a register. */
+  stack: 32,
+  xmm: 160,
+  /** XSTATE_BV: the components that are not in their initial state. */
+  components: 512,
+  /** XCOMP_BV: COMPACT and the components of the compacted form, 0 in the standard form. */
+  format: 520,
+  /** Six words. */
+  reserved: 528,
+  /** Upper halves of the vector registers. */
+  avx: 576,
+  avxSize: 256,
+} as const
+
+export const COMPACT = 1n << 63n
+export const MXCSR_DEFAULT = 0x1f80
+/** The area's first word (control word, status word, tags, opcode) in the initial state. */
+export const X87_INITIAL_CONTROL = 0x37fn
