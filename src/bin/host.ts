@@ -42,8 +42,8 @@ async function main(): Promise<void> {
   }
   const memoryMib = memoryWish(process.env)
   const machine = await startMachine({
-    memoryMib, heatLimit: heatWish(process.env), tftpFolder: process.env['XENOLITH_TFTP'], log,
-    failed: fail,
+    memoryMib, heatLimit: heatWish(process.env), tftpFolder: process.env['XENOLITH_TFTP'],
+    bootFile: process.env['XENOLITH_BOOTFILE'], log, failed: fail,
   })
   let ending = false
   const end = async (): Promise<void> => {

@@ -14,6 +14,7 @@ import { watchUpcalls } from '../hypervisor/events/upcall.ts'
 import { Host } from '../hypervisor/host/host.ts'
 import { Bridge, defaultNetwork } from '../network/bridge.ts'
 import { readBelow } from '../node/boot-folder.ts'
+import { openCapture } from '../node/capture-file.ts'
 import { HostClock, monotonicNs } from '../node/clock.ts'
 import { nodeDecompressor } from '../node/compression.ts'
 import { readPlainFile } from '../node/files.ts'
@@ -42,6 +43,8 @@ export interface MachineOptions {
   readonly commandLine?: string
   /** Files that guests may fetch by TFTP. */
   readonly tftpFolder?: string | undefined
+  /** The one of them that DHCP tells guests to boot from. */
+  readonly bootFile?: string | undefined
   /** How often code is jumped to before it is compiled; 0 to interpret only. */
   readonly heatLimit?: number | undefined
   readonly log: Log
@@ -91,7 +94,7 @@ export async function startMachine(options: MachineOptions): Promise<Machine> {
   const xenstored = new Xenstored(defaultQuota, options.log)
   const toolstack = toolstackHost(options.log)
   const libxl = new LocalLibxl(control, xenstored, toolstack)
-  const bridge = defaultBridge(toolstack, options.tftpFolder)
+  const bridge = defaultBridge(toolstack, options)
   const now = (): number => performance.now()
   const interfaces = new NetDriver(new LocalClient(xenstored), { control, now, ...toolstack },
     new Map([[DEFAULT_BRIDGE, bridge]]), options.log)
@@ -121,11 +124,14 @@ function hwCapOf({ features }: CpuPolicy): number[] {
 }
 
 /** The bridge that every host has: with a way out, and without anybody's leave. */
-function defaultBridge({ delay, log }: ToolstackHost, folder: string | undefined): Bridge {
-  const timers = { now: () => performance.now(), after: delay }
-  const bootFile = folder === undefined
-    ? undefined : (name: string) => readBelow(folder, name)
-  return new Bridge({ timers, hostNet, log, random: randomWord, bootFile }, defaultNetwork)
+function defaultBridge(host: ToolstackHost, options: MachineOptions): Bridge {
+  const { delay, log, wallClockMs } = host
+  const { tftpFolder, bootFile } = options
+  return new Bridge({
+    timers: { now: () => performance.now(), after: delay }, hostNet, log, wallClockMs,
+    random: randomWord, openCapture,
+    bootFile: tftpFolder === undefined ? undefined : (name) => readBelow(tftpFolder, name),
+  }, { ...defaultNetwork, bootFile })
 }
 
 /** What the toolstack needs, from Node. */

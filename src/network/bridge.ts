@@ -6,9 +6,13 @@ import type { Frame, MacAddress } from './frame.ts'
 import type { Closable, HostNet } from './nat/host-net.ts'
 import { type Ipv4Address, parseIpv4 } from './nat/ipv4.ts'
 import { type Forward, Nat, type NatSettings } from './nat/nat.ts'
+import { pcapngPacket, pcapngStart } from './pcapng.ts'
 import { type PortOptions, Switch, type SwitchPort } from './switch.ts'
 import { TftpServer } from './tftp.ts'
 import type { Timers } from './timers.ts'
+
+/** Frames are captured up to this length, as by tcpdump. */
+const SNAP_LENGTH = 262_144
 
 /** What a bridge needs of its host. */
 export interface BridgeWorld {
@@ -19,6 +23,16 @@ export interface BridgeWorld {
   random(): number
   /** A file for guests that boot over the network; without it there is no TFTP. */
   readonly bootFile?: ((name: string) => Promise<Uint8Array | undefined>) | undefined
+  /** Milliseconds since 1970. */
+  wallClockMs(): number
+  /** Begins a file of captured frames; throws when it cannot be written. */
+  openCapture(path: string): CaptureFile
+}
+
+/** A file that what is captured is appended to. */
+export interface CaptureFile {
+  append(bytes: Uint8Array): void
+  close(): void
 }
 
 /** A guest's interface on a bridge, while it exists. */
@@ -26,6 +40,8 @@ export interface StationWish {
   readonly mac: MacAddress
   readonly address: Ipv4Address | undefined
   readonly forwards: readonly Forward[]
+  /** A file for all frames that the interface sends and gets. */
+  readonly capture?: string | undefined
 }
 
 export interface Station {
@@ -39,11 +55,11 @@ export class Bridge {
   readonly #switch: Switch
   readonly #nat: Nat | undefined
   readonly #tftp: TftpServer | undefined
-  readonly #log: Log
+  readonly #world: BridgeWorld
 
   /** Without `settings` there is no way out of the bridge. */
   constructor(world: BridgeWorld, settings?: NatSettings) {
-    this.#log = world.log
+    this.#world = world
     this.#switch = new Switch(() => world.timers.now())
     if (!settings) return
     const port = this.#switch.attach({}, (frame) => this.#nat?.input(frame))
@@ -58,15 +74,21 @@ export class Bridge {
     })
   }
 
-  /** Makes room for a guest's interface. */
-  station({ mac, address, forwards }: StationWish): Station {
+  /** Makes room for a guest's interface; throws when its capture cannot be written. */
+  station({ mac, address, forwards, capture }: StationWish): Station {
     const nat = this.#nat
+    const world = this.#world
+    const file = capture === undefined ? undefined : world.openCapture(capture)
+    file?.append(pcapngStart(SNAP_LENGTH))
+    const mirror = file && ((bytes: Uint8Array): void =>
+      file.append(pcapngPacket(bytes, world.wallClockMs(), SNAP_LENGTH)))
     if (address !== undefined) nat?.reserve(mac, address)
     const open: Closable[] = forwards.flatMap((forward) => nat?.forward(mac, forward, (error) =>
-      this.#log.warn(`port ${forward.hostPort} cannot be forwarded: ${error.message}`)) ?? [])
+      world.log.warn(`port ${forward.hostPort} cannot be forwarded: ${error.message}`)) ?? [])
     return {
-      attach: (options, deliver) => this.#switch.attach(options, deliver),
+      attach: (options, deliver) => this.#switch.attach({ ...options, mirror }, deliver),
       close: () => {
+        file?.close()
         for (const forward of open) forward.close()
         if (address !== undefined) nat?.reserve(mac, undefined)
         nat?.forget(mac)

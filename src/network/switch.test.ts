@@ -158,12 +158,14 @@ test('addresses are read and printed as Xen prints them', () => {
 
 const tshark = spawnSync('tshark', ['--version']).status === 0
 
-test('tshark reads what the mirror sees', { skip: !tshark && 'there is no tshark' }, () => {
-  const { bridge, stations: [a, b] } = network(2)
+test('tshark reads what a port\'s mirror sees', { skip: !tshark && 'there is no tshark' }, () => {
   const parts = [pcapngStart(96)]
-  bridge.mirrorTo((bytes) => void parts.push(pcapngPacket(bytes, 1_795_375_541_230.5, 96)))
+  const mirror = (bytes: Uint8Array): void =>
+    void parts.push(pcapngPacket(bytes, 1_795_375_541_230.5, 96))
+  const { stations: [a, b, c] } = network(3, [{ mirror }])
   a.send(BROADCAST, 46)
   b.send(a.mac, 200)
+  c.send(b.mac, 100)
   const folder = mkdtempSync(join(tmpdir(), 'xenolith-pcapng-'))
   try {
     const file = join(folder, 'mirror.pcapng')

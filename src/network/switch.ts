@@ -19,6 +19,8 @@ export interface PortOptions {
   readonly trunks?: readonly number[]
   /** The largest payload that is sent to this port, and taken from it. */
   readonly mtu?: number
+  /** Is shown each frame that goes in or out, as it would look on a wire. */
+  readonly mirror?: ((bytes: Uint8Array) => void) | undefined
 }
 
 /** A port as whoever is plugged in has it. */
@@ -57,7 +59,6 @@ export class Switch {
   readonly #outlets = new Set<Outlet>()
   /** By VLAN, then by address, in the order in which they were last seen. */
   readonly #tables = new Map<number, Map<MacAddress, Learned>>()
-  #mirror: ((bytes: Uint8Array) => void) | undefined
 
   /** `now` gives milliseconds. */
   constructor(now: () => number) {
@@ -69,11 +70,6 @@ export class Switch {
     let count = 0
     for (const table of this.#tables.values()) count += table.size
     return count
-  }
-
-  /** Shows each frame that comes in to `mirror`, as it would look on a wire. */
-  mirrorTo(mirror: ((bytes: Uint8Array) => void) | undefined): void {
-    this.#mirror = mirror
   }
 
   /** Plugs in a cable; `deliver` is called for each frame that comes out. */
@@ -116,7 +112,7 @@ export class Switch {
     if (tag !== 0 && !from.trunks.has(tag)) return
     const source = macAt(frame.bytes, 6)
     if (isMulticast(source)) return
-    if (this.#mirror) for (const { bytes } of wireFrames(frame)) this.#mirror(bytes)
+    mirror(from, frame)
     const plain = tagged ? withoutTag(frame) : frame
     this.#learn(from, vlan, source)
     const target = macAt(frame.bytes, 0)
@@ -132,8 +128,11 @@ export class Switch {
 
   #deliver(outlet: Outlet, plain: Frame, vlan: number): void {
     if (!fits(outlet, plain)) return
-    if (vlan === outlet.vlan) outlet.deliver(plain)
-    else if (outlet.trunks.has(vlan)) outlet.deliver(withTag(plain, vlan))
+    const isOwn = vlan === outlet.vlan
+    if (!isOwn && !outlet.trunks.has(vlan)) return
+    const frame = isOwn ? plain : withTag(plain, vlan)
+    mirror(outlet, frame)
+    outlet.deliver(frame)
   }
 
   #learn(outlet: Outlet, vlan: number, source: MacAddress): void {
@@ -169,6 +168,10 @@ export class Switch {
     table.delete(target)
     return undefined
   }
+}
+
+function mirror({ options }: Outlet, frame: Frame): void {
+  if (options.mirror) for (const { bytes } of wireFrames(frame)) options.mirror(bytes)
 }
 
 function wants(outlet: Outlet, target: MacAddress): boolean {

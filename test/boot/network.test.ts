@@ -3,6 +3,7 @@
  * loopback behind the NAT, ports into the guest, and guests among themselves.
  */
 import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer as createHttp } from 'node:http'
@@ -14,6 +15,7 @@ import { debian, Shell } from './debian.ts'
 import { TestHost } from './test-host.ts'
 
 const cloud = await debian('cloud')
+const tshark = spawnSync('tshark', ['--version']).status === 0
 const BIG = 3_000_001
 
 /** A port of the loopback that nobody has now. */
@@ -42,6 +44,7 @@ describe('network interfaces', { skip: cloud.missing }, () => {
   let one: Shell
   let two: Shell
   let port: number
+  let capture: string
   let uploaded = 0
   const server = createHttp((request, response) => {
     request.on('data', (bytes: Uint8Array) => (uploaded += bytes.length))
@@ -59,11 +62,15 @@ describe('network interfaces', { skip: cloud.missing }, () => {
 
   before(async () => {
     folder = mkdtempSync(join(tmpdir(), 'xenolith-tftp-'))
-    host = new TestHost({ environment: { XENOLITH_TFTP: folder } })
+    host = new TestHost({
+      environment: { XENOLITH_TFTP: folder, XENOLITH_BOOTFILE: 'netboot' },
+    })
     server.listen(0, '127.0.0.1')
     await once(server, 'listening')
     port = await freePort()
-    one = await boot('one', `mac=00:16:3e:00:00:01,ip=10.0.2.31,forward=tcp:${port}:80`)
+    capture = join(folder, 'one.pcapng')
+    one = await boot('one',
+      `mac=00:16:3e:00:00:01,ip=10.0.2.31,forward=tcp:${port}:80,capture=${capture}`)
   })
 
   after(async () => {
@@ -103,6 +110,21 @@ describe('network interfaces', { skip: cloud.missing }, () => {
       '-l /tmp/again 10.0.2.2')
     assert.equal(await one.output('cat /tmp/netboot /tmp/again | wc -c'), '10000\n')
     assert.notEqual((await one.run('tftp -g -r ../../etc/passwd 10.0.2.2')).status, 0)
+  })
+
+  test('DHCP names the file to boot, and the server that has it', async () => {
+    const script = `#!/bin/sh\\n[ "$1" != bound ] || echo "$siaddr has $boot_file"\\n`
+    assert.match(await one.output(`printf '${script}' >/tmp/s; chmod +x /tmp/s; ` +
+      'udhcpc -f -i eth0 -n -q -s /tmp/s </dev/null'), /^10\.0\.2\.2 has netboot$/m)
+  })
+
+  test('the frames of the interface are in its capture', { skip: !tshark && 'no tshark' }, () => {
+    const { stdout } = spawnSync('tshark', ['-r', capture, '-Y', 'tftp or http or dhcp', '-T',
+      'fields', '-e', 'frame.protocols', '-e', 'ip.src'], { encoding: 'utf8' })
+    const seen = new Set(stdout.split('\n').map((line) => line.replace(/^.*:/, '')))
+    for (const frame of ['dhcp\t0.0.0.0', 'dhcp\t10.0.2.2', 'tftp\t10.0.2.31', 'http\t10.0.2.31']) {
+      assert.ok(seen.has(frame), `${frame} among ${[...seen].join(', ')}`)
+    }
   })
 
   test('a port of the host where nobody listens refuses', async () => {

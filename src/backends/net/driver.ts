@@ -4,6 +4,7 @@
  * An interface names its bridge in the store; VLANs may follow the name as they do for Open vSwitch
  * ("xenbr0.10", "xenbr0.10:20:30": the VLAN without tags, then those with).
  */
+import { Bug } from '../../base/assert.ts'
 import type { Log } from '../../base/log.ts'
 import type { Bridge, Station } from '../../network/bridge.ts'
 import { type Frame, parseMac } from '../../network/frame.ts'
@@ -74,16 +75,19 @@ class Interface implements Backend {
     const options = { ...place?.options, ...mtu === undefined ? {} : { mtu } }
     this.#device = new NetDevice(nodes, host, (deliver) => this.#attach(options, deliver), failed)
     publishFeatures(store, backend)
-    if (!bridge || mac === undefined) {
-      store.write(`${backend}/hotplug-error`, bridge
-        ? `"${read('mac')}" is no Ethernet address` : `there is no bridge "${read('bridge')}"`)
+    try {
+      if (!bridge) throw new BackendError(`there is no bridge "${read('bridge')}"`)
+      if (mac === undefined) throw new BackendError(`"${read('mac')}" is no Ethernet address`)
+      this.#station = bridge.station({
+        mac, address: parseIpv4(read('ip')), forwards: parseForwards(read('forward')),
+        capture: read('capture') || undefined,
+      })
+      store.write(`${backend}/hotplug-status`, 'connected')
+    } catch (error) {
+      if (error instanceof Bug) throw error
+      store.write(`${backend}/hotplug-error`, (error as Error).message)
       store.write(`${backend}/hotplug-status`, 'error')
-      return
     }
-    this.#station = bridge.station({
-      mac, address: parseIpv4(read('ip')), forwards: parseForwards(read('forward')),
-    })
-    store.write(`${backend}/hotplug-status`, 'connected')
   }
 
   #attach(options: PortOptions, deliver: (frame: Frame) => void): SwitchPort {

@@ -20,7 +20,7 @@ export interface DhcpSettings {
   readonly last: Ipv4Address
   readonly mtu: number
   /** The file to boot from the server by TFTP. */
-  readonly bootFile?: string
+  readonly bootFile?: string | undefined
 }
 
 /** An answer and where it goes. */

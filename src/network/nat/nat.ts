@@ -34,7 +34,7 @@ export interface NatSettings {
   readonly lastLease: Ipv4Address
   readonly mtu: number
   /** The file to boot by TFTP from the gateway. */
-  readonly bootFile?: string
+  readonly bootFile?: string | undefined
 }
 
 /** A port of the host that leads into a guest. */
@@ -90,8 +90,7 @@ export class Nat {
     this.#dhcp = new DhcpServer({
       server: settings.gateway, mask: settings.mask, router: settings.gateway,
       resolver: settings.resolver, first: settings.firstLease, last: settings.lastLease,
-      mtu: settings.mtu,
-      ...settings.bootFile === undefined ? {} : { bootFile: settings.bootFile },
+      mtu: settings.mtu, bootFile: settings.bootFile,
     })
     const link: RelayLink = {
       timers, largestSegment: settings.mtu - TCP_IP_HEADERS, random: () => world.random(),

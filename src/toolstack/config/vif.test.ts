@@ -15,10 +15,11 @@ test('nothing is a whole interface', () => {
 
 test('every key is read, with spaces before it', () => {
   assert.deepEqual(parsed(' mac=00:16:3E:1:22:33, bridge=a,script=vif-x,ip=10.0.0.1,vifname=v,' +
-    'type=ioemu,model=e1000,gatewaydev=eth1,backend=net,devid=3,mtu=9000,trusted=0'), {
+    'type=ioemu,model=e1000,gatewaydev=eth1,backend=net,devid=3,mtu=9000,trusted=0,' +
+    'capture=/tmp/f.pcapng'), {
     mac: '00:16:3e:01:22:33', bridge: 'a', script: 'vif-x', ip: '10.0.0.1', vifname: 'v',
     type: 'ioemu', model: 'e1000', gatewaydev: 'eth1', backend: 'net', devid: 3, mtu: 9000,
-    trusted: false,
+    trusted: false, capture: '/tmp/f.pcapng',
   })
 })
 

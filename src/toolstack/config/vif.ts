@@ -3,8 +3,8 @@
  *
  * Obeys xl-network-configuration(5); the messages are those of real xl 4.17. It differs where xl
  * goes on with half of what was meant: an address, a type or a rate that is none is refused. Ours
- * is `forward`: a port of the host's loopback that leads to one of the guest ("tcp:8080:80"), and
- * may be given again.
+ * are `forward`: a port of the host's loopback that leads to one of the guest ("tcp:8080:80"), and
+ * may be given again; `capture`: a file for all frames that the interface sends and gets.
  */
 
 /** An interface as configured; what is missing is chosen when the domain is made. */
@@ -24,6 +24,8 @@ export interface VifSpec {
   readonly trusted?: boolean | undefined
   readonly rate?: VifRate | undefined
   readonly forwards?: readonly string[] | undefined
+  /** A pcapng file that is made anew. */
+  readonly capture?: string | undefined
 }
 
 export interface VifRate {
@@ -82,6 +84,10 @@ const KEYS: Readonly<Record<string, (value: string) => VifSpec>> = {
   mtu: (value) => ({ mtu: numberOf(value, LEAST_MTU, MOST_MTU) }),
   trusted: (value) => ({ trusted: numberOf(value, 0, 1) === 1 }),
   rate: (value) => ({ rate: parseRate(value) }),
+  capture: (capture) => {
+    if (!capture.startsWith('/')) throw new VifError(`capture "${capture}" is no absolute path`)
+    return { capture }
+  },
 }
 
 function numberOf(value: string, least: number, most: number): number {

@@ -119,10 +119,11 @@ test('what is left open is chosen: address, number, bridge', async () => {
     [0, 1, -1, -1])
 })
 
-test('rate, address and forwarded ports reach the bridge', async () => {
+test('rate, address, forwarded ports and capture reach the bridge', async () => {
   const house = new House()
   await house.attach({
     ip: '10.0.2.20', rate: { bytes: 5, intervalUs: 7 }, forwards: ['tcp:8080:80', 'udp:53:53'],
+    capture: '/tmp/capture.pcapng',
   })
   assert.equal(house.store.read('/local/domain/0/backend/vif/1/0/rate'), '5,7')
   assert.deepEqual(house.stations[0]?.forwards, [
@@ -130,6 +131,7 @@ test('rate, address and forwarded ports reach the bridge', async () => {
     { protocol: 'udp', hostPort: 53, guestPort: 53 },
   ])
   assert.equal(house.stations[0]?.address, 0x0a000214)
+  assert.equal(house.stations[0]?.capture, '/tmp/capture.pcapng')
 })
 
 const refusals: readonly [string, VifSpec, RegExp][] = [

@@ -131,6 +131,7 @@ function contentsOf(vif: WholeVif): DeviceContents {
       ['gatewaydev', vif.gatewaydev],
       ['rate', vif.rate && `${vif.rate.bytes},${vif.rate.intervalUs}`],
       ['forward', vif.forwards?.join(' ')],
+      ['capture', vif.capture],
       ['handle', `${devid}`],
       ['type', vif.type === 'ioemu' ? 'vif_ioemu' : 'vif'],
       ['hotplug-status', ''],

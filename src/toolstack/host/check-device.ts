@@ -25,6 +25,7 @@ const vif: Readonly<Record<keyof VifSpec, Check>> = {
   model: optional(words),
   gatewaydev: optional(words),
   backend: optional(words),
+  capture: optional(words),
   mtu: optional(within(68, 65535)),
   trusted: optional(flag),
   rate: optional(fields({ bytes: within(1, 0xffff_ffff), intervalUs: within(1, 0xffff_ffff) })),
