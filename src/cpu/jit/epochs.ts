@@ -44,7 +44,7 @@ export class Epochs {
    * pending. */
   meet(flags: FlagState, areNeeded: boolean): void {
     if (flags.isEmpty && flags.inherited) return
-    if (flags.isWhole && !areNeeded) {
+    if (flags.mayBeInherited && !areNeeded) {
       flags.holdForEver()
       this.#target.set(this.#inherited, i32.const(this.#numberOf(flags)))
       return

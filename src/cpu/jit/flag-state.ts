@@ -13,6 +13,8 @@ import type { Locals, Value } from '../interpreter/reading/value.ts'
 /** The locals of one instruction, held while flags may be computed from them. */
 export interface Hold {
   readonly locals: readonly Local[]
+  /** Nothing that was written before uses them. */
+  readonly areNew: boolean
   holders: number
 }
 
@@ -21,20 +23,23 @@ export class RegionLocals implements Locals {
   readonly #target: FunctionBuilder
   readonly #free = new Map<ValueType, Local[]>()
   #taken: Local[] = []
+  /** The current instruction is to have locals that nothing before uses. */
+  takesNew = false
 
   constructor(target: FunctionBuilder) {
     this.#target = target
   }
 
   take(type: ValueType): Local {
-    const local = this.#free.get(type)?.pop() ?? this.#target.local(type)
+    const free = this.takesNew ? undefined : this.#free.get(type)?.pop()
+    const local = free ?? this.#target.local(type)
     this.#taken.push(local)
     return local
   }
 
   /** Ends an instruction; what it took is held by whoever holds the result, or free. */
   endInstruction(): Hold {
-    const hold = { locals: this.#taken, holders: 1 }
+    const hold = { locals: this.#taken, areNew: this.takesNew, holders: 1 }
     this.#taken = []
     return hold
   }
@@ -94,9 +99,11 @@ export class FlagState {
     return this.#pending.size === 0
   }
 
-  /** Whether all flags are pending. */
-  get isWhole(): boolean {
+  /** Whether all flags are pending, and in locals that code before this place, to which it may come
+   * back, does not use. */
+  get mayBeInherited(): boolean {
     return this.#pending.size === ARITHMETIC
+      && [...this.#pending.values()].every(({ hold }) => hold?.areNew)
   }
 
   /** What all flags say of two values, if they do. */

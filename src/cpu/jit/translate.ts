@@ -69,6 +69,8 @@ class Translator {
   readonly #goesOn: Local
   /** For each block, whether its flags must be computed. */
   readonly #needsFlags: readonly boolean[]
+  /** Offsets of the first and last instruction of loops around which flags may be pending. */
+  readonly #inheriting: readonly (readonly [number, number])[]
   readonly #entry: Local
   readonly #tables: { readonly read: Local, readonly write: Local }
   readonly #epochs: Epochs
@@ -95,6 +97,9 @@ class Translator {
     this.#goesOn = target.local('i32')
     this.#epochs = new Epochs(target, this.#state)
     this.#needsFlags = flagNeeds(region)
+    this.#inheriting = region.blocks.flatMap((block, number) => targetsOf(block)
+      .filter((target) => this.#inheritsFlags(number + 1, target))
+      .map(({ offset }) => [offset, block.instructions.at(-1)!.offset] as const))
     this.#entry = target.parameters[0]!
     this.#tables = { read: target.local('i32'), write: target.local('i32') }
   }
@@ -192,7 +197,10 @@ class Translator {
     const count = block.instructions.length
     if (count > 0) f.set(this.#budget, i32.sub(this.#budget, i32.const(count)))
     const last = block.instructions.at(-1)
+    const isWithin = this.#inheriting.some(([from, to]) =>
+      block.offset >= from && block.offset <= to)
     block.instructions.forEach((placed, index) => {
+      this.#locals.takesNew = isWithin
       this.#instruction(placed, count - index, path, placed === last ? node : -1)
     })
     this.#end(node, block, path)
@@ -220,8 +228,7 @@ class Translator {
       this.#node(to, clonePath(path))
       return
     }
-    const isTight = kind === 'back' && this.#isTight(node, target)
-    this.#epochs.meet(path.flags, !isTight || this.#needsFlags[target.block]!)
+    this.#epochs.meet(path.flags, !this.#inheritsFlags(node, target))
     if (kind === 'inline') {
       // What holds at the head of a loop holds whenever it is come back to.
       this.#node(to, this.#newPath())
@@ -231,6 +238,12 @@ class Translator {
     if (kind === 'dispatch') f.set(this.#entry, i32.const(this.#entryOf(to)))
     f.br(kind === 'forward' ? this.#follows.get(to)!
       : this.#loops.get(kind === 'back' ? to : 0)!)
+  }
+
+  /** Whether flags need not be computed where control goes back to a target. */
+  #inheritsFlags(node: number, target: Target): boolean {
+    return target.block >= 0 && this.#structure.edge(node, target.block + 1) === 'back'
+      && !this.#needsFlags[target.block] && this.#isTight(node, target)
   }
 
   /** Whether computing flags would be a good part of a loop's work; elsewhere holding what they are
