@@ -102,8 +102,10 @@ export const CoreControl = struct('core control', {
   generation: u64,
   /** 1 while the caller waits for the moment at which an interrupt can be taken. */
   windowWanted: u32,
-  /** How many instructions retired since the core started. */
-  retired: u64,
+  /** How much of the budget a region leaves untouched, beside what it was given: see Cpu.run. */
+  regionReserve: u32,
+  /** 1 while each round of a repeated string instruction counts. */
+  roundByRound: u32,
   /** What of the instructions is looked at, as bits of debug.ts's Watching. */
   watching: u32,
   /** Bits of DR6 for the breakpoints that the current instruction has touched. */

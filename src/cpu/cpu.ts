@@ -20,6 +20,8 @@ import {
 } from './interfaces.ts'
 import { MachineAdapter } from './interpreter/machine-adapter.ts'
 import { ServiceCalls } from './interpreter/service-calls.ts'
+import { TRACE_LIMIT } from './interpreter/code-cache.ts'
+import { REGION_LIMIT } from './jit/jit.ts'
 import { MmuMemory } from './mmu/linear-memory.ts'
 import {
   CPU_CONTEXT_SIZE, type CpuContextView, RFLAGS, setSystemFlags, Shadow, systemFlagsOf,
@@ -28,6 +30,8 @@ import { mustStep, noteTraps, stopsHere } from './stepping.ts'
 import { codeModeOf, pcidOf } from './system/mode.ts'
 
 const NO_TAG = 1n
+/** What the loop can count. */
+const MOST_INSTRUCTIONS = 0x7fff_ffff
 
 export type ExitKind =
   | ServiceExit | 'budget' | 'mmio-read' | 'mmio-write' | 'window' | 'kick'
@@ -57,6 +61,9 @@ export class Cpu implements Processor {
   readonly #adapter: MachineAdapter
   readonly #services: ServiceCalls
   readonly #thrown: Thrown = { fault: new GuestFault(), accessExit: new AccessExit() }
+  /** What the loop was told and what it executed before. */
+  #given = 0
+  #executed = 0
   /** The kind of exit whose answer is awaited. */
   #awaiting: ExitKind | undefined
   #inputAnswered = false
@@ -79,10 +86,18 @@ export class Cpu implements Processor {
 
   // What the caller may ask.
 
-  /** Runs about `budget` instructions at most. `exit` holds the particulars of what is returned. */
-  run(budget: number): ExitKind {
+  /** Runs about `budget` instructions at most, or if `exactly` no more than that. `exit` holds the
+   * particulars of what is returned.
+   *
+   * The loop and regions look at the budget now and then; to run exactly, they are told less by
+   * what they may execute until then, and the rest is done step by step. */
+  run(budget: number, exactly = false): ExitKind {
     assert(!this.#awaiting, `the ${this.#awaiting} exit is answered before the next run`)
-    let left = budget
+    const { control } = this
+    const end = this.#executed + budget
+    control.regionReserve = exactly ? REGION_LIMIT : 0
+    const reserve = exactly ? TRACE_LIMIT : 0
+    let stuck = false
     this.#services.exitRequested = false
     this.#engine.poll()
     for (;;) {
@@ -90,19 +105,28 @@ export class Cpu implements Processor {
         const kind = this.#deliverTrap()
         if (kind) return this.#leave(kind)
       }
-      if (this.control.windowWanted && this.canTakeInterrupt()) return this.#leave('window')
-      if (left <= 0) return this.#leave('budget')
-      const single = mustStep(this)
-      const stop = single ? this.#step() : this.#enter(left)
-      left -= single ? 1 : left - this.control.budget
+      if (control.windowWanted && this.canTakeInterrupt()) return this.#leave('window')
+      const before = this.#executed
+      const left = end - before - reserve
+      if (left + reserve <= 0) return this.#leave('budget')
+      const singly = mustStep(this)
+      const stop: number = singly || stuck || left <= 0 ? this.#step(singly) : this.#enter(left)
+      stuck = stop === Stop.BUDGET && this.#executed === before
       const kind = this.#handleStop(stop)
       if (kind) return this.#leave(kind)
     }
   }
 
+  /** How many instructions were executed since the processor was made: those that completed, rounds
+   * of repeated string instructions as repeat.ts says, and each exception. Holds between runs, and
+   * while `tsc` is asked or a service works. */
+  get executed(): number {
+    return this.#executed + this.#given - this.control.budget
+  }
+
   /** Executes one instruction, or delivers what it raised; returns an exit when there is one. */
   step(): ExitKind | undefined {
-    const kind = this.#handleStop(this.#step()) ?? this.#deliverTrap()
+    const kind = this.#handleStop(this.#step(true)) ?? this.#deliverTrap()
     return kind && this.#leave(kind)
   }
 
@@ -256,29 +280,37 @@ export class Cpu implements Processor {
   }
 
   #enter(budget: number): number {
-    this.control.budget = budget
+    const { control } = this
+    this.#given = Math.min(budget, MOST_INSTRUCTIONS)
+    control.budget = this.#given
     this.#engine.exports.run()
-    return this.control.stop
+    this.#executed += this.#given - control.budget
+    this.#given = control.budget
+    return control.stop
   }
 
-  /** Carries out one instruction, and notes the traps that it ends in. */
-  #step(): number {
+  /** Carries out one instruction, and notes the traps that it ends in; `singly`, one round of a
+   * repeated one. */
+  #step(singly: boolean): number {
     const { control, context } = this
     const shadow = context.interruptShadow
     const flags = systemFlagsOf(context)
     const { rip } = context
     if (!(flags & RFLAGS.RF) && shadow !== Shadow.MOV_SS && stopsHere(this)) return Stop.FAULT
-    // RF holds for one instruction.
+    // RF and shadows hold for one instruction.
     setSystemFlags(context, flags & ~RFLAGS.RF)
+    context.interruptShadow = 0
+    control.roundByRound = singly ? 1 : 0
     control.codeMode |= CODE_MODE_STEP
     control.replayIndex = 0
     control.debugHits = 0
     control.trapOverride = TrapOverride.NONE
     const stop = this.#enter(1)
     control.codeMode &= ~CODE_MODE_STEP
+    control.roundByRound = 0
     const done = stop === Stop.STEP || stop === Stop.BUDGET || stop === Stop.SERVICE
     const ended = done && (stop !== Stop.SERVICE || this.#services.exitRequested)
-    if (ended && context.interruptShadow === shadow) context.interruptShadow = 0
+    if (!ended) context.interruptShadow = shadow
     // A repeated instruction is stopped at once.
     const repeats = ended && context.rip === rip && control.watching & Watching.EXECUTE
     if (repeats) setSystemFlags(context, systemFlagsOf(context) | RFLAGS.RF)
@@ -300,7 +332,10 @@ export class Cpu implements Processor {
   /** Deals with why the loop stopped; returns the exit when the caller must. */
   #handleStop(stop: number): ExitKind | undefined {
     switch (stop) {
-      case Stop.FAULT: return this.#deliver(notedFault(this.control))
+      case Stop.FAULT:
+        this.#executed += 1
+        this.context.interruptShadow = 0
+        return this.#deliver(notedFault(this.control))
       case Stop.MMIO_READ: return this.#leaveForAccess('mmio-read')
       case Stop.MMIO_WRITE: return this.#leaveForAccess('mmio-write')
       case Stop.SERVICE:
@@ -309,7 +344,7 @@ export class Cpu implements Processor {
           return undefined
         }
         return this.exit.kind
-      case Stop.DEFER: return this.#handleStop(this.#step())
+      case Stop.DEFER: return this.#handleStop(this.#step(true))
       case Stop.POLL:
         return 'kick'
       default:

@@ -5,7 +5,7 @@
  */
 import assert from 'node:assert/strict'
 import test from 'node:test'
-import { Code, R14, RAX, RBX, RCX, RSP } from './encoder.ts'
+import { Code, R14, R15, RAX, RBX, RCX, RSP } from './encoder.ts'
 import { Lockstep } from './lockstep.ts'
 import { CODE_AT, DATA_AT, type Start, STACK_TOP, SWAP, TestMachine } from './machine.ts'
 
@@ -100,4 +100,52 @@ test('code on another page is looked for where the page is now', () => {
   }
   assert.deepEqual(interpreter.differences(compiled, true), [])
   assert.ok(interpreter.cpu.context.gpr.get(RBX) > 1000n, 'both pages were executed')
+})
+
+test('flags that wait around a loop are not of what its first instructions compute', () => {
+  const [interpreter, compiled] = [new TestMachine(0), new TestMachine(3)]
+  const program = startOf((code) => {
+    code.constant(RAX, 0xfe)
+    code.constant(R15, 60)
+    code.label('again')
+    code.raw(0x08, 0xe8) // or al, ch
+    code.to('out', 4, 0x0f, 0x84)
+    code.raw(0x49, 0x87, 0xcf) // xchg r15, rcx
+    code.to('on', 1, 0xe2) // loop
+    code.to('out', 1, 0xeb)
+    code.label('on')
+    code.raw(0x49, 0x87, 0xcf)
+    code.to('again', 1, 0xeb)
+    code.label('out')
+    code.raw(0xcc)
+  })
+  for (let until = 3; until < 30; until++) {
+    for (const machine of [interpreter, compiled]) {
+      machine.load(program)
+      // Comes back to the midst of the loop, which then is where its region begins.
+      machine.run(until, true)
+      machine.interrupt()
+      assert.equal(machine.run(1000), 'halt')
+    }
+    assert.deepEqual(interpreter.differences(compiled, true), [], `${until} instructions`)
+  }
+})
+
+test('compiled code stops after as many instructions as it is told', () => {
+  const compiled = new TestMachine(1)
+  const program = startOf((code) => {
+    code.constant(RCX, 30)
+    code.label('again')
+    for (let i = 0; i < 70; i++) code.op([0x01], RCX, RBX)
+    code.op([0xff], 1, RCX)
+    code.to('again', 4, 0x0f, 0x85)
+    code.raw(0xcc)
+  })
+  compiled.load(program)
+  for (let total = 0; total < 2000; total += 97) {
+    const before = compiled.cpu.executed
+    assert.equal(compiled.run(97, true), 'budget')
+    assert.equal(compiled.cpu.executed - before, 97)
+  }
+  assert.ok(compiled.cpu.jitCounts.compiled > 0)
 })

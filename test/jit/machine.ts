@@ -179,8 +179,9 @@ export class TestMachine {
     this.#fillKernel()
     let random = 1
     this.cpu = new Cpu({
-      machine, doorbell: DOORBELL, tsc: () => 0, random: () => random++ * 0x9e3779b1 >>> 0,
-      heatLimit,
+      machine, doorbell: DOORBELL, heatLimit,
+      tsc: () => this.cpu.executed,
+      random: () => random++ * 0x9e3779b1 >>> 0,
     })
     this.cpu.setMemory(P2M)
   }
@@ -287,8 +288,8 @@ export class TestMachine {
     cpu.x87Control = 0x37f
   }
 
-  run(budget: number): ExitKind {
-    return this.cpu.run(budget)
+  run(budget: number, exactly = false): ExitKind {
+    return this.cpu.run(budget, exactly)
   }
 
   /** An interrupt, if the program lets it in. */
@@ -296,9 +297,9 @@ export class TestMachine {
     if (this.cpu.canTakeInterrupt()) this.cpu.injectInterrupt(INTERRUPT)
   }
 
-  /** Says where this machine differs from another. Between runs, one of them may have looked at the
-   * page of the next instruction already. */
-  differences(other: TestMachine, atEnd: boolean): string[] {
+  /** Says where this machine differs from another; unless `wholly`, but for accessed bits of the
+   * code's pages. */
+  differences(other: TestMachine, wholly: boolean): string[] {
     const found: string[] = []
     const [mine, its] = [this.cpu.context, other.cpu.context]
     const compare = (name: string, a: bigint | number, b: bigint | number): void => {
@@ -324,7 +325,7 @@ export class TestMachine {
     }
     for (let page = 0; page < 32; page++) {
       const at = CODE_TABLE + page * 8
-      const ignored = atEnd ? 0 : ACCESSED
+      const ignored = wholly ? 0 : ACCESSED
       compare(`entry of code page ${page}`, this.bytes[at]! & ~ignored, other.bytes[at]! & ~ignored)
     }
     return found

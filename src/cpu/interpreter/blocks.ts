@@ -13,7 +13,6 @@ import {
 } from '../../wasm/expression.ts'
 import type { FunctionBuilder } from '../../wasm/function.ts'
 import type { FunctionReference, ModuleBuilder } from '../../wasm/module.ts'
-import { CODE_MODE_STEP } from '../core-memory.ts'
 import { WATCHED_ACCESSES } from '../debug.ts'
 import { loadControl32 } from './core-fields.ts'
 import { MACHINE, type EngineParts, partSignatures } from './parts.ts'
@@ -60,7 +59,7 @@ function cutToElements(
   f.set(bytes, i32.shrU(bytes, shift))
   f.if(i64.ltU(count, i64.extendU(bytes)), () => f.set(bytes, i32.wrap(count)))
   f.set(bytes, i32.shl(bytes, shift))
-  const single = i32.or(i32.and(loadControl32('codeMode'), i32.const(CODE_MODE_STEP)),
+  const single = i32.or(loadControl32('roundByRound'),
     i32.and(loadControl32('watching'), i32.const(WATCHED_ACCESSES)))
   f.if(i32.or(i32.eqz(bytes), single), () => giveUp(f, needs))
 }

@@ -21,7 +21,8 @@ import { fillRecord, type RecordWords } from './fill-record.ts'
 import { field, heatWordOf, RECORD_BYTES, Special } from './record.ts'
 import type { CodeModeShape } from './shape.ts'
 
-const TRACE_LIMIT = 64
+/** The interpreter executes no more instructions than that until it looks at the budget again. */
+export const TRACE_LIMIT = 64
 const PAGE = 4096
 const UD = 6
 const GP = 13

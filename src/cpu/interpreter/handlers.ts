@@ -50,6 +50,8 @@ export function emitHandler(
  * an address. */
 export const STOPPED_AT_RECORD = -1
 export const DEFERRED = -2
+/** The record is carried out again, and this time did not count. */
+export const UNCOUNTED_AGAIN = -3
 
 /** The ways out of a handler that is a function of its own: it returns what comes next. */
 export function functionExits(target: FunctionBuilder, record: Local): Exits {
@@ -58,7 +60,9 @@ export function functionExits(target: FunctionBuilder, record: Local): Exits {
     next: () => leave(i32.add(record, i32.const(RECORD_BYTES))),
     goTo: (next) => leave(next),
     stop: () => leave(i32.const(STOPPED_AT_RECORD)),
-    again: () => leave(record),
+    again: (counts) => leave(counts ? record : i32.const(UNCOUNTED_AGAIN)),
+    // The loop has noted it before the call.
+    noteBudget: () => {},
     defer: () => leave(i32.const(DEFERRED)),
   }
 }

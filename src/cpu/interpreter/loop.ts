@@ -16,7 +16,7 @@ import { coreMap, Stop } from '../core-memory.ts'
 import type { Transfers } from '../privilege/transfers.ts'
 import { CpuContext } from '../state.ts'
 import { controlAt, loadControl32, loadControl64, Z } from './core-fields.ts'
-import { DEFERRED, emitHandler, STOPPED_AT_RECORD } from './handlers.ts'
+import { DEFERRED, emitHandler, STOPPED_AT_RECORD, UNCOUNTED_AGAIN } from './handlers.ts'
 import { CORE, type EngineParts, type InstructionShape, MACHINE } from './parts.ts'
 import { LocalPool } from './reading/value.ts'
 import { field, RECORD_BYTES, RECORD_SHIFT, Special } from './record.ts'
@@ -28,6 +28,8 @@ export const ServiceResult = {
   JUMP: 1,
   /** Leave the loop; the context's rip is right. */
   LEAVE: 2,
+  /** The same, and the instruction did not happen. */
+  STOPPED: 3,
 } as const
 
 /** An instruction whose handler is part of the loop. */
@@ -179,7 +181,9 @@ class Loop {
       target: f,
       record,
       exits: {
-        next: goOn, goTo, stop: () => f.br(labels.stopAtRecord), again: () => goTo(record),
+        next: goOn, goTo, stop: () => f.br(labels.stopAtRecord),
+        again: (counts: boolean) => counts ? goTo(record) : this.#roundAgain(labels),
+        noteBudget: () => this.#noteBudget(),
         defer: () => this.#callService(labels),
       },
     }
@@ -189,10 +193,12 @@ class Loop {
     f.switch(i32.load16U(CORE, record, field.handler), [...special, ...handlers], () => {
       const index = i32.sub(i32.load16U(CORE, record, field.handler),
         i32.const(special.length + handlers.length))
+      this.#noteBudget()
       f.set(this.#next, callIndirect(this.#handlerType, 'i32', index, record))
       f.if(i32.eq(this.#next, i32.add(record, i32.const(RECORD_BYTES))), goOn)
       f.brIf(labels.stopAtRecord, i32.eq(this.#next, i32.const(STOPPED_AT_RECORD)))
       f.if(i32.eq(this.#next, i32.const(DEFERRED)), () => this.#callService(labels))
+      f.if(i32.eq(this.#next, i32.const(UNCOUNTED_AGAIN)), () => this.#roundAgain(labels))
       goTo(this.#next)
     })
   }
@@ -216,13 +222,16 @@ class Loop {
     })
   }
 
-  /** The region counts the instructions that it executes. */
+  /** The region counts the instructions that it executes. It looks at the budget when it jumps back
+   * only, so what it is given is less by what it may execute until then. */
   #enterRegion(labels: Labels): void {
     const f = this.#function
-    f.store('i32', CORE, Z, this.#left(), controlAt('budget'))
+    f.set(this.#next, i32.sub(this.#left(), loadControl32('regionReserve')))
+    f.if(i32.leS(this.#next, Z), () => this.#stop(Stop.BUDGET, labels.stopAtRecord))
+    f.store('i32', CORE, Z, this.#next, controlAt('budget'))
     f.set(this.#next, callIndirect(this.#handlerType, 'i32',
       i32.load(CORE, this.#record, field.link), i32.load(CORE, this.#record, field.immediate)))
-    f.set(this.#budget, loadControl32('budget'))
+    f.set(this.#budget, i32.add(loadControl32('budget'), loadControl32('regionReserve')))
     f.set(this.#record, this.#next)
     f.brIf(labels.jumped, this.#next)
     const stop = loadControl32('stop')
@@ -244,12 +253,25 @@ class Loop {
 
   #callService(labels: Labels): void {
     const f = this.#function
+    this.#noteBudget()
     f.set(this.#next, call(this.#needs.service, this.#record))
     f.if(i32.eqz(this.#next), () => this.#goOn(labels))
     f.if(i32.eq(this.#next, i32.const(ServiceResult.JUMP)), () =>
       this.#goTo(call(this.#parts.jump, i64.load(CORE, Z, CpuContext.offsets.rip)), labels))
-    f.set(this.#budget, i32.sub(this.#left(), i32.const(1)))
+    f.set(this.#budget, i32.sub(this.#left(),
+      i32.eq(this.#next, i32.const(ServiceResult.LEAVE))))
     f.br(labels.leave)
+  }
+
+  #noteBudget(): void {
+    this.#function.store('i32', CORE, Z, this.#left(), controlAt('budget'))
+  }
+
+  /** Another round of a repeated string instruction; the last one counts when somebody says so. */
+  #roundAgain(labels: Labels): void {
+    const f = this.#function
+    f.set(this.#budget, i32.sub(this.#left(), loadControl32('roundByRound')))
+    f.br(labels.jumped)
   }
 
   #raise(labels: Labels): void {
@@ -264,8 +286,11 @@ class Loop {
     const page = i64.add(loadControl64('codePage'), i64.const(4096))
     f.set(this.#next, i32.wrap(call(this.#needs.execTranslate, page)))
     f.brIf(labels.stopAtRecord, globalGet(this.#parts.stopped, 'i32'))
-    f.if(i32.eq(this.#next, i32.load(CORE, this.#record, field.immediate)),
-      () => this.#goOn(labels))
+    f.if(i32.eq(this.#next, i32.load(CORE, this.#record, field.immediate)), () => {
+      // The check is no instruction: it must not count.
+      f.set(this.#start, i32.add(this.#start, i32.const(RECORD_BYTES)))
+      this.#goOn(labels)
+    })
     this.#goInstead(call(this.#needs.decodeAgain, this.#record), labels)
   }
 

@@ -139,8 +139,10 @@ export interface Exits {
   goTo(target: Expression): void
   /** Leaves: the access or exception is noted, the instruction did not happen. */
   stop(): void
-  /** Starts the same instruction again. */
-  again(): void
+  /** Starts the same instruction again; says whether what was done counts as an instruction. */
+  again(counts: boolean): void
+  /** Makes CoreControl.budget say what is left before this instruction. */
+  noteBudget(): void
   /** Leaves the instruction, of which nothing has happened yet, to its service. */
   defer(): void
 }

@@ -3,6 +3,9 @@
  *
  * A handler does one round, or a block of rounds, counts down and starts itself again, so that
  * interrupts are taken in between with the registers as the manuals want them.
+ *
+ * A round counts as an instruction. Rounds of MOVS and STOS count only where they reach the next
+ * page of the target, and at the end: what counts must not depend on how many were done at once.
  */
 import { RCX, RDI, RSI } from '../../abi/x86/registers.ts'
 import type { Instruction } from '../../isa/operand.ts'
@@ -12,6 +15,7 @@ import type { Value } from './reading/value.ts'
 
 /** Fewer bytes are done as soon singly. */
 const LEAST_BYTES = 16
+const PAGE = 4096
 
 /** Writes the handler of a repeated string instruction. */
 export function emitRepeated(
@@ -27,20 +31,34 @@ export function emitRepeated(
   const more = m.isZero(m.isZero(m.zx(left, width)))
   if (instruction.row.properties.string === 'repe') {
     const wanted = shape.repeat === 0xf3 ? m.flag('zf') : m.isZero(m.flag('zf'))
-    m.when(m.and(more, wanted), () => m.leaveByAgain())
+    m.when(m.and(more, wanted), () => m.leaveByAgain(true))
+  } else if (mayBeBlock(instruction)) {
+    m.when(more, () => againInPage(m, instruction))
   } else {
-    m.when(more, () => m.leaveByAgain())
+    m.when(more, () => m.leaveByAgain(true))
   }
   m.finish()
 }
 
+function mayBeBlock({ definition }: Instruction): boolean {
+  return definition.name === 'movs' || definition.name === 'stos'
+}
+
+/** On with the next round, which may be in the next page of the target. */
+function againInPage(m: WasmReading, { operands }: Instruction): void {
+  const offset = m.and(m.gpr(RDI, 64), m.const(PAGE - 1))
+  m.when(m.lessUnsigned(offset, m.const(operands[0]!.width / 8)), () => m.leaveByAgain(true))
+  m.leaveByAgain(false)
+}
+
 /** MOVS and STOS upwards in 64-bit code: as many rounds as one block holds. */
 function emitBlock(
-  m: WasmReading, { definition, operands }: Instruction, shape: InstructionShape, count: Value,
+  m: WasmReading, instruction: Instruction, shape: InstructionShape, count: Value,
 ): void {
+  const { definition, operands } = instruction
   const [target, source] = operands
   const moves = definition.name === 'movs'
-  if (!shape.long || shape.addressSize !== 64 || !moves && definition.name !== 'stos') return
+  if (!shape.long || shape.addressSize !== 64 || !mayBeBlock(instruction)) return
   const size = target!.width / 8
   const enough = m.lessUnsigned(m.const(LEAST_BYTES / size - 1), count)
   m.when(m.and(m.isZero(m.flag('df')), enough), () => {
@@ -52,7 +70,7 @@ function emitBlock(
       if (moves) m.setGpr(RSI, 64, m.add(m.gpr(RSI, 64), bytes))
       const left = m.sub(count, done)
       m.setGpr(RCX, 64, left)
-      m.when(left, () => m.leaveByAgain())
+      m.when(left, () => againInPage(m, instruction))
       m.leaveByNext()
     })
   })

@@ -9,6 +9,7 @@ import { CODE_MODE_LONG, Stop } from '../core-memory.ts'
 import { TrapOverride } from '../debug.ts'
 import { noteFault } from '../exceptions/event.ts'
 import type { Processor, Thrown } from '../interfaces.ts'
+import { RFLAGS } from '../state.ts'
 import { mustStep } from '../stepping.ts'
 import { allServices } from '../system/services.ts'
 import type { CodeCache } from './code-cache.ts'
@@ -16,6 +17,7 @@ import { ServiceResult } from './loop.ts'
 import type { MachineAdapter } from './machine-adapter.ts'
 import { field } from './record.ts'
 
+const RF = BigInt(RFLAGS.RF)
 const MASK32 = 0xffff_ffffn
 const MASK64 = 0xffff_ffff_ffff_ffffn
 
@@ -54,8 +56,9 @@ export class ServiceCalls {
     this.exitRequested = false
     control.trapOverride = TrapOverride.NONE
     control.taskSwitched = 0
-    // The loop lets shadows stand; the one before this instruction is over.
+    // The loop lets shadows and RF stand; those before this instruction are over.
     context.interruptShadow = 0
+    context.systemFlags &= ~RF
     this.#adapter.begin(instruction, rip, next)
     const routine = allServices[instruction.definition.service!]
     assert(routine, `there is a service ${instruction.definition.service}`)
@@ -63,11 +66,11 @@ export class ServiceCalls {
       routine(this.#adapter, this.#processor, instruction)
     } catch (error) {
       if (!control.taskSwitched) context.rip = rip
-      if (error === this.#thrown.accessExit) return ServiceResult.LEAVE
+      if (error === this.#thrown.accessExit) return ServiceResult.STOPPED
       if (error !== this.#thrown.fault) throw error
       const { vector, errorCode, hasErrorCode } = this.#thrown.fault
       noteFault(control, vector, hasErrorCode ? errorCode : undefined)
-      return ServiceResult.LEAVE
+      return ServiceResult.STOPPED
     }
     return this.#whereTo(next)
   }

@@ -18,7 +18,10 @@ import {
 import { discover, PAGE_BYTES, pageOf, type Region, type RegionLimits } from './region.ts'
 import { Rewrites } from './rewrites.ts'
 
-const LIMITS: RegionLimits = { instructions: 400, callee: 60, returns: 8 }
+/** A region executes no more instructions than it has until it looks at the budget again: only
+ * edges back lead to what may have been executed. */
+export const REGION_LIMIT = 400
+const LIMITS: RegionLimits = { instructions: REGION_LIMIT, callee: 60, returns: 8 }
 /** What belongs to a region was jumped to this often, as a part of what makes code hot; nothing is
  * known of what control only falls into. */
 const WARM = 0.03

@@ -326,6 +326,11 @@ class Translator {
       goTo: () => { throw new Error('a region looks no record up') },
       stop,
       again: () => f.br(again!),
+      noteBudget: () => {
+        const before = i32.add(this.#budget, i32.const(left))
+        f.store('i32', CORE, Z, i32.add(before, loadControl32('regionReserve')),
+          controlAt('budget'))
+      },
       defer: () => {
         f.store('i32', CORE, Z, i32.const(Stop.DEFER), controlAt('stop'))
         stop()

@@ -119,7 +119,7 @@ export class MemoryAccess implements ScalarMemory {
     target.set(kept, value)
     target.if(i32.ne(place.machine, i32.const(SLOW)), () => {
       const found = compareExchange(width, place.machine, place.old, kept)
-      target.if(i64.ne(found, place.old), () => exits.again())
+      target.if(i64.ne(found, place.old), () => exits.again(true))
     }, () => this.#storeSlow(place.linear, width, kept))
   }
 

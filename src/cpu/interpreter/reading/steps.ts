@@ -65,9 +65,9 @@ export abstract class StepCollector {
     this.effect({ inputs: [], emit: () => this.site.exits.next() })
   }
 
-  /** Starts the instruction again, from inside `when`. */
-  leaveByAgain(): void {
-    this.effect({ inputs: [], emit: () => this.site.exits.again() })
+  /** Starts the instruction again, from inside `when`; says whether what was done counts. */
+  leaveByAgain(counts: boolean): void {
+    this.effect({ inputs: [], emit: () => this.site.exits.again(counts) })
   }
 
   /** A value computed from others. */

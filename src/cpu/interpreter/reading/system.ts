@@ -45,6 +45,7 @@ export abstract class SystemReading extends X87Reading {
   }
 
   tsc(): Value {
+    this.effect({ inputs: [], emit: () => this.site.exits.noteBudget() })
     return this.loaded('i64', () => i64.truncSatF64S(call(this.parts.tsc)))
   }
 
