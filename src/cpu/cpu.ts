@@ -112,6 +112,8 @@ export class Cpu implements Processor {
       const singly = mustStep(this)
       const stop: number = singly || stuck || left <= 0 ? this.#step(singly) : this.#enter(left)
       stuck = stop === Stop.BUDGET && this.#executed === before
+      // The last instruction was a jump to what cannot be fetched: that will be found again.
+      if (exactly && stop === Stop.FAULT && this.#executed >= end) return this.#leave('budget')
       const kind = this.#handleStop(stop)
       if (kind) return this.#leave(kind)
     }

@@ -149,3 +149,18 @@ test('compiled code stops after as many instructions as it is told', () => {
   }
   assert.ok(compiled.cpu.jitCounts.compiled > 0)
 })
+
+test('a run that ends with a jump to what cannot be fetched does not count the exception', () => {
+  const machine = new TestMachine(0)
+  const program = startOf((code) => {
+    code.constant(RAX, 0x7000_0000)
+    code.raw(0xff, 0xe0) // jmp rax
+  })
+  machine.load(program)
+  for (let count = 1; count <= 3; count++) {
+    const before = machine.cpu.executed
+    assert.equal(machine.run(1, true), 'budget')
+    assert.equal(machine.cpu.executed - before, 1)
+    assert.equal(machine.cpu.context.rip === 0x7000_0000n, count === 2)
+  }
+})
