@@ -116,6 +116,9 @@ export const CoreControl = struct('core control', {
   taskSwitched: u32,
   /** PAUSEs that are not left for before one is. */
   pausesLeft: u32,
+  /** 1 while other processors reach memory too: a locked instruction whose accesses are not one for
+   * WebAssembly then stops with Stop.BUS_LOCK. */
+  busShared: u32,
 })
 
 /** CoreControl.codeMode: which code, and whether one instruction at a time. Never 0, so that an
@@ -190,4 +193,7 @@ export const Stop = {
   RETRY: 7,
   /** Compiled code has met what an instruction leaves to its service: nothing of it happened. */
   DEFER: 8,
+  /** A locked instruction must be carried out while no other processor runs: nothing of it
+   * happened. */
+  BUS_LOCK: 9,
 } as const

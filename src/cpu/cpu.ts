@@ -35,6 +35,8 @@ const MOST_INSTRUCTIONS = 0x7fff_ffff
 
 export type ExitKind =
   | ServiceExit | 'budget' | 'mmio-read' | 'mmio-write' | 'window' | 'kick'
+  /** A locked instruction waits for `runAlone`. */
+  | 'bus-lock'
 
 /** What an exit says; which fields hold depends on the kind. One object, used again. */
 export interface Exit {
@@ -124,6 +126,16 @@ export class Cpu implements Processor {
    * while `tsc` is asked or a service works. */
   get executed(): number {
     return this.#executed + this.#given - this.control.budget
+  }
+
+  /** Carries out the instruction of a 'bus-lock' exit, and maybe some after it, while no other
+   * processor runs. */
+  runAlone(): ExitKind {
+    const { busShared } = this.control
+    this.control.busShared = 0
+    const kind = this.run(1)
+    this.control.busShared = busShared
+    return kind
   }
 
   /** Executes one instruction, or delivers what it raised; returns an exit when there is one. */
@@ -219,6 +231,11 @@ export class Cpu implements Processor {
   /** The same for the code of one frame. */
   forgetCode(machine: number): void {
     this.code.invalidate(machine)
+  }
+
+  /** Stores to the frame at a machine address are noticed again; whether some may not have been. */
+  forgetStores(machine: number): boolean {
+    return this.#engine.exports.dropStores(machine | 0) !== 0
   }
 
   // Processor: what services and exception delivery ask.
@@ -349,6 +366,8 @@ export class Cpu implements Processor {
       case Stop.DEFER: return this.#handleStop(this.#step(true))
       case Stop.POLL:
         return 'kick'
+      case Stop.BUS_LOCK:
+        return 'bus-lock'
       default:
         return undefined
     }

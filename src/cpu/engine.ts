@@ -39,6 +39,22 @@ export interface EngineOptions extends HandlerOptions {
   readonly heatLimit?: number
   /** Without one, the core compiles hot code itself, and waits for it. */
   readonly compiler?: RegionCompiler
+  /** Whom else there is in the machine's memory. */
+  readonly shared?: SharedMachine
+}
+
+/** A processor's place in a machine, and what it tells of itself (mmu/frame-uses.ts). */
+export interface SharedMachine {
+  /** Machine address of the words of frames, zeroed at first. */
+  readonly frameUses: number
+  /** Which of the processors this is. */
+  readonly processor: number
+  /** Whether there are others. */
+  readonly others: boolean
+  /** About to store to a frame from which others have decoded code. */
+  storing(machine: number): void
+  /** Decodes code from a frame to which others may store unnoticed. */
+  decoding(machine: number): void
 }
 
 /** Chosen by measurement: less compiles code that soon lies idle. */
@@ -61,8 +77,10 @@ export class Engine {
     const memories = { core: this.core, machine: options.machine }
     const handlers = new HandlerTable(memories, decode, options)
     const { doorbell, compiler, heatLimit = HEAT_LIMIT, preferServices = false } = options
+    const machine = options.shared
     const module = buildEngine(handlers.sizes, {
       doorbell, inline: handlers.inline, heatLimit, preferServices,
+      ...machine ? { uses: { table: machine.frameUses, processor: machine.processor } } : {},
     })
     const instance = new WebAssembly.Instance(new WebAssembly.Module(module), {
       env: { ...memories, handlers: handlers.table, ...this.#imports(service, options) },
@@ -70,6 +88,7 @@ export class Engine {
     handlers.connect(instance.exports)
     this.exports = instance.exports as unknown as EngineExports
     this.exports.resetTlb()
+    this.control.busShared = machine?.others ? 1 : 0
     const shared = {
       core: this.core.buffer, machine: new Uint8Array(options.machine.buffer), decode,
     }
@@ -127,7 +146,7 @@ export class Engine {
 
   /** What the engine's module calls. */
   #imports(
-    service: (record: number) => number, { tsc }: EngineOptions,
+    service: (record: number) => number, { tsc, shared }: EngineOptions,
   ): WebAssembly.ModuleImports {
     const float = new ExactFloat(this.context)
     const x87 = new ExactX87(new ContextX87(this.context), this.core.buffer)
@@ -143,6 +162,8 @@ export class Engine {
       tsc,
       codeWritten: (machine, size) => this.code.invalidate(machine >>> 0, size),
       hot: (record) => this.#jit.hot(record),
+      storing: (machine) => shared?.storing(machine >>> 0),
+      decoding: (machine) => shared?.decoding(machine >>> 0),
     } satisfies EngineImports
   }
 }

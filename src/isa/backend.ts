@@ -96,6 +96,8 @@ export interface Backend<V> {
   address(operand: Operand): V
   /** The memory operand moved by `byteOffset` (BT with a register bit offset), loaded or stored. */
   loadAt(operand: Operand, byteOffset: V, width: number): V
+  /** As `loadAt`, but a `storeAt` to the same place follows: faults are those of a write. */
+  loadForWriteAt(operand: Operand, byteOffset: V, width: number): V
   storeAt(operand: Operand, byteOffset: V, width: number, value: V): void
   /** A general register that is not an operand. `width` 8 means the low byte. */
   gpr(index: number, width: number): V
@@ -182,6 +184,11 @@ export interface Backend<V> {
 
   system(field: SystemField): V
   setSystem(field: SystemField, value: V): void
+  /** Orders the accesses before it before those after it, as other processors see them. */
+  fence(): void
+  /** A locked instruction whose accesses are not one for WebAssembly says so first: no other
+   * processor comes between them. */
+  lockBus(): void
   /** Ticks of the host's time stamp counter. */
   tsc(): V
   /** When `condition` is not zero the instruction's service carries it out, from its beginning:

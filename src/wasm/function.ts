@@ -106,6 +106,11 @@ export class FunctionBuilder {
     this.code.u32(memory)
   }
 
+  /** Orders all accesses before it before all after it, for other threads (threads proposal). */
+  fence(): void {
+    for (const byte of [0xfe, 0x03, 0x00]) this.code.byte(byte)
+  }
+
   /** Evaluates an expression for its effect. */
   drop(value: Expression): void {
     value.emit(this.code)

@@ -3,6 +3,7 @@
  * of them: how high they may be, and whether they are machine addresses.
  */
 import { TLB_ENTRIES } from '../../src/cpu/core-memory.ts'
+import { PIECES } from '../../src/cpu/mmu/locked.ts'
 
 /** Opcodes that proofs look at. */
 export const op = {
@@ -10,7 +11,7 @@ export const op = {
   shl32: 0x74, shrU32: 0x76, and64: 0x83, xor64: 0x85, shrU64: 0x88, wrap: 0xa7, load64: 0x29,
 } as const
 /** Nodes that no instruction makes: opcodes that there are not. */
-const [UNKNOWN, NAMED, LOADED, MERGED] = [-1, -2, -3, -4]
+const [UNKNOWN, NAMED, LOADED, MERGED, REACHED] = [-1, -2, -3, -4, -5]
 
 /** The engine's globals that say where the TLB's tables begin. */
 export const READ_TABLE = 'part.readTable'
@@ -21,6 +22,7 @@ const PAGE_MASK = -0x1000n
 const FAR = 1n << 62n
 const INDEX_MASK = BigInt((TLB_ENTRIES - 1) * 8)
 const ALL_ONES = 0xffff_ffff
+const NOT_REACHED = BigInt(PIECES)
 
 export type Facts = ReadonlySet<Node>
 
@@ -87,6 +89,11 @@ export class Nodes {
     return new Node(this.#count++, offset === 0 ? LOADED : UNKNOWN, [address])
   }
 
+  /** What the engine answers when asked for a locked operand of so many bytes. */
+  reached(bytes: Node): Node {
+    return new Node(this.#count++, REACHED, [bytes])
+  }
+
   mergePlace(): number {
     return this.#places++
   }
@@ -137,6 +144,9 @@ interface Proof {
 export function addressProof(address: Node, facts: Facts): Proof | undefined {
   const { opcode, args } = address
   if (opcode === MERGED) return mergedProof(address, facts)
+  if (opcode === REACHED) {
+    return excludedFor(address, facts).includes(NOT_REACHED) ? reachedProof(address) : undefined
+  }
   const [low, addend] = args
   if (opcode !== op.add32 || low!.opcode !== op.wrap) return undefined
   const linear = low!.args[0]!
@@ -144,13 +154,30 @@ export function addressProof(address: Node, facts: Facts): Proof | undefined {
 }
 
 /** Of several addresses and a constant in place of one, where a test has excluded the constant. */
-function mergedProof(address: Node, facts: Facts): Proof | undefined {
-  const excluded = [...facts].flatMap(({ opcode, args: [a, b] }) =>
-    opcode === op.ne32 && a === address && b!.constant !== undefined ? [b!.constant] : [])
-  const proofs = address.args.flatMap((value, way) =>
-    value.constant !== undefined && excluded.includes(value.constant) ? []
-      : [addressProof(value, address.merge!.facts[way]!)])
+function mergedProof(
+  address: Node, facts: Facts, excludedBefore: readonly bigint[] = [],
+): Proof | undefined {
+  const excluded = [...excludedBefore, ...excludedFor(address, facts)]
+  const proofs = address.args.flatMap((value, way) => {
+    if (value.constant !== undefined && excluded.includes(value.constant)) return []
+    if (value.opcode === REACHED && excluded.includes(NOT_REACHED)) return [reachedProof(value)]
+    const known = address.merge!.facts[way]!
+    return [value.opcode === MERGED ? mergedProof(value, known, excluded)
+      : addressProof(value, known)]
+  })
   return weakest(proofs)
+}
+
+/** The constants that tests have found a value not to be. */
+function excludedFor(value: Node, facts: Facts): bigint[] {
+  return [...facts].flatMap(({ opcode, args: [a, b] }) =>
+    opcode === op.ne32 && a === value && b!.constant !== undefined ? [b!.constant] : [])
+}
+
+/** The engine answers with the address of an aligned operand that may be written. */
+function reachedProof({ args: [size] }: Node): Proof | undefined {
+  const bytes = Number(size!.constant ?? 0n)
+  return bytes > 0 ? { bytes, alignment: bytes, writable: true } : undefined
 }
 
 function weakest(proofs: readonly (Proof | undefined)[]): Proof | undefined {

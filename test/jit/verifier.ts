@@ -8,7 +8,8 @@
  * - of machine memory: the address is the doorbell's, or it was made (mmu/lookup.ts) of an entry of
  *   the TLB, for stores of that for stores, which hits() has accepted for the linear address, with
  *   all bytes in the page; or made with the addend of such an entry, and inPageOf() has found both
- *   addresses in one page.
+ *   addresses in one page; or it is the engine's answer for a locked operand (mmu/locked.ts), and
+ *   not PIECES.
  * - of core memory: it ends below coreMap.end, by what constants, masks and shifts say of the
  *   address; the TLB's tables begin where the engine's globals say.
  *
@@ -44,6 +45,8 @@ interface Frame {
 export function verifyModule(module: WasmModule, doorbell?: number): string[] {
   return module.functions.flatMap((f) => new Verifier(module, f, doorbell).run())
 }
+
+const FENCE = ATOMIC + 0x03
 
 class Verifier {
   readonly #module: WasmModule
@@ -97,6 +100,7 @@ class Verifier {
       return
     }
     switch (opcode) {
+      case FENCE: return
       case 0x00: case 0x0f: this.#endWay(); return
       case 0x01: return
       case 0x02: this.#frames.push(this.#frame('block')); return
@@ -240,9 +244,12 @@ class Verifier {
   }
 
   #call(index: number): void {
-    const { type } = this.#module.imports[index]!
-    for (const _ of type.parameters) this.#pop()
-    for (const _ of type.results) this.#stack.push(this.#nodes.unknown())
+    const { name, type } = this.#module.imports[index]!
+    const args = type.parameters.map(() => this.#pop()).reverse()
+    for (const _ of type.results) {
+      this.#stack.push(name === 'part.reachLocked' ? this.#nodes.reached(args[1]!)
+        : this.#nodes.unknown())
+    }
   }
 
   #access(instruction: WasmInstruction): void {

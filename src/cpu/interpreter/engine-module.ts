@@ -13,6 +13,7 @@ import { buildFastFused } from '../fpu/fast-fused.ts'
 import { buildFloatCompareLanes, buildFloatLanes } from '../fpu/float-lanes.ts'
 import { allMasked } from '../fpu/float-state.ts'
 import { buildX87 } from '../fpu/x87.ts'
+import type { FrameUses } from '../mmu/frame-uses.ts'
 import { buildMmu, exportMmu, type MmuExports } from '../mmu/mmu.ts'
 import { buildDelivery } from '../privilege/delivery.ts'
 import { buildPrivilegeState } from '../privilege/state.ts'
@@ -49,6 +50,9 @@ export interface EngineImports {
   /** A float, since a 64-bit integer would be a bigint here. */
   tsc(): number
   codeWritten(machine: number, size: number): void
+  /** What FrameUses calls; only for a machine of several processors. */
+  storing(machine: number): void
+  decoding(machine: number): void
   /** The record was jumped to as often as `heatLimit` says. */
   hot(record: number): void
 }
@@ -73,6 +77,13 @@ function importMemories(module: ModuleBuilder, sizes: MemorySizes): void {
   })
 }
 
+function importMeetings(module: ModuleBuilder): Pick<FrameUses, 'storing' | 'decoding'> {
+  return {
+    storing: module.importFunction('env', 'storing', { parameters: ['i32'] }),
+    decoding: module.importFunction('env', 'decoding', { parameters: ['i32'] }),
+  }
+}
+
 export interface EnginePlan {
   /** Machine address of the core's doorbell word. */
   readonly doorbell: number
@@ -81,11 +92,13 @@ export interface EnginePlan {
   readonly heatLimit: number
   /** Every fault is delivered by TypeScript. */
   readonly preferServices: boolean
+  /** As FrameUses'. */
+  readonly uses?: Pick<FrameUses, 'table' | 'processor'>
 }
 
 /** Builds the engine's module. */
 export function buildEngine(
-  sizes: MemorySizes, { doorbell, inline, heatLimit, preferServices }: EnginePlan,
+  sizes: MemorySizes, { doorbell, inline, heatLimit, preferServices, uses }: EnginePlan,
 ): Uint8Array<ArrayBuffer> {
   const module = new ModuleBuilder()
   importMemories(module, sizes)
@@ -104,7 +117,10 @@ export function buildEngine(
   const codeWritten = module.importFunction('env', 'codeWritten', { parameters: ['i32', 'i32'] })
   const hot = module.importFunction('env', 'hot', { parameters: ['i32'] })
 
-  const mmu = buildMmu(module, { core: CORE, machine: MACHINE, codeWritten })
+  const mmu = buildMmu(module, {
+    core: CORE, machine: MACHINE, codeWritten,
+    ...uses ? { uses: { ...uses, ...importMeetings(module) } } : {},
+  })
   const { load, store } = mmu.slow
   const stopped = mmu.globals.status
   const support = buildSupport(module, { stopped, execTranslate: mmu.execTranslate, decode })
@@ -116,6 +132,7 @@ export function buildEngine(
     store8: store[8], store16: store[16], store32: store[32], store64: store[64],
     store128: store[128],
     probeWrite: mmu.slow.probeWrite,
+    ...mmu.locked,
     ...support,
     float,
     fused: buildFastFused(module, exactFused),

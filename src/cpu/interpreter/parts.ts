@@ -83,6 +83,10 @@ export const partSignatures = {
   moveForward: BLOCK, fillForward: BLOCK,
   /** (linear, form of fpu/extended-state.ts) -> not 0 when the service must do it. */
   saveState: STATE, restoreState: STATE,
+  /** Stops with Stop.BUS_LOCK while other processors reach memory. */
+  lockBus: CHECK,
+  /** (linear, bytes, flags) -> machine address of a locked operand, or PIECES (mmu/locked.ts). */
+  reachLocked: { parameters: ['i64', 'i32', 'i32'], result: 'i32' },
   /** Ticks of the host's time stamp counter. */
   tsc: { parameters: [], result: 'f64' },
 } as const satisfies Readonly<Record<string, Signature>>

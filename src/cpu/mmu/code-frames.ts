@@ -2,11 +2,12 @@
  * Frames that hold decoded code: a store to one takes the slow path, because no TLB entry for
  * stores leads there, and is told of when it is to a line with code.
  */
-import { i32, i64, type Expression, type Local } from '../../wasm/expression.ts'
+import { call, i32, i64, type Expression, type Local } from '../../wasm/expression.ts'
 import type { FunctionBuilder } from '../../wasm/function.ts'
 import type { ModuleBuilder } from '../../wasm/module.ts'
 import { coreMap, TLB_ENTRIES } from '../core-memory.ts'
 import type { MmuEnvironment } from './environment.ts'
+import { codeUse, emitUnuse, emitUse, storeUse } from './frame-uses.ts'
 import { emptyEntry, machineAddress, pageOf } from './lookup.ts'
 import { forEachLogged, forEachUsedSet } from './spaces.ts'
 
@@ -52,19 +53,43 @@ export function buildHoldsLines(module: ModuleBuilder, env: MmuEnvironment): Fun
   return f
 }
 
-/** Notes that a TLB entry for stores leads to a frame. */
-export function emitNoteStores(f: FunctionBuilder, env: MmuEnvironment, machine: Expression): void {
+/** (machine address i32): stores to a frame may follow, some of them through a TLB entry. */
+export function buildNoteStores(module: ModuleBuilder, env: MmuEnvironment): FunctionBuilder {
+  const f = module.function({ parameters: ['i32'] })
+  const [machine] = f.parameters as [Local]
+  f.if(frameBit(env, coreMap.storeBitmap, machine), () => f.return())
   emitSetBit(f, env, coreMap.storeBitmap, machine, true)
+  if (env.uses) emitUse(f, env.machine, env.uses, machine, 'storing')
+  return f
+}
+
+/** (machine address i32) -> i32: a store to the frame is a slow one again; 1 if one was not. */
+export function buildDropStores(module: ModuleBuilder, env: MmuEnvironment): FunctionBuilder {
+  const f = module.function({ parameters: ['i32'], result: 'i32' })
+  const [machine] = f.parameters as [Local]
+  f.if(i32.eqz(frameBit(env, coreMap.storeBitmap, machine)), () => f.return(i32.const(0)))
+  emitSetBit(f, env, coreMap.storeBitmap, machine, false)
+  emitEmptyStores(f, env, machine)
+  if (env.uses) emitUnuse(f, env.machine, env.uses, machine, storeUse(env.uses.processor))
+  f.return(i32.const(1))
+  return f
 }
 
 /** (machine address i32): the frame holds decoded code from now on. */
-export function buildMarkCode(module: ModuleBuilder, env: MmuEnvironment): FunctionBuilder {
+export function buildMarkCode(
+  module: ModuleBuilder, env: MmuEnvironment, dropStores: FunctionBuilder,
+): FunctionBuilder {
   const f = module.function({ parameters: ['i32'] })
   const [machine] = f.parameters as [Local]
   f.if(holdsCode(env, machine), () => f.return())
   emitSetBit(f, env, coreMap.codeBitmap, machine, true)
-  f.if(i32.eqz(frameBit(env, coreMap.storeBitmap, machine)), () => f.return())
-  emitSetBit(f, env, coreMap.storeBitmap, machine, false)
+  if (env.uses) emitUse(f, env.machine, env.uses, machine, 'decoding')
+  f.drop(call(dropStores, machine))
+  return f
+}
+
+/** Empties the entries for stores that lead to a frame. */
+function emitEmptyStores(f: FunctionBuilder, env: MmuEnvironment, machine: Local): void {
   const entry = f.local('i64')
   const page = f.local('i64')
   forEachUsedSet(f, env, (set) => forEachLogged(f, env, set, (word, at) => {
@@ -78,12 +103,13 @@ export function buildMarkCode(module: ModuleBuilder, env: MmuEnvironment): Funct
       })
     })
   }))
-  return f
 }
 
 /** (machine address i32): no longer. */
 export function buildClearCode(module: ModuleBuilder, env: MmuEnvironment): FunctionBuilder {
   const f = module.function({ parameters: ['i32'] })
-  emitSetBit(f, env, coreMap.codeBitmap, f.parameters[0]!, false)
+  const [machine] = f.parameters as [Local]
+  emitSetBit(f, env, coreMap.codeBitmap, machine, false)
+  if (env.uses) emitUnuse(f, env.machine, env.uses, machine, codeUse(env.uses.processor))
   return f
 }

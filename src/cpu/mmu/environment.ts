@@ -7,6 +7,7 @@ import type { FunctionBuilder } from '../../wasm/function.ts'
 import type { FunctionReference, ModuleBuilder } from '../../wasm/module.ts'
 import { CoreControl, coreMap, TABLE_BYTES } from '../core-memory.ts'
 import { CpuContext } from '../state.ts'
+import type { FrameUses } from './frame-uses.ts'
 
 /** Bits that describe an access. */
 export const Access = {
@@ -38,6 +39,8 @@ export interface MmuEnvironment {
   /** Called as (machine address i32, size i32) before a store to a line that holds decoded code;
    * returns nothing. It may clear the frame's bit (`clearCode`). */
   readonly codeWritten: FunctionReference
+  /** What tells processors of one another; none when there is but one. */
+  readonly uses?: FrameUses
 }
 
 /** Indexes of the Wasm globals that generated code uses. */

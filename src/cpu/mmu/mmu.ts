@@ -8,6 +8,7 @@ import type { FunctionBuilder } from '../../wasm/function.ts'
 import type { ModuleBuilder } from '../../wasm/module.ts'
 import { declareGlobals, type MmuEnvironment, type MmuGlobals } from './environment.ts'
 import { buildExecTranslate } from './exec-tlb.ts'
+import { buildLocked, type LockedFunctions } from './locked.ts'
 import { buildEntryAddress, buildP2mWord } from './p2m.ts'
 import { buildSetBits } from './entry-bits.ts'
 import { buildWalk } from './page-walk.ts'
@@ -26,6 +27,7 @@ export interface MmuFunctions extends TlbFunctions, SpaceFunctions {
   /** (linear i64) -> i64: machine address of code for the current CPL, FAULT or OUTSIDE. */
   readonly execTranslate: FunctionBuilder
   readonly slow: SlowFunctions
+  readonly locked: LockedFunctions
   /** -> the global `status`, for callers outside the module. */
   readonly status: FunctionBuilder
 }
@@ -44,6 +46,7 @@ export function buildMmu(module: ModuleBuilder, env: MmuEnvironment): MmuFunctio
     tlb,
   })
   const translate = buildTranslate(module, env, walk)
+  const slow = buildSlow(module, { env, globals, translate })
   return {
     ...tlb,
     ...spaces,
@@ -52,7 +55,8 @@ export function buildMmu(module: ModuleBuilder, env: MmuEnvironment): MmuFunctio
     walk,
     translate,
     execTranslate: buildExecTranslate(module, env, walk),
-    slow: buildSlow(module, { env, globals, translate }),
+    slow,
+    locked: buildLocked(module, env, globals, slow.probeWrite),
     status: buildStatus(module, globals),
   }
 }
@@ -88,6 +92,7 @@ export interface MmuExports {
   resetTlb(): void
   markCode(machine: number): void
   clearCode(machine: number): void
+  dropStores(machine: number): number
   selectTables(): void
 }
 
@@ -102,6 +107,7 @@ export function exportMmu(module: ModuleBuilder, mmu: MmuFunctions): void {
     flushPageOf: mmu.flushPageOf, flushSpace: mmu.flushSpace,
     switchSpace: mmu.switchSpace, switchOwner: mmu.switchOwner,
     resetTlb: mmu.reset, markCode: mmu.markCode, clearCode: mmu.clearCode,
+    dropStores: mmu.dropStores,
     selectTables: mmu.selectTables,
   }
   for (const [name, target] of Object.entries(functions)) module.exportFunction(name, target)

@@ -353,6 +353,7 @@ class Walk {
       f.return(c64(OUTSIDE))
     })
     f.if(i32.eqz(probe), () => {
+      f.if(write, () => f.call(this.#parts.tlb.noteStores, machine))
       this.#fill(word, machine)
       const isNew = i32.and(i64.geS(this.#table, c64(0)), i32.eqz(this.#cache.used))
       f.if(isNew, () => f.if(has(this.#efer, EFER.LMA), () => {

@@ -10,7 +10,9 @@ import type { ModuleBuilder } from '../../wasm/module.ts'
 import {
   coreMap, LOCAL_LOG_ENTRIES, SET_LOG_ENTRIES, TABLE_BYTES, TLB_ENTRIES, TlbSet,
 } from '../core-memory.ts'
-import { buildClearCode, buildMarkCode, emitNoteStores, holdsCode } from './code-frames.ts'
+import {
+  buildClearCode, buildDropStores, buildMarkCode, buildNoteStores, holdsCode,
+} from './code-frames.ts'
 import { controlAt, controlWord, type MmuEnvironment } from './environment.ts'
 import { buildFillExec, emitForgetExec } from './exec-tlb.ts'
 import { Fill } from './fill.ts'
@@ -35,6 +37,11 @@ export interface TlbFunctions {
   readonly markCode: FunctionBuilder
   /** (machine address i32): no longer. */
   readonly clearCode: FunctionBuilder
+  /** (machine address i32): before a store to the frame that no entry leads to. */
+  readonly noteStores: FunctionBuilder
+  /** (machine address i32) -> i32: forgets entries for stores to the frame; 0 if there were none
+   * since the last time. */
+  readonly dropStores: FunctionBuilder
 }
 
 export function buildTlb(
@@ -42,14 +49,18 @@ export function buildTlb(
 ): TlbFunctions {
   const emptyPage = buildEmptyPage(module, env)
   const flushPage = buildFlushPage(module, env, spaces, emptyPage)
+  const noteStores = buildNoteStores(module, env)
+  const dropStores = buildDropStores(module, env)
   return {
-    fillData: buildFillData(module, env, spaces),
+    fillData: buildFillData(module, env, spaces, noteStores),
     fillExec: buildFillExec(module, env),
     flushPage,
     flushPageOf: buildFlushPageOf(module, env, spaces, { emptyPage, flushPage }),
     dropPage: buildDropPage(module, env, emptyPage),
-    markCode: buildMarkCode(module, env),
+    markCode: buildMarkCode(module, env, dropStores),
     clearCode: buildClearCode(module, env),
+    noteStores,
+    dropStores,
   }
 }
 
@@ -59,7 +70,7 @@ function pageIndex(linear: Expression): Expression {
 }
 
 function buildFillData(
-  module: ModuleBuilder, env: MmuEnvironment, spaces: SpaceFunctions,
+  module: ModuleBuilder, env: MmuEnvironment, spaces: SpaceFunctions, noteStores: FunctionBuilder,
 ): FunctionBuilder {
   const f = module.function({ parameters: ['i64', 'i32', 'i32'] })
   const [linear, machine, bits] = f.parameters as [Local, Local, Local]
@@ -87,7 +98,7 @@ function buildFillData(
   const fill = (): void => emitFill(f, env, { set, word, at, entry, local })
   fill()
   f.if(i32.and(bits, i32.const(Fill.WRITABLE)), () => f.if(i32.eqz(holdsCode(env, machine)), () => {
-    emitNoteStores(f, env, machine)
+    f.call(noteStores, machine)
     f.set(word, i32.add(word, i32.const(TLB_ENTRIES)))
     fill()
   }))

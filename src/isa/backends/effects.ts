@@ -112,6 +112,8 @@ class EffectsBackend implements Backend<Unknown>, Effects {
     return VALUE
   }
 
+  loadForWriteAt(operand: Operand): Unknown { return this.loadAt(operand) }
+
   storeAt(operand: Operand): void { this.#store(operand) }
 
   gpr(index: number): Unknown {
@@ -212,6 +214,8 @@ class EffectsBackend implements Backend<Unknown>, Effects {
   faultIf(): void { this.faults = true }
   system(): Unknown { return VALUE }
   setSystem(): void {}
+  fence(): void {}
+  lockBus(): void {}
   tsc(): Unknown { return VALUE }
   deferIf(): void { this.faults = true }
   transferState(name: StateTransfer, area: Operand): void {

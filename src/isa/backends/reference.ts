@@ -102,6 +102,12 @@ export class ReferenceBackend extends ReferenceFloat implements Backend<bigint> 
     return this.load(operand.segment, this.address(operand) + byteOffset, width)
   }
 
+  loadForWriteAt(operand: Operand, byteOffset: bigint, width: number): bigint {
+    assert(operand.kind === 'memory', 'loadForWriteAt() is for memory')
+    this.#probe(operand, this.address(operand) + byteOffset & maskOf(this.addressSize), width)
+    return this.loadAt(operand, byteOffset, width)
+  }
+
   storeAt(operand: Operand, byteOffset: bigint, width: number, value: bigint): void {
     assert(operand.kind === 'memory', 'storeAt() is for memory')
     this.store(operand.segment, this.address(operand) + byteOffset, width, value)
@@ -201,6 +207,9 @@ export class ReferenceBackend extends ReferenceFloat implements Backend<bigint> 
 
   system(field: SystemField): bigint { throw new Error(`the reference has no ${field}`) }
   setSystem(field: SystemField): void { throw new Error(`the reference has no ${field}`) }
+  /** There is nobody else. */
+  fence(): void {}
+  lockBus(): void {}
   tsc(): bigint { throw new Error('the reference has no time') }
   deferIf(): void { throw new Error('the reference has no services') }
   transferState(): void { throw new Error('the reference has no services') }

@@ -218,6 +218,7 @@ const cmpxchg16b = define('cmpxchg16b', {
     const zero = m.const(0)
     const eight = m.const(8)
     m.faultIf(m.and(m.address(target!), m.const(15)), 13, 0)
+    m.lockBus()
     const low = m.loadAt(target!, zero, 64)
     const high = m.loadAt(target!, eight, 64)
     const equal = m.and(m.equal(m.gpr(RAX, 64), low), m.equal(m.gpr(RDX, 64), high))

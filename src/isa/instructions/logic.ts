@@ -70,13 +70,15 @@ function bitTest(
       const index = m.and(m.read(bit!), m.const(width - 1))
       const far = m.isMemory(target!) && bit!.kind === 'gpr'
       const offset = far ? wordOffset(m, bit!, width) : m.const(0)
-      const word = far ? m.loadAt(target!, offset, width)
-        : change ? m.readForWrite(target!) : m.read(target!)
-      if (change) {
-        const changed = change(m, word, m.shl(m.const(1), index))
-        if (far) m.storeAt(target!, offset, width, changed)
-        else m.write(target!, changed)
+      if (!change) {
+        const word = far ? m.loadAt(target!, offset, width) : m.read(target!)
+        m.setFlags({ cf: m.bitOf(m.shr(word, index), 0) })
+        return
       }
+      const word = far ? m.loadForWriteAt(target!, offset, width) : m.readForWrite(target!)
+      const changed = change(m, word, m.shl(m.const(1), index))
+      if (far) m.storeAt(target!, offset, width, changed)
+      else m.write(target!, changed)
       m.setFlags({ cf: m.bitOf(m.shr(word, index), 0) })
     },
   })

@@ -12,6 +12,7 @@ import type { FunctionReference } from '../../../wasm/module.ts'
 import { Vector } from '../../../abi/x86/control.ts'
 import { SS } from '../../../abi/x86/registers.ts'
 import { Access } from '../../mmu/environment.ts'
+import { PIECES } from '../../mmu/locked.ts'
 import {
   addendOf, entryOf, farFrom, hits, inPageOf, machineAddress,
 } from '../../mmu/lookup.ts'
@@ -21,7 +22,7 @@ import {
 import type { Locals } from './value.ts'
 
 /** In place of a machine address: the access went through the slow path. */
-const SLOW = -1
+const SLOW = PIECES
 
 /** Machine and linear address of a memory operand that is read and then written. */
 export interface Place {
@@ -96,11 +97,33 @@ export class MemoryAccess implements ScalarMemory {
       target.set(machine, found)
       target.set(into, this.#shape.lock ? atomicLoadOf(width, machine) : loadOf(width, machine))
     }, () => {
-      target.set(machine, i32.const(SLOW))
-      this.probeWrite(linear, width)
-      target.set(into, this.#loadSlow(linear, width))
-      this.leaveIfStopped()
+      if (this.#shape.lock) this.#reachLocked(linear, width, machine, into)
+      else this.#loadToWrite(linear, width, machine, into)
     })
+  }
+
+  #loadToWrite(linear: Local, width: number, machine: Local, into: Local): void {
+    const { target } = this.#site
+    target.set(machine, i32.const(SLOW))
+    this.probeWrite(linear, width)
+    target.set(into, this.#loadSlow(linear, width))
+    this.leaveIfStopped()
+  }
+
+  #reachLocked(linear: Local, width: number, machine: Local, into: Local): void {
+    const { target } = this.#site
+    target.set(machine,
+      call(this.#parts.reachLocked, linear, i32.const(width / 8), this.#flags()))
+    this.leaveIfStopped()
+    target.if(i32.ne(machine, i32.const(SLOW)),
+      () => target.set(into, atomicLoadOf(width, machine)),
+      () => this.#loadToWrite(linear, width, machine, into))
+  }
+
+  /** Leaves while other processors reach memory: the instruction is carried out without them. */
+  lockBus(): void {
+    this.#site.target.call(this.#parts.lockBus)
+    this.leaveIfStopped()
   }
 
   writeBack(linear: Local, machine: Local, width: number, value: Expression): void {

@@ -45,7 +45,10 @@ export abstract class OperandReading extends ScalarReading {
 
   readForWrite(operand: Operand): Value {
     if (operand.kind !== 'memory') return this.read(operand)
-    const address = this.linearAddress(operand, 'write')
+    return this.#loadForWrite(operand, this.linearAddress(operand, 'write'), operand.width)
+  }
+
+  #loadForWrite(operand: Operand, address: Value, width: number): Value {
     const symbol = this.symbolOf(address)
     const value = this.result('i64')
     const place = {
@@ -58,7 +61,7 @@ export abstract class OperandReading extends ScalarReading {
       emit: () => {
         this.target.set(place.linear, address.expression())
         this.memory.readForWrite(
-          place.linear, operand.width, place.machine, value.local!, symbol)
+          place.linear, width, place.machine, value.local!, symbol)
         if (this.shape.lock) this.target.set(place.old, value.local!)
       },
     })
@@ -76,14 +79,15 @@ export abstract class OperandReading extends ScalarReading {
       this.storeLinear(this.linearAddress(operand, 'write'), operand.width, scalar)
       return
     }
+    this.#writeBack(place, operand.width, scalar)
+  }
+
+  #writeBack(place: Place, width: number, value: Value): void {
     this.effect({
-      inputs: [scalar],
+      inputs: [value],
       emit: () => {
-        if (this.shape.lock) {
-          this.memory.exchange(place, operand.width, scalar.expression())
-        } else {
-          this.memory.writeBack(place.linear, place.machine, operand.width, scalar.expression())
-        }
+        if (this.shape.lock) this.memory.exchange(place, width, value.expression())
+        else this.memory.writeBack(place.linear, place.machine, width, value.expression())
       },
     })
   }
@@ -96,8 +100,14 @@ export abstract class OperandReading extends ScalarReading {
     return this.loadLinear(this.linearAt(operand, byteOffset, width, 'read'), width)
   }
 
+  loadForWriteAt(operand: Operand, byteOffset: Value, width: number): Value {
+    return this.#loadForWrite(operand, this.linearAt(operand, byteOffset, width, 'write'), width)
+  }
+
   storeAt(operand: Operand, byteOffset: Value, width: number, value: Value): void {
-    this.storeLinear(this.linearAt(operand, byteOffset, width, 'write'), width,
+    const place = this.#places.get(operand)
+    if (place) this.#writeBack(place, width, this.scalar(value))
+    else this.storeLinear(this.linearAt(operand, byteOffset, width, 'write'), width,
       this.scalar(value))
   }
 

@@ -44,6 +44,14 @@ export abstract class SystemReading extends X87Reading {
     })
   }
 
+  fence(): void {
+    this.effect({ inputs: [], emit: () => this.target.fence() })
+  }
+
+  lockBus(): void {
+    if (this.shape.lock) this.effect({ inputs: [], emit: () => this.memory.lockBus() })
+  }
+
   tsc(): Value {
     this.effect({ inputs: [], emit: () => this.site.exits.noteBudget() })
     return this.loaded('i64', () => i64.truncSatF64S(call(this.parts.tsc)))

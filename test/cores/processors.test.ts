@@ -1,0 +1,144 @@
+/**
+ * Two processors over one memory, one at a time: what each tells of code and of stores, and which
+ * locked instructions wait for the bus.
+ */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { Cpu } from '../../src/cpu/cpu.ts'
+import { codeUse, storeUse } from '../../src/cpu/mmu/frame-uses.ts'
+import { LEAF_ENTRIES, P2M_MFN_SHIFT, P2M_RAM_RW } from '../../src/cpu/p2m-format.ts'
+import { CPU_CONTEXT_SIZE, CpuContext } from '../../src/cpu/state.ts'
+import { startState } from '../../src/guest/pvh/startup.ts'
+
+const PAGES = 64
+const DOORBELLS = 0x1000
+const P2M = 0x10_0000
+const LEAF = 0x12_0000
+const USES = 0x20_0000
+/** Pages of code of the two processors, and of data. */
+const [CODE_A, CODE_B, DATA] = [0x8000, 0x9000, 0xa000]
+const HLT = 0xf4
+
+class Pair {
+  readonly #memory = new WebAssembly.Memory({ initial: PAGES, maximum: PAGES, shared: true })
+  readonly bytes = new Uint8Array(this.#memory.buffer)
+  /** What the processors have told, as "B stores to 8000". */
+  readonly told: string[] = []
+  readonly a: Cpu
+  readonly b: Cpu
+
+  constructor() {
+    const words = new Uint32Array(this.#memory.buffer)
+    words[P2M >>> 2] = LEAF >>> 12
+    for (let gfn = 0; gfn < LEAF_ENTRIES; gfn++) {
+      words[(LEAF >>> 2) + gfn] = (gfn << P2M_MFN_SHIFT | P2M_RAM_RW) >>> 0
+    }
+    this.a = this.#processor('A', 0, CODE_A)
+    this.b = this.#processor('B', 1, CODE_B)
+  }
+
+  #processor(name: string, processor: number, code: number): Cpu {
+    const tell = (what: string) => (machine: number) =>
+      void this.told.push(`${name} ${what} ${(machine & -4096).toString(16)}`)
+    const cpu = new Cpu({
+      machine: this.#memory, doorbell: DOORBELLS + processor * 64, tsc: () => 0, random: () => 0,
+      shared: {
+        frameUses: USES, processor, others: true, storing: tell('stores to'),
+        decoding: tell('decodes'),
+      },
+    })
+    const bytes = new Uint8Array(CPU_CONTEXT_SIZE)
+    const context = CpuContext.on(bytes)
+    startState(context, code >>> 12, 0)
+    cpu.setMemory(P2M)
+    cpu.loadContext(bytes)
+    return cpu
+  }
+
+  /** Puts code where a processor begins, whatever others know of it. */
+  code(at: number, ...bytes: number[]): void {
+    this.bytes.set([...bytes, HLT], at)
+  }
+
+  /** Runs from the start of the code segment; AX. */
+  run(cpu: Cpu): number {
+    cpu.context.rip = 0n
+    assert.equal(cpu.run(1000), 'halt')
+    return Number(cpu.context.gpr.get(0) & 0xffffn)
+  }
+
+  uses(machine: number): number {
+    return new Int32Array(this.#memory.buffer)[(USES >>> 2) + (machine >>> 12)]!
+  }
+}
+
+const movAx = (value: number) => [0xb8, value, 0]
+const storeByte = (at: number, value: number) => [0xc6, 0x06, at & 0xff, at >>> 8, value]
+
+test('who stores to code that another has decoded tells of it', () => {
+  const pair = new Pair()
+  pair.code(CODE_A, ...movAx(1))
+  pair.code(CODE_B, ...storeByte(CODE_A + 1, 2))
+  assert.equal(pair.run(pair.a), 1)
+  assert.deepEqual(pair.told, [])
+  pair.run(pair.b)
+  assert.deepEqual(pair.told, ['B stores to 8000'])
+  assert.equal(pair.uses(CODE_A), codeUse(0) | storeUse(1))
+  pair.a.forgetCode(CODE_A)
+  assert.equal(pair.run(pair.a), 2)
+})
+
+test('who decodes code to which another stores asks, and is told of stores after that', () => {
+  const pair = new Pair()
+  pair.code(CODE_A, ...movAx(1))
+  pair.code(CODE_B, ...storeByte(CODE_A + 1, 2))
+  pair.run(pair.b)
+  assert.equal(pair.run(pair.a), 2)
+  assert.deepEqual(pair.told, ['A decodes 8000'])
+  assert.equal(pair.b.forgetStores(CODE_A), true)
+  assert.equal(pair.b.forgetStores(CODE_A), false)
+  pair.run(pair.b)
+  assert.deepEqual(pair.told, ['A decodes 8000', 'B stores to 8000'])
+})
+
+test('code that is forgotten is no longer told of', () => {
+  const pair = new Pair()
+  pair.code(CODE_A, ...movAx(1))
+  pair.code(CODE_B, ...storeByte(CODE_A + 1, 2))
+  pair.run(pair.a)
+  pair.a.forgetCode(CODE_A)
+  assert.equal(pair.uses(CODE_A), 0)
+  pair.run(pair.b)
+  assert.deepEqual(pair.told, [])
+})
+
+const lockedInc = (at: number) => [0xf0, 0xff, 0x06, at & 0xff, at >>> 8]
+
+for (const [name, at] of [
+  ['is not aligned', DATA + 1], ['crosses pages', DATA + 0xfff],
+  ['has decoded code around it', CODE_A + 2],
+] as const) {
+  test(`a locked instruction whose operand ${name} waits for the bus, and nothing happens`, () => {
+    const pair = new Pair()
+    pair.code(CODE_A, ...lockedInc(at), ...movAx(7))
+    const before = pair.bytes[at]!
+    pair.a.context.rip = 0n
+    assert.equal(pair.a.run(1000), 'bus-lock')
+    assert.equal(pair.bytes[at], before)
+    assert.equal(pair.a.context.rip, 0n)
+    pair.a.runAlone()
+    assert.equal(pair.bytes[at], before + 1)
+  })
+}
+
+test('a locked instruction on aligned memory does not', () => {
+  const pair = new Pair()
+  const lockedBts = [0xf0, 0x0f, 0xab, 0x06, 0, DATA >>> 8]
+  pair.code(CODE_A, ...lockedInc(DATA + 0x100), ...movAx(9), ...lockedBts)
+  pair.run(pair.a)
+  assert.equal(pair.bytes[DATA + 0x100], 1)
+  assert.equal(pair.bytes[DATA + 1], 2)
+  // The same again, through the TLB.
+  pair.run(pair.a)
+  assert.equal(pair.bytes[DATA + 0x100], 2)
+})
