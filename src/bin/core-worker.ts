@@ -18,16 +18,22 @@ const control = parentPort
 
 const clock = new HostClock(start.memory.startNs)
 const { host, dispatcher, guests } = machineOf(start.memory, clock)
-const cpu = new Cpu({
+const others = host.state.coreCount > 1
+const cpu: Cpu = new Cpu({
   machine: start.memory.machine,
   doorbell: host.core(start.index).kickWord,
   tsc: tscOf(clock, host.state.tscKhz),
   random: randomWord,
   ...start.heatLimit === undefined ? {} : { heatLimit: start.heatLimit },
+  shared: {
+    frameUses: host.state.frameUses, processor: start.index, others,
+    storing: (machine) => host.frameUses.written(machine >>> 12, start.index),
+    decoding: (machine) => core.askOthers(machine >>> 12),
+  },
   ...start.compiler
     ? { compiler: new CompilerPort(start.compiler, () => control.postMessage('compile')) } : {},
 })
-const core = new Core({ index: start.index, host, dispatcher, cpu, guests })
+const core: Core = new Core({ index: start.index, host, dispatcher, cpu, guests })
 const stop = new Int32Array(start.stop)
 control.postMessage('ready')
 core.run(() => Atomics.load(stop, 0) !== 0)

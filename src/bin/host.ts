@@ -15,7 +15,7 @@ import { runFolderPath, socketName, storeSocketName } from '../node/run-folder.t
 import { UnixListener } from '../node/unix-socket.ts'
 import { autostart } from '../toolstack/host/autostart.ts'
 import { HostServer } from '../toolstack/host/server.ts'
-import { heatWish, memoryWish, startMachine } from './machine.ts'
+import { coresWish, heatWish, memoryWish, startMachine } from './machine.ts'
 import { serveStore } from './store-socket.ts'
 
 function say(message: string): void {
@@ -30,6 +30,16 @@ function fail(error: unknown): never {
   process.exit(1)
 }
 
+/** The number of cores asked for; a wish that cannot be met ends the process. */
+function coresOrEnd(): number {
+  try {
+    return coresWish(process.env)
+  } catch (error) {
+    say((error as Error).message)
+    process.exit(1)
+  }
+}
+
 async function main(): Promise<void> {
   process.on('uncaughtException', fail)
   process.on('unhandledRejection', fail)
@@ -41,9 +51,11 @@ async function main(): Promise<void> {
     return
   }
   const memoryMib = memoryWish(process.env)
+  const cores = coresOrEnd()
   const machine = await startMachine({
-    memoryMib, heatLimit: heatWish(process.env), tftpFolder: process.env['XENOLITH_TFTP'],
-    bootFile: process.env['XENOLITH_BOOTFILE'], log, failed: fail,
+    memoryMib, cores, heatLimit: heatWish(process.env),
+    tftpFolder: process.env['XENOLITH_TFTP'], bootFile: process.env['XENOLITH_BOOTFILE'],
+    log, failed: fail,
   })
   let ending = false
   const end = async (): Promise<void> => {
@@ -76,7 +88,7 @@ async function main(): Promise<void> {
   })
   process.on('SIGTERM', () => void end())
   process.on('SIGINT', () => void end())
-  say(`ready: ${memoryMib} MB, pid ${process.pid}`)
+  say(`ready: ${memoryMib} MB, cores: ${cores}, pid ${process.pid}`)
   // Two that started at once: the later one has the name, and nobody will find this one.
   const check = setInterval(() => {
     if (!listeners[1]?.isCurrent && machine.libxl.domainCount === 0) void end()

@@ -12,6 +12,7 @@ import { ControlGate } from '../hypervisor/domain/control.ts'
 import { createControlDomain } from '../hypervisor/domain/lifecycle.ts'
 import { watchUpcalls } from '../hypervisor/events/upcall.ts'
 import { Host } from '../hypervisor/host/host.ts'
+import { MAX_CORES } from '../hypervisor/host/state.ts'
 import { Bridge, defaultNetwork } from '../network/bridge.ts'
 import { readBelow } from '../node/boot-folder.ts'
 import { openCapture } from '../node/capture-file.ts'
@@ -45,6 +46,8 @@ export interface MachineOptions {
   readonly tftpFolder?: string | undefined
   /** The one of them that DHCP tells guests to boot from. */
   readonly bootFile?: string | undefined
+  /** Physical CPUs, each a thread. */
+  readonly cores?: number
   /** How often code is jumped to before it is compiled; 0 to interpret only. */
   readonly heatLimit?: number | undefined
   readonly log: Log
@@ -62,6 +65,15 @@ export interface Machine {
 export function memoryWish(environment: Readonly<Record<string, string | undefined>>): number {
   const wish = Number(environment['XENOLITH_MEMORY'] ?? MOST_MIB)
   return Number.isInteger(wish) && wish >= 64 && wish <= MOST_MIB ? wish : MOST_MIB
+}
+
+/** The number of physical CPUs, by the environment's wish. Throws what is wrong with it. */
+export function coresWish(environment: Readonly<Record<string, string | undefined>>): number {
+  const text = environment['XENOLITH_CORES']
+  if (text === undefined) return 1
+  const wish = Number(text)
+  if (/^\d+$/.test(text) && wish >= 1 && wish <= MAX_CORES) return wish
+  throw new Error(`XENOLITH_CORES is ${text}; a machine has 1 to ${MAX_CORES} cores`)
 }
 
 /** How often code is jumped to before it is compiled, by the environment's wish: a number, or `off`
@@ -84,7 +96,7 @@ export async function startMachine(options: MachineOptions): Promise<Machine> {
   }
   const clock = new HostClock(memory.startNs)
   Host.lay(buffersOf(memory), {
-    cores: 1, tscKhz: TSC_KHZ, commandLine: options.commandLine ?? '',
+    cores: options.cores ?? 1, tscKhz: TSC_KHZ, commandLine: options.commandLine ?? '',
     hwCap: hwCapOf(defaultPolicy),
   }, clock)
   const { host, dispatcher } = machineOf(memory, clock)

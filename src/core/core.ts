@@ -6,11 +6,17 @@
  * a word in machine memory that ends a run. The word is cleared before the news is looked for, so
  * none is lost.
  *
+ * A core is *inside* (host/presence.ts) while its guest runs and while a hypercall reaches the
+ * guest's memory: when it enters it finds out what has become untrue of what it has translated and
+ * decoded.
+ *
  * The registers stay in the processor when a vcpu merely blocks; they are saved all the same, so
  * that others can read them, and loaded again only if somebody else ran here or changed them.
  */
 import { ringCount, sleep } from '../base/shared/doorbell.ts'
 import { heldLocks } from '../base/shared/lock.ts'
+import { Vector } from '../abi/x86/control.ts'
+import type { ExitKind } from '../cpu/cpu.ts'
 import { CPU_CONTEXT_SIZE } from '../cpu/state.ts'
 import { type GuestType, type GuestVcpu, WORK_STARTUP } from '../guest/guest-type.ts'
 import { contextOf } from '../hypervisor/domain/context.ts'
@@ -19,8 +25,9 @@ import {
 } from '../hypervisor/domain/state.ts'
 import type { Vcpu } from '../hypervisor/domain/vcpu.ts'
 import type { Host } from '../hypervisor/host/host.ts'
-import { CoreState } from '../hypervisor/host/state.ts'
+import { CoreState, MAX_CORES } from '../hypervisor/host/state.ts'
 import type { Dispatcher } from '../hypervisor/hypercall/dispatch.ts'
+import { type Entrance, nowhere } from '../hypervisor/memory/guest-memory.ts'
 import { type CoreScheduler, RoundRobin } from '../hypervisor/sched/scheduler.ts'
 import { restingRunstate, Timekeeper } from '../hypervisor/time/timekeeper.ts'
 import { RUNSTATE_running } from '../abi/xen/vcpu.ts'
@@ -60,8 +67,14 @@ export class Core {
   #loadedSerial = 0
   #memory = 0
   #p2mGeneration = -1
-  #frameGeneration = -1
-  #writtenFrames = 0
+  /** Notes on frames that were read. */
+  #notes = 0
+  #isInside = false
+  /** By core, the stay whose end is awaited, as it may store to what was decoded here. */
+  readonly #asked = new Int32Array(MAX_CORES)
+  readonly #entrance: Entrance = {
+    enter: () => this.#enter(), leave: () => this.#leave(),
+  }
 
   constructor(parts: CoreParts) {
     this.#index = parts.index
@@ -156,36 +169,75 @@ export class Core {
 
   #runGuest(guest: GuestVcpu, now: number): void {
     const { vcpu } = guest
-    this.#flushStale(vcpu)
+    this.#awaitAsked()
+    this.#enter()
     this.#interrupt(guest)
     const deadline = Math.min(
       this.#time.nextDeadline(vcpu), guest.deadline, this.#scheduler.sliceEnd(vcpu),
       this.#timers.deadline(vcpu))
     const budget = this.#budget.until(deadline - now)
-    const kind = this.#cpu.run(budget)
+    let kind = this.#cpu.run(budget)
+    this.#leave()
     if (kind === 'budget') this.#budget.learn(budget, this.#host.clock.now() - now)
-    dispatchExit(kind, this.#cpu, guest, this.#door)
+    if (kind === 'bus-lock') kind = this.#runAlone()
+    if (dispatchExit(kind, this.#cpu, guest, this.#door)) return
+    this.#enter()
+    this.#cpu.injectException(Vector.GP, 0)
+    this.#leave()
   }
 
-  readonly #forgetFrame = (mfn: number): void => this.#cpu.forgetCode(mfn * 4096)
+  /** The guest has a locked instruction whose accesses are not one. */
+  #runAlone(): ExitKind {
+    const { presence } = this.#host
+    presence.lockBus(this.#index)
+    this.#enter()
+    this.#cpu.shareBus(false)
+    const kind = this.#cpu.run(1)
+    this.#cpu.shareBus(true)
+    this.#leave()
+    presence.unlockBus(this.#index)
+    return kind
+  }
 
-  /** Forgets translations and code that others have made untrue. */
-  #flushStale(vcpu: Vcpu): void {
-    const generation = vcpu.domain.state.p2mGeneration
-    if (generation !== this.#p2mGeneration) {
-      this.#p2mGeneration = generation
-      this.#cpu.flushTlb()
+  /** From now on translations and decoded code are used, which are true. */
+  #enter(): void {
+    this.#host.presence.enter(this.#index)
+    this.#isInside = true
+    this.#readNotes()
+    const generation = this.#loaded!.domain.state.p2mGeneration
+    if (generation === this.#p2mGeneration) return
+    this.#p2mGeneration = generation
+    this.#cpu.flushTlb()
+  }
+
+  /** Others may take away what was used; they know of all that was stored. */
+  #leave(): void {
+    this.#readNotes()
+    this.#isInside = false
+    this.#host.presence.leave(this.#index)
+  }
+
+  #readNotes(): void {
+    this.#notes = this.#host.frameUses.read(this.#notes, this.#index, this.#cpu)
+  }
+
+  /** Code has been decoded from a frame to which others may store. */
+  askOthers(mfn: number): void {
+    const { frameUses, presence } = this.#host
+    const cores = frameUses.ask(mfn, this.#index)
+    for (let core = 0; cores >>> core !== 0; core++) {
+      if ((cores >>> core & 1) === 0) continue
+      this.#asked[core] = presence.stay(core)
+      if (this.#asked[core] !== 0) this.#host.kickCore(core)
     }
-    const frames = this.#host.state.frameFreeGeneration
-    if (frames !== this.#frameGeneration) {
-      this.#frameGeneration = frames
-      this.#cpu.flushCode()
-    }
-    const { count } = this.#host.writtenFrames
-    if (count !== this.#writtenFrames) {
-      const known = this.#host.writtenFrames.read(this.#writtenFrames, count, this.#forgetFrame)
-      if (!known) this.#cpu.flushCode()
-      this.#writtenFrames = count
+  }
+
+  /** Waits until those that were asked have told of what they stored until then. */
+  #awaitAsked(): void {
+    for (let core = 0; core < this.#host.state.coreCount; core++) {
+      if (this.#asked[core] === 0) continue
+      this.#host.presence.awaitEnd(core, this.#asked[core]!)
+      this.#asked[core] = 0
     }
   }
 
@@ -245,7 +297,8 @@ export class Core {
     const offset = this.#time.stateOf(vcpu).tscOffset
     cpu.context.tscOffset = BigInt.asUintN(64, BigInt(Math.floor(offset)))
     vcpu.setTranslate((linear, write) =>
-      cpu.memory.reach(BigInt.asUintN(64, BigInt(linear)), write, false))
+      cpu.memory.reach(BigInt.asUintN(64, BigInt(linear)), write, false), this.#entrance)
+    if (this.#loaded !== vcpu) this.#loaded?.setTranslate(nowhere)
     this.#loaded = vcpu
     this.#loadedSerial = vcpu.state.serial
     guest.enter(cpu.context)
@@ -276,6 +329,7 @@ export class Core {
   /** Our own mistake while a guest ran ends that guest only, unless it left a lock behind. */
   #contain(guest: GuestVcpu, fault: unknown): void {
     if (heldLocks() > 0) throw fault
+    if (this.#isInside) this.#leave()
     const reason = fault instanceof Error ? fault.stack ?? fault.message : String(fault)
     guest.vcpu.domain.crash(`core ${this.#index}: ${reason}`)
     this.#loaded = undefined

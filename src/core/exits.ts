@@ -4,7 +4,6 @@
  * The work of an exit is bounded. A guest that does what no guest may do gets its architectural
  * fault, or is crashed; nothing of it reaches the core itself.
  */
-import { Vector } from '../abi/x86/control.ts'
 import { RAX, RBX, RCX, RDX } from '../abi/x86/registers.ts'
 import { HVM_PARAM_TRIPLE_FAULT_REASON } from '../abi/xen/hvm/params.ts'
 import { SHUTDOWN_MAX, SHUTDOWN_poweroff, SHUTDOWN_reboot } from '../abi/xen/sched.ts'
@@ -15,15 +14,26 @@ import { VPF_blocked, VPF_down } from '../hypervisor/domain/state.ts'
 import type { HypercallDoor } from './hypercall.ts'
 import type { CoreProcessor } from './processor.ts'
 
-/** Deals with an exit that wants something from the machine. */
+/** Deals with an exit that wants something from the machine. False: the instruction that asked
+ * faults with #GP(0). */
 export function dispatchExit(
+  kind: ExitKind, cpu: CoreProcessor, guest: GuestVcpu, door: HypercallDoor,
+): boolean {
+  switch (kind) {
+    case 'wrmsr': return writeMsr(cpu, guest)
+    case 'rdmsr': return readMsr(cpu, guest)
+    default:
+      serve(kind, cpu, guest, door)
+      return true
+  }
+}
+
+function serve(
   kind: ExitKind, cpu: CoreProcessor, guest: GuestVcpu, door: HypercallDoor,
 ): void {
   const { exit } = cpu
   switch (kind) {
     case 'hypercall': return door.enter(guest.vcpu, cpu.context)
-    case 'wrmsr': return writeMsr(cpu, guest)
-    case 'rdmsr': return readMsr(cpu, guest)
     case 'cpuid': return cpuid(cpu, guest)
     case 'mmio-read': return cpu.complete(guest.mmioRead(exit.address, exit.size))
     case 'mmio-write':
@@ -42,19 +52,18 @@ export function dispatchExit(
   }
 }
 
-function readMsr(cpu: CoreProcessor, guest: GuestVcpu): void {
+function readMsr(cpu: CoreProcessor, guest: GuestVcpu): boolean {
   const value = guest.readMsr(cpu.exit.address)
-  if (value === undefined) {
-    cpu.injectException(Vector.GP, 0)
-    return
-  }
+  if (value === undefined) return false
   cpu.context.gpr.set(RAX, value & 0xffff_ffffn)
   cpu.context.gpr.set(RDX, value >> 32n & 0xffff_ffffn)
+  return true
 }
 
-function writeMsr(cpu: CoreProcessor, guest: GuestVcpu): void {
-  if (!guest.writeMsr(cpu.exit.address, cpu.exit.value)) cpu.injectException(Vector.GP, 0)
-  else if (guest.takeCodeChanged()) cpu.flushCode()
+function writeMsr(cpu: CoreProcessor, guest: GuestVcpu): boolean {
+  if (!guest.writeMsr(cpu.exit.address, cpu.exit.value)) return false
+  if (guest.takeCodeChanged()) cpu.flushCode()
+  return true
 }
 
 function cpuid(cpu: CoreProcessor, guest: GuestVcpu): void {

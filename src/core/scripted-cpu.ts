@@ -16,6 +16,8 @@ export class ScriptedCpu implements CoreProcessor {
   /** What happened, in order. */
   readonly log: string[] = []
   readonly acts: Act[] = []
+  /** Machine pages to which it may have stored. */
+  readonly storedTo = new Set<number>()
   translateTo: (linear: number) => number = () => -1
   readonly memory = {
     reach: (address: bigint): number => this.translateTo(Number(BigInt.asIntN(64, address))),
@@ -30,6 +32,10 @@ export class ScriptedCpu implements CoreProcessor {
 
   complete(value: bigint): void {
     this.log.push(`complete ${value.toString(16)}`)
+  }
+
+  shareBus(shared: boolean): void {
+    this.log.push(shared ? 'with others' : 'alone')
   }
 
   canTakeInterrupt(): boolean {
@@ -76,6 +82,11 @@ export class ScriptedCpu implements CoreProcessor {
 
   forgetCode(machine: number): void {
     this.log.push(`forget code ${machine.toString(16)}`)
+  }
+
+  forgetStores(machine: number): boolean {
+    this.log.push(`forget stores ${machine.toString(16)}`)
+    return this.storedTo.delete(machine)
   }
 }
 

@@ -35,7 +35,7 @@ const MOST_INSTRUCTIONS = 0x7fff_ffff
 
 export type ExitKind =
   | ServiceExit | 'budget' | 'mmio-read' | 'mmio-write' | 'window' | 'kick'
-  /** A locked instruction waits for `runAlone`. */
+  /** A locked instruction waits until no other processor runs. */
   | 'bus-lock'
 
 /** What an exit says; which fields hold depends on the kind. One object, used again. */
@@ -128,15 +128,8 @@ export class Cpu implements Processor {
     return this.#executed + this.#given - this.control.budget
   }
 
-  /** Carries out the instruction of a 'bus-lock' exit, and maybe some after it, while no other
-   * processor runs. */
-  runAlone(): ExitKind {
-    const { busShared } = this.control
-    this.control.busShared = 0
-    const kind = this.run(1)
-    this.control.busShared = busShared
-    return kind
-  }
+  /** Whether other processors run meanwhile, so that some instructions end in a 'bus-lock' exit. */
+  shareBus(shared: boolean): void { this.control.busShared = shared ? 1 : 0 }
 
   /** Executes one instruction, or delivers what it raised; returns an exit when there is one. */
   step(): ExitKind | undefined {

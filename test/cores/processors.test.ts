@@ -126,7 +126,8 @@ for (const [name, at] of [
     assert.equal(pair.a.run(1000), 'bus-lock')
     assert.equal(pair.bytes[at], before)
     assert.equal(pair.a.context.rip, 0n)
-    pair.a.runAlone()
+    pair.a.shareBus(false)
+    pair.a.run(1)
     assert.equal(pair.bytes[at], before + 1)
   })
 }

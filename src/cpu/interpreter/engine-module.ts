@@ -117,10 +117,8 @@ export function buildEngine(
   const codeWritten = module.importFunction('env', 'codeWritten', { parameters: ['i32', 'i32'] })
   const hot = module.importFunction('env', 'hot', { parameters: ['i32'] })
 
-  const mmu = buildMmu(module, {
-    core: CORE, machine: MACHINE, codeWritten,
-    ...uses ? { uses: { ...uses, ...importMeetings(module) } } : {},
-  })
+  const meetings = uses ? { uses: { ...uses, ...importMeetings(module) } } : {}
+  const mmu = buildMmu(module, { core: CORE, machine: MACHINE, codeWritten, ...meetings })
   const { load, store } = mmu.slow
   const stopped = mmu.globals.status
   const support = buildSupport(module, { stopped, execTranslate: mmu.execTranslate, decode })

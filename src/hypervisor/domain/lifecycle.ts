@@ -213,7 +213,7 @@ function releaseMemory(domain: Domain): void {
   for (let gfn = p2m.next(0); gfn >= 0; gfn = p2m.next(gfn + 1)) {
     const entry = p2m.get(gfn)
     p2m.set(gfn, P2M_HOLE, 0)
-    if (p2mType(entry) === P2M_FOREIGN) frames.put(p2mMfn(entry))
+    if (p2mType(entry) === P2M_FOREIGN) p2m.drop(p2mMfn(entry))
   }
   p2m.unlock()
   if (state.totPages > 0) {

@@ -4,7 +4,7 @@
 import { atomicAdd, atomicAnd, atomicExchange, atomicOr, cellOf } from
   '../../base/layout/atomics.ts'
 import type { ViewOf } from '../../base/layout/struct.ts'
-import { GuestMemory, nowhere, type Translate } from '../memory/guest-memory.ts'
+import { type Entrance, GuestMemory, nowhere, type Translate } from '../memory/guest-memory.ts'
 import type { Host } from '../host/host.ts'
 import type { Domain } from './domain.ts'
 import { VcpuState } from './state.ts'
@@ -28,8 +28,8 @@ export class Vcpu {
   }
 
   /** Says how this thread translates the guest's linear addresses (the core, at a switch). */
-  setTranslate(translate: Translate): void {
-    this.memory = new GuestMemory(this.host.machine, translate)
+  setTranslate(translate: Translate, entrance?: Entrance): void {
+    this.memory = new GuestMemory(this.host.machine, translate, entrance)
   }
 
   get address(): number {

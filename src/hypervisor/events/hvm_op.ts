@@ -38,7 +38,7 @@ function flushTlbs(caller: Vcpu, argument: number): Status {
   if (argument !== 0) return -EINVAL
   const { domain } = caller
   atomicAdd(domain.state, DomainState.offsets.p2mGeneration, 1)
-  for (let i = 0; i < domain.vcpuCount; i++) domain.vcpu(i)?.kick()
+  caller.host.presence.settle(domain.address)
   return 0
 }
 

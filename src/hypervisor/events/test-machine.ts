@@ -24,14 +24,14 @@ export class TestMachine {
   readonly dom0: Domain
   readonly #args = new HypercallArgs()
 
-  constructor() {
+  constructor(cores = 1) {
     const memory = {
       machine: new SharedArrayBuffer(MACHINE_BYTES),
       hypervisor: new SharedArrayBuffer(Host.memorySize(MACHINE_BYTES)),
     }
     this.clock.nowNs = 5_000_000_000
     this.clock.wallMs = 1_700_000_000_000
-    Host.lay(memory, { cores: 1, tscKhz: 1_000_000 }, this.clock)
+    Host.lay(memory, { cores, tscKhz: 1_000_000 }, this.clock)
     this.hypervisor = assemble(memory, this.clock)
     this.host = this.hypervisor.host
     this.dom0 = createControlDomain(this.host, 64)

@@ -192,7 +192,7 @@ function finish(
   if (granted) {
     Grants.of(caller.host).endUse(domain, end.u.ref, write, mfn)
   } else {
-    if (write) caller.host.frameWritten(mfn)
+    if (write) caller.host.frameUses.written(mfn)
     caller.host.frames.put(mfn)
   }
 }

@@ -207,7 +207,7 @@ export class Grants implements GrantService, Subsystem {
 
   /** Ends a use that began with the same arguments, and gives its frame back. */
   endUse(owner: Domain, ref: number, write: boolean, mfn: number): void {
-    if (write) this.host.frameWritten(mfn)
+    if (write) this.host.frameUses.written(mfn)
     this.lock(owner)
     if (this.#find(owner, ref)) {
       const active = this.#active

@@ -14,13 +14,14 @@ import { ring } from '../../base/shared/doorbell.ts'
 import { Heap } from '../../base/shared/heap.ts'
 import { RankedLock } from '../../base/shared/lock.ts'
 import { Region } from '../../base/shared/region.ts'
-import { DOMID_FIRST_RESERVED, DOMID_SELF } from '../../abi/xen/xen.ts'
+import { DOMID_FIRST_RESERVED, DOMID_SELF, DOMID_XEN } from '../../abi/xen/xen.ts'
 import { ConsoleRing } from '../console/ring.ts'
 import { Domain } from '../domain/domain.ts'
 import { DomainState, LIFE, VcpuState } from '../domain/state.ts'
 import { FRAME_ENTRY_WORDS, Frames } from '../memory/frames.ts'
-import { WrittenFrames } from '../memory/written-frames.ts'
+import { FrameUses } from '../memory/frame-uses.ts'
 import { dummyXsm, type Xsm } from '../xsm/xsm.ts'
+import { Presence } from './presence.ts'
 import type { Services, Subsystem } from './services.ts'
 import { CoreState, HOST_MAGIC, HostState, LOCK_RANK, MAX_CORES } from './state.ts'
 
@@ -55,7 +56,8 @@ export class Host {
   readonly state: ViewOf<typeof HostState>
   readonly heap: Heap
   readonly frames: Frames
-  readonly writtenFrames: WrittenFrames
+  readonly frameUses: FrameUses
+  readonly presence: Presence
   readonly console: ConsoleRing
   readonly clock: Clock
   readonly xsm: Xsm
@@ -76,13 +78,14 @@ export class Host {
     this.state = HostState.on(memory.hypervisor)
     assert(this.state.magic === HOST_MAGIC, 'hypervisor memory was not laid out')
     this.heap = new Heap(this.hypervisor, HostState.offsets.heap, LOCK_RANK.heap)
-    this.frames = new Frames(this.hypervisor, this.machine)
-    this.writtenFrames = new WrittenFrames(this.hypervisor)
+    this.frameUses = new FrameUses(this.hypervisor, this.machine, (core) => this.kickCore(core))
+    this.frames = new Frames(this.hypervisor, this.machine, (mfn) => this.frameUses.written(mfn))
     this.console = new ConsoleRing(this.hypervisor, parts.clock)
     this.clock = parts.clock
     this.xsm = parts.xsm ?? dummyXsm
     this.domctlLock = new RankedLock(this.hypervisor.cells, LOCK_RANK.domctl, 'domctl')
     this.domainLock = new RankedLock(this.hypervisor.cells, LOCK_RANK.domain, 'domain')
+    this.presence = new Presence(this)
     this.#core = CoreState.on(memory.hypervisor)
     this.#domainProbe = DomainState.on(memory.hypervisor)
     this.services = {
@@ -130,7 +133,10 @@ export class Host {
     region.words[state.bitmapAt >>> 2] = 1 // Frame 0 means none.
     state.freeFrames = frames - 1
     const machine = new Region(memory.machine)
-    const kickFrame = new Frames(region, machine).allocateXen(DOMID_FIRST_RESERVED + 2, 1)
+    const allocator = new Frames(region, machine, () => {})
+    const kickFrame = allocator.allocateXen(DOMID_XEN, 1)
+    const useFrames = Math.ceil(FrameUses.bytes(frames) / 4096)
+    state.frameUses = allocator.allocateXen(DOMID_XEN, useFrames) * 4096
     const core = CoreState.on(memory.hypervisor)
     for (let i = 0; i < settings.cores; i++) {
       core.at(HostState.offsets.cores + i * CoreState.size)
@@ -187,15 +193,6 @@ export class Host {
     const core = this.core(index)
     Atomics.store(this.machine.cells, core.kickWord >>> 2, 1)
     ring(this.hypervisor.cells, core.base + CoreState.offsets.doorbell)
-  }
-
-  /** A domain's frame has been written by another: no core runs its former content as code. */
-  frameWritten(mfn: number): void {
-    this.writtenFrames.note(mfn)
-    for (let i = 0; i < this.state.coreCount; i++) {
-      const { currentVcpu } = this.core(i)
-      if (currentVcpu !== 0) this.kickCore(i)
-    }
   }
 
   /** A zeroed domain struct (0: no memory), with the domctl lock held. */

@@ -8,6 +8,7 @@
 import { atomic, f64, i32, u32, u8 } from '../../base/layout/scalar.ts'
 import { array, struct } from '../../base/layout/struct.ts'
 import { HeapState } from '../../base/shared/heap.ts'
+import { MAX_PROCESSORS } from '../../cpu/mmu/frame-uses.ts'
 
 export const LOCK_RANK = {
   /** Creation and destruction of domains. */
@@ -30,13 +31,13 @@ export const LOCK_RANK = {
   heap: 9,
   /** The console ring. */
   console: 10,
-  /** The notes of frames written from outside. */
-  writtenFrames: 11,
+  /** The notes of what cores must forget of frames. */
+  notes: 11,
 } as const
 
-export const MAX_CORES = 16
-/** How many written frames are remembered, a power of two. */
-export const WRITTEN_FRAMES = 4096
+export const MAX_CORES = MAX_PROCESSORS
+/** How many notes on frames are remembered, a power of two. */
+export const NOTES = 4096
 
 /** A physical CPU, which is a worker thread. */
 export const CoreState = struct('core', {
@@ -50,7 +51,11 @@ export const CoreState = struct('core', {
   idleTimeNs: f64,
   /** Whatever the scheduler keeps for a core. */
   schedAt: u32,
-  pad: array(u32, 7),
+  /** Counts entrances and departures: see presence.ts. */
+  inside: atomic(u32),
+  /** Not 0 when a thread sleeps until it leaves. */
+  awaited: atomic(u32),
+  pad: array(u32, 5),
 })
 
 export const HostState = struct('host', {
@@ -72,8 +77,8 @@ export const HostState = struct('host', {
   /** Frames given out to Xen itself: tables, shared pages. */
   xenFrames: atomic(i32),
   allocHint: u32,
-  /** Counts frees, so that cores forget what they decoded from frames now others'. */
-  frameFreeGeneration: atomic(u32),
+  /** Machine address of the words of memory/frame-uses.ts. */
+  frameUses: u32,
 
   domainCount: atomic(u32),
   nextDomid: u32,
@@ -100,10 +105,13 @@ export const HostState = struct('host', {
   cores: array(CoreState, MAX_CORES),
   commandLine: array(u8, 1024),
 
-  /** Frames written from outside their domain, the last ones. */
-  writtenLock: atomic(u32),
-  writtenCount: atomic(u32),
-  written: array(u32, WRITTEN_FRAMES),
+  /** The last notes on frames, of memory/frame-uses.ts. */
+  notesLock: atomic(u32),
+  noteCount: atomic(u32),
+  notes: array(u32, NOTES),
+
+  /** The core that has the bus, plus one. */
+  busLock: atomic(u32),
 })
 
 export const HOST_MAGIC = 0x686f_7374

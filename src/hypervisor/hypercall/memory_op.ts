@@ -42,12 +42,14 @@ function eachExtent(
   // A restart must fit its count into the command's high bits.
   const end = Math.min(op.nr_extents, 2 ** (32 - M.MEMOP_EXTENT_SHIFT) - 1)
   if (foreign) domain.pause()
+  domain.p2m.lock()
   let i = start
   for (; i < end && i < turn; i++) {
     const at = op.extent_start + i * word
     const gfn = caller.compat ? caller.memory.readU32(at) : caller.memory.readU53(at)
     if (gfn < 0 || step(domain, gfn, order) < 0) break
   }
+  domain.p2m.unlock()
   if (foreign) domain.unpause()
   if (i === turn && i < end) {
     args.set(0, (args.u32(0) & M.MEMOP_CMD_MASK) + i * 2 ** M.MEMOP_EXTENT_SHIFT)

@@ -37,8 +37,11 @@ export class Frames {
   readonly #bitmap: number
   readonly #count: number
   readonly #lock: RankedLock
+  readonly #freed: (mfn: number) => void
 
-  constructor(hypervisor: Region, machine: Region) {
+  /** `freed` is told of each frame before it can be another's. */
+  constructor(hypervisor: Region, machine: Region, freed: (mfn: number) => void) {
+    this.#freed = freed
     this.#host = HostState.on(hypervisor.buffer)
     this.#words = hypervisor.words
     this.#cells = hypervisor.cells
@@ -118,10 +121,15 @@ export class Frames {
     if (before === 1) this.#free(mfn)
   }
 
-  /** The owner gives the frame up: whoever still maps it keeps it alive, without an owner. */
+  /** The owner gives the frame up, and its reference: whoever still maps it keeps it alive. */
   disown(mfn: number): void {
-    this.#words[this.#entry(mfn) + OWNER] = ALLOCATED | DOMID_INVALID
+    this.abandon(mfn)
     this.put(mfn)
+  }
+
+  /** The frame has no owner any more; the reference that the owner had is to be put. */
+  abandon(mfn: number): void {
+    this.#words[this.#entry(mfn) + OWNER] = ALLOCATED | DOMID_INVALID
   }
 
   /** Where the owner has the frame in its physical memory, or -1. */
@@ -197,6 +205,7 @@ export class Frames {
 
   #free(mfn: number): void {
     this.#scrub(mfn)
+    this.#freed(mfn)
     const lockAt = HostState.offsets.framesLock
     this.#lock.acquire(lockAt)
     const entry = this.#entry(mfn)
@@ -204,7 +213,6 @@ export class Frames {
     this.#words[entry + GFN] = NO_GFN
     this.#words[this.#bitmap + (mfn >>> 5)]! &= ~(1 << (mfn & 31))
     this.#host.freeFrames++
-    atomicAdd(this.#host, HostState.offsets.frameFreeGeneration, 1)
     this.#lock.release(lockAt)
   }
 

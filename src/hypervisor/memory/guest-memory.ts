@@ -20,18 +20,36 @@ function isCanonical(address: number, size: number): boolean {
   return address >= -CANONICAL_LIMIT && address + size <= CANONICAL_LIMIT
 }
 
+/** What stands around a copy, so that translations stay true while it lasts. */
+export interface Entrance {
+  enter(): void
+  leave(): void
+}
+
+/** For memory whose translations only the thread itself changes. */
+const open: Entrance = { enter() {}, leave() {} }
+
 export class GuestMemory {
   readonly #machine: Region
   readonly #translate: Translate
+  readonly #entrance: Entrance
   readonly #word = new DataView(new ArrayBuffer(8))
 
-  constructor(machine: Region, translate: Translate) {
+  constructor(machine: Region, translate: Translate, entrance: Entrance = open) {
     this.#machine = machine
     this.#translate = translate
+    this.#entrance = entrance
   }
 
   /** Copies `size` bytes at the guest's `address` to the start of `to`; false on a fault. */
   copyIn(to: DataView, address: number, size: number): boolean {
+    this.#entrance.enter()
+    const done = this.#copyIn(to, address, size)
+    this.#entrance.leave()
+    return done
+  }
+
+  #copyIn(to: DataView, address: number, size: number): boolean {
     if (!isCanonical(address, size)) return false
     const octets = this.#machine.octets
     for (let done = 0; done < size;) {
@@ -46,6 +64,13 @@ export class GuestMemory {
 
   /** Copies the first `size` bytes of `from` to the guest's `address`; false on a fault. */
   copyOut(from: DataView, address: number, size: number): boolean {
+    this.#entrance.enter()
+    const done = this.#copyOut(from, address, size)
+    this.#entrance.leave()
+    return done
+  }
+
+  #copyOut(from: DataView, address: number, size: number): boolean {
     if (!isCanonical(address, size)) return false
     const octets = this.#machine.octets
     for (let done = 0; done < size;) {
@@ -60,12 +85,18 @@ export class GuestMemory {
 
   /** As copyIn, for bulk: fills `to`. */
   readInto(to: Uint8Array, address: number): boolean {
-    return this.#transfer(to, address, false)
+    this.#entrance.enter()
+    const done = this.#transfer(to, address, false)
+    this.#entrance.leave()
+    return done
   }
 
   /** As copyOut, for bulk. */
   writeFrom(from: Uint8Array, address: number): boolean {
-    return this.#transfer(from, address, true)
+    this.#entrance.enter()
+    const done = this.#transfer(from, address, true)
+    this.#entrance.leave()
+    return done
   }
 
   /** Reads 4 bytes; -1 on a fault. */

@@ -2,9 +2,10 @@
  * A domain's physical-to-machine table: what each of its page frames is.
  *
  * The format (cpu/p2m-format.ts) is read by the processor's page walker without locks, so an entry
- * is one aligned word and changes at once; writers hold the domain's p2m lock. A leaf, once there,
- * stays until the domain goes. The number of leaves is bounded by the domain's limit, so a guest
- * that scatters its pages is refused in time.
+ * is one aligned word and changes at once; writers hold the domain's p2m lock. What an entry lost
+ * may still be known to processors that run the domain: `unlock` waits until they have noticed, and
+ * only then gives references back. A leaf, once there, stays until the domain goes. The number of
+ * leaves is bounded by the domain's limit, so a guest that scatters its pages is refused in time.
  */
 import { atomicAdd } from '../../base/layout/atomics.ts'
 import type { ViewOf } from '../../base/layout/struct.ts'
@@ -45,6 +46,11 @@ export class P2m {
   readonly #state: ViewOf<typeof DomainState>
   readonly #words: Uint32Array
   readonly #lock: RankedLock
+  /** How often this thread has the lock. */
+  #depth = 0
+  /** Whether entries were changed or removed meanwhile. */
+  #changed = false
+  readonly #dropped: number[] = []
 
   constructor(host: Host, state: ViewOf<typeof DomainState>) {
     this.#host = host
@@ -53,12 +59,25 @@ export class P2m {
     this.#lock = new RankedLock(host.hypervisor.cells, LOCK_RANK.p2m, 'p2m')
   }
 
+  /** Keeps others from changing the table; may be nested, so that many changes end as one. */
   lock(): void {
+    if (this.#depth++ > 0) return
     this.#lock.acquire(this.#state.base + DomainState.offsets.p2mLock)
   }
 
   unlock(): void {
+    if (--this.#depth > 0) return
     this.#lock.release(this.#state.base + DomainState.offsets.p2mLock)
+    if (!this.#changed) return
+    this.#changed = false
+    this.#host.presence.settle(this.#state.base)
+    for (const mfn of this.#dropped.splice(0)) this.#host.frames.put(mfn)
+  }
+
+  /** Gives a reference to a frame back, with the lock held, once no entry that was known of leads
+   * there. */
+  drop(mfn: number): void {
+    this.#dropped.push(mfn)
   }
 
   /** The entry of `gfn`; P2M_HOLE (0) for any number outside. */
@@ -161,7 +180,9 @@ export class P2m {
     if (after !== 0 && gfn > this.#state.maxGfn) this.#state.maxGfn = gfn
     if (isRam(before)) this.#host.frames.setGfn(p2mMfn(before), -1)
     if (isRam(after)) this.#host.frames.setGfn(p2mMfn(after), gfn)
-    if (p2mType(before) === P2M_FOREIGN) this.#host.frameWritten(p2mMfn(before))
-    if (before !== 0) atomicAdd(this.#state, DomainState.offsets.p2mGeneration, 1)
+    if (p2mType(before) === P2M_FOREIGN) this.#host.frameUses.written(p2mMfn(before))
+    if (before === 0) return
+    atomicAdd(this.#state, DomainState.offsets.p2mGeneration, 1)
+    this.#changed = true
   }
 }

@@ -49,20 +49,21 @@ function fillPages(domain: Domain, gfn: number, count: number): number {
 
 /** With the p2m locked: makes `gfn` a hole, giving back what was there. */
 function clear(domain: Domain, gfn: number): void {
-  const { p2m, host } = domain
+  const { p2m } = domain
   const entry = p2m.get(gfn)
   if (entry === P2M_HOLE) return
   p2m.set(gfn, P2M_HOLE, 0)
   const mfn = p2mMfn(entry)
-  if (p2mType(entry) === P2M_FOREIGN) host.frames.put(mfn)
+  if (p2mType(entry) === P2M_FOREIGN) p2m.drop(mfn)
   else if (isRam(entry)) releaseFrame(domain, mfn)
 }
 
 function releaseFrame(domain: Domain, mfn: number): void {
-  const { host, state } = domain
+  const { host, p2m, state } = domain
   if (mfn === state.sharedInfoMfn) state.sharedInfoGfn = NO_FRAME
   if (!host.frames.isReserved(mfn, domain.id)) return
-  host.frames.disown(mfn)
+  host.frames.abandon(mfn)
+  p2m.drop(mfn)
   atomicAdd(state, DomainState.offsets.totPages, -1)
 }
 
@@ -80,14 +81,14 @@ export function release(domain: Domain, gfn: number): number {
 
 /** As `release`, but a page of the domain's own stays in its reservation, mapped nowhere. */
 export function unmap(domain: Domain, gfn: number): number {
-  const { p2m, host, state } = domain
+  const { p2m, state } = domain
   p2m.lock()
   const entry = p2m.get(gfn)
   const status = entry === P2M_HOLE ? -ENOENT
     : isBorrowed(entry) && p2mType(entry) !== P2M_FOREIGN ? -EBUSY : 0
   if (status === 0) {
     p2m.set(gfn, P2M_HOLE, 0)
-    if (p2mType(entry) === P2M_FOREIGN) host.frames.put(p2mMfn(entry))
+    if (p2mType(entry) === P2M_FOREIGN) p2m.drop(p2mMfn(entry))
     if (p2mMfn(entry) === state.sharedInfoMfn) state.sharedInfoGfn = NO_FRAME
   }
   p2m.unlock()
