@@ -124,9 +124,8 @@ export interface Backend<V> {
   mul(a: V, b: V): V
   mulHighUnsigned(a: V, b: V): V
   mulHighSigned(a: V, b: V): V
-  /** `high:low` / divisor for a quotient known to fit in 64 bits; and the remainder. */
+  /** `high:low` / divisor for a quotient known to fit in 64 bits. */
   divideUnsigned(high: V, low: V, divisor: V): V
-  remainderUnsigned(high: V, low: V, divisor: V): V
   and(a: V, b: V): V
   or(a: V, b: V): V
   xor(a: V, b: V): V

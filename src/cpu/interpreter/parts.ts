@@ -55,8 +55,8 @@ export const partSignatures = {
   pure: { parameters: ['i32'] },
   /** (vector, error code, has error code): notes an exception, and stops. */
   raise: { parameters: ['i32', 'i32', 'i32'] },
-  /** (high, low, divisor). */
-  divideQuotient: ARITHMETIC_OF_THREE, divideRemainder: ARITHMETIC_OF_THREE,
+  /** (high, low, divisor) -> the quotient, for a `high` below the divisor. */
+  divide: ARITHMETIC_OF_THREE,
   /** The upper half of the product. */
   mulHighUnsigned: ARITHMETIC_OF_TWO, mulHighSigned: ARITHMETIC_OF_TWO,
   /** Stops on #NM, and on #MF when an exception waits. */

@@ -2,7 +2,9 @@
  * Functions of the engine's module that handlers share: finding code, near jumps, segment checks,
  * and arithmetic that WebAssembly has no instruction for.
  */
-import { call, globalGet, i32, i64, select, type Expression } from '../../wasm/expression.ts'
+import {
+  call, globalGet, i32, i64, select, type Expression, type Local,
+} from '../../wasm/expression.ts'
 import type { FunctionBuilder } from '../../wasm/function.ts'
 import type { FunctionReference, ModuleBuilder } from '../../wasm/module.ts'
 import { CR0, CR4, Vector, XCR0 } from '../../abi/x86/control.ts'
@@ -31,15 +33,13 @@ export function buildSupport(module: ModuleBuilder, needs: SupportNeeds) {
   const raise = buildRaise(module, needs.stopped)
   const lookUp = buildLookUp(module, needs, raise)
   const jump = buildJump(module, lookUp, raise)
-  const { quotient, remainder } = buildDivision(module)
   return {
     raise,
     lookUp,
     jump,
     resolve: buildResolve(module, jump),
     segmentLinear: buildSegmentLinear(module, raise),
-    divideQuotient: quotient,
-    divideRemainder: remainder,
+    divide: buildDivide(module),
     ...buildMulHigh(module),
     mmxCheck: buildMmxCheck(module, raise),
     x87Check: buildX87Check(module, raise),
@@ -184,34 +184,45 @@ function buildSegmentLinear(module: ModuleBuilder, raise: FunctionReference): Fu
   return f
 }
 
-/** 128 by 64 bits, a bit at a time where the upper half is not zero: rare in real code. */
-function buildDivision(
-  module: ModuleBuilder,
-): { quotient: FunctionBuilder, remainder: FunctionBuilder } {
-  const build = (wantQuotient: boolean): FunctionBuilder => {
-    const f = module.function(partSignatures.divideQuotient)
-    const [high, low, divisor] = f.parameters
-    const left = f.local('i32')
-    const carry = f.local('i64')
-    f.if(i64.eqz(divisor!), () => f.return(i64.const(0n)))
-    f.if(i64.eqz(high!), () => f.return(
-      wantQuotient ? i64.divU(low!, divisor!) : i64.remU(low!, divisor!)))
-    f.set(left, i32.const(64))
-    f.loop((again) => {
-      f.set(carry, i64.shrU(high!, i64.const(63)))
-      f.set(high!, i64.or(i64.shl(high!, i64.const(1)), i64.shrU(low!, i64.const(63))))
-      f.set(low!, i64.shl(low!, i64.const(1)))
-      f.if(i32.or(i64.ne(carry, i64.const(0n)), i64.geU(high!, divisor!)), () => {
-        f.set(high!, i64.sub(high!, divisor!))
-        f.set(low!, i64.or(low!, i64.const(1n)))
-      })
-      f.set(left, i32.sub(left, i32.const(1)))
-      f.brIf(again, left)
-    })
-    f.return(wantQuotient ? low! : high!)
-    return f
+/** 128 by 64 bits, in two steps as on paper, with digits of 32 bits (D. Knuth, "The Art of Computer
+ * Programming", 4.3.1, algorithm D): an estimate by the divisor's upper digit is too large by two
+ * at most. */
+function buildDivide(module: ModuleBuilder): FunctionBuilder {
+  const f = module.function(partSignatures.divide)
+  const [high, low, divisor] = f.parameters as [Local, Local, Local]
+  const shift = f.local('i64')
+  const [upper, digit, rest, first] = [
+    f.local('i64'), f.local('i64'), f.local('i64'), f.local('i64'),
+  ]
+  const DIGIT = i64.const(32)
+  const MASK = i64.const(0xffff_ffffn)
+  /** Leaves the next digit of high / divisor, after which the dividend goes on with `following`. */
+  const nextDigit = (following: Expression): void => {
+    f.set(digit, i64.divU(high, upper))
+    f.set(rest, i64.sub(high, i64.mul(digit, upper)))
+    f.block((done) => f.loop((again) => {
+      const estimate = i64.mul(digit, i64.and(divisor, MASK))
+      const isRight = i32.and(i64.leU(digit, MASK),
+        i64.leU(estimate, i64.or(i64.shl(rest, DIGIT), following)))
+      f.brIf(done, isRight)
+      f.set(digit, i64.sub(digit, i64.const(1)))
+      f.set(rest, i64.add(rest, upper))
+      f.brIf(again, i64.leU(rest, MASK))
+    }))
+    f.set(high, i64.sub(i64.or(i64.shl(high, DIGIT), following), i64.mul(digit, divisor)))
   }
-  return { quotient: build(true), remainder: build(false) }
+  // The divisor's highest bit shall be set.
+  f.set(shift, i64.clz(divisor))
+  f.set(divisor, i64.shl(divisor, shift))
+  f.set(upper, i64.shrU(divisor, DIGIT))
+  const fromLow = i64.shrU(i64.shrU(low, i64.const(1)), i64.sub(i64.const(63), shift))
+  f.set(high, i64.or(i64.shl(high, shift), fromLow))
+  f.set(low, i64.shl(low, shift))
+  nextDigit(i64.shrU(low, DIGIT))
+  f.set(first, digit)
+  nextDigit(i64.and(low, MASK))
+  f.return(i64.or(i64.shl(first, DIGIT), digit))
+  return f
 }
 
 /** The upper half of 64 by 64 bits, from 32-bit halves. */

@@ -156,7 +156,6 @@ class EffectsBackend implements Backend<Unknown>, Effects {
   mulHighUnsigned(): Unknown { return VALUE }
   mulHighSigned(): Unknown { return VALUE }
   divideUnsigned(): Unknown { return VALUE }
-  remainderUnsigned(): Unknown { return VALUE }
   and(): Unknown { return VALUE }
   or(): Unknown { return VALUE }
   xor(): Unknown { return VALUE }

@@ -25,10 +25,6 @@ export abstract class ReferenceValues {
     return (high << 64n | low) / divisor
   }
 
-  remainderUnsigned(high: bigint, low: bigint, divisor: bigint): bigint {
-    return (high << 64n | low) % divisor
-  }
-
   and(a: bigint, b: bigint): bigint { return a & b }
   or(a: bigint, b: bigint): bigint { return a | b }
   xor(a: bigint, b: bigint): bigint { return a ^ b }

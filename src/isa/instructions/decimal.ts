@@ -52,9 +52,8 @@ const aam = define('aam', {
     const divisor = m.zx(m.read(base!), 8)
     m.faultIf(m.isZero(divisor), 0)
     const al = m.gpr(RAX, 8)
-    const zero = m.const(0)
-    const high = m.divideUnsigned(zero, al, divisor)
-    const low = m.remainderUnsigned(zero, al, divisor)
+    const high = m.divideUnsigned(m.const(0), al, divisor)
+    const low = m.sub(al, m.mul(high, divisor))
     m.setGpr(RAX, 16, m.or(m.shl(high, m.const(8)), low))
     m.setFlags(m.resultFlags(low, 8))
   },

@@ -112,11 +112,10 @@ const div = define('div', {
     const high = width === 8 ? m.shr(low, m.const(8)) : m.gpr(RDX, width)
     // The quotient fits exactly if the upper half is below the divisor; so it is not 0 either.
     m.faultIf(m.isZero(m.lessUnsigned(high, divisor)), DIVIDE_ERROR)
-    const zero = m.const(0)
-    const upper = width === 64 ? high : zero
+    const upper = width === 64 ? high : m.const(0)
     const lower = width === 64 || width === 8 ? low : m.or(m.shl(high, m.const(width)), low)
     const quotient = m.divideUnsigned(upper, lower, divisor)
-    const remainder = m.remainderUnsigned(upper, lower, divisor)
+    const remainder = m.sub(lower, m.mul(quotient, divisor))
     writeQuotient(m, width, quotient, remainder)
   },
 })
@@ -143,7 +142,7 @@ const idiv = define('idiv', {
       ? m.select(negative, m.add(m.not(high), m.isZero(low)), high) : m.const(0)
     m.faultIf(m.isZero(m.lessUnsigned(sizeHigh, size)), DIVIDE_ERROR)
     const quotient = m.divideUnsigned(sizeHigh, sizeLow, size)
-    const remainder = m.remainderUnsigned(sizeHigh, sizeLow, size)
+    const remainder = m.sub(sizeLow, m.mul(quotient, size))
     const differ = m.xor(negative, m.bitOf(divisor, 63))
     // Below 0 there is one value more.
     const limit = m.add(m.const(1n << BigInt(width - 1)), differ)

@@ -127,7 +127,8 @@ const ror = define('ror', {
 /** A rotation through CF below 64 bits turns `width + 1` bits, the carry on top. */
 function rotateNarrow<V>(m: Backend<V>, a: V, count: V, width: number, left: boolean): V {
   const bits = m.const(width + 1)
-  const turns = width === 32 ? count : m.remainderUnsigned(m.const(0), count, bits)
+  const whole32 = m.mul(m.divideUnsigned(m.const(0), count, bits), bits)
+  const turns = width === 32 ? count : m.sub(count, whole32)
   const whole = m.or(a, m.shl(m.flag('cf'), m.const(width)))
   const rest = m.sub(bits, turns)
   return left ? m.or(m.shl(whole, turns), m.shr(whole, rest))

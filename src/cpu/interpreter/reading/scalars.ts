@@ -5,7 +5,6 @@ import {
   call, i32, i64, select, type Expression,
 } from '../../../wasm/expression.ts'
 import type { Flags } from '../../../isa/backend.ts'
-import type { FunctionReference } from '../../../wasm/module.ts'
 import {
   conditionExpressions, flagExpression, slotAt, slotValue, type SlotName,
 } from './flag-slots.ts'
@@ -51,11 +50,20 @@ export abstract class ScalarReading extends StepCollector {
   }
 
   divideUnsigned(high: Value, low: Value, divisor: Value): Value {
-    return this.#divide(this.parts.divideQuotient, high, low, divisor)
-  }
-
-  remainderUnsigned(high: Value, low: Value, divisor: Value): Value {
-    return this.#divide(this.parts.divideRemainder, high, low, divisor)
+    const [upper, lower, by] = [high, low, divisor].map((value) => this.scalar(value))
+    const inLine = (): Expression => i64.divU(lower!.expression(), by!.expression())
+    // Effects, so that they come after what makes sure that the divisor is not zero.
+    if (constantIn(high) === 0n) return this.loaded('i64', inLine, lower!, by!)
+    const result = this.result('i64')
+    this.effect({
+      // Each is used twice.
+      inputs: [upper!, lower!, by!, upper!, lower!, by!], result, droppable: true,
+      emit: () => this.target.if(i64.eqz(upper!.expression()),
+        () => this.target.set(result.local!, inLine()),
+        () => this.target.set(result.local!, call(this.parts.divide,
+          upper!.expression(), lower!.expression(), by!.expression()))),
+    })
+    return result
   }
 
   and(a: Value, b: Value): Value { return this.#logic('and', a, b) }
@@ -218,12 +226,5 @@ export abstract class ScalarReading extends StepCollector {
 
   #compare(make: (a: Expression, b: Expression) => Expression, a: Value, b: Value): Value {
     return this.computed('i32', [this.scalar(a), this.scalar(b)], (x, y) => make(x!, y!))
-  }
-
-  #divide(
-    target: FunctionReference, high: Value, low: Value, divisor: Value,
-  ): Value {
-    const operands = [high, low, divisor].map((value) => this.scalar(value))
-    return this.computed('i64', operands, (h, l, d) => call(target, h!, l!, d!))
   }
 }

@@ -93,11 +93,13 @@ export abstract class StepCollector {
     return new Value(type, [], () => { throw new Error('a result lives in a local') })
   }
 
-  /** A value read from core memory, here and now. */
-  protected loaded(type: Value['type'], make: () => Expression): Value {
+  /** A value read from core memory, here and now, or for another reason made at its place. */
+  protected loaded(
+    type: Value['type'], make: () => Expression, ...inputs: readonly Value[]
+  ): Value {
     const result = this.result(type)
     this.effect({
-      inputs: [], result, droppable: true,
+      inputs, result, droppable: true,
       emit: () => this.target.set(result.local!, make()),
     })
     return result
