@@ -7,8 +7,9 @@ import { PIECES } from '../../src/cpu/mmu/locked.ts'
 
 /** Opcodes that proofs look at. */
 export const op = {
-  i32: 0x41, i64: 0x42, eqz64: 0x50, ne32: 0x47, leU32: 0x4d, add32: 0x6a, and32: 0x71,
-  shl32: 0x74, shrU32: 0x76, and64: 0x83, xor64: 0x85, shrU64: 0x88, wrap: 0xa7, load64: 0x29,
+  i32: 0x41, i64: 0x42, eqz32: 0x45, eqz64: 0x50, ne32: 0x47, leU32: 0x4d, leU64: 0x58,
+  add32: 0x6a, and32: 0x71, shl32: 0x74, shrU32: 0x76, sub64: 0x7d, and64: 0x83, xor64: 0x85,
+  shrU64: 0x88, wrap: 0xa7, load64: 0x29,
 } as const
 /** Nodes that no instruction makes: opcodes that there are not. */
 const [UNKNOWN, NAMED, LOADED, MERGED, REACHED] = [-1, -2, -3, -4, -5]
@@ -200,33 +201,36 @@ function lookUpProof(linear: Node, addend: Node, facts: Facts): Proof | undefine
   return { bytes, alignment, writable: table === WRITE_TABLE }
 }
 
-/** inPageOf() has found the address in the page of another, whose addend it is. */
+/** inPageFrom() has found the access in the page whose addend it is. */
 function reuseProof(linear: Node, addend: Node, facts: Facts): Proof | undefined {
-  for (const fact of facts) {
-    for (const page of comparedWith(fact, linear)) {
-      const agreeing = agreement(linear, page, PAGE_MASK, facts)
-      const known = agreeing > 0 ? pairProof(page, addend, facts) : undefined
-      if (!known) continue
-      // The two agree in low bits: this one is aligned as far as the other is.
-      const alignment = Math.min(agreeing, known.alignment)
-      const bytes = Math.max(alignment, roomIn(linear, facts))
-      return { bytes, alignment, writable: known.writable }
-    }
+  for (const { opcode, args: [distance, limit] } of facts) {
+    const highest = limit?.constant
+    if (opcode !== op.leU64 || distance!.opcode !== op.sub64 || highest === undefined) continue
+    const [from, first] = distance!.args as [Node, Node]
+    const table = from === linear ? pageTable(first, addend, facts) : undefined
+    if (!table) continue
+    return { bytes: 4096 - Number(highest), alignment: 1, writable: table === WRITE_TABLE }
   }
   return undefined
 }
 
-/** An address and the addend of its page, as they were noted. */
-function pairProof(page: Node, addend: Node, facts: Facts): Proof | undefined {
-  const proof = lookUpProof(page, addend, facts)
-  if (proof || page.opcode !== MERGED) return proof
-  const { place, facts: ways } = page.merge!
+/** The name of the table by which the first address of a page and its addend were noted. */
+function pageTable(first: Node, addend: Node, facts: Facts): string | undefined {
+  if (first.opcode === op.and64 && first.args[1]!.constant === PAGE_MASK) {
+    const linear = first.args[0]!
+    const entry = entryIn(addend)
+    const isHit = entry && agreement(linear, entry, TAG, facts) > 0
+    return isHit ? tableOf(entry, linear) : undefined
+  }
+  if (first.opcode !== MERGED) return undefined
+  const { place, facts: ways } = first.merge!
   const isPair = addend.opcode === MERGED && addend.merge!.place === place
-  const proofs = page.args.flatMap((value, way) => {
+  const tables = first.args.flatMap((value, way) => {
     const isFar = value.opcode === op.xor64 && value.args[1]!.constant === FAR
-    return isFar ? [] : [pairProof(value, isPair ? addend.args[way]! : addend, ways[way]!)]
+    return isFar ? [] : [pageTable(value, isPair ? addend.args[way]! : addend, ways[way]!)]
   })
-  return weakest(proofs)
+  if (tables.includes(undefined)) return undefined
+  return tables.includes(READ_TABLE) ? READ_TABLE : tables[0]
 }
 
 /** The entry that an addend is of. */

@@ -19,8 +19,8 @@ const MUTATED = 40
 
 const [CONST, CONST64, DROP, EQZ64, AND64, NE, IF, LOCAL_GET, LOCAL_SET, GLOBAL_GET] =
   [0x41, 0x42, 0x1a, 0x50, 0x83, 0x47, 0x04, 0x20, 0x21, 0x23]
+const [LE, AND, LE64, SUB64] = [0x4d, 0x71, 0x58, 0x7d]
 const TAG = -1n << 24n
-const PAGE = -0x1000n
 
 const regions = collectRegions(() => {
   new Lockstep().run(1, programs)
@@ -64,7 +64,11 @@ const mutations: Readonly<Record<string, Mutation>> = {
   'a hit that nobody asks for': (code, index) =>
     comparesWith(TAG, code, index) ? always(code[index]!) : undefined,
   'a page that nobody compares': (code, index) =>
-    comparesWith(PAGE, code, index) ? always(code[index]!) : undefined,
+    code[index]!.opcode === LE64 && code[index - 2]!.opcode === SUB64
+      ? [like(code[index]!, DROP), ...always(code[index]!)] : undefined,
+  'an end of the page that nobody looks at': (code, index) =>
+    code[index]!.opcode === LE && code[index - 2]!.opcode === AND
+      ? [like(code[index]!, DROP), ...always(code[index]!)] : undefined,
   'a tag that is compared in part': (code, index) => comparesWith(TAG, code, index + 2)
     ? [{ ...code[index]!, immediates: [-1n << 25n] }] : undefined,
   'a write back whether there is an address or not': (code, index) => {

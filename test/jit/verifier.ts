@@ -7,9 +7,9 @@
  *
  * - of machine memory: the address is the doorbell's, or it was made (mmu/lookup.ts) of an entry of
  *   the TLB, for stores of that for stores, which hits() has accepted for the linear address, with
- *   all bytes in the page; or made with the addend of such an entry, and inPageOf() has found both
- *   addresses in one page; or it is the engine's answer for a locked operand (mmu/locked.ts), and
- *   not PIECES.
+ *   all bytes in the page; or made with the addend of such an entry, and inPageFrom() has found all
+ *   bytes in its page; or it is the engine's answer for a locked operand (mmu/locked.ts), and not
+ *   PIECES.
  * - of core memory: it ends below coreMap.end, by what constants, masks and shifts say of the
  *   address; the TLB's tables begin where the engine's globals say.
  *
@@ -163,6 +163,8 @@ class Verifier {
     this.#learn(condition)
     this.#arrive(depth)
     this.#state = state
+    // Where there is no branch, what it asked for does not hold.
+    if (condition.opcode === op.eqz32) this.#learn(condition.args[0]!)
   }
 
   #enterIf(): void {

@@ -33,7 +33,7 @@ export function emitHandler(
   const source = new RecordOperands(parts, target, record, operands)
   const tables = {
     read: globalGet(parts.readTable, 'i32'), write: globalGet(parts.writeTable, 'i32'),
-    alignedOnly: false, access: 0,
+    access: 0,
   }
   const site = { target, tables, state, floats: coreFloatState, operands: source, exits }
   const m = new WasmReading(parts, site, pool, shape)
@@ -60,6 +60,8 @@ export function functionExits(target: FunctionBuilder, record: Local): Exits {
     next: () => leave(i32.add(record, i32.const(RECORD_BYTES))),
     goTo: (next) => leave(next),
     stop: () => leave(i32.const(STOPPED_AT_RECORD)),
+    stopIf: (condition) =>
+      target.ifUnlikely(condition, () => leave(i32.const(STOPPED_AT_RECORD))),
     again: (counts) => leave(counts ? record : i32.const(UNCOUNTED_AGAIN)),
     // The loop has noted it before the call.
     noteBudget: () => {},

@@ -181,7 +181,10 @@ class Loop {
       target: f,
       record,
       exits: {
-        next: goOn, goTo, stop: () => f.br(labels.stopAtRecord),
+        next: goOn,
+        goTo,
+        stop: () => f.br(labels.stopAtRecord),
+        stopIf: (condition: Expression) => f.brUnlikely(labels.stopAtRecord, condition),
         again: (counts: boolean) => counts ? goTo(record) : this.#roundAgain(labels),
         noteBudget: () => this.#noteBudget(),
         defer: () => this.#callService(labels),

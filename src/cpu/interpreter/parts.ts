@@ -143,6 +143,8 @@ export interface Exits {
   goTo(target: Expression): void
   /** Leaves: the access or exception is noted, the instruction did not happen. */
   stop(): void
+  /** The same if `condition` holds, which tells that the access just tried did not complete. */
+  stopIf(condition: Expression): void
   /** Starts the same instruction again; says whether what was done counts as an instruction. */
   again(counts: boolean): void
   /** Makes CoreControl.budget say what is left before this instruction. */
@@ -156,19 +158,20 @@ export interface AddressSymbol {
   readonly root: number
 }
 
-/** A page that an access was in: some address in it, a multiple of `alignment`, and what makes
- * machine addresses of the low halves of its addresses. */
+/** A page that an access was in: its first address, and what makes machine addresses of the low
+ * halves of its addresses. */
 export interface KnownPage {
-  readonly linear: Local
+  readonly first: Local
   readonly addend: Local
-  readonly alignment: number
 }
 
 /** Look-ups that serve later accesses too. */
 export interface PageReuse {
-  /** A page in which an access off the same root was, of no less than an alignment: that of another
-   * address is told by how it differs from the known one. */
-  find(symbol: AddressSymbol, write: boolean, alignment: number): KnownPage | undefined
+  /** A page in which an access off the same root was: how an address differs from its first one
+   * tells whether it serves. */
+  find(symbol: AddressSymbol, write: boolean): KnownPage | undefined
+  /** Whether noting a page is of use to what follows. */
+  isWanted(symbol: AddressSymbol): boolean
   note(symbol: AddressSymbol, write: boolean, page: KnownPage): void
 }
 
@@ -177,8 +180,6 @@ export interface TableUse {
   /** Bases of the tables. */
   readonly read: Expression
   readonly write: Expression
-  /** Whether the inline path leaves unaligned accesses to the MMU, for a shorter test. */
-  readonly alignedOnly: boolean
   /** Bits of Access that every access has. */
   readonly access: number
   readonly reuse?: PageReuse

@@ -5,39 +5,34 @@
  * epoch it was in, and one switch at its end computes the flags of that epoch. Where paths meet, a
  * local says which epoch each came from.
  */
-import { i32, type Expression, type Local } from '../../wasm/expression.ts'
+import { i32, select, type Expression, type Local } from '../../wasm/expression.ts'
 import type { FunctionBuilder } from '../../wasm/function.ts'
 import { slotAt } from '../interpreter/reading/flag-slots.ts'
 import type { StateFile } from '../interpreter/reading/state-file.ts'
 import type { FlagState, SlotWrite } from './flag-state.ts'
 
 const NONE = i32.const(0)
+/** In place of an epoch's number: the local says which. */
+export const INHERITED = -1
 
 export class Epochs {
   readonly #target: FunctionBuilder
   readonly #state: StateFile
   readonly #epochs: (readonly SlotWrite[])[] = []
-  /** The epoch in which the region is left, or 0. */
-  readonly #left: Local
   /** The epoch of flags that were not computed where paths met, or 0. */
   readonly #inherited: Local
 
   constructor(target: FunctionBuilder, state: StateFile) {
     this.#target = target
     this.#state = state
-    this.#left = target.local('i32')
     this.#inherited = target.local('i32')
   }
 
-  /** The region is being left with these flags. */
-  leaveWith(flags: FlagState): void {
-    this.#leaveIn(!flags.isEmpty ? i32.const(this.#numberOf(flags))
-      : flags.inherited ? this.#inherited : NONE)
-  }
-
-  /** The region is being left after `meet`. */
-  leaveInherited(): void {
-    this.#leaveIn(this.#inherited)
+  /** The epoch of a place where the region is left with these flags: 0 for none, or INHERITED, as
+   * after `meet`. */
+  whereLeft(flags: FlagState): number {
+    if (!flags.isEmpty) return this.#numberOf(flags)
+    return flags.inherited ? INHERITED : 0
   }
 
   /** Makes flags right for where paths meet: computes them if they are needed, or says which are
@@ -53,26 +48,23 @@ export class Epochs {
     this.#target.set(this.#inherited, NONE)
   }
 
-  /** Computes the flags of the epoch in which the region was left. */
-  emitComputing(): void {
+  /** Computes the flags of the epoch in which the region was left, or of the inherited one. */
+  emitComputing(epoch: Expression, isInherited: Expression): void {
     const f = this.#target
     if (this.#epochs.length === 0) return
+    const left = select(this.#inherited, epoch, isInherited)
     f.block((done) => {
       const cases = this.#epochs.map((writes) => () => {
         this.#write(writes)
         f.br(done)
       })
-      f.switch(i32.sub(this.#left, i32.const(1)), cases, () => {})
+      f.switch(i32.sub(left, i32.const(1)), cases, () => {})
     })
   }
 
   #numberOf(flags: FlagState): number {
     if (flags.epoch === 0) flags.epoch = this.#epochs.push(flags.writes())
     return flags.epoch
-  }
-
-  #leaveIn(epoch: Expression): void {
-    this.#target.set(this.#left, epoch)
   }
 
   #write(writes: readonly SlotWrite[]): void {

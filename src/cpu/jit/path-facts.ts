@@ -7,6 +7,7 @@
  * that they do. Where paths meet, everything is forgotten.
  */
 import type { AddressSymbol, KnownPage, PageReuse } from '../interpreter/parts.ts'
+import { REGION_BASE } from './base-uses.ts'
 import type { Hold, RegionLocals } from './flag-state.ts'
 
 /** Pages that are remembered: each keeps two locals alive. */
@@ -25,6 +26,8 @@ interface Page extends KnownPage {
 export class PathFacts implements PageReuse {
   /** SSE instructions need not ask again whether they may. */
   sseChecked = false
+  /** What the accesses behind the current instruction are based on; see base-uses.ts. */
+  later = 0
   readonly #locals: RegionLocals
   readonly #registers: (AddressSymbol | undefined)[]
   readonly #pages: Page[]
@@ -47,9 +50,14 @@ export class PathFacts implements PageReuse {
     this.#registers[index] = symbol
   }
 
-  find({ root }: AddressSymbol, write: boolean, alignment: number): KnownPage | undefined {
-    return this.#pages.find((page) =>
-      page.root === root && (page.write || !write) && page.alignment >= alignment)
+  find({ root }: AddressSymbol, write: boolean): KnownPage | undefined {
+    return this.#pages.find((page) => page.root === root && (page.write || !write))
+  }
+
+  isWanted({ root }: AddressSymbol): boolean {
+    if (root === REGION_ROOT) return (this.later >> REGION_BASE & 1) === 1
+    return this.#registers.some((symbol, index) =>
+      symbol?.root === root && (this.later >> index & 1) === 1)
   }
 
   note({ root }: AddressSymbol, write: boolean, page: KnownPage): void {

@@ -8,7 +8,7 @@
  * the number of the *epoch* that the leaving place is in: the set of flags pending there.
  */
 import {
-  call, globalGet, i32, i64, type Expression, type Local,
+  globalGet, i32, i64, type Expression, type Local,
 } from '../../wasm/expression.ts'
 import type { FunctionBuilder, Label } from '../../wasm/function.ts'
 import { Stop } from '../core-memory.ts'
@@ -17,11 +17,12 @@ import { CORE, type EngineParts, type Exits, MACHINE } from '../interpreter/part
 import { shapeOf } from '../interpreter/shape.ts'
 import { Access } from '../mmu/environment.ts'
 import { emitExecHit } from '../mmu/exec-tlb.ts'
-import { CpuContext } from '../state.ts'
+import { laterBases } from './base-uses.ts'
 import { Epochs } from './epochs.ts'
 import { flagNeeds } from './flag-needs.ts'
 import { FlagState, RegionLocals } from './flag-state.ts'
 import { type Structure, structureOf } from './graph.ts'
+import { Leaving } from './leaving.ts'
 import { LocalFloatState } from './local-float-state.ts'
 import { LocalState } from './local-state.ts'
 import { PathFacts } from './path-facts.ts'
@@ -63,20 +64,17 @@ class Translator {
   /** Linear address of page 0. */
   readonly #base: Local
   readonly #budget: Local
-  /** Linear address to go on at, or of the instruction that stopped. */
-  readonly #next: Local
-  /** 1 when left to go on. */
-  readonly #goesOn: Local
+  readonly #leaving: Leaving
   /** For each block, whether its flags must be computed. */
   readonly #needsFlags: readonly boolean[]
   /** Offsets of the first and last instruction of loops around which flags may be pending. */
   readonly #inheriting: readonly (readonly [number, number])[]
+  readonly #laterBases: readonly (readonly number[])[]
   readonly #entry: Local
   readonly #tables: { readonly read: Local, readonly write: Local }
   readonly #epochs: Epochs
   readonly #loops = new Map<number, Label>()
   readonly #follows = new Map<number, Label>()
-  #leave!: Label
 
   constructor(
     parts: EngineParts, target: FunctionBuilder, region: Region, placement: Placement,
@@ -93,33 +91,26 @@ class Translator {
     this.#locals = new RegionLocals(target)
     this.#base = target.local('i64')
     this.#budget = target.local('i32')
-    this.#next = target.local('i64')
-    this.#goesOn = target.local('i32')
     this.#epochs = new Epochs(target, this.#state)
+    this.#leaving = new Leaving(target, this.#epochs)
     this.#needsFlags = flagNeeds(region)
     this.#inheriting = region.blocks.flatMap((block, number) => targetsOf(block)
       .filter((target) => this.#inheritsFlags(number + 1, target))
       .map(({ offset }) => [offset, block.instructions.at(-1)!.offset] as const))
+    this.#laterBases = laterBases(region, this.#structure)
     this.#entry = target.parameters[0]!
     this.#tables = { read: target.local('i32'), write: target.local('i32') }
   }
 
   run(): void {
     const f = this.#f
-    f.block((leave) => {
-      this.#leave = leave
-      this.#node(0, this.#newPath(false))
-    })
-    this.#epochs.emitComputing()
+    this.#leaving.around(() => this.#node(0, this.#newPath(false)))
+    this.#leaving.emitSettling(this.#budget)
     // What is left in locals is known now, and must have been loaded.
     f.atStart(() => this.#enter())
     this.#state.emitStores()
     f.store('i32', CORE, Z, this.#budget, controlAt('budget'))
-    f.if(i32.eqz(this.#goesOn), () => {
-      f.store('i64', CORE, Z, this.#next, CpuContext.offsets.rip)
-      f.return(i32.const(0))
-    })
-    f.return(call(this.#parts.lookUp, this.#next))
+    this.#leaving.emitReturn(this.#base, this.#parts.lookUp)
   }
 
   #enter(): void {
@@ -201,6 +192,7 @@ class Translator {
       block.offset >= from && block.offset <= to)
     block.instructions.forEach((placed, index) => {
       this.#locals.takesNew = isWithin
+      path.facts.later = this.#laterBases[node - 1]![index]!
       this.#instruction(placed, count - index, path, placed === last ? node : -1)
     })
     this.#end(node, block, path)
@@ -209,7 +201,7 @@ class Translator {
   /** The ends that no instruction writes. */
   #end(node: number, block: Block, path: Path): void {
     const { end } = block
-    if (end.kind === 'leaves') this.#goOnAt(this.#linear(end.at), path)
+    if (end.kind === 'leaves') this.#leaving.goOn(end.at, path.flags)
     else if (end.kind === 'goes' && !isJump(block)) this.#edge(node, end.to, path)
     path.flags.forgetAll()
     path.facts.forgetAll()
@@ -218,7 +210,7 @@ class Translator {
   #edge(node: number, target: Target, path: Path): void {
     const f = this.#f
     if (target.block < 0) {
-      this.#goOnAt(this.#linear(target.offset), path)
+      this.#leaving.goOn(target.offset, path.flags)
       return
     }
     const to = target.block + 1
@@ -261,16 +253,14 @@ class Translator {
     const linear = this.#linear(page * PAGE_BYTES)
     const isUser = i32.ne(i32.and(globalGet(this.#parts.access, 'i32'), i32.const(Access.USER)), Z)
     const isThere = emitExecHit(CORE, linear, isUser, this.#placement.machineOf(page))
-    this.#f.ifUnlikely(i32.eqz(isThere), () => this.#goOnAt(this.#linear(target.offset), path))
+    this.#f.ifUnlikely(i32.eqz(isThere), () => this.#leaving.goOn(target.offset, path.flags))
   }
 
   /** Leaves when the budget is used up or the doorbell rings; flags are settled. */
   #poll(target: Target): void {
     const rings = i32.load(MACHINE, i32.const(this.#placement.doorbell))
-    this.#f.ifUnlikely(i32.or(i32.leS(this.#budget, Z), rings), () => {
-      this.#epochs.leaveInherited()
-      this.#leaveTo(this.#linear(target.offset))
-    })
+    this.#f.ifUnlikely(i32.or(i32.leS(this.#budget, Z), rings),
+      () => this.#leaving.goOnInherited(target.offset))
   }
 
   // Instructions.
@@ -285,7 +275,7 @@ class Translator {
       const site = {
         target: f,
         tables: {
-          ...this.#tables, alignedOnly: true, access: Access.COMPILED, reuse: path.facts,
+          ...this.#tables, access: Access.COMPILED, reuse: path.facts,
         },
         state: this.#state,
         floats: this.#floats,
@@ -315,16 +305,12 @@ class Translator {
 
   #exits(offset: number, left: number, path: Path, again: Label | undefined): Exits {
     const f = this.#f
-    const stop = (): void => {
-      f.set(this.#budget, i32.add(this.#budget, i32.const(left)))
-      f.set(this.#next, this.#linear(offset))
-      this.#epochs.leaveWith(path.flags)
-      f.br(this.#leave)
-    }
+    const stop = (): void => this.#leaving.stop(offset, left, path.flags)
     return {
       next: () => {},
       goTo: () => { throw new Error('a region looks no record up') },
       stop,
+      stopIf: (condition) => this.#leaving.stopIf(condition, offset, left, path.flags),
       again: () => f.br(again!),
       noteBudget: () => {
         const before = i32.add(this.#budget, i32.const(left))
@@ -353,33 +339,20 @@ class Translator {
   #jump(node: number, linear: Expression, path: Path): void {
     const { end } = this.#region.blocks[node - 1]!
     const f = this.#f
-    f.set(this.#next, linear)
+    const { next } = this.#leaving
+    f.set(next, linear)
     this.#endInstruction(path)
     if (end.kind === 'jumps') {
       for (const target of end.likely) {
-        f.if(i64.eq(this.#next, this.#linear(target.offset)),
+        f.if(i64.eq(next, this.#linear(target.offset)),
           () => this.#edge(node, target, path))
       }
     }
-    this.#goOnAt(this.#next, path)
+    this.#leaving.goOnComputed(path.flags)
   }
-
-  // Ways out.
 
   #linear(offset: number): Expression {
     return offset === 0 ? this.#base : i64.add(this.#base, i64.const(offset))
-  }
-
-  #goOnAt(linear: Expression, path: Path): void {
-    this.#epochs.leaveWith(path.flags)
-    this.#leaveTo(linear)
-  }
-
-  #leaveTo(linear: Expression): void {
-    const f = this.#f
-    f.set(this.#next, linear)
-    f.set(this.#goesOn, i32.const(1))
-    f.br(this.#leave)
   }
 }
 

@@ -25,6 +25,8 @@ export const Access = {
   /** By compiled code: a store to a line that holds decoded code is not made, but stops with
    * Stop.RETRY, after codeWritten has told of it. */
   COMPILED: 64,
+  /** With the rights of the current privilege level: for loads, stores and probeWrite. */
+  CURRENT: 128,
 } as const
 
 /** Negative results of a translation. */

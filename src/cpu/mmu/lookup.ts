@@ -51,14 +51,23 @@ export function machineAddress(linear: Expression, entry: Expression): Expressio
   return i32.add(i32.wrap(linear), addendOf(entry))
 }
 
-/** -> i32: 1 when an aligned access is in the page of another address. */
-export function inPageOf(linear: Expression, other: Expression, alignment = 1): Expression {
-  const wanted = i64.const(-0x1000n | BigInt(alignment - 1))
-  return i64.eqz(i64.and(i64.xor(linear, other), wanted))
+/** -> i32: 1 when an access of `bytes` bytes does not cross into the next page. */
+export function endsInPage(linear: Expression, bytes: number): Expression {
+  return i32.leU(i32.and(i32.wrap(linear), i32.const(0xfff)), i32.const(4096 - bytes))
 }
 
-/** -> i64: an address that differs by more than any displacement from all in the page of `linear`,
- * so that nothing near `linear` is in its page. */
+/** -> i64: the first address of the page of an address. */
+export function pageStart(linear: Expression): Expression {
+  return i64.and(linear, i64.const(-0x1000n))
+}
+
+/** -> i32: 1 when an access of `bytes` bytes is all in the page that begins at `first`. */
+export function inPageFrom(first: Expression, linear: Expression, bytes: number): Expression {
+  return i64.leU(i64.sub(linear, first), i64.const(4096 - bytes))
+}
+
+/** -> i64: in place of the first address of the page of `linear`, one that differs by more than any
+ * displacement from all near `linear`, so that nothing is in its page. */
 export function farFrom(linear: Expression): Expression {
   return i64.xor(linear, i64.const(1n << 62n))
 }

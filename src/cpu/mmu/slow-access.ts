@@ -89,6 +89,12 @@ export function buildSlow(
   }
 }
 
+/** Puts the rights of the current privilege level into `flags` where they are asked for. */
+function emitRights(f: FunctionBuilder, { globals }: AccessParts, flags: Local): void {
+  f.if(has(flags, Access.CURRENT),
+    () => f.set(flags, i32.or(flags, globalGet(globals.access, 'i32'))))
+}
+
 /** Looks at an access, while anybody wants that; runs `failed` when it faults. */
 function emitWatch(
   f: FunctionBuilder, { env, watch }: AccessParts, linear: Local, bytes: number, access: Expression,
@@ -138,6 +144,7 @@ function buildLoad(
   const machine = f.local('i64')
   const value = f.local('i64')
   f.setGlobal(globals.status, c32(0))
+  emitRights(f, parts, flags)
   emitRetry(f, parts, { linear, flags }, globals.readTable, bytes,
     (found) => f.return(machineLoad[width](env.machine, found)))
   emitWatch(f, parts, linear, bytes, flags, () => f.return(c64(0)))
@@ -188,6 +195,7 @@ function buildStore(
   const machine = f.local('i64')
   const access = i32.or(flags, c32(Access.WRITE))
   f.setGlobal(globals.status, c32(0))
+  emitRights(f, parts, flags)
   emitRetry(f, parts, { linear, flags }, globals.writeTable, bytes, (found) => {
     f.store(machineStore[width], env.machine, found, value)
     f.return(c32(0))
@@ -224,6 +232,7 @@ function buildLoad128(
   const machine = f.local('i64')
   const low = f.local('i64')
   f.setGlobal(globals.status, c32(0))
+  emitRights(f, parts, flags)
   emitRetry(f, parts, { linear, flags }, globals.readTable, 16,
     (found) => f.return(v128.load(env.machine, found)))
   emitWatch(f, parts, linear, 16, flags, () => f.return(v128.const(0n)))
@@ -249,6 +258,7 @@ function buildStore128(
   const [linear, value, flags] = f.parameters as [Local, Local, Local]
   const machine = f.local('i64')
   f.setGlobal(globals.status, c32(0))
+  emitRights(f, parts, flags)
   const access = i32.or(flags, c32(Access.WRITE))
   emitRetry(f, parts, { linear, flags }, globals.writeTable, 16, (found) => {
     f.store('v128', env.machine, found, value)
@@ -284,6 +294,7 @@ function buildProbeWrite(module: ModuleBuilder, parts: AccessParts): FunctionBui
     })
   }
   f.setGlobal(globals.status, c32(0))
+  emitRights(f, parts, flags)
   f.if(i32.leU(i32.add(offsetIn(linear), size), c32(0x1000)), () => {
     f.set(machine, call(translate, linear, access))
     f.if(i64.ltS(machine, c64(0)), () => f.return(machine))

@@ -5,7 +5,7 @@
  * After a slow access the handler leaves when the MMU says that it did not complete.
  */
 import {
-  atomics, call, globalGet, i32, i64, v128, type Expression, type Local,
+  atomics, call, constantOf, globalGet, i32, i64, v128, type Expression, type Local,
 } from '../../../wasm/expression.ts'
 import type { StoreKind } from '../../../wasm/function.ts'
 import type { FunctionReference } from '../../../wasm/module.ts'
@@ -14,7 +14,7 @@ import { SS } from '../../../abi/x86/registers.ts'
 import { Access } from '../../mmu/environment.ts'
 import { PIECES } from '../../mmu/locked.ts'
 import {
-  addendOf, entryOf, farFrom, hits, inPageOf, machineAddress,
+  addendOf, endsInPage, entryOf, farFrom, hits, inPageFrom, machineAddress, pageStart,
 } from '../../mmu/lookup.ts'
 import {
   type AddressSymbol, CORE, MACHINE, type EngineParts, type InstructionShape, type Site,
@@ -62,8 +62,7 @@ export class MemoryAccess implements ScalarMemory {
 
   /** Leaves when what was called has noted that it did not complete. */
   leaveIfStopped(): void {
-    const { target, exits } = this.#site
-    target.ifUnlikely(globalGet(this.#parts.stopped, 'i32'), () => exits.stop())
+    this.#site.exits.stopIf(globalGet(this.#parts.stopped, 'i32'))
   }
 
   load(address: Expression, width: number, into: Local, symbol?: AddressSymbol): void {
@@ -238,8 +237,7 @@ export class MemoryAccess implements ScalarMemory {
   }
 
   #storeSlow(linear: Expression, width: number, value: Local): void {
-    const { target, exits } = this.#site
-    target.if(call(this.#storeOf(width), linear, value, this.#flags()), () => exits.stop())
+    this.#site.exits.stopIf(call(this.#storeOf(width), linear, value, this.#flags()))
   }
 
   #loadSlow(linear: Local, width: number): Expression {
@@ -261,51 +259,53 @@ export class MemoryAccess implements ScalarMemory {
 
   /** How the MMU is to take the access; a stack segment makes bad addresses #SS. */
   #flags(): Expression {
-    const ordinary = i32.or(globalGet(this.#parts.access, 'i32'),
-      i32.const(this.#site.tables.access))
-    if (!this.#throughStack) {
-      const segment = this.#site.operands.segment()
+    const ordinary = i32.const(Access.CURRENT | this.#site.tables.access)
+    const segment = this.#throughStack ? i32.const(SS) : this.#site.operands.segment()
+    const known = constantOf(segment)
+    if (known === undefined) {
       return i32.or(ordinary, i32.shl(i32.eq(segment, i32.const(SS)), i32.const(5)))
     }
-    return i32.or(ordinary, i32.const(Access.STACK))
+    return known === SS
+      ? i32.const(Access.CURRENT | Access.STACK | this.#site.tables.access) : ordinary
   }
 
   /** Runs `hit` with the machine address when the TLB has the whole access, else `miss`. */
   #lookUp(sought: Sought, hit: (machine: Expression) => void, miss: () => void): void {
     const { target, tables } = this.#site
-    const { linear, width, symbol, write = false } = sought
+    const { linear, width, symbol, write = false, aligned = false } = sought
     const bytes = width / 8
-    // Atomic accesses must be aligned in WebAssembly; others are split, and not atomic. Vectors are
-    // often not aligned.
-    const alone = sought.aligned || tables.alignedOnly && width < 128
-    const alignment = alone ? bytes : 1
-    const whole = (isThere: Expression): Expression => alone || bytes === 1 ? isThere
-      : i32.and(isThere, i32.leU(i32.and(i32.wrap(linear), i32.const(0xfff)),
-        i32.const(4096 - bytes)))
-    const known = symbol && tables.reuse?.find(symbol, write, alignment)
-    if (known) {
-      target.ifLikely(whole(inPageOf(linear, known.linear, alignment)),
-        () => hit(i32.add(i32.wrap(linear), known.addend)), miss)
-      return
-    }
-    const entry = this.#pool.take('i64')
-    target.set(entry, entryOf(CORE, write ? tables.write : tables.read, linear))
-    const found = whole(hits(linear, entry, alignment))
-    if (!symbol || !tables.reuse || !alone) {
-      target.ifLikely(found, () => hit(machineAddress(linear, entry)), miss)
-      return
-    }
-    const page = this.#pool.take('i64')
-    const addend = this.#pool.take('i32')
-    target.ifLikely(found, () => {
-      target.set(page, linear)
-      target.set(addend, addendOf(entry))
-      hit(i32.add(i32.wrap(linear), addend))
-    }, () => {
+    const known = symbol && !aligned && tables.reuse?.find(symbol, write)
+    let noted: Local | undefined
+    target.block((done) => {
+      target.block((missed) => {
+        const require = (condition: Expression): void =>
+          target.brUnlikely(missed, i32.eqz(condition))
+        if (known) {
+          require(inPageFrom(known.first, linear, bytes))
+          hit(i32.add(i32.wrap(linear), known.addend))
+        } else {
+          const entry = this.#pool.take('i64')
+          target.set(entry, entryOf(CORE, write ? tables.write : tables.read, linear))
+          require(hits(linear, entry, aligned ? bytes : 1))
+          if (!aligned && bytes > 1) require(endsInPage(linear, bytes))
+          noted = symbol && tables.reuse?.isWanted(symbol) ? this.#pool.take('i64') : undefined
+          hit(noted ? this.#noted(sought, entry, noted) : machineAddress(linear, entry))
+        }
+        target.br(done)
+      })
       miss()
-      target.set(page, farFrom(linear))
+      if (noted) target.set(noted, farFrom(linear))
     })
-    tables.reuse.note(symbol, write, { linear: page, addend, alignment })
+  }
+
+  /** The machine address by an entry that hits, whose page is noted with its first address. */
+  #noted({ linear, write = false, symbol }: Sought, entry: Local, first: Local): Expression {
+    const { target, tables } = this.#site
+    const addend = this.#pool.take('i32')
+    tables.reuse!.note(symbol!, write, { first, addend })
+    target.set(first, pageStart(linear))
+    target.set(addend, addendOf(entry))
+    return i32.add(i32.wrap(linear), addend)
   }
 }
 

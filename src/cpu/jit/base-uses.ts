@@ -1,0 +1,50 @@
+/**
+ * Which registers later memory operands are based on: whether it is of use to note the page of an
+ * access is told by them (path-facts.ts).
+ *
+ * What is said may be too much, where a register changes in between; that costs, and does no harm.
+ */
+import { RSP } from '../../abi/x86/registers.ts'
+import type { Instruction } from '../../isa/operand.ts'
+import type { Structure } from './graph.ts'
+import { type Region, targetsOf } from './region.ts'
+
+/** In place of a register: addresses that count from the region. */
+export const REGION_BASE = 16
+
+const onStack = new Set(['push', 'pop', 'call', 'ret', 'leave'])
+
+/** As bits, what the memory operands of an instruction are based on alone. */
+function basesOf({ definition, operands }: Instruction): number {
+  let bases = onStack.has(definition.name) ? 1 << RSP : 0
+  for (const operand of operands) {
+    if (operand.kind !== 'memory' || operand.index >= 0) continue
+    if (operand.ripRelative) bases |= 1 << REGION_BASE
+    else if (operand.base >= 0) bases |= 1 << operand.base
+  }
+  return bases
+}
+
+/** For each instruction of each block, the bases of those behind it, before paths meet. */
+export function laterBases(region: Region, structure: Structure): readonly (readonly number[])[] {
+  const later: number[][] = region.blocks.map(() => [])
+  const whole: (number | undefined)[] = region.blocks.map(() => undefined)
+  const visit = (number: number): number => {
+    const known = whole[number]
+    if (known !== undefined) return known
+    const block = region.blocks[number]!
+    let bases = 0
+    for (const { block: to } of targetsOf(block)) {
+      const isInline = to >= 0 && structure.edge(number + 1, to + 1) === 'inline'
+      if (isInline && !structure.isLoop[to + 1]) bases |= visit(to)
+    }
+    for (let index = block.instructions.length - 1; index >= 0; index--) {
+      later[number]![index] = bases
+      bases |= basesOf(block.instructions[index]!.instruction)
+    }
+    whole[number] = bases
+    return bases
+  }
+  region.blocks.forEach((_, number) => visit(number))
+  return later
+}
