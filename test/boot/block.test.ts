@@ -5,7 +5,9 @@
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import { createHash, randomBytes } from 'node:crypto'
-import { mkdirSync, truncateSync, writeFileSync } from 'node:fs'
+import {
+  mkdirSync, readdirSync, readlinkSync, statSync, truncateSync, writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -37,6 +39,13 @@ describe('a guest with disks', { skip }, () => {
     const { status, stdout, stderr } = spawnSync(program, args, { encoding: 'utf8' })
     assert.equal(status, 0, `${program} ${args.join(' ')}: ${stdout}${stderr}`)
     return stdout
+  }
+
+  /** Images that the host process has open. */
+  function openImages(): string[] {
+    const fds = `/proc/${host.pid}/fd`
+    return readdirSync(fds).map((fd) => readlinkSync(join(fds, fd)))
+      .filter((file) => /\.(img|qcow2|vhd)$/.test(file))
   }
 
   async function xl(...words: string[]): Promise<string> {
@@ -115,13 +124,42 @@ describe('a guest with disks', { skip }, () => {
     await shell.output('sync; umount /mnt')
   })
 
+  test('a disk with sectors of 4096 bytes is used in these', async () => {
+    writeFileSync(path('big.img'), Buffer.alloc(8 << 20))
+    await xl('block-attach', 'g', `sector-size=4096,${path('big.img')},raw,xvde,w`)
+    await until('[ -b /dev/xvde ]')
+    assert.equal(await shell.output('cat /sys/block/xvde/queue/logical_block_size'), '4096\n')
+    await shell.output('mke2fs -q -F /dev/xvde && mount /dev/xvde /mnt')
+    await shell.output('head -c 300000 /dev/urandom >/mnt/x; sync; umount /mnt')
+    await xl('block-detach', 'g', 'xvde')
+    run('e2fsck', '-fn', path('big.img'))
+  })
+
+  test('what it discards gives its space back to the host', async () => {
+    writeFileSync(path('hole.img'), Buffer.alloc(8 << 20, 1))
+    await xl('block-attach', 'g', `${path('hole.img')},raw,xvdf,w`)
+    await until('[ -b /dev/xvdf ]')
+    const { blocks } = statSync(path('hole.img'))
+    await shell.output('blkdiscard -o 0 -l 4194304 /dev/xvdf')
+    assert.ok(statSync(path('hole.img')).blocks <= blocks - (4 << 20) / 512)
+    assert.equal(await shell.output('head -c 4194304 /dev/xvdf | tr -d \'\\0\' | wc -c'), '0\n')
+    await xl('block-detach', 'g', 'xvdf')
+  })
+
   test('what cannot be attached is refused in xl\'s words', async () => {
     const none = await host.xl('block-attach', 'g', '/nonexistent,raw,xvde')
     assert.equal(none.code, 1)
     assert.match(none.err,
       /Disk vdev=xvde .*No such file or directory\nlibxl_device_disk_add failed\.\n$/)
     const taken = await host.xl('block-attach', 'g', `${path('disk.img')},raw,xvde`)
-    assert.match(taken.err, /in use/)
+    assert.match(taken.err, /disk\.img is mounted in a guest domain, and so cannot be mounted now/)
+    const other = host.config('other', {
+      ...settings, memory: 96, disk: [`${path('disk.qcow2')},qcow2,xvda,w`],
+    })
+    const second = await host.xl('create', other)
+    assert.notEqual(second.code, 0)
+    assert.match(second.err, /disk\.qcow2 is mounted in a guest domain/)
+    assert.deepEqual(await host.domains(), ['g'])
     const unknown = await host.xl('block-detach', 'g', 'xvdz')
     assert.deepEqual([unknown.code, unknown.err], [1, 'Error: Device xvdz not connected.\n'])
   })
@@ -129,6 +167,7 @@ describe('a guest with disks', { skip }, () => {
   test('after its end the images are sound, and hold what it wrote', async () => {
     shell.console.send('poweroff\n')
     await host.settled('g')
+    assert.deepEqual(openImages(), [])
     for (const { name, file, qemu } of DISKS) {
       if (qemu === 'qcow2') run('qemu-img', 'check', path(file))
       const raw = qemu === 'raw' ? path(file) : path(`${file}.raw`)
@@ -139,4 +178,21 @@ describe('a guest with disks', { skip }, () => {
       assert.equal(run('md5sum', path('copy')).slice(0, 32), digest)
     }
   })
+
+  test('a guest that crashes and comes again has its disk again, and leaves nothing at its end',
+    async () => {
+      const config = host.config('c', {
+        ...settings, memory: 128, on_crash: 'restart', disk: [`${path('disk.img')},raw,xvda,w`],
+      })
+      const first = await Shell.take(host.start('create', '-c', config))
+      await first.output('[ -b /dev/xvda ]')
+      first.console.send('echo c >/proc/sysrq-trigger\n')
+      const domid = async () => (await host.listed('c'))?.[1]
+      for (const old = await domid(); [old, undefined].includes(await domid());) await delay(200)
+      const again = await Shell.take(host.start('console', 'c'))
+      await again.output('[ -b /dev/xvda ]')
+      await xl('destroy', 'c')
+      assert.deepEqual(openImages(), [])
+      assert.equal(await host.listed('c'), undefined)
+    })
 })

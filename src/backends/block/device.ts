@@ -119,7 +119,7 @@ export class BlockDevice implements Backend {
     }
   }
 
-  /** Tells the front-end of the disk's size, which has changed. */
+  /** Tells the front-end of the disk's size, which has changed with it or its medium. */
   resized(): void {
     if (this.#connections.length === 0) return
     const { store, backend } = this.#nodes
@@ -140,7 +140,7 @@ export class BlockDevice implements Backend {
   }
 
   #sectors(): number {
-    return Math.floor(this.disk.facts.store.sizeBytes / SECTOR_BYTES)
+    return Math.floor(this.disk.store.sizeBytes / SECTOR_BYTES)
   }
 
   #publishDisk(): void {

@@ -2,13 +2,14 @@
  * A disk as the rings of its device share it: what may be asked of it, and how much at a time.
  */
 import type { BlockStore } from '../../storage/block-store.ts'
-import type { Request } from './request.ts'
+import { type Request, SECTOR_BYTES } from './request.ts'
 
 /** Bytes of data that are under way for one device; a request more may exceed it once. */
 const BUDGET_BYTES = 8 * 1024 * 1024
 
 /** What a device is made of. */
 export interface DiskFacts {
+  /** In a drive whose medium can be changed, the one at first. */
   readonly store: BlockStore
   readonly writable: boolean
   readonly isCdrom: boolean
@@ -18,8 +19,23 @@ export interface DiskFacts {
   readonly sectorBytes: number
 }
 
+/** What front-ends have asked of a disk so far. */
+export interface DiskCounts {
+  reads: number
+  writes: number
+  sectorsRead: number
+  sectorsWritten: number
+  /** How often a request had to wait for room. */
+  outOfRequests: number
+}
+
 export class BlockDisk {
   readonly facts: DiskFacts
+  readonly counts: DiskCounts = {
+    reads: 0, writes: 0, sectorsRead: 0, sectorsWritten: 0, outOfRequests: 0,
+  }
+
+  store: BlockStore
   #bytes = 0
   #requests = 0
   readonly #waiting = new Set<() => void>()
@@ -27,11 +43,13 @@ export class BlockDisk {
 
   constructor(facts: DiskFacts) {
     this.facts = facts
+    this.store = facts.store
   }
 
   /** Whether a request may begin; if not, `resume` is called when it may. */
   hasRoom(resume: () => void): boolean {
     if (this.#bytes < BUDGET_BYTES) return true
+    this.counts.outOfRequests++
     this.#waiting.add(resume)
     return false
   }
@@ -61,7 +79,7 @@ export class BlockDisk {
 
   /** Whether the request is on the disk and in keeping with how it is attached. */
   permits({ action, at, lengthBytes }: Request): boolean {
-    const { store, writable, discard, sectorBytes } = this.facts
+    const { store, facts: { writable, discard, sectorBytes } } = this
     if (action === 'flush' && lengthBytes === 0) return true
     if (action !== 'read' && !writable) return false
     if (action === 'discard' && !discard) return false
@@ -73,11 +91,15 @@ export class BlockDisk {
 
   /** Does a request that is permitted. A flush is for what has been answered. */
   async perform({ action, at, lengthBytes }: Request, buffer: Uint8Array): Promise<void> {
-    const { store, writable } = this.facts
+    const { store, counts, facts: { writable } } = this
     switch (action) {
       case 'read':
+        counts.reads++
+        counts.sectorsRead += lengthBytes / SECTOR_BYTES
         return await store.read(at, buffer)
       case 'write':
+        counts.writes++
+        counts.sectorsWritten += lengthBytes / SECTOR_BYTES
         return await store.write(at, buffer)
       case 'discard':
         return await store.discard(at, lengthBytes)

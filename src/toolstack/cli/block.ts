@@ -1,25 +1,30 @@
 /**
- * The subcommands for block devices: block-attach, block-list, block-detach, and block-resize,
- * which real xl has not.
+ * The subcommands for block devices: block-attach, block-list, block-detach, cd-insert, cd-eject,
+ * and block-resize, which real xl has not.
  */
-import { DiskSpecError, type DiskSpec, parseDisk } from '../config/disk.ts'
+import { diskNumber, DiskSpecError, type DiskSpec, parseDisk } from '../config/disk.ts'
 import { absoluteDisk } from '../domain/spec.ts'
 import type { Command, Invocation } from './command.ts'
 import { diskJson } from './config-json.ts'
-import { complain, findDomain } from './world.ts'
+import { complain, findDomain, type World } from './world.ts'
+
+/** What a command line says of a disk; undefined, and said why, when that is none. */
+function diskOf(world: World, text: string): DiskSpec | undefined {
+  try {
+    return parseDisk(text)
+  } catch (error) {
+    if (!(error instanceof DiskSpecError)) throw error
+    world.err(`command line: ${error.message}\n`)
+    return undefined
+  }
+}
 
 async function attach({ world, operands, globals }: Invocation): Promise<number> {
   const [name = '', ...words] = operands
   const libxl = globals.dryRun && /^\d+$/.test(name) ? undefined : await world.machine()
   const domid = libxl ? await findDomain(world, libxl, name) : 0
-  let disk: DiskSpec
-  try {
-    disk = parseDisk(words.join(','))
-  } catch (error) {
-    if (!(error instanceof DiskSpecError)) throw error
-    world.err(`command line: ${error.message}\n`)
-    return 1
-  }
+  const disk = diskOf(world, words.join(','))
+  if (!disk) return 1
   if (globals.dryRun || !libxl) {
     world.out(`disk: ${diskJson(disk)}\n`)
     return 0
@@ -44,13 +49,16 @@ async function list({ world, operands }: Invocation): Promise<number> {
   const libxl = await world.machine()
   const domains = await libxl.list()
   for (const name of operands) {
-    const known = domains.find((domain) => domain.name === name || String(domain.domid) === name)
-    if (!known) {
+    // A number is taken as it is, and is not missed in the list if it is no domain's.
+    const domid = /^\d+$/.test(name)
+      ? Number(name) : domains.find((domain) => domain.name === name)?.domid
+    if (domid === undefined) {
       // Real xl goes on, and exits with 0.
       world.err(`${name} is an invalid domain identifier\n`)
       continue
     }
-    for (const disk of await libxl.devices(known.domid, 'disks')) {
+    if (!domains.some((domain) => domain.domid === domid)) continue
+    for (const disk of await libxl.devices(domid, 'disks')) {
       world.out(row([disk.devid, 0, disk.domid, disk.state, disk.eventChannel, disk.ringRef,
         disk.backend]))
     }
@@ -64,7 +72,14 @@ async function detach({ world, operands, options, globals }: Invocation): Promis
   const domid = await findDomain(world, libxl, name)
   try {
     const force = options.has('force') || globals.force
-    if (await libxl.detachDevice(domid, 'disks', vdev, force) !== undefined) return 0
+    const domains = await libxl.list()
+    const exists = domains.some((domain) => domain.domid === domid)
+    if (exists && await libxl.detachDevice(domid, 'disks', vdev, force) !== undefined) return 0
+    const devid = diskNumber(vdev)
+    if (devid !== undefined) {
+      world.err(`libxl: error: disk /libxl/${domid}/device/vbd/${devid} does not exist ` +
+        '(no backend path\n')
+    }
     world.err(`Error: Device ${vdev} not connected.\n`)
     return 1
   } catch (error) {
@@ -95,7 +110,47 @@ async function resize({ world, operands }: Invocation): Promise<number> {
   }
 }
 
+async function insert({ world, operands, globals }: Invocation): Promise<number> {
+  const [name = '', vdev = '', path = ''] = operands
+  return changeMedium(world, globals.dryRun, name, vdev, path)
+}
+
+async function eject({ world, operands, globals }: Invocation): Promise<number> {
+  const [name = '', vdev = ''] = operands
+  return changeMedium(world, globals.dryRun, name, vdev, '')
+}
+
+/** Without a path the drive is left empty. */
+async function changeMedium(
+  world: World, dryRun: boolean, name: string, vdev: string, path: string,
+): Promise<number> {
+  const libxl = await world.machine()
+  const domid = await findDomain(world, libxl, name)
+  const disk = diskOf(world, `vdev=${vdev},access=ro,devtype=cdrom,target=${path}`)
+  if (!disk) return 1
+  if (dryRun) {
+    world.out(`disk: ${diskJson(disk)}\n`)
+    return 0
+  }
+  try {
+    await libxl.insertMedium(domid, vdev, path === '' ? undefined : world.absolutePath(path))
+    return 0
+  } catch (error) {
+    complain(world, error)
+    return 1
+  }
+}
+
 export const blockCommands: readonly Command[] = [
+  {
+    name: 'cd-insert', summary: 'Insert a cdrom into a guest\'s cd drive',
+    synopsis: '<Domain> <VirtualDevice> <path>', globals: 'vtTfN', options: [], needs: 3,
+    run: insert,
+  },
+  {
+    name: 'cd-eject', summary: 'Eject a cdrom from a guest\'s cd drive',
+    synopsis: '<Domain> <VirtualDevice>', globals: 'vtTfN', options: [], needs: 2, run: eject,
+  },
   {
     name: 'block-attach', summary: 'Create a new virtual block device',
     synopsis: '<Domain> <disk-spec-component(s)>...', globals: 'vtTfN', options: [], needs: 2,

@@ -116,6 +116,7 @@ function diskOf(disk: DiskSpec): Json {
     is_cdrom: one(disk.isCdrom),
     direct_io_safe: disk.directIoSafe || undefined,
     discard_enable: disk.discard === undefined ? undefined : disk.discard ? 'True' : 'False',
+    specification: disk.specification,
   }
 }
 

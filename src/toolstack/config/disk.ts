@@ -3,11 +3,16 @@
  *
  * Obeys xl-disk-configuration(5); messages are those of real xl 4.17. Values stand at their places
  * or by name; deprecated prefixes of the target (`file:`, `tap2:vhd:`) are understood. Names of
- * devices become numbers by Xen's vbd-interface(7).
+ * devices become numbers by Xen's vbd-interface(7). Ours is `sector-size`: what the guest is told
+ * of a disk's sectors, 512 or 4096 bytes. COLO's keys are left out.
  */
 
 export const DISK_FORMATS = ['raw', 'qcow', 'qcow2', 'vhd', 'qed', 'empty'] as const
 export const DISK_BACKENDS = ['phy', 'tap', 'qdisk', 'standalone'] as const
+
+/** Ways in which a disk may be presented. */
+export const DISK_SPECIFICATIONS = ['xen', 'virtio'] as const
+export const DISK_SECTORS = [512, 4096] as const
 
 export type DiskFormat = typeof DISK_FORMATS[number]
 export type DiskBackendType = typeof DISK_BACKENDS[number]
@@ -26,6 +31,8 @@ export interface DiskSpec {
   readonly isCdrom: boolean
   readonly directIoSafe: boolean
   readonly discard?: boolean | undefined
+  readonly specification?: typeof DISK_SPECIFICATIONS[number] | undefined
+  readonly sectorBytes?: typeof DISK_SECTORS[number] | undefined
 }
 
 /** What is wrong with a specification, in xl's words. */
@@ -99,10 +106,10 @@ class Parser {
   #word(word: string, raw: string): void {
     switch (word) {
       case 'cdrom': case 'devtype=cdrom': return this.#cdrom()
-      case 'devtype=disk': this.#draft.isCdrom = false; return
-      case 'removable': case 'removable=yes': case 'removable=1':
-        this.#draft.removable = true; return
-      case 'removable=no': case 'removable=0': this.#draft.removable = false; return
+      case 'devtype=disk':
+        this.#draft.isCdrom = false
+        this.#draft.removable = false
+        return
       case 'discard': this.#draft.discard = true; return
       case 'no-discard': this.#draft.discard = false; return
       case 'direct-io-safe': this.#draft.directIoSafe = true; return
@@ -111,18 +118,24 @@ class Parser {
     if (equals < 0) return this.#positional(word)
     const value = word.slice(equals + 1)
     switch (word.slice(0, equals)) {
-      case 'format': return this.#format(value)
+      case 'format':
+        if (this.#draft.format) return this.#fail('format respecified', value)
+        return this.#format(value)
       case 'vdev': return this.#vdev(value)
       case 'access': return this.#setAccess(value)
       case 'devtype': return this.#fail('unknown value for type', word)
       case 'backend': return this.#string('backendDomain', 'backend', value)
       case 'script': return this.#string('script', 'script', value)
-      case 'backendtype': {
-        const known = DISK_BACKENDS.find((type) => type === value)
-        if (!known) return this.#fail('unknown value for backendtype', value)
-        this.#draft.backend = known
+      case 'backendtype':
+        if (this.#draft.backend) return this.#fail('backend respecified', value)
+        this.#draft.backend = this.#oneOf(DISK_BACKENDS, 'backendtype', value)
         return
-      }
+      case 'specification':
+        this.#draft.specification = this.#oneOf(DISK_SPECIFICATIONS, 'specification', value)
+        return
+      case 'sector-size':
+        this.#draft.sectorBytes = this.#oneOf(DISK_SECTORS, 'sector-size', value)
+        return
       default: return this.#fail('unknown parameter', raw)
     }
   }
@@ -144,16 +157,18 @@ class Parser {
   }
 
   #format(name: string): void {
-    if (name === '' || name === 'aio') name = 'raw'
-    const known = DISK_FORMATS.find((format) => format === name)
-    if (!known) this.#fail('unknown value for format', name)
-    this.#draft.format = known
+    this.#draft.format = name === '' ? 'raw' : this.#oneOf(DISK_FORMATS, 'format', name)
+  }
+
+  #oneOf<T extends string | number>(known: readonly T[], key: string, value: string): T {
+    const found = known.find((one) => `${one}` === value)
+    return found ?? this.#fail(`unknown value for ${key}`, value)
   }
 
   #vdev(text: string): void {
     const [name = '', type] = text.split(':')
     if (type === 'cdrom') this.#cdrom()
-    else if (type !== undefined && type !== 'disk') this.#fail('unknown value for type', type)
+    else if (type !== undefined && type !== 'disk') this.#fail('unknown deprecated type', type)
     this.#string('vdev', 'vdev', name)
   }
 
@@ -166,7 +181,6 @@ class Parser {
   #cdrom(): void {
     this.#draft.isCdrom = true
     this.#draft.removable = true
-    this.#access ??= false
   }
 
   #string(field: 'path' | 'vdev' | 'script' | 'backendDomain', name: string, value: string): void {
@@ -179,10 +193,10 @@ class Parser {
     if (!vdev) throw new DiskSpecError(this.#whole, 'no vdev specified')
     const removable = rest.removable ?? false
     const isCdrom = rest.isCdrom ?? false
-    if (!path && !removable) {
+    if (path === undefined && !removable) {
       throw new DiskSpecError(this.#whole, 'no target specified (and device not removable)')
     }
-    const format = path ? rest.format ?? 'raw' : 'empty'
+    const format = isCdrom && !path ? 'empty' : rest.format ?? 'raw'
     return {
       ...rest, ...path === undefined ? {} : { path }, vdev, format, removable, isCdrom,
       writable: !isCdrom && (this.#access ?? true), directIoSafe: rest.directIoSafe ?? false,

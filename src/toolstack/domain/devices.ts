@@ -116,7 +116,6 @@ export class Devices {
     const devices: DeviceClass<DeviceKind> = this.#classes[kind]
     const devid = devices.find(domid, name)
     if (devid === undefined) return undefined
-    const spec = devices.specs(domid).get(devid)
     const back = devices.backOf(domid, devid)
     const isLetGo = force || await askForDetach(this.#store, this.#host, back, DETACH_MS)
     if (!isLetGo && devices.guestMayKeep) {
@@ -124,8 +123,13 @@ export class Devices {
         `Domain ${domid}:Unable to remove ${devices.type} with id ${devid}`)
     }
     // Meanwhile it may have gone with its domain.
-    if (devices.specs(domid).get(devid) === spec) await this.#track(devices.remove(domid, devid))
+    if (devices.specs(domid).has(devid)) await this.#track(devices.remove(domid, devid))
     return devid
+  }
+
+  /** Changes the medium of a CD-ROM drive. */
+  insertMedium(domid: number, vdev: string, path: string | undefined): Promise<void> {
+    return this.#track(this.disks.insert(domid, vdev, path))
   }
 
   /** The domain is going: its devices go at once. */
@@ -140,11 +144,11 @@ export class Devices {
 
   /** Resolves when everything that was let go so far is closed. */
   async closed(): Promise<void> {
-    await Promise.all(this.#closing)
+    await Promise.allSettled(this.#closing)
   }
 
   #track(work: Promise<unknown>): Promise<void> {
-    const closing = work.then(() => void this.#closing.delete(closing))
+    const closing = work.then(() => {}).finally(() => this.#closing.delete(closing))
     this.#closing.add(closing)
     return closing
   }

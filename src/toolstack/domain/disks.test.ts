@@ -3,6 +3,7 @@
  */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { HostFileError } from '../../base/host-file.ts'
 import { MemoryFile } from '../../storage/memory-file.ts'
 import { formatPermission } from '../../xenstore/permissions.ts'
 import { Xenstored } from '../../xenstore/xenstored.ts'
@@ -39,6 +40,13 @@ function dump(libxl: LocalLibxl, path: string): string[] {
     const permissions = libxl.store.permissions(node).map(formatPermission).join(',')
     return `${name}=${libxl.store.read(node)} (${permissions})`
   }).sort()
+}
+
+/** A front-end writes what it has. */
+function connect(libxl: LocalLibxl, front: string): void {
+  libxl.store.write(`${front}/ring-ref`, '8')
+  libxl.store.write(`${front}/event-channel`, '9')
+  libxl.store.write(`${front}/state`, '3')
 }
 
 test('a disk\'s nodes are those that libxl and Linux write', async () => {
@@ -89,7 +97,9 @@ test('a domain that cannot be made leaves no image open', async () => {
 test('disks that are not to be had are refused', async () => {
   const { libxl } = world()
   const wishes: readonly [string, RegExp][] = [
-    ['/disk.img,raw,nonsense', /not the name of a device/],
+    ['/disk.img,raw,nonsense', /Invalid or unsupported virtual disk identifier nonsense/],
+    ['/disk.img,empty,xvda', /xvda is empty but not cdrom/],
+    ['backendtype=phy,/disk.img,qcow2,xvda', /no suitable backend for disk xvda/],
     ['/disk.img,qed,xvda', /format qed: not supported/],
     ['/disk.img,qcow2,xvda', /xvda failed to open/],
     ['iscsi:x,xvda', /script block-iscsi: not supported/],
@@ -99,7 +109,7 @@ test('disks that are not to be had are refused', async () => {
     await assert.rejects(libxl.create({ ...spec, disks: [parseDisk(text)] }, {}), wanted)
   }
   const twice = { ...spec, disks: [spec.disks[0]!, parseDisk('/disk.img,raw,51712')] }
-  await assert.rejects(libxl.create(twice, {}), /specified twice/)
+  await assert.rejects(libxl.create(twice, {}), /device already exists in xenstore/)
 })
 
 test('disks are attached and detached, and the domain comes again with what it has', async () => {
@@ -116,16 +126,14 @@ test('disks are attached and detached, and the domain comes again with what it h
   assert.deepEqual((await libxl.devices(1, 'disks')).map(({ devid }) => devid), [51728])
   assert.equal((await libxl.spec(1))?.disks?.[0]?.vdev, 'xvdb')
   assert.equal(await libxl.detachDevice(1, 'disks', 'xvda', false), undefined)
-  await assert.rejects(libxl.attachDevice(7, 'disks', again), /No such domain/)
+  await assert.rejects(libxl.attachDevice(7, 'disks', again), /unable to get domain type/)
 })
 
 test('a guest that does not let a device go keeps it, unless it is forced', async () => {
   const { host, libxl, file } = world()
   await libxl.create(spec, { paused: true })
   const front = '/local/domain/1/device/vbd/51712'
-  libxl.store.write(`${front}/ring-ref`, '8')
-  libxl.store.write(`${front}/event-channel`, '9')
-  libxl.store.write(`${front}/state`, '3')
+  connect(libxl, front)
   assert.equal(libxl.store.read(`${BACK}/state`), '4')
   libxl.store.write(`${front}/state`, '4')
   const refused = assert.rejects(
@@ -146,4 +154,65 @@ test('a disk becomes larger, and not smaller', async () => {
   await assert.rejects(libxl.resizeDisk(1, 'xvda', 1 << 20), /only become larger/)
   file.isFull = () => true
   await assert.rejects(libxl.resizeDisk(1, 'xvda', 4 << 20), /full/)
+})
+
+test('an image that one guest writes to is refused to others in the block script\'s words',
+  async () => {
+    const { host, libxl } = world()
+    const files = host.images.files
+    const open = files.open.bind(files)
+    const taken = new Set<string>()
+    files.open = async (path: string) => {
+      if (taken.has(path)) throw new HostFileError('locked', `${path}: in use by this process`)
+      taken.add(path)
+      return open(path)
+    }
+    await libxl.create(spec, { paused: true })
+    const refused = (disk: string, message: string): Promise<void> =>
+      assert.rejects(libxl.attachDevice(1, 'disks', parseDisk(disk)), { message })
+    await refused('/disk.img,raw,xvdb,w', 'script: File /disk.img is mounted in a guest domain, ' +
+      'and so cannot be mounted now.\nDomain 1:Unable to add vbd with id 51728')
+    await refused('/disk.img,raw,xvdb,r', 'script: File /disk.img is mounted read-write in a ' +
+      'guest domain, and so cannot be mounted read-only now.\n' +
+      'Domain 1:Unable to add vbd with id 51728')
+    await assert.rejects(libxl.create({ ...spec, name: 'other' }, {}),
+      /mounted in a guest domain.*\nunable to add disk devices$/)
+  })
+
+test('a drive is empty, has a medium put in, changed and taken out', async () => {
+  const { host, libxl } = world()
+  const medium = new CountedFile('/cd.iso', new Uint8Array(1 << 20))
+  host.images.files.files.set('/cd.iso', medium)
+  await libxl.create({ ...spec, disks: [parseDisk(',empty,hdc:cdrom,r')] }, { paused: true })
+  const back = '/local/domain/0/backend/qdisk/1/5632'
+  const front = '/local/domain/1/device/vbd/5632'
+  const said = (name: string): string | undefined => libxl.store.read(`${back}/${name}`)
+  connect(libxl, front)
+  assert.deepEqual([said('state'), said('sectors'), said('params'), said('info')],
+    ['4', '0', '', '7'])
+  await libxl.insertMedium(1, 'hdc', '/cd.iso')
+  assert.deepEqual([said('sectors'), said('params')], ['2048', 'aio:/cd.iso'])
+  assert.equal((await libxl.spec(1))?.disks?.[0]?.path, '/cd.iso')
+  await libxl.insertMedium(1, 'hdc', '/disk.img')
+  assert.deepEqual([said('params'), medium.closed], ['aio:/disk.img', 1])
+  await assert.rejects(libxl.insertMedium(1, 'hdc', '/none.iso'), /failed to stat: .*No such file/)
+  assert.deepEqual([said('sectors'), said('params')], ['0', ''])
+  await libxl.insertMedium(1, 'hdc', undefined)
+  assert.equal((await libxl.spec(1))?.disks?.[0]?.format, 'empty')
+  await assert.rejects(libxl.insertMedium(1, 'xvda', '/cd.iso'), /Virtual device not found/)
+})
+
+test('a disk may have sectors of 4096 bytes, if it has whole ones', async () => {
+  const { host, libxl } = world()
+  host.images.files.files.set('/odd.img', new MemoryFile('/odd.img', new Uint8Array(512)))
+  const odd = { ...spec, disks: [parseDisk('sector-size=4096,/odd.img,,xvda')] }
+  await assert.rejects(libxl.create(odd, {}), /has 512 bytes, which are not sectors of 4096/)
+  const disks = [parseDisk('sector-size=4096,/disk.img,raw,xvda')]
+  const domid = await libxl.create({ ...spec, disks }, { paused: true })
+  const front = `/local/domain/${domid}/device/vbd/51712`
+  connect(libxl, front)
+  const back = `/local/domain/0/backend/vbd/${domid}/51712`
+  assert.deepEqual(['sectors', 'sector-size', 'physical-sector-size'].map((name) =>
+    libxl.store.read(`${back}/${name}`)), ['2048', '4096', '4096'])
+  await assert.rejects(libxl.resizeDisk(domid, 'xvda', (1 << 20) + 512), /in sectors of 4096/)
 })

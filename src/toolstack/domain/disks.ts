@@ -1,5 +1,6 @@
 /**
- * The disks of domains: images opened, given to back-ends, let go; and their nodes in the store.
+ * The disks of domains: images opened, given to back-ends, changed, let go; and their nodes in the
+ * store.
  *
  * An image is open before any node speaks of it, and closed when its last request has settled. A
  * raw image or device is shown as served by Linux (backend/vbd), any other format as by QEMU
@@ -8,32 +9,33 @@
 import { type BlockDeviceHost, BlockDevice } from '../../backends/block/device.ts'
 import { type Backend, BackendBus, BackendError, type DeviceNodes } from '../../backends/xenbus.ts'
 import { HostFileError } from '../../base/host-file.ts'
-import { type BlockStore, type ImageFormat, SECTOR_BYTES } from '../../storage/block-store.ts'
+import { type BlockStore, SECTOR_BYTES } from '../../storage/block-store.ts'
+import { emptyStore } from '../../storage/empty.ts'
 import { StorageError } from '../../storage/error.ts'
-import { openImage } from '../../storage/open.ts'
 import type { XenstoreClient } from '../../xenstore/client.ts'
-import { diskNumber, type DiskFormat, type DiskSpec } from '../config/disk.ts'
+import { diskNumber, type DiskSpec } from '../config/disk.ts'
 import {
   type DeviceContents, type DevicePaths, deviceIds, devicePaths, numberIn, removeDevice,
   writeDevice,
 } from './device-nodes.ts'
 import type { DeviceClass, ReadyDevices } from './devices.ts'
-import { type DiskSummary, ERROR_FAIL, ERROR_INVAL, LibxlError } from './libxl.ts'
+import { DiskError, isShownAsVbd, openDisk } from './disk-open.ts'
+import {
+  type DiskCounters, type DiskSummary, ERROR_FAIL, ERROR_INVAL, LibxlError,
+} from './libxl.ts'
 import type { ToolstackHost } from './toolstack-host.ts'
 
 const SCRIPT = '/etc/xen/scripts/block'
-
-const IMAGE_FORMATS: Readonly<Partial<Record<DiskFormat, ImageFormat>>> = {
-  raw: 'raw', qcow2: 'qcow2', vhd: 'vpc',
-}
 /** How libxl calls the formats when it speaks to QEMU. */
 const QDISK_FORMATS: Readonly<Record<string, string>> = { raw: 'aio' }
 
 /** An image that is open, and what is or will be made of it. */
 interface OpenDisk {
-  readonly spec: DiskSpec
   readonly devid: number
-  readonly store: BlockStore
+  /** Shown as vbd, or else as qdisk. */
+  readonly isVbd: boolean
+  spec: DiskSpec
+  store: BlockStore
   device?: BlockDevice
 }
 
@@ -60,20 +62,6 @@ export class Disks implements DeviceClass<'disks'> {
     const drop = async (): Promise<void> => {
       await Promise.all([...waiting].map((disk) => this.#close(disk)))
     }
-    try {
-      for (const spec of specs) {
-        const devid = diskNumber(spec.vdev)
-        if (devid === undefined) throw refusal(spec, 'is not the name of a device')
-        if (domid !== undefined) this.#refuseTaken(domid, devid)
-        if ([...waiting].some((other) => other.devid === devid)) {
-          throw refusal(spec, 'is specified twice')
-        }
-        waiting.add({ spec, devid, store: await this.#open(spec) })
-      }
-    } catch (error) {
-      await drop()
-      throw error
-    }
     const connect = (to: number): void => {
       for (const disk of waiting) {
         this.#refuseTaken(to, disk.devid)
@@ -81,28 +69,31 @@ export class Disks implements DeviceClass<'disks'> {
         waiting.delete(disk)
       }
     }
-    return { connect, drop }
+    let devid: number | undefined
+    try {
+      for (const spec of specs) {
+        devid = diskNumber(spec.vdev)
+        if (devid === undefined) {
+          throw new DiskError('device',
+            `Invalid or unsupported virtual disk identifier ${spec.vdev}`)
+        }
+        if (domid !== undefined) this.#refuseTaken(domid, devid)
+        if ([...waiting].some((other) => other.devid === devid)) {
+          throw new DiskError('device', 'device already exists in xenstore')
+        }
+        const store = await openDisk(this.#host.images, spec)
+        waiting.add({ devid, isVbd: isShownAsVbd(spec), spec, store })
+      }
+      return { connect, drop }
+    } catch (error) {
+      await drop()
+      throw error instanceof DiskError ? failureOf(error, domid, devid) : error
+    }
   }
 
   #refuseTaken(domid: number, devid: number): void {
     if (!this.#disks.get(domid)?.has(devid)) return
-    throw new LibxlError(ERROR_INVAL, `Domain ${domid}:device already exists in xenstore`)
-  }
-
-  async #open(spec: DiskSpec): Promise<BlockStore> {
-    const format = IMAGE_FORMATS[spec.format]
-    if (format === undefined) throw refusal(spec, `has format ${spec.format}: not supported`)
-    if (spec.script !== undefined) throw refusal(spec, `wants script ${spec.script}: not supported`)
-    if (spec.backendDomain !== undefined) {
-      throw refusal(spec, 'wants a driver domain: not supported')
-    }
-    try {
-      const access = spec.writable ? 'write' : 'read'
-      return await openImage(this.#host.images, spec.path ?? '', { access, format })
-    } catch (cause) {
-      if (!(cause instanceof HostFileError || cause instanceof StorageError)) throw cause
-      throw refusal(spec, `failed to open: ${cause.message}`, cause)
-    }
+    throw failureOf(new DiskError('device', 'device already exists in xenstore'), domid, devid)
   }
 
   #connect(domid: number, disk: OpenDisk): void {
@@ -144,24 +135,76 @@ export class Disks implements DeviceClass<'disks'> {
     own.delete(devid)
     if (own.size === 0) this.#disks.delete(domid)
     removeDevice(this.#store, pathsOf(domid, disk))
+    disk.device?.disconnect()
     await this.#close(disk)
+  }
+
+  /** What a domain has asked of its disks. */
+  counters(domid: number): DiskCounters[] {
+    const own = [...this.#disks.get(domid)?.values() ?? []]
+    return own.flatMap(({ devid, device }) =>
+      device ? [{ device: devid, ...device.disk.counts }] : [])
   }
 
   /** Makes a disk larger, for a guest that goes on. */
   async resize(domid: number, vdev: string, sizeBytes: number): Promise<void> {
     const disk = this.#disks.get(domid)?.get(diskNumber(vdev) ?? -1)
     if (!disk) throw new LibxlError(ERROR_INVAL, `Error: Device ${vdev} not connected.`)
-    const { store, device, spec } = disk
-    if (sizeBytes < store.sizeBytes || sizeBytes % SECTOR_BYTES !== 0) {
-      throw refusal(spec, `has ${store.sizeBytes} bytes and can only become larger`)
+    const { store, device, spec: { sectorBytes = SECTOR_BYTES } } = disk
+    if (sizeBytes < store.sizeBytes || sizeBytes % sectorBytes !== 0) {
+      throw new LibxlError(ERROR_INVAL, `Disk vdev=${vdev} has ${store.sizeBytes} bytes and can ` +
+        `only become larger, in sectors of ${sectorBytes}`)
     }
     try {
       await store.resize(sizeBytes)
     } catch (cause) {
       if (!(cause instanceof HostFileError || cause instanceof StorageError)) throw cause
-      throw new LibxlError(ERROR_FAIL, `Disk vdev=${spec.vdev}: ${cause.message}`, { cause })
+      throw new LibxlError(ERROR_FAIL, `Disk vdev=${vdev}: ${cause.message}`, { cause })
     }
     device?.resized()
+  }
+
+  /**
+   * Puts a medium into a CD-ROM drive, in place of what is in it; without a path, none. The guest
+   * sees an empty drive in between.
+   */
+  async insert(domid: number, vdev: string, path: string | undefined): Promise<void> {
+    const disk = this.#disks.get(domid)?.get(diskNumber(vdev) ?? -1)
+    if (!disk?.spec.isCdrom) {
+      throw new LibxlError(ERROR_FAIL, `Domain ${domid}:Virtual device not found`)
+    }
+    const { path: _, ...drive } = disk.spec
+    const next: DiskSpec = path === undefined
+      ? { ...drive, format: 'empty' } : { ...drive, path, format: 'raw' }
+    let medium = emptyStore
+    try {
+      // The same medium may come again.
+      await this.#change(domid, disk, { ...drive, format: 'empty' }, emptyStore)
+      medium = await openDisk(this.#host.images, next)
+    } catch (error) {
+      throw error instanceof DiskError ? failureOf(error, domid, undefined) : error
+    }
+    if (this.#disks.get(domid)?.get(disk.devid) === disk && disk.store === emptyStore) {
+      await this.#change(domid, disk, next, medium)
+    } else {
+      await medium.close()
+      throw new LibxlError(ERROR_FAIL, `Domain ${domid}:Disk vdev=${vdev} has changed meanwhile`)
+    }
+  }
+
+  async #change(
+    domid: number, disk: OpenDisk, spec: DiskSpec, store: BlockStore,
+  ): Promise<void> {
+    const { store: old, device } = disk
+    disk.spec = spec
+    disk.store = store
+    const { back, record } = pathsOf(domid, disk)
+    this.#store.transaction((tree) => {
+      for (const path of [back, record]) tree.write(`${path}/params`, paramsOf(disk))
+    })
+    if (device) device.disk.store = store
+    device?.resized()
+    await this.#close({ ...disk, store: old })
   }
 
   #probe(nodes: DeviceNodes): Backend {
@@ -169,14 +212,14 @@ export class Disks implements DeviceClass<'disks'> {
     if (!disk) return nobody
     const { spec, store } = disk
     disk.device = new BlockDevice(nodes, {
-      store, writable: spec.writable, isCdrom: spec.isCdrom, discard: spec.discard ?? true,
-      sectorBytes: SECTOR_BYTES,
+      store, writable: spec.writable, isCdrom: spec.isCdrom, discard: discards(spec),
+      sectorBytes: spec.sectorBytes ?? SECTOR_BYTES,
     }, this.#deviceHost)
     return disk.device
   }
 
+  /** Closes the image of a disk whose device has let it go. */
   async #close({ device, store, spec }: OpenDisk): Promise<void> {
-    device?.disconnect()
     await device?.disk.idle()
     try {
       await store.close()
@@ -187,28 +230,42 @@ export class Disks implements DeviceClass<'disks'> {
   }
 }
 
-function refusal({ vdev }: DiskSpec, why: string, cause?: unknown): LibxlError {
-  return new LibxlError(ERROR_INVAL, `Disk vdev=${vdev} ${why}`, { cause })
+/** What libxl says when a disk cannot be had: for a domain that there is, or for one to be. */
+function failureOf(
+  error: DiskError, domid: number | undefined, devid: number | undefined,
+): LibxlError {
+  const where = domid === undefined || error.when !== 'device' ? '' : `Domain ${domid}:`
+  let then = 'unable to add disk devices'
+  if (domid !== undefined) {
+    then = error.when === 'script' && devid !== undefined
+      ? `Domain ${domid}:Unable to add vbd with id ${devid}` : 'unable to add device'
+  }
+  return new LibxlError(ERROR_INVAL, `${where}${error.message}\n${then}`, { cause: error })
 }
 
-function isShownAsVbd({ format, backend }: DiskSpec): boolean {
-  return backend === 'phy' || backend === undefined && format === 'raw'
+/** A disk that cannot be written to has nothing to discard. */
+function discards({ discard, writable }: DiskSpec): boolean {
+  return discard ?? writable
 }
 
-function pathsOf(domid: number, { devid, spec }: OpenDisk): DevicePaths {
-  return devicePaths(domid, devid, 'vbd', isShownAsVbd(spec) ? 'vbd' : 'qdisk')
+function pathsOf(domid: number, { devid, isVbd }: OpenDisk): DevicePaths {
+  return devicePaths(domid, devid, 'vbd', isVbd ? 'vbd' : 'qdisk')
 }
 
-function contentsOf({ spec, devid }: OpenDisk): DeviceContents {
-  const isVbd = isShownAsVbd(spec)
-  const { path = '' } = spec
+function paramsOf({ spec: { path = '', format }, isVbd }: OpenDisk): string {
+  if (format === 'empty') return ''
+  return isVbd ? path : `${QDISK_FORMATS[format] ?? format}:${path}`
+}
+
+function contentsOf(disk: OpenDisk): DeviceContents {
+  const { spec, devid, isVbd } = disk
   return {
     front: [
       ['virtual-device', `${devid}`], ['device-type', spec.isCdrom ? 'cdrom' : 'disk'],
       ['trusted', '1'],
     ],
     both: [
-      ['params', isVbd ? path : `${QDISK_FORMATS[spec.format] ?? spec.format}:${path}`],
+      ['params', paramsOf(disk)],
       ['script', isVbd ? SCRIPT : undefined],
       ['removable', spec.removable ? '1' : '0'],
       ['bootable', '1'],
@@ -217,7 +274,7 @@ function contentsOf({ spec, devid }: OpenDisk): DeviceContents {
       ['mode', spec.writable ? 'w' : 'r'],
       ['device-type', spec.isCdrom ? 'cdrom' : 'disk'],
       ['direct-io-safe', spec.directIoSafe ? '1' : undefined],
-      ['discard-enable', spec.discard ?? true ? '1' : '0'],
+      ['discard-enable', discards(spec) ? '1' : '0'],
       ['specification', 'xen'],
     ],
     back: [['hotplug-status', 'connected']],

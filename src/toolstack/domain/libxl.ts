@@ -268,6 +268,8 @@ export interface Libxl {
   ): Promise<number | undefined>
   /** Makes a disk larger while the guest uses it. */
   resizeDisk(domid: number, vdev: string, sizeBytes: number): Promise<void>
+  /** Puts the raw image at `path` into a CD-ROM drive; without one, takes out what is in it. */
+  insertMedium(domid: number, vdev: string, path: string | undefined): Promise<void>
   sendSysrq(domid: number, key: string): Promise<void>
   /** Sends "nmi" or another trigger of XEN_DOMCTL_sendtrigger to a VCPU. */
   sendTrigger(domid: number, trigger: string, vcpu: number): Promise<void>

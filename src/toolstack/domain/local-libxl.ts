@@ -93,7 +93,8 @@ export class LocalLibxl implements Libxl {
       all.push(...some)
       first = last.domid + 1
     }
-    return all.map((info) => summaryOf(this.store, info, this.#startedMs))
+    return all.map((info) => summaryOf(this.store, info, this.#startedMs,
+      this.#devices.disks.counters(info.domid)))
   }
 
   async vcpus(domid: number): Promise<VcpuSummary[]> {
@@ -204,7 +205,7 @@ export class LocalLibxl implements Libxl {
   async attachDevice<K extends DeviceKind>(
     domid: number, kind: K, spec: DeviceKinds[K]['spec'],
   ): Promise<void> {
-    this.#known(domid, `Domain ${domid}:No such domain`)
+    this.#known(domid, `unable to get domain type for domid=${domid}\nunable to add device`)
     await this.#devices.attach(kind, domid, spec, () => this.#tenants.has(domid))
     this.#keepDevices(domid)
   }
@@ -221,6 +222,12 @@ export class LocalLibxl implements Libxl {
   async resizeDisk(domid: number, vdev: string, sizeBytes: number): Promise<void> {
     this.#known(domid, `Domain ${domid}:No such domain`)
     await this.#devices.disks.resize(domid, vdev, sizeBytes)
+  }
+
+  async insertMedium(domid: number, vdev: string, path: string | undefined): Promise<void> {
+    this.#known(domid, `unable to get domain type for domid=${domid}`)
+    await this.#devices.insertMedium(domid, vdev, path)
+    this.#keepDevices(domid)
   }
 
   /** The domain comes again with the devices that it has now. */

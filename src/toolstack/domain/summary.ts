@@ -4,13 +4,13 @@
 import type { DomainInfo } from '../../dom0/interfaces.ts'
 import type { StoreAccess } from '../../xenstore/client.ts'
 import { domainPath } from '../../xenstore/path.ts'
-import type { DomainSummary } from './libxl.ts'
+import type { DiskCounters, DomainSummary } from './libxl.ts'
 import { nameOf } from './store-tree.ts'
 import { uuidText } from './uuid.ts'
 
 /** `hostStartedMs` is when the control domain began. */
 export function summaryOf(
-  store: StoreAccess, info: DomainInfo, hostStartedMs: number,
+  store: StoreAccess, info: DomainInfo, hostStartedMs: number, disks: readonly DiskCounters[],
 ): DomainSummary {
   const { domid } = info
   const vm = store.read(`${domainPath(domid)}/vm`)
@@ -31,9 +31,9 @@ export function summaryOf(
     dying: info.dying,
     shutdownReason: info.shutdownReason,
     cpuTimeNs: info.cpuTimeNs,
-    // No back-end of either kind is here yet.
+    // The network back-end does not count yet.
     networks: [],
-    disks: [],
+    disks,
     poolName: poolName(store, info.cpupool),
     startTime: domid === 0 ? hostStartedMs / 1000 : start === undefined ? undefined : +start,
   }

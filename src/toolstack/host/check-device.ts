@@ -1,7 +1,9 @@
 /**
  * Whether what came over the socket is a device of a domain, field by field.
  */
-import { DISK_BACKENDS, DISK_FORMATS, type DiskSpec } from '../config/disk.ts'
+import {
+  DISK_BACKENDS, DISK_FORMATS, DISK_SECTORS, DISK_SPECIFICATIONS, type DiskSpec,
+} from '../config/disk.ts'
 import type { VifSpec } from '../config/vif.ts'
 import {
   type DeviceKind, type DeviceKinds, ERROR_INVAL, LibxlError,
@@ -44,6 +46,8 @@ const disk: Readonly<Record<keyof DiskSpec, Check>> = {
   isCdrom: flag,
   directIoSafe: flag,
   discard: optional(flag),
+  specification: optional(oneOf(DISK_SPECIFICATIONS)),
+  sectorBytes: optional(oneOf(DISK_SECTORS)),
 }
 
 const devices: Readonly<Record<DeviceKind, Check>> = { disks: fields(disk), vifs: fields(vif) }
@@ -57,6 +61,11 @@ export const deviceChecks: Readonly<Record<DeviceKind, Check>> = {
 export function checkDeviceKind(value: unknown): DeviceKind {
   if (Object.hasOwn(devices, String(value))) return value as DeviceKind
   throw new LibxlError(ERROR_INVAL, 'invalid kind of devices')
+}
+
+export function checkOptionalPath(value: unknown): string | undefined {
+  if (!optional(text)(value)) throw new LibxlError(ERROR_INVAL, 'invalid path')
+  return (value as string | null | undefined) ?? undefined
 }
 
 export function checkDevice<K extends DeviceKind>(

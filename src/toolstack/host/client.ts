@@ -173,6 +173,10 @@ export class RemoteLibxl implements Libxl {
     return this.#call('resizeDisk', domid, vdev, sizeBytes)
   }
 
+  insertMedium(domid: number, vdev: string, path: string | undefined): Promise<void> {
+    return this.#call('insertMedium', domid, vdev, path)
+  }
+
   sendSysrq(domid: number, key: string): Promise<void> {
     return this.#call('sendSysrq', domid, key)
   }

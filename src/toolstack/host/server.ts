@@ -10,7 +10,7 @@ import { ConsoleBuffer } from '../../backends/console-buffer.ts'
 import { CONSOLE_LIMIT } from '../../backends/console.ts'
 import { ERROR_FAIL, ERROR_INVAL, type ConsoleSession, type Libxl, LibxlError } from
   '../domain/libxl.ts'
-import { checkDevice, checkDeviceKind } from './check-device.ts'
+import { checkDevice, checkDeviceKind, checkOptionalPath } from './check-device.ts'
 import {
   checkAffinity, checkCount, checkDomid, checkName, checkOptions, checkScheduling, checkSpec,
 } from './check-spec.ts'
@@ -71,6 +71,8 @@ const methods: Readonly<Record<string, Method>> = {
     libxl.detachDevice(checkDomid(domid), checkDeviceKind(kind), checkName(name), force === true),
   resizeDisk: (libxl, [domid, vdev, size]) =>
     libxl.resizeDisk(checkDomid(domid), checkName(vdev), checkCount(size)),
+  insertMedium: (libxl, [domid, vdev, path]) =>
+    libxl.insertMedium(checkDomid(domid), checkName(vdev), checkOptionalPath(path)),
   sendSysrq: (libxl, [domid, key]) => libxl.sendSysrq(checkDomid(domid), checkName(key)),
   sendTrigger: (libxl, [domid, trigger, vcpu]) =>
     libxl.sendTrigger(checkDomid(domid), checkName(trigger), checkCount(vcpu)),
