@@ -129,7 +129,7 @@ describe('a guest with disks', { skip }, () => {
     await xl('block-attach', 'g', `sector-size=4096,${path('big.img')},raw,xvde,w`)
     await until('[ -b /dev/xvde ]')
     assert.equal(await shell.output('cat /sys/block/xvde/queue/logical_block_size'), '4096\n')
-    await shell.output('mke2fs -q -F /dev/xvde && mount /dev/xvde /mnt')
+    await shell.output('mke2fs -q -F -b 4096 /dev/xvde >/dev/null && mount /dev/xvde /mnt')
     await shell.output('head -c 300000 /dev/urandom >/mnt/x; sync; umount /mnt')
     await xl('block-detach', 'g', 'xvde')
     run('e2fsck', '-fn', path('big.img'))
@@ -150,7 +150,7 @@ describe('a guest with disks', { skip }, () => {
     const none = await host.xl('block-attach', 'g', '/nonexistent,raw,xvde')
     assert.equal(none.code, 1)
     assert.match(none.err,
-      /Disk vdev=xvde .*No such file or directory\nlibxl_device_disk_add failed\.\n$/)
+      /Disk vdev=xvde failed to stat: .*No such file.*\n.*\nlibxl_device_disk_add failed\.\n$/)
     const taken = await host.xl('block-attach', 'g', `${path('disk.img')},raw,xvde`)
     assert.match(taken.err, /disk\.img is mounted in a guest domain, and so cannot be mounted now/)
     const other = host.config('other', {
@@ -161,7 +161,8 @@ describe('a guest with disks', { skip }, () => {
     assert.match(second.err, /disk\.qcow2 is mounted in a guest domain/)
     assert.deepEqual(await host.domains(), ['g'])
     const unknown = await host.xl('block-detach', 'g', 'xvdz')
-    assert.deepEqual([unknown.code, unknown.err], [1, 'Error: Device xvdz not connected.\n'])
+    assert.equal(unknown.code, 1)
+    assert.match(unknown.err, /\nError: Device xvdz not connected\.\n$/)
   })
 
   test('after its end the images are sound, and hold what it wrote', async () => {
@@ -187,8 +188,7 @@ describe('a guest with disks', { skip }, () => {
       const first = await Shell.take(host.start('create', '-c', config))
       await first.output('[ -b /dev/xvda ]')
       first.console.send('echo c >/proc/sysrq-trigger\n')
-      const domid = async () => (await host.listed('c'))?.[1]
-      for (const old = await domid(); [old, undefined].includes(await domid());) await delay(200)
+      await first.console.ended()
       const again = await Shell.take(host.start('console', 'c'))
       await again.output('[ -b /dev/xvda ]')
       await xl('destroy', 'c')

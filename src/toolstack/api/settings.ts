@@ -14,7 +14,9 @@ export interface DomainSettings {
   readonly name: string
   /** 'pvh' unless it says otherwise. */
   readonly type?: 'pvh'
-  readonly kernel: string
+  /** Left out where `bootloader` ('pygrub') finds it on the first disk. */
+  readonly kernel?: string | undefined
+  readonly bootloader?: string | undefined
   readonly ramdisk?: string | undefined
   readonly cmdline?: string | undefined
   /** In MiB, as `maxmem`. */

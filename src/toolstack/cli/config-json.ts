@@ -13,10 +13,13 @@ interface JsonObject {
 }
 
 /** What both a configuration and a specification say. */
-type Common = Pick<DomainConfig, 'type' | 'name' | 'kernel' | 'commandLine' | 'memoryKib' |
+type Common = Pick<DomainConfig, 'type' | 'name' | 'commandLine' | 'memoryKib' |
   'maxMemoryKib' | 'vcpus' | 'maxVcpus' | 'tscMode' | 'onPoweroff' | 'onReboot' |
   'onWatchdog' | 'onCrash' | 'onSoftReset'> & {
+    readonly kernel?: string | undefined
     readonly ramdisk?: string | undefined
+    readonly bootloader?: string | undefined
+    readonly bootloaderArgs?: readonly string[] | undefined
     readonly vcpusGiven?: boolean | undefined
     readonly vifs?: readonly VifSpec[] | undefined
     readonly disks?: readonly DiskSpec[] | undefined
@@ -68,6 +71,8 @@ function configOf(common: Common, creation: JsonObject, build: JsonObject): Json
       kernel: common.kernel,
       cmdline: common.commandLine === '' ? undefined : common.commandLine,
       ramdisk: common.ramdisk,
+      bootloader: common.bootloader,
+      bootloader_args: common.bootloaderArgs?.length ? common.bootloaderArgs : undefined,
       [`type.${common.type}`]: {},
       arch_arm: {},
       arch_x86: {},

@@ -25,6 +25,9 @@ export interface DomainConfig {
   readonly pool: string | undefined
   readonly kernel: string | undefined
   readonly ramdisk: string | undefined
+  /** Finds kernel and ramdisk on the first disk; `kernel` and `ramdisk` are then files there. */
+  readonly bootloader: string | undefined
+  readonly bootloaderArgs: readonly string[]
   readonly commandLine: string
   /** What the domain has at the start; never more than `maxMemoryKib`. */
   readonly memoryKib: number
@@ -129,8 +132,10 @@ class Reader {
       maxEventChannels: this.#count('max_event_channels'),
     }
     const kernel = settings.string('kernel')
+    const bootloader = settings.string('bootloader')
+    const bootloaderArgs = this.#bootloaderArgs()
     const direct = kernel !== undefined || type === 'hvm'
-    if (!direct && !settings.has('bootloader') && !settings.has('firmware')) {
+    if (!direct && bootloader === undefined && !settings.has('firmware')) {
       this.#fail('Neither kernel nor bootloader specified')
     }
     const commandLine = this.#commandLine()
@@ -141,7 +146,8 @@ class Reader {
     this.#unknown()
     return {
       config: {
-        name, uuid, type, pool, kernel, ramdisk, commandLine, ...memory, ...cpus, ...actions,
+        name, uuid, type, pool, kernel, ramdisk, bootloader, bootloaderArgs, commandLine, ...memory,
+        ...cpus, ...actions,
         tscMode, disks, vifs, cpuWeight, cap, ...limits, wishes,
       },
       messages: settings.messages,
@@ -241,6 +247,16 @@ class Reader {
     const parts = root === undefined ? [] : [`root=${root}`]
     if (extra !== undefined) parts.push(extra)
     return parts.join(' ')
+  }
+
+  /** A list, or words in one string, as xl splits it. */
+  #bootloaderArgs(): string[] {
+    const { kind } = this.#settings.valueOf('bootloader_args') ?? {}
+    if (kind === 'atom') {
+      return (this.#settings.string('bootloader_args') ?? '').split(/\s+/).filter((word) => word)
+    }
+    const items: readonly Value[] = this.#settings.list('bootloader_args') ?? []
+    return items.flatMap((item) => item.kind === 'atom' ? [item.text] : [])
   }
 
   #disks(): DiskSpec[] {

@@ -26,6 +26,10 @@ export class Settings {
     return this.#settings.has(name)
   }
 
+  valueOf(name: string): Value | undefined {
+    return this.#settings.get(name)?.value
+  }
+
   string(name: string): string | undefined {
     const setting = this.#settings.get(name)
     if (!setting) return undefined

@@ -3,6 +3,7 @@
  * listed, taken away. What differs between the kinds is a DeviceClass.
  */
 import type { BlockDeviceHost } from '../../backends/block/device.ts'
+import type { BlockStore } from '../../storage/block-store.ts'
 import type { XenstoreClient } from '../../xenstore/client.ts'
 import { askForDetach } from './device-nodes.ts'
 import { Disks } from './disks.ts'
@@ -21,6 +22,8 @@ export interface ReadyDevices {
   connect(domid: number): void
   /** Gives up those that have not been given to a domain; resolves when they are closed. */
   drop(): Promise<void>
+  /** The first disk, if there is one, which has no guest yet. */
+  readonly bootDisk?: BlockStore | undefined
 }
 
 /** One kind of devices. */
@@ -71,6 +74,9 @@ export class Devices {
         for (const one of ready) one.connect(domid)
       },
       drop: () => this.#track(Promise.all(ready.map((one) => one.drop()))),
+      get bootDisk() {
+        return ready.find((one) => one.bootDisk)?.bootDisk
+      },
     }
     try {
       for (const kind of KINDS) ready.push(await this.#prepare(kind, specs))

@@ -216,3 +216,17 @@ test('a disk may have sectors of 4096 bytes, if it has whole ones', async () => 
     libxl.store.read(`${back}/${name}`)), ['2048', '4096', '4096'])
   await assert.rejects(libxl.resizeDisk(domid, 'xvda', (1 << 20) + 512), /in sectors of 4096/)
 })
+
+test('a boot loader that finds nothing lets the disk go', async () => {
+  const { libxl, file } = world()
+  const { kernel: _, ...bare } = spec
+  const loaded = { ...bare, bootloader: '/usr/lib/xen/bin/pygrub' }
+  await assert.rejects(libxl.create(loaded, {}), /pygrub: no configuration of a boot loader/)
+  assert.equal(file.closed, 1)
+  await assert.rejects(libxl.create({ ...loaded, disks: [] }, {}),
+    /cannot run bootloader with no boot disk\ncannot \(re-\)build domain: -3/)
+  await assert.rejects(libxl.create({ ...loaded, bootloaderArgs: ['--menu'] }, {}),
+    /pygrub: unknown option/)
+  await assert.rejects(libxl.create({ ...loaded, bootloader: 'grub' }, {}), /only pygrub/)
+  assert.equal(file.closed, 3)
+})

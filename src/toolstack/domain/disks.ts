@@ -84,7 +84,8 @@ export class Disks implements DeviceClass<'disks'> {
         const store = await openDisk(this.#host.images, spec)
         waiting.add({ devid, isVbd: isShownAsVbd(spec), spec, store })
       }
-      return { connect, drop }
+      const [first] = waiting
+      return { connect, drop, bootDisk: first?.store }
     } catch (error) {
       await drop()
       throw error instanceof DiskError ? failureOf(error, domid, devid) : error

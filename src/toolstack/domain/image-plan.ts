@@ -1,10 +1,13 @@
 /**
- * A domain's image, planned from the files that its specification names.
+ * A domain's image, planned from the files that its specification names, or that a boot loader
+ * finds on its disk.
  */
 import type { HostDecompressor } from '../../base/compression/formats.ts'
+import type { BlockStore } from '../../storage/block-store.ts'
 import { ImageError } from '../build/image-error.ts'
 import { loadKernel } from '../build/kernel.ts'
 import { type PvhImage, planPvhImage } from '../build/pvh-image.ts'
+import { runBootloader } from './bootloader.ts'
 import { type DomainSpec, ERROR_FAIL, LibxlError } from './libxl.ts'
 
 /** Where files come from, and how kernels are unpacked. */
@@ -13,21 +16,49 @@ export interface ImageSource {
   readonly decompressor: HostDecompressor
 }
 
+export interface PlannedImage {
+  readonly image: PvhImage
+  readonly commandLine: string
+}
+
+/** What goes into a domain at its start. */
+interface Files {
+  readonly name: string
+  readonly kernel: Uint8Array
+  readonly ramdisk?: Uint8Array | undefined
+  readonly commandLine: string
+}
+
 /** Reads kernel and ramdisk and lays them out; LibxlError when that cannot be. */
-export async function planImage(spec: DomainSpec, source: ImageSource): Promise<PvhImage> {
+export async function planImage(
+  spec: DomainSpec, source: ImageSource, bootDisk: BlockStore | undefined,
+): Promise<PlannedImage> {
   if (spec.memoryKib < 1024) throw new LibxlError(ERROR_FAIL, tooLittle(spec))
-  const kernelBytes = await read(source, spec.kernel, 'kernel')
-  const ramdisk = spec.ramdisk ? await read(source, spec.ramdisk, 'ramdisk') : undefined
+  const { name, kernel, ramdisk, commandLine } = spec.bootloader === undefined
+    ? await filesOf(spec, source) : await filesOnDisk(spec, bootDisk)
   try {
-    const kernel = loadKernel(kernelBytes, source.decompressor, spec.kernel)
-    return planPvhImage({
-      kernel, ramdisk, commandLine: spec.commandLine, memoryBytes: spec.memoryKib * 1024,
-      maxVcpus: spec.maxVcpus, onlineVcpus: spec.vcpus,
+    const image = planPvhImage({
+      kernel: loadKernel(kernel, source.decompressor, name), ramdisk, commandLine,
+      memoryBytes: spec.memoryKib * 1024, maxVcpus: spec.maxVcpus, onlineVcpus: spec.vcpus,
     })
+    return { image, commandLine }
   } catch (cause) {
     if (cause instanceof ImageError) throw new LibxlError(ERROR_FAIL, cause.message, { cause })
     throw cause
   }
+}
+
+async function filesOf(spec: DomainSpec, source: ImageSource): Promise<Files> {
+  const { kernel: name = '', ramdisk, commandLine } = spec
+  return {
+    name, kernel: await read(source, name, 'kernel'), commandLine,
+    ramdisk: ramdisk ? await read(source, ramdisk, 'ramdisk') : undefined,
+  }
+}
+
+async function filesOnDisk(spec: DomainSpec, disk: BlockStore | undefined): Promise<Files> {
+  const { kernel, ramdisk, args } = await runBootloader(spec, disk)
+  return { name: 'the kernel on the disk', kernel, ramdisk, commandLine: args }
 }
 
 async function read(source: ImageSource, path: string, what: string): Promise<Uint8Array> {

@@ -43,8 +43,11 @@ export interface DomainSpec extends DeviceSpecs {
   /** 8-4-4-4-12 hexadecimal digits; chosen when left out. */
   readonly uuid?: string | undefined
   readonly type: 'pvh'
-  readonly kernel: string
+  /** Missing only where a boot loader finds it; with one, this and `ramdisk` are on the disk. */
+  readonly kernel?: string | undefined
   readonly ramdisk?: string | undefined
+  readonly bootloader?: string | undefined
+  readonly bootloaderArgs?: readonly string[] | undefined
   readonly commandLine: string
   readonly memoryKib: number
   readonly maxMemoryKib: number

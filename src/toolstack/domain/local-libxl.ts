@@ -10,12 +10,11 @@ import { type ControlDomain, type DomainInfo, XenError } from '../../dom0/interf
 import { LocalClient } from '../../xenstore/client.ts'
 import { domainPath } from '../../xenstore/path.ts'
 import type { Xenstored } from '../../xenstore/xenstored.ts'
-import type { PvhImage } from '../build/pvh-image.ts'
 import { requestControl } from './control-request.ts'
 import { DeathWatch } from './death-watch.ts'
 import { Devices, type ReadyDevices } from './devices.ts'
 import { cpusOf, gatherCpupools, gatherInfo } from './host-info.ts'
-import { planImage } from './image-plan.ts'
+import { type PlannedImage, planImage } from './image-plan.ts'
 import {
   type AffinityChange, type ConsoleSession, type ConsoleSink, type CpupoolSummary,
   type CreateOptions, type DeviceKind, type DeviceKinds, type DomainEnd, type DomainSpec,
@@ -120,10 +119,10 @@ export class LocalLibxl implements Libxl {
     this.#creating++
     try {
       this.#refuseName(spec.name)
-      const image = await planImage(spec, this.#host)
       const devices = await this.#devices.prepare(spec)
       try {
-        return this.#make(spec, image, devices, options)
+        const planned = await planImage(spec, this.#host, devices.bootDisk)
+        return this.#make(spec, planned, devices, options)
       } catch (error) {
         await devices.drop()
         throw error
@@ -315,18 +314,18 @@ export class LocalLibxl implements Libxl {
 
   /** From here to the end nothing else runs. */
   #make(
-    spec: DomainSpec, image: PvhImage, devices: ReadyDevices, options: CreateOptions,
+    spec: DomainSpec, planned: PlannedImage, devices: ReadyDevices, options: CreateOptions,
   ): number {
     this.#refuseName(spec.name)
     const uuid = spec.uuid ?? randomUuid(this.#host.random(16))
     const handle = uuidBytes(uuid)
     if (!handle) throw new LibxlError(ERROR_INVAL, `"${uuid}" is not a UUID`)
-    const made = makePvhDomain(this.#control, spec, handle, image)
+    const made = makePvhDomain(this.#control, spec, handle, planned.image)
     const { domid } = made
     const startedMs = this.#host.wallClockMs()
     try {
       writeDomainTree(this.store, spec, {
-        ...made, uuid, startedMs, consoleLimit: CONSOLE_LIMIT,
+        ...made, uuid, startedMs, consoleLimit: CONSOLE_LIMIT, commandLine: planned.commandLine,
       })
       const schedule = this.#host.schedule
       const { consoleGfn, consolePort, storeGfn, storePort } = made

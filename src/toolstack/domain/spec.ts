@@ -16,11 +16,17 @@ export function specOf(
 ): DomainSpec | { readonly refusal: string } {
   const refusal = refusalOf(config)
   if (refusal !== undefined) return { refusal }
-  if (config.kernel === undefined) return { refusal: 'a PVH domain needs a kernel' }
+  const { bootloader, kernel, ramdisk } = config
+  if (kernel === undefined && bootloader === undefined) {
+    return { refusal: 'a PVH domain needs a kernel' }
+  }
+  // With a boot loader these are files of the guest's.
+  const pathOf = (path: string | undefined): string | undefined =>
+    path === undefined || bootloader !== undefined ? path : absolutePath(path)
   return {
     name: config.name, uuid: config.uuid, type: 'pvh',
-    kernel: absolutePath(config.kernel),
-    ramdisk: config.ramdisk === undefined ? undefined : absolutePath(config.ramdisk),
+    kernel: pathOf(kernel), ramdisk: pathOf(ramdisk),
+    ...bootloader === undefined ? {} : { bootloader, bootloaderArgs: config.bootloaderArgs },
     commandLine: config.commandLine, memoryKib: config.memoryKib,
     maxMemoryKib: config.maxMemoryKib, vcpus: config.vcpus, maxVcpus: config.maxVcpus,
     vcpusGiven: config.vcpusGiven,

@@ -16,6 +16,7 @@ const ACTIONS: readonly ShutdownAction[] = [
 ]
 const MAX_VCPUS = 128
 const MOST_CPU = 4095
+const MOST_WORDS = 256
 const MAX_MEMORY_KIB = 2 ** 31
 const action = oneOf(ACTIONS)
 
@@ -23,8 +24,10 @@ const checks: Readonly<Record<keyof DomainSpec, Check>> = {
   name: matching(/^[^\0-\x1f/]{1,255}$/),
   uuid: optional(text),
   type: oneOf(['pvh']),
-  kernel: text,
+  kernel: optional(text),
   ramdisk: optional(text),
+  bootloader: optional(text),
+  bootloaderArgs: optional(listOf(text, MOST_WORDS)),
   commandLine: text,
   memoryKib: within(0, MAX_MEMORY_KIB),
   maxMemoryKib: within(0, MAX_MEMORY_KIB),

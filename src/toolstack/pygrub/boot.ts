@@ -25,6 +25,8 @@ export interface BootWishes {
   readonly args?: string | undefined
   /** Where the file system begins, in bytes; no partitions are looked for then. */
   readonly offset?: number | undefined
+  /** The most that kernel and ramdisk together may have. */
+  readonly limitBytes?: number | undefined
 }
 
 /** What is to be booted, read from the disk. */
@@ -109,26 +111,26 @@ function choose({ entries, defaultIndex }: BootConfig, wanted: string | undefine
 }
 
 async function readFiles(
-  system: FileSystem, kernel: string, ramdisks: readonly string[], args: string,
+  system: FileSystem, kernelPath: string, ramdisks: readonly string[], args: string,
+  limitBytes = Infinity,
 ): Promise<BootFiles> {
   if (ramdisks.length > MAX_RAMDISKS) throw new StorageError('unsupported', 'too many ramdisks')
+  const kernel = await system.readWhole(kernelPath, Math.min(MAX_KERNEL_BYTES, limitBytes))
   const parts: Uint8Array[] = []
-  let room = MAX_RAMDISK_BYTES
+  const most = Math.min(MAX_RAMDISK_BYTES, limitBytes - kernel.length)
+  let room = most
   for (const path of ramdisks) {
     const part = await system.readWhole(path, room)
     room -= part.length
     parts.push(part)
   }
-  const ramdisk = new Uint8Array(MAX_RAMDISK_BYTES - room)
+  const ramdisk = new Uint8Array(most - room)
   let at = 0
   for (const part of parts) {
     ramdisk.set(part, at)
     at += part.length
   }
-  return {
-    kernel: await system.readWhole(kernel, MAX_KERNEL_BYTES),
-    ramdisk: parts.length > 0 ? ramdisk : undefined, args,
-  }
+  return { kernel, ramdisk: parts.length > 0 ? ramdisk : undefined, args }
 }
 
 /** Finds and reads what the disk would boot. */
@@ -137,7 +139,8 @@ export async function findBootFiles(store: BlockStore, wishes: BootWishes): Prom
   if (wishes.kernel !== undefined) {
     for await (const system of fileSystems(store, wishes.offset)) {
       if (!await isFile(system, wishes.kernel)) continue
-      return readFiles(system, wishes.kernel, given ?? [], wishes.args ?? '')
+      return readFiles(system, wishes.kernel, given ?? [], wishes.args ?? '',
+        wishes.limitBytes)
     }
     throw new StorageError('not found', `no file system of the disk has ${wishes.kernel}`)
   }
@@ -147,5 +150,5 @@ export async function findBootFiles(store: BlockStore, wishes: BootWishes): Prom
     throw new StorageError('unsupported', `the entry '${entry.title}' names no kernel`)
   }
   const args = [entry.args, wishes.args ?? ''].filter((part) => part !== '').join(' ')
-  return readFiles(system, entry.kernel, given ?? entry.ramdisks, args)
+  return readFiles(system, entry.kernel, given ?? entry.ramdisks, args, wishes.limitBytes)
 }

@@ -7,9 +7,10 @@
 import { HostFileError } from '../../base/host-file.ts'
 import { StorageError } from '../../storage/error.ts'
 import { type ImageHost, openImage } from '../../storage/open.ts'
-import { getopt, type Option } from '../cli/getopt.ts'
+import { getopt } from '../cli/getopt.ts'
 import { formatNamed } from '../image/world.ts'
 import { type BootFiles, findBootFiles, listBootEntries } from './boot.ts'
+import { bootWishesOf, pygrubOptions } from './options.ts'
 
 export interface PygrubWorld {
   readonly host: ImageHost
@@ -23,17 +24,6 @@ export interface PygrubWorld {
 
 const DEFAULT_FOLDER = '/var/run/xen/pygrub'
 
-const value = (key: string): Option => ({ key, name: key, value: true })
-const options: readonly Option[] = [
-  { key: 'quiet', letter: 'q', name: 'quiet' },
-  { key: 'interactive', letter: 'i', name: 'interactive' },
-  { key: 'list', letter: 'l', name: 'list-entries' },
-  { key: 'dry', letter: 'n', name: 'not-really' }, { key: 'help', letter: 'h', name: 'help' },
-  value('output'), value('kernel'), value('ramdisk'), value('args'), value('entry'),
-  value('output-directory'), value('output-format'), value('offset'),
-  value('format'),
-]
-
 const USAGE =
   'Usage: pygrub [-q|--quiet] [-i|--interactive] [-l|--list-entries] [-n|--not-really]\n' +
   '  [--output=FILE] [--kernel=PATH] [--ramdisk=PATH] [--args=TEXT] [--entry=NUMBER|TITLE]\n' +
@@ -42,7 +32,7 @@ const USAGE =
 
 /** Runs one command line; its exit code. */
 export async function runPygrub(words: readonly string[], world: PygrubWorld): Promise<number> {
-  const parsed = getopt(words, options)
+  const parsed = getopt(words, pygrubOptions)
   if ('unknown' in parsed) {
     world.err(`pygrub: unknown option '${parsed.unknown}'\n${USAGE}`)
     return 1
@@ -69,26 +59,19 @@ async function boot(
   if (!['sxp', 'simple', 'simple0'].includes(format)) {
     throw new StorageError('invalid', `unknown output format '${format}'`)
   }
-  const offset = set.has('offset') ? Number(set.get('offset')) : undefined
-  if (offset !== undefined && (!Number.isSafeInteger(offset) || offset % 512 !== 0 || offset < 0)) {
-    throw new StorageError('invalid', 'the offset is not that of a sector')
-  }
+  const wishes = bootWishesOf(set)
   // The format is never found out from what is in the disk: its guest has written that.
   const store = await openImage(
     world.host, image, { access: 'read', format: formatNamed(set.get('format') ?? 'raw') })
   try {
     if (set.has('list')) {
-      for (const { title, kernel, args, ramdisks } of await listBootEntries(store, offset)) {
+      for (const { title, kernel, args, ramdisks } of await listBootEntries(store, wishes.offset)) {
         world.out(`title: ${title}\n  kernel: ${kernel ?? 'None'}\n  args: ${args}\n` +
           `${ramdisks.map((path) => `  initrd: ${path}\n`).join('')}`)
       }
       return
     }
-    const files = await findBootFiles(store, {
-      entry: set.get('entry'), kernel: set.get('kernel'), ramdisk: set.get('ramdisk'),
-      args: set.get('args'), offset,
-    })
-    const text = await report(files, format, set, world)
+    const text = await report(await findBootFiles(store, wishes), format, set, world)
     const output = set.get('output')
     if (output === undefined || output === '-') world.out(text)
     else await world.writeTo(output, text)
