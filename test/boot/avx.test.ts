@@ -4,12 +4,9 @@
  * gcc and a static C library are needed.
  */
 import assert from 'node:assert/strict'
-import { spawnSync } from 'node:child_process'
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { existsSync, readFileSync } from 'node:fs'
 import { after, before, describe, test } from 'node:test'
-import { writeCpio, type CpioEntry } from '../../src/toolstack/build/cpio.ts'
+import { compile, withFiles } from './c-program.ts'
 import { debian, Shell } from './debian.ts'
 import { TestHost } from './test-host.ts'
 
@@ -22,26 +19,10 @@ strings e019f3fa296ef3d1
 failed 0
 `
 
-function compile(): Uint8Array | undefined {
-  const folder = mkdtempSync(join(tmpdir(), 'xenolith-avx-'))
-  const program = join(folder, 'avx')
-  const built = spawnSync('gcc', ['-O2', '-mavx2', '-mfma', '-mf16c', '-ffp-contract=off',
-    '-static', '-o', program, join(import.meta.dirname, 'avx.c')])
-  const bytes = built.status === 0 ? readFileSync(program) : undefined
-  rmSync(folder, { recursive: true })
-  return bytes
-}
-
 const { settings, missing } = await debian('cloud')
-const program = missing ? undefined : compile()
+const program = missing ? undefined
+  : compile('avx.c', '-mavx2', '-mfma', '-mf16c', '-ffp-contract=off')
 const skip = missing || (program ? false : 'gcc cannot make a static program')
-
-/** Linux unpacks several archives one after the other. */
-function withFiles(initrd: Uint8Array, files: Readonly<Record<string, Uint8Array>>): Uint8Array {
-  const entries = Object.entries(files).map(([path, content]): CpioEntry =>
-    ({ kind: 'file', path, mode: 0o755, content }))
-  return Buffer.concat([initrd, writeCpio(entries)])
-}
 
 describe('AVX in a guest', { skip }, () => {
   const host = new TestHost()
