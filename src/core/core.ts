@@ -21,7 +21,7 @@ import { CPU_CONTEXT_SIZE } from '../cpu/state.ts'
 import { type GuestType, type GuestVcpu, WORK_STARTUP } from '../guest/guest-type.ts'
 import { contextOf } from '../hypervisor/domain/context.ts'
 import {
-  VcpuState, VPF_blocked, WORK_CONTEXT, WORK_NMI,
+  VcpuState, VPF_blocked, WORK_CONTEXT, WORK_NMI, WORK_TIMERS,
 } from '../hypervisor/domain/state.ts'
 import type { Vcpu } from '../hypervisor/domain/vcpu.ts'
 import type { Host } from '../hypervisor/host/host.ts'
@@ -153,7 +153,10 @@ export class Core {
     if (now >= this.#time.nextDeadline(vcpu)) this.#time.expire(vcpu, now)
     if (now >= guest.deadline) guest.expire(now)
     if (vcpu.state.work !== 0) this.#work(guest, vcpu.takeWork())
-    if (vcpu.state.flags & VPF_blocked && guest.pendingVector() >= 0) vcpu.clearFlag(VPF_blocked)
+    const { flags } = vcpu.state
+    if ((flags & VPF_blocked) === 0) return
+    // Work that comes from now on finds the vcpu blocked, and wakes it.
+    if (guest.pendingVector() >= 0 || vcpu.state.work !== 0) vcpu.clearFlag(VPF_blocked)
   }
 
   #work(guest: GuestVcpu, bits: number): void {
@@ -165,6 +168,7 @@ export class Core {
       vcpu.clearFlag(VPF_blocked)
     }
     guest.work(bits)
+    if (bits === WORK_TIMERS) vcpu.setFlag(VPF_blocked)
   }
 
   #runGuest(guest: GuestVcpu, now: number): void {

@@ -22,10 +22,13 @@ export class ScriptedCpu implements CoreProcessor {
   readonly memory = {
     reach: (address: bigint): number => this.translateTo(Number(BigInt.asIntN(64, address))),
   }
+  /** How often it ran. */
+  runs = 0
   #window = false
 
   run(budget: number): ExitKind {
     if (this.#window && this.canTakeInterrupt()) return 'window'
+    this.runs++
     const act = this.acts.shift()
     return act ? act(this, budget) : 'budget'
   }

@@ -1,12 +1,17 @@
 /**
- * The timers of vcpus that wait while another runs: when the first fires, and firing it.
+ * The timers of vcpus that wait for something: when the first fires, and waking its vcpu.
+ *
+ * Only the core that runs a vcpu fires its timers, so no two do. One that blocks is made to run for
+ * that, and blocks again if nothing came of it (WORK_TIMERS). One that is runnable waits for a core
+ * alone, and finds what is due when it gets one.
  *
  * The time is remembered, not asked for at each step; it only changes when a vcpu stops running
  * here (`consider`) or when the core was kicked (`forget`).
  */
 import type { GuestType, GuestVcpu } from '../guest/guest-type.ts'
-import { VPF_down } from '../hypervisor/domain/state.ts'
+import { VPF_blocked, VPF_down, WORK_TIMERS } from '../hypervisor/domain/state.ts'
 import type { Vcpu } from '../hypervisor/domain/vcpu.ts'
+import { unblock } from '../hypervisor/events/upcall.ts'
 import type { Host } from '../hypervisor/host/host.ts'
 import { Timekeeper } from '../hypervisor/time/timekeeper.ts'
 
@@ -41,7 +46,7 @@ export class OtherTimers {
     return this.#next
   }
 
-  /** Fires what is due, of all vcpus of this core but `current`. */
+  /** Wakes those for whom something is due, of all vcpus of this core but `current`. */
   expire(now: number, current: Vcpu | undefined): void {
     if (this.#known && now < this.#next) return
     this.#visit(now, current)
@@ -65,16 +70,18 @@ export class OtherTimers {
   #isOurs(vcpu: Vcpu): boolean {
     const { state } = vcpu
     return state.core === this.#core && state.running === 0 && state.timeAt !== 0
-      && (state.flags & VPF_down) === 0 && vcpu.domain.state.pauseCount === 0
+      && state.flags !== 0 && (state.flags & VPF_down) === 0 && vcpu.domain.state.pauseCount === 0
       && state.pauseCount === 0 && state.initialised !== 0
   }
 
   #serve(vcpu: Vcpu, now: number): void {
-    if (this.#deadlineOf(vcpu) <= now) {
-      this.#time.expire(vcpu, now)
-      this.#guests.vcpuOf(vcpu).expire(now)
+    const deadline = this.#deadlineOf(vcpu)
+    if (deadline > now) {
+      this.#next = Math.min(this.#next, deadline)
+      return
     }
-    this.#next = Math.min(this.#next, this.#deadlineOf(vcpu))
+    if (vcpu.state.flags & VPF_blocked) vcpu.requestWork(WORK_TIMERS)
+    unblock(vcpu)
   }
 
   #deadlineOf(vcpu: Vcpu): number {

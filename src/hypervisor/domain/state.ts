@@ -35,6 +35,8 @@ export const WORK_NMI = 4
 export const WORK_CONTEXT = 8
 /** The LAPIC's or MTRRs' state was set from outside. */
 export const WORK_PLATFORM = 16
+/** A timer is due; the vcpu was blocked, and is again if that was all. */
+export const WORK_TIMERS = 32
 
 export const NO_FRAME = 0xffff_ffff
 

@@ -8,7 +8,6 @@
  * Left out: pirqs (EVTCHNOP_bind_pirq), consumers inside Xen.
  */
 import { assert } from '../../base/assert.ts'
-import { atomicAdd } from '../../base/layout/atomics.ts'
 import type { ViewOf } from '../../base/layout/struct.ts'
 import { RankedLock } from '../../base/shared/lock.ts'
 import { EINVAL, ENOMEM, ESRCH } from '../../abi/xen/errno.ts'
@@ -20,7 +19,7 @@ import type { EventService, Subsystem } from '../host/services.ts'
 import { LOCK_RANK } from '../host/state.ts'
 import { Fifo } from './fifo.ts'
 import { Ports, type PortView } from './ports.ts'
-import { EventsState, POLL_MANY, PORT, PortState, VcpuEventsState } from './state.ts'
+import { POLL_MANY, PORT, PortState, VcpuEventsState } from './state.ts'
 import { clearPending2L, isPending2L, setPending2L, unmask2L } from './two-level.ts'
 import { interrupt } from './upcall.ts'
 
@@ -287,8 +286,7 @@ export class Events implements EventService, Subsystem {
 
   /** Ends SCHEDOP_poll of the vcpus that wait for `port`; lock held. */
   #wakePollers(domain: Domain, port: number): void {
-    const state = this.ports.stateOf(domain)
-    if (state.pollers === 0) return
+    if (this.ports.stateOf(domain).polls === 0) return
     for (let i = 0; i < domain.vcpuCount; i++) {
       const vcpu = domain.vcpu(i)
       if (!vcpu || vcpu.state.eventsAt === 0 || (vcpu.state.flags & VPF_polling) === 0) continue
@@ -300,13 +298,11 @@ export class Events implements EventService, Subsystem {
   /** The vcpu waits for `port` (or POLL_MANY) until `endPoll`. */
   beginPoll(vcpu: Vcpu, port: number): void {
     this.virqs(vcpu).pollPort = port
-    atomicAdd(this.ports.stateOf(vcpu.domain), EventsState.offsets.pollers, 1)
+    this.ports.stateOf(vcpu.domain).polls = 1
     vcpu.setFlag(VPF_polling)
   }
 
   endPoll(vcpu: Vcpu): void {
-    if (!vcpu.clearFlag(VPF_polling)) return
-    atomicAdd(this.ports.stateOf(vcpu.domain), EventsState.offsets.pollers, -1)
-    vcpu.wake()
+    if (vcpu.clearFlag(VPF_polling)) vcpu.wake()
   }
 }

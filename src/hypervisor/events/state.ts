@@ -2,7 +2,7 @@
  * Event channels as they lie in hypervisor memory: what DomainState.eventsAt and
  * VcpuState.eventsAt point at.
  */
-import { atomic, i32, u16, u32, u8 } from '../../base/layout/scalar.ts'
+import { i32, u16, u32, u8 } from '../../base/layout/scalar.ts'
 import { array, struct } from '../../base/layout/struct.ts'
 import { EVTCHN_FIFO_MAX_QUEUES, EVTCHN_FIFO_NR_CHANNELS } from '../../abi/xen/event_channel.ts'
 import { NR_VIRQS } from '../../abi/xen/xen.ts'
@@ -38,8 +38,8 @@ export const EventsState = struct('events', {
   fifo: u32,
   bucketCount: u32,
   fifoPageCount: u32,
-  /** How many vcpus wait in SCHEDOP_poll. */
-  pollers: atomic(u32),
+  /** 1 once a vcpu has waited in SCHEDOP_poll. */
+  polls: u32,
   buckets: array(u32, MAX_BUCKETS),
   /** Machine frames of the FIFO array, each with a reference. */
   fifoPages: array(u32, MAX_FIFO_PAGES),

@@ -1,0 +1,70 @@
+/**
+ * Timers of vcpus that wait: who fires them, and what a vcpu does for which nothing came of it.
+ */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { RFLAGS } from '../cpu/state.ts'
+import { PvhPlatform } from '../guest/pvh/platform.ts'
+import { contextOf } from '../hypervisor/domain/context.ts'
+import { VPF_blocked, VPF_polling, WORK_EVENTS } from '../hypervisor/domain/state.ts'
+import { Events } from '../hypervisor/events/events.ts'
+import { TestMachine } from '../hypervisor/events/test-machine.ts'
+import { interrupt } from '../hypervisor/events/upcall.ts'
+import { Timekeeper } from '../hypervisor/time/timekeeper.ts'
+import { Core } from './core.ts'
+import { act, ScriptedCpu } from './scripted-cpu.ts'
+
+test('a vcpu that blocks is run for its timer, and blocks again when nobody is told of it', () => {
+  const { core, cpu, clock, host, vcpu, time } = blocked()
+  time.singleshot = clock.nowNs + 1000
+  host.kickCore(0)
+  core.step()
+  clock.nowNs += 1000
+  assert.ok(core.step())
+  assert.equal(cpu.log.some((line) => line.startsWith('interrupt')), false)
+  while (core.step()) assert.ok(cpu.runs < 10)
+  assert.ok(vcpu.state.flags & VPF_blocked)
+  assert.equal(time.singleshot, Infinity)
+  assert.equal(cpu.runs, 1)
+})
+
+test('an event at the same time keeps it from blocking again', () => {
+  const { core, cpu, clock, host, vcpu, time } = blocked()
+  time.singleshot = clock.nowNs + 1000
+  host.kickCore(0)
+  core.step()
+  clock.nowNs += 1000
+  vcpu.requestWork(WORK_EVENTS)
+  core.step()
+  core.step()
+  assert.equal(vcpu.state.flags & VPF_blocked, 0)
+  assert.equal(cpu.runs, 3)
+})
+
+test('an upcall ends a poll of other ports', () => {
+  const { host, vcpu } = blocked()
+  vcpu.clearFlag(VPF_blocked)
+  const events = Events.of(host)
+  events.beginPoll(vcpu, 5)
+  assert.ok(vcpu.state.flags & VPF_polling)
+  interrupt(vcpu)
+  assert.equal(vcpu.state.flags, 0)
+})
+
+/** A core whose only guest has halted. */
+function blocked() {
+  const m = new TestMachine()
+  const guests = new PvhPlatform(m.host)
+  m.host.subsystems.push(guests)
+  const vcpu = m.vcpu(m.guest())
+  contextOf(vcpu).systemFlags = BigInt(RFLAGS.IF | 2)
+  const cpu = new ScriptedCpu()
+  const core = new Core({
+    index: 0, host: m.host, dispatcher: m.hypervisor.dispatcher, cpu, guests,
+  })
+  cpu.acts.push(act('halt'))
+  while (core.step());
+  cpu.log.length = 0
+  const { clock, host } = m
+  return { core, cpu, clock, host, vcpu, time: Timekeeper.of(host).stateOf(vcpu) }
+}
