@@ -12,6 +12,8 @@ import type { Permissions } from '../../xenstore/permissions.ts'
 /** Where the nodes of a device are. */
 export interface DevicePaths {
   readonly domid: number
+  /** The domain that has the back-end. */
+  readonly backDomid: number
   readonly front: string
   readonly back: string
   /** The toolstack's own. */
@@ -35,12 +37,12 @@ export interface DeviceContents {
 
 /** `type` is the front-end's; back-ends of the same type may have several (vbd: vbd, qdisk). */
 export function devicePaths(
-  domid: number, devid: number, type: string, backType = type,
+  domid: number, devid: number, type: string, backType = type, backDomid = 0,
 ): DevicePaths {
   return {
-    domid,
+    domid, backDomid,
     front: `${domainPath(domid)}/device/${type}/${devid}`,
-    back: `${domainPath(0)}/backend/${backType}/${domid}/${devid}`,
+    back: `${domainPath(backDomid)}/backend/${backType}/${domid}/${devid}`,
     record: `${recordsOf(domid, type)}/${devid}`,
   }
 }
@@ -58,10 +60,11 @@ export function deviceIds(store: StoreAccess, domid: number, type: string): numb
 export function writeDevice(
   store: XenstoreClient, paths: DevicePaths, contents: DeviceContents,
 ): void {
-  const { domid, front, back, record } = paths
+  const { domid, backDomid, front, back, record } = paths
   const controlOnly: Permissions = [{ domid: 0, access: 0 }]
   const readable: Permissions = [{ domid: 0, access: 0 }, { domid, access: 1 }]
-  const owned: Permissions = [{ domid, access: 0 }, { domid: 0, access: 1 }]
+  const fronts: Permissions = [{ domid, access: 0 }, { domid: backDomid, access: 1 }]
+  const backs: Permissions = [{ domid: backDomid, access: 0 }, { domid, access: 1 }]
   const state: Node = ['state', `${XenbusStateInitialising}`]
   const both: Node[] = [
     ['frontend', front], ['frontend-id', `${domid}`], ['online', '1'], state, ...contents.both,
@@ -76,13 +79,14 @@ export function writeDevice(
     }
     const parent = parentOf(front)
     if (tree.read(parent) === undefined) put(parent, readable, [['', '']])
-    put(front, owned, [['', '']])
-    put(`${front}/`, owned, [['backend', back], ['backend-id', '0'], state, ...contents.front])
+    put(front, fronts, [['', '']])
+    put(`${front}/`, fronts,
+      [['backend', back], ['backend-id', `${backDomid}`], state, ...contents.front])
     put(`${front}/`, readable, contents.told ?? [])
     put(record, controlOnly, [['', '']])
     put(`${record}/`, controlOnly, [['backend', back], ...both])
-    put(back, readable, [['', '']])
-    put(`${back}/`, readable, [...both, ...contents.back])
+    put(back, backs, [['', '']])
+    put(`${back}/`, backs, [...both, ...contents.back])
   })
 }
 
@@ -122,6 +126,8 @@ export interface WaitingHost {
 export function askForDetach(
   store: XenstoreClient, host: WaitingHost, back: string, limitMs: number,
 ): Promise<boolean> {
+  // A driver domain that is gone has taken its nodes along.
+  if (store.read(`${back}/state`) === undefined) return Promise.resolve(true)
   store.transaction((tree) => {
     tree.write(`${back}/online`, '0')
     tree.write(`${back}/state`, `${XenbusStateClosing}`)

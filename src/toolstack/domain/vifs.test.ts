@@ -134,9 +134,27 @@ test('rate, address, forwarded ports and capture reach the bridge', async () => 
   assert.equal(house.stations[0]?.capture, '/tmp/capture.pcapng')
 })
 
+test('a driver domain owns the back-end\'s nodes, and nobody here serves them', async () => {
+  const house = new House()
+  house.store.write('/local/domain/7/name', 'driver')
+  await house.attach({ backend: 'driver' })
+  const back = '/local/domain/7/backend/vif/1/0'
+  assert.equal(house.listing(back)[0], `${back} = "" (n7,r1)`)
+  assert.equal(house.store.read(`${back}/state`), '1')
+  const front = house.listing(`${HOME}/device/vif/0`)
+  assert.ok(front.includes(`${HOME}/device/vif/0/backend-id = "7" (n1,r7)`))
+  assert.equal(house.stations.length, 0)
+  const [summary] = house.list()
+  assert.deepEqual([summary?.backendId, summary?.backend], [7, back])
+  await house.attach({ backend: '7' })
+  house.store.remove('/local/domain/7')
+  assert.equal(await house.detach('0'), 0)
+  assert.deepEqual(house.list().map(({ devid }) => devid), [1])
+})
+
 const refusals: readonly [string, VifSpec, RegExp][] = [
   ['a bridge that is not there', { bridge: 'br9' }, /there is no bridge "br9"/],
-  ['a back-end in another domain', { backend: 'driver' }, /only the control domain serves/],
+  ['a back-end in a domain that is not there', { backend: 'driver' }, /no backend domain "driver"/],
 ]
 
 for (const [name, vif, message] of refusals) {

@@ -9,6 +9,7 @@ import {
 } from './device-nodes.ts'
 import type { DeviceClass, ReadyDevices } from './devices.ts'
 import { ERROR_FAIL, ERROR_INVAL, LibxlError, type VifSummary } from './libxl.ts'
+import { domidOf, nameOf } from './store-tree.ts'
 
 /** The bridge that is there without being made (xl.conf's vif.default.bridge). */
 export const DEFAULT_BRIDGE = 'xenbr0'
@@ -18,13 +19,18 @@ const DEFAULT_MTU = 1500
 
 type WholeVif = VifSpec & { readonly devid: number, readonly mac: string }
 
+interface OwnVif {
+  readonly vif: WholeVif
+  readonly paths: DevicePaths
+}
+
 export class Vifs implements DeviceClass<'vifs'> {
   readonly type = 'vif'
   readonly guestMayKeep = false
   readonly #store: XenstoreClient
   readonly #host: { random(count: number): Uint8Array }
   /** By domain and number of device. */
-  readonly #vifs = new Map<number, Map<number, VifSpec>>()
+  readonly #vifs = new Map<number, Map<number, OwnVif>>()
 
   constructor(store: XenstoreClient, host: { random(count: number): Uint8Array }) {
     this.#store = store
@@ -42,43 +48,52 @@ export class Vifs implements DeviceClass<'vifs'> {
 
   /** Makes an interface; fails, and leaves nothing of it, when its bridge does not take it. */
   add(domid: number, spec: VifSpec): void {
-    if (spec.backend !== undefined && spec.backend !== '0' && spec.backend !== 'Domain-0') {
-      throw new LibxlError(ERROR_INVAL, `Domain ${domid}:backend "${spec.backend}": only the ` +
-        'control domain serves network interfaces')
-    }
+    const backDomid = this.#backDomid(domid, spec.backend ?? '0')
     const taken = deviceIds(this.#store, domid, 'vif')
     const vif = completeVif(spec, taken, this.#host.random(3))
     const { devid } = vif
     if (taken.includes(devid)) {
       throw new LibxlError(ERROR_FAIL, `Domain ${domid}:device already exists in xenstore`)
     }
-    const paths = pathsOf(domid, devid)
+    const paths = devicePaths(domid, devid, 'vif', 'vif', backDomid)
     writeDevice(this.#store, paths, contentsOf(vif))
-    // The driver has seen it by now: it hears of nodes as they come.
-    if (this.#store.read(`${paths.back}/hotplug-status`) !== 'connected') {
-      const why = this.#store.read(`${paths.back}/hotplug-error`) ?? 'nobody serves it'
-      removeDevice(this.#store, paths)
-      throw new LibxlError(ERROR_FAIL, `Domain ${domid}:unable to add vif device ${devid}: ${why}`)
-    }
+    // A driver domain takes its time; our own driver hears of nodes at once.
+    if (backDomid === 0) this.#mustBeConnected(paths, devid)
     let own = this.#vifs.get(domid)
     if (!own) this.#vifs.set(domid, own = new Map())
-    own.set(devid, vif)
+    own.set(devid, { vif, paths })
+  }
+
+  #backDomid(domid: number, name: string): number {
+    const backDomid = /^\d+$/.test(name) ? Number(name) : domidOf(this.#store, name)
+    const isThere = backDomid !== undefined && nameOf(this.#store, backDomid) !== undefined
+    if (backDomid === 0 || isThere) return backDomid
+    throw new LibxlError(ERROR_INVAL, `Domain ${domid}:no backend domain "${name}"`)
+  }
+
+  #mustBeConnected(paths: DevicePaths, devid: number): void {
+    if (this.#store.read(`${paths.back}/hotplug-status`) === 'connected') return
+    const why = this.#store.read(`${paths.back}/hotplug-error`) ?? 'nobody serves it'
+    removeDevice(this.#store, paths)
+    throw new LibxlError(ERROR_FAIL,
+      `Domain ${paths.domid}:unable to add vif device ${devid}: ${why}`)
   }
 
   list(domid: number): VifSummary[] {
-    return deviceIds(this.#store, domid, 'vif').map((devid) => {
-      const { front, back } = pathsOf(domid, devid)
+    const own = [...this.#vifs.get(domid) ?? []].sort(([a], [b]) => a - b)
+    return own.map(([devid, { vif: { mac }, paths: { front, back, backDomid } }]) => {
       const number = (name: string): number => numberIn(this.#store, `${front}/${name}`)
       return {
-        devid, backendId: 0, mac: this.#store.read(`${back}/mac`) ?? '',
-        handle: number('handle'), state: number('state'), eventChannel: number('event-channel'),
-        transmitRing: number('tx-ring-ref'), receiveRing: number('rx-ring-ref'), backend: back,
+        devid, backendId: backDomid, mac, handle: number('handle'), state: number('state'),
+        eventChannel: number('event-channel'), transmitRing: number('tx-ring-ref'),
+        receiveRing: number('rx-ring-ref'), backend: back,
       }
     })
   }
 
   specs(domid: number): ReadonlyMap<number, VifSpec> {
-    return this.#vifs.get(domid) ?? new Map<number, VifSpec>()
+    const own = [...this.#vifs.get(domid) ?? []]
+    return new Map(own.map(([devid, { vif }]) => [devid, vif]))
   }
 
   /** By number or address. */
@@ -89,19 +104,17 @@ export class Vifs implements DeviceClass<'vifs'> {
   }
 
   backOf(domid: number, devid: number): string {
-    return pathsOf(domid, devid).back
+    return this.#vifs.get(domid)?.get(devid)?.paths.back ?? ''
   }
 
   async remove(domid: number, devid: number): Promise<void> {
     const own = this.#vifs.get(domid)
-    own?.delete(devid)
-    if (own?.size === 0) this.#vifs.delete(domid)
-    removeDevice(this.#store, pathsOf(domid, devid))
+    const paths = own?.get(devid)?.paths
+    if (!own || !paths) return
+    own.delete(devid)
+    if (own.size === 0) this.#vifs.delete(domid)
+    removeDevice(this.#store, paths)
   }
-}
-
-function pathsOf(domid: number, devid: number): DevicePaths {
-  return devicePaths(domid, devid, 'vif')
 }
 
 /** The specification with everything chosen that was left open. */

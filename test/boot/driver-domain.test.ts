@@ -1,0 +1,127 @@
+/**
+ * A driver domain: Linux's own netback in one guest serves another guest's network interface
+ * (`backend=` of vif). Its end hurts only its clients, and the next one serves them again.
+ */
+import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { after, before, describe, test } from 'node:test'
+import { writeCpio } from '../../src/toolstack/build/cpio.ts'
+import { debianRoot } from '../guests/debian-root.ts'
+import { debian, Shell } from './debian.ts'
+import { TestHost } from './test-host.ts'
+
+const root = debianRoot()
+const cloud = await debian('cloud')
+const BULK = 2_000_000
+const XS_WRITE = 11
+
+/** Takes a file out of the Debian system's image. */
+function fileOf(path: string, target: string): Uint8Array {
+  const debugfs = (command: string): string => spawnSync('debugfs', ['-R', command, root.image], {
+    encoding: 'utf8', env: { ...process.env, PATH: `${process.env['PATH']}:/usr/sbin:/sbin` },
+  }).stdout
+  const release = /\/(\d[^/]*-amd64)\//.exec(debugfs('ls -p /usr/lib/modules'))?.[1]
+  debugfs(`dump /usr/lib/modules/${release}/${path} ${target}`)
+  return readFileSync(target)
+}
+
+/** Has a guest write a node of its own in the store, as a hotplug script does. */
+function storeWrite(path: string, value: string): string {
+  const payload = Buffer.from(`${path}\0${value}`)
+  const header = new Uint8Array(Uint32Array.of(XS_WRITE, 0, 0, payload.length).buffer)
+  const octal = [...header, ...payload].map((byte) => `\\\\0${byte.toString(8)}`).join('')
+  return `exec 3<>/dev/xen/xenbus; printf %b "${octal}" >&3; ` +
+    'dd bs=16 count=1 <&3 2>/dev/null | od -An -tu4; exec 3<&-'
+}
+
+describe('a driver domain', { skip: root.missing || cloud.missing }, () => {
+  const host = new TestHost()
+  let driver: Shell
+  let client: Shell
+  let other: Shell
+
+  /** Boots a driver domain and waits until netback is there. */
+  async function startDriver(): Promise<Shell> {
+    const ramdisk = join(host.folder, 'driver.initrd')
+    const shell = await Shell.take(host.start('create', '-c', host.config('driver', {
+      ...cloud.settings, kernel: root.kernel, ramdisk, memory: 192,
+    })))
+    await shell.output('insmod /lib/xen-netback.ko')
+    return shell
+  }
+
+  /** Does for the client's interface what the driver domain's hotplug script would. */
+  async function plug(domid: string, devid: number): Promise<void> {
+    const name = `vif${domid}.${devid}`
+    await driver.output(`until ip link show ${name} >/dev/null 2>&1; do sleep 0.1; done; ` +
+      `ip addr add 192.168.7.1/24 dev ${name}; ip link set ${name} up`)
+    const reply = await driver.output(
+      storeWrite(`backend/vif/${domid}/${devid}/hotplug-status`, 'connected'))
+    assert.match(reply, /^ +11 +0 +0 +3$/m)
+  }
+
+  async function useInterface(name: string): Promise<void> {
+    await client.output(`ip addr add 192.168.7.2/24 dev ${name}; ip link set ${name} up`)
+    await client.output('for i in $(seq 100); do ping -c 1 -W 1 192.168.7.1 && break; done')
+  }
+
+  before(async () => {
+    const netback = fileOf('kernel/drivers/net/xen-netback/xen-netback.ko',
+      join(host.folder, 'xen-netback.ko'))
+    host.file('driver.initrd', Buffer.concat([
+      readFileSync(String(cloud.settings['ramdisk'])),
+      writeCpio([{ kind: 'file', path: 'lib/xen-netback.ko', mode: 0o644, content: netback }]),
+    ]))
+    driver = await startDriver()
+    const config = (name: string, vif: string) =>
+      host.config(name, { ...cloud.settings, memory: 128, vif: [vif] })
+    client = await Shell.take(host.start('create', '-c', config('client', 'backend=driver')))
+    other = await Shell.take(host.start('create', '-c', config('other', 'ip=10.0.2.40')))
+  })
+  after(() => host.close())
+
+  test('serves an interface of another guest', async () => {
+    const [domid = ''] = (await host.xl('domid', 'client')).out.trim().split('\n')
+    await plug(domid, 0)
+    await useInterface('eth0')
+    const { out } = await host.xl('network-list', 'client')
+    const [driverId = ''] = (await host.xl('domid', 'driver')).out.trim().split('\n')
+    assert.match(out, new RegExp(`^0   ${driverId} .* 4 .*/${driverId}/backend/vif/`, 'm'))
+  })
+
+  test('passes bulk data on unchanged, both ways', async () => {
+    const receive = (file: string): string =>
+      `(nc -l -p 5000 | tee ${file} | md5sum >/tmp/sum; touch /tmp/done) &`
+    await driver.output(receive('/tmp/got'))
+    const sent = await client.output(`head -c ${BULK} /dev/urandom >/tmp/bulk; ` +
+      'md5sum </tmp/bulk; nc 192.168.7.1 5000 </tmp/bulk')
+    assert.equal(await driver.output('until [ -e /tmp/done ]; do sleep 0.1; done; cat /tmp/sum'),
+      sent)
+    await client.output(receive('/dev/null'))
+    await driver.output('nc 192.168.7.2 5000 </tmp/got')
+    assert.equal(await client.output('until [ -e /tmp/done ]; do sleep 0.1; done; cat /tmp/sum'),
+      sent)
+  })
+
+  test('hurts nobody but its clients\' interfaces by its end', async () => {
+    assert.equal((await host.xl('destroy', 'driver')).code, 0)
+    assert.notEqual((await client.run('ping -c 1 -W 2 192.168.7.1')).status, 0)
+    assert.equal(await client.output('echo alive'), 'alive\n')
+    await other.output('ping -c 1 10.0.2.2')
+    assert.equal((await host.xl('network-detach', 'client', '0')).code, 0)
+    assert.doesNotMatch((await host.xl('network-list', 'client')).out, /^0 /m)
+  })
+
+  test('serves them again when it is started anew', async () => {
+    driver = await startDriver()
+    assert.equal((await host.xl('network-attach', 'client', 'backend=driver')).code, 0)
+    const [domid = ''] = (await host.xl('domid', 'client')).out.trim().split('\n')
+    await plug(domid, 0)
+    await client.output('until ip link show eth0 >/dev/null 2>&1 || ip link show eth1 ' +
+      '>/dev/null 2>&1; do sleep 0.1; done')
+    const name = (await client.output('ls /sys/class/net | grep eth')).trim().split('\n').at(-1)
+    await useInterface(name ?? '')
+  })
+})
