@@ -8,6 +8,7 @@ import { randomUUID } from 'node:crypto'
 import { join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { silentLog } from '../base/log.ts'
+import { SeededRandom } from '../base/seeded-random.ts'
 import { connectHost, connectOrStart, HostProcessError } from '../node/host-process.ts'
 import { runFolderPath, storeSocketName } from '../node/run-folder.ts'
 import { connectUnix, type SocketStream } from '../node/unix-socket.ts'
@@ -30,6 +31,9 @@ const hostProgram = fileURLToPath(new URL('host.ts', import.meta.url))
 export interface StartOptions {
   /** The machine's memory in MiB, for all domains together; 4096 unless it says otherwise. */
   readonly memory?: number
+  /** Makes the machine deterministic: what happens follows from this text, and from when by virtual
+   * time something is asked of it. */
+  readonly seed?: string
   /** Told what the host process would write to its log. */
   readonly log?: (line: string) => void
   /** A core died of a mistake of ours. Unless it says otherwise the process ends with the error. */
@@ -46,14 +50,17 @@ export interface AttachOptions {
 export class Host extends HostSession {
   /** Starts a machine in this process. */
   static async start(options: StartOptions = {}): Promise<Host> {
-    const { log } = options
+    const { log, seed } = options
+    const tokens = seed === undefined ? undefined : new SeededRandom(`tokens of ${seed}`)
     const { libxl, xenstored, stop } = await startMachine({
       memoryMib: options.memory ?? memoryWish({}),
+      deterministic: seed === undefined ? undefined : { seed },
       log: log ? { info: log, warn: log, error: log } : silentLog,
       failed: options.failed ?? fatal,
     })
     return new Host({
-      libxl, store: localStore(xenstored), newToken, absolutePath: resolve,
+      libxl, store: localStore(xenstored), absolutePath: resolve,
+      newToken: tokens ? () => `x${tokens.word().toString(16)}` : newToken,
       end: async () => {}, close: stop,
     })
   }

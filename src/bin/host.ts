@@ -15,7 +15,7 @@ import { runFolderPath, socketName, storeSocketName } from '../node/run-folder.t
 import { UnixListener } from '../node/unix-socket.ts'
 import { autostart } from '../toolstack/host/autostart.ts'
 import { HostServer } from '../toolstack/host/server.ts'
-import { coresWish, heatWish, memoryWish, startMachine } from './machine.ts'
+import { coresWish, heatWish, memoryWish, seedWish, startMachine } from './machine.ts'
 import { serveStore } from './store-socket.ts'
 
 function say(message: string): void {
@@ -55,7 +55,7 @@ async function main(): Promise<void> {
   const machine = await startMachine({
     memoryMib, cores, heatLimit: heatWish(process.env),
     tftpFolder: process.env['XENOLITH_TFTP'], bootFile: process.env['XENOLITH_BOOTFILE'],
-    log, failed: fail,
+    deterministic: seedWish(process.env), log, failed: fail,
   })
   let ending = false
   const end = async (): Promise<void> => {

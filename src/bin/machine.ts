@@ -2,7 +2,6 @@
  * The emulated machine put together: its memories, the hypervisor on the control thread, the
  * control domain with its xenstored and toolstack, and the cores.
  */
-import { randomBytes } from 'node:crypto'
 import { NetDriver } from '../backends/net/driver.ts'
 import type { Log } from '../base/log.ts'
 import { type CpuPolicy, defaultPolicy } from '../cpu/cpuid.ts'
@@ -10,26 +9,19 @@ import { openControlDomain } from '../dom0/control-domain.ts'
 import type { HypercallGate } from '../dom0/interfaces.ts'
 import { ControlGate } from '../hypervisor/domain/control.ts'
 import { createControlDomain } from '../hypervisor/domain/lifecycle.ts'
-import { watchUpcalls } from '../hypervisor/events/upcall.ts'
 import { Host } from '../hypervisor/host/host.ts'
 import { MAX_CORES } from '../hypervisor/host/state.ts'
 import { Bridge, defaultNetwork } from '../network/bridge.ts'
-import { readBelow } from '../node/boot-folder.ts'
 import { openCapture } from '../node/capture-file.ts'
-import { HostClock, monotonicNs } from '../node/clock.ts'
-import { nodeDecompressor } from '../node/compression.ts'
-import { readPlainFile } from '../node/files.ts'
-import { collectGarbageSoon } from '../node/garbage.ts'
-import { nodeHostFiles } from '../node/host-files.ts'
+import { monotonicNs } from '../node/clock.ts'
 import { hostNet } from '../node/host-net.ts'
-import { randomWord } from '../node/random.ts'
 import { LocalLibxl } from '../toolstack/domain/local-libxl.ts'
-import type { ToolstackHost } from '../toolstack/domain/toolstack-host.ts'
 import { DEFAULT_BRIDGE } from '../toolstack/domain/vifs.ts'
 import { LocalClient } from '../xenstore/client.ts'
 import { defaultQuota } from '../xenstore/operations.ts'
 import { Xenstored } from '../xenstore/xenstored.ts'
-import { startCores } from './cores.ts'
+import { deterministicSurroundings, type DeterministicOptions } from './deterministic.ts'
+import { realSurroundings, type Surroundings } from './surroundings.ts'
 import { buffersOf, type MachineMemory, machineOf } from './thread.ts'
 
 const WASM_PAGE = 65536
@@ -50,11 +42,14 @@ export interface MachineOptions {
   readonly cores?: number
   /** How often code is jumped to before it is compiled; 0 to interpret only. */
   readonly heatLimit?: number | undefined
+  /** What happens follows from a seed, and from what comes from outside. */
+  readonly deterministic?: DeterministicOptions | undefined
   readonly log: Log
   failed(error: Error): void
 }
 
 export interface Machine {
+  readonly memory: MachineMemory
   readonly libxl: LocalLibxl
   readonly xenstored: Xenstored
   /** Destroys all domains and stops the cores. */
@@ -72,6 +67,9 @@ export function coresWish(environment: Readonly<Record<string, string | undefine
   const text = environment['XENOLITH_CORES']
   if (text === undefined) return 1
   const wish = Number(text)
+  if (wish > 1 && seedWish(environment)) {
+    throw new Error(`XENOLITH_CORES is ${text}; a deterministic machine has one core`)
+  }
   if (/^\d+$/.test(text) && wish >= 1 && wish <= MAX_CORES) return wish
   throw new Error(`XENOLITH_CORES is ${text}; a machine has 1 to ${MAX_CORES} cores`)
 }
@@ -87,6 +85,14 @@ export function heatWish(
   return Number.isInteger(wish) && wish > 0 && wish < 65535 ? wish : undefined
 }
 
+/** Whether the machine shall be deterministic, by the environment's wish: its seed. */
+export function seedWish(
+  environment: Readonly<Record<string, string | undefined>>,
+): DeterministicOptions | undefined {
+  const seed = environment['XENOLITH_DETERMINISTIC'] ?? ''
+  return seed === '' ? undefined : { seed }
+}
+
 export async function startMachine(options: MachineOptions): Promise<Machine> {
   const bytes = (options.memoryMib ?? MOST_MIB) * MIB
   const pages = bytes / WASM_PAGE
@@ -94,27 +100,30 @@ export async function startMachine(options: MachineOptions): Promise<Machine> {
   const memory: MachineMemory = {
     machine, hypervisor: new SharedArrayBuffer(Host.memorySize(bytes)), startNs: monotonicNs(),
   }
-  const clock = new HostClock(memory.startNs)
+  const surroundings = options.deterministic
+    ? deterministicSurroundings(options.log, options.deterministic)
+    : realSurroundings(options.log, memory.startNs)
+  const { clock, now, toolstack } = surroundings
   Host.lay(buffersOf(memory), {
     cores: options.cores ?? 1, tscKhz: TSC_KHZ, commandLine: options.commandLine ?? '',
     hwCap: hwCapOf(defaultPolicy),
   }, clock)
   const { host, dispatcher } = machineOf(memory, clock)
   const dom0 = createControlDomain(host, BUFFER_PAGES)
-  const gate: HypercallGate = new ControlGate(dom0, dispatcher, BUFFER_PAGES, watchUpcalls)
+  const gate: HypercallGate = new ControlGate(dom0, dispatcher, BUFFER_PAGES,
+    surroundings.watchUpcalls)
   const control = openControlDomain(gate)
   const xenstored = new Xenstored(defaultQuota, options.log)
-  const toolstack = toolstackHost(options.log)
   const libxl = new LocalLibxl(control, xenstored, toolstack)
-  const bridge = defaultBridge(toolstack, options)
-  const now = (): number => performance.now()
+  const bridge = defaultBridge(surroundings, options)
   const interfaces = new NetDriver(new LocalClient(xenstored), { control, now, ...toolstack },
     new Map([[DEFAULT_BRIDGE, bridge]]), options.log)
-  const cores = await startCores(memory, host, {
+  const cores = await surroundings.startCores(memory, host, {
     log: options.log, heatLimit: options.heatLimit,
     failed: (error) => options.failed(error),
   })
   return {
+    memory,
     libxl,
     xenstored,
     stop: async () => {
@@ -136,30 +145,13 @@ function hwCapOf({ features }: CpuPolicy): number[] {
 }
 
 /** The bridge that every host has: with a way out, and without anybody's leave. */
-function defaultBridge(host: ToolstackHost, options: MachineOptions): Bridge {
-  const { delay, log, wallClockMs } = host
+function defaultBridge(
+  { now, randomWord, readBelow, toolstack }: Surroundings, options: MachineOptions,
+): Bridge {
+  const { delay, log, wallClockMs } = toolstack
   const { tftpFolder, bootFile } = options
   return new Bridge({
-    timers: { now: () => performance.now(), after: delay }, hostNet, log, wallClockMs,
-    random: randomWord, openCapture,
+    timers: { now, after: delay }, hostNet, log, wallClockMs, random: randomWord, openCapture,
     bootFile: tftpFolder === undefined ? undefined : (name) => readBelow(tftpFolder, name),
   }, { ...defaultNetwork, bootFile })
-}
-
-/** What the toolstack needs, from Node. */
-function toolstackHost(log: Log): ToolstackHost {
-  return {
-    readFile: readPlainFile,
-    decompressor: nodeDecompressor,
-    images: { files: nodeHostFiles, decompressor: nodeDecompressor },
-    log,
-    wallClockMs: () => Date.now(),
-    random: (count) => randomBytes(count),
-    schedule: (work) => void setImmediate(work),
-    delay: (ms, work) => {
-      const timer = setTimeout(work, ms)
-      return () => clearTimeout(timer)
-    },
-    largeBuffersDropped: collectGarbageSoon,
-  }
 }

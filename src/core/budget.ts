@@ -11,16 +11,26 @@ const MOST = 1_000_000
 const FIRST_PER_NS = 0.002
 const RISE = 0.25
 
-export class Budget {
+/** Says how long the processor runs. */
+export interface RunBudget {
+  /** No more instructions than that, but for none. */
+  readonly exactly: boolean
+  /** Instructions for about `ns`. */
+  until(ns: number): number
+  /** A whole budget took `ns`. */
+  learn(instructions: number, ns: number): void
+}
+
+export class Budget implements RunBudget {
+  readonly exactly = false
   #perNs = FIRST_PER_NS
 
-  /** Instructions for about `ns`; bounded, so that a wrong guess costs little. */
+  /** Bounded, so that a wrong guess costs little. */
   until(ns: number): number {
     if (!(ns > 0)) return LEAST
     return Math.floor(Math.min(Math.max(ns * this.#perNs, LEAST), MOST))
   }
 
-  /** A whole budget took `ns`. */
   learn(instructions: number, ns: number): void {
     if (!(ns > 0)) return
     const rate = instructions / ns

@@ -31,7 +31,7 @@ import { type Entrance, nowhere } from '../hypervisor/memory/guest-memory.ts'
 import { type CoreScheduler, RoundRobin } from '../hypervisor/sched/scheduler.ts'
 import { restingRunstate, Timekeeper } from '../hypervisor/time/timekeeper.ts'
 import { RUNSTATE_running } from '../abi/xen/vcpu.ts'
-import { Budget } from './budget.ts'
+import { Budget, type RunBudget } from './budget.ts'
 import { dispatchExit } from './exits.ts'
 import { HypercallDoor } from './hypercall.ts'
 import type { CoreProcessor } from './processor.ts'
@@ -46,6 +46,8 @@ export interface CoreParts {
   readonly dispatcher: Dispatcher
   readonly cpu: CoreProcessor
   readonly guests: GuestType
+  /** How long all vcpus run; unless given, each for as long as it is found to take. */
+  readonly budget?: RunBudget
 }
 
 export class Core {
@@ -61,7 +63,8 @@ export class Core {
   readonly #kickCell: number
   readonly #doorbell: number
   #current: GuestVcpu | undefined
-  #budget = new Budget()
+  readonly #common: RunBudget | undefined
+  #budget: RunBudget
   /** Whose registers are in the processor, and the number of its struct. */
   #loaded: Vcpu | undefined
   #loadedSerial = 0
@@ -81,6 +84,8 @@ export class Core {
     this.#host = parts.host
     this.#cpu = parts.cpu
     this.#guests = parts.guests
+    this.#common = parts.budget
+    this.#budget = parts.budget ?? new Budget()
     this.#scheduler = RoundRobin.of(parts.host)
     this.#time = Timekeeper.of(parts.host)
     this.#door = new HypercallDoor(parts.dispatcher)
@@ -102,7 +107,7 @@ export class Core {
       const seen = ringCount(this.#host.hypervisor.cells, this.#doorbell)
       if (!this.step()) this.#idle(seen)
     }
-    this.#switchOut()
+    this.letGo()
   }
 
   /** Looks for news and enters a guest once; false when nobody wants this core. */
@@ -123,6 +128,11 @@ export class Core {
       this.#contain(guest, fault)
     }
     return true
+  }
+
+  /** Lets go of the current vcpu, which is runnable if it was. */
+  letGo(): void {
+    this.#switchOut()
   }
 
   /** Host time at which an idle core must look up. */
@@ -180,7 +190,7 @@ export class Core {
       this.#time.nextDeadline(vcpu), guest.deadline, this.#scheduler.sliceEnd(vcpu),
       this.#timers.deadline(vcpu))
     const budget = this.#budget.until(deadline - now)
-    let kind = this.#cpu.run(budget)
+    let kind = this.#cpu.run(budget, this.#budget.exactly)
     this.#leave()
     if (kind === 'budget') this.#budget.learn(budget, this.#host.clock.now() - now)
     if (kind === 'bus-lock') kind = this.#runAlone()
@@ -196,7 +206,7 @@ export class Core {
     presence.lockBus(this.#index)
     this.#enter()
     this.#cpu.shareBus(false)
-    const kind = this.#cpu.run(1)
+    const kind = this.#cpu.run(1, this.#budget.exactly)
     this.#cpu.shareBus(true)
     this.#leave()
     presence.unlockBus(this.#index)
@@ -279,7 +289,8 @@ export class Core {
     this.#time.showRunstate(vcpu)
   }
 
-  #budgetOf(vcpu: Vcpu): Budget {
+  #budgetOf(vcpu: Vcpu): RunBudget {
+    if (this.#common) return this.#common
     const known = this.#budgets.get(vcpu)
     if (known) return known
     const budget = new Budget()

@@ -9,7 +9,7 @@ export interface CoreProcessor {
   readonly context: CpuContextView
   readonly exit: Exit
   readonly memory: { reach(address: bigint, write: boolean, user: boolean): number }
-  run(budget: number): ExitKind
+  run(budget: number, exactly: boolean): ExitKind
   complete(value: bigint): void
   canTakeInterrupt(): boolean
   injectInterrupt(vector: number): void

@@ -44,6 +44,36 @@ export function unblock(vcpu: Vcpu): void {
 }
 
 /**
+ * The events of vcpus that no core runs, looked for by who takes turns with the cores: see
+ * core/turns.ts.
+ */
+export class PolledUpcalls {
+  readonly #watched = new Map<Vcpu, () => void>()
+
+  /** As watchUpcalls, but nothing is called outside `deliver`. */
+  watch(vcpu: Vcpu, handler: () => void): () => void {
+    this.#watched.set(vcpu, handler)
+    return () => void this.#watched.delete(vcpu)
+  }
+
+  get arePending(): boolean {
+    for (const vcpu of this.#watched.keys()) if (vcpu.state.work & WORK_EVENTS) return true
+    return false
+  }
+
+  /** Calls the handlers of those that have events; whether there were any. */
+  deliver(): boolean {
+    let found = false
+    for (const [vcpu, handler] of this.#watched) {
+      if (!(vcpu.takeWork() & WORK_EVENTS)) continue
+      found = true
+      handler()
+    }
+    return found
+  }
+}
+
+/**
  * Calls `handler` soon after events for `vcpu`, which no core runs, arrive; for the thread of the
  * control domain. Answers what ends the watch.
  */
