@@ -20,13 +20,14 @@ import { allocUnbound, bindInterdomain, bindVirq } from '../hypervisor/events/bi
 import { Events } from '../hypervisor/events/events.ts'
 import { TestMachine } from '../hypervisor/events/test-machine.ts'
 import { upcallPending, vcpuInfoAt } from '../hypervisor/events/upcall.ts'
-import { TIME_SLICE_NS } from '../hypervisor/sched/scheduler.ts'
 import { Timekeeper } from '../hypervisor/time/timekeeper.ts'
 import { Core } from './core.ts'
 import { act, ScriptedCpu } from './scripted-cpu.ts'
 
 const LAPIC = 0xfee0_0000
 const SVR = LAPIC + 0xf0
+/** The longest that a vcpu runs while another of the same weight waits. */
+const TURN_NS = 10e6
 const [RAX, RCX, RDX, RBX, RSI, RDI] = [0, 1, 2, 3, 6, 7]
 
 class Bench {
@@ -219,19 +220,19 @@ test('an interrupt waits for the window when the processor does not take it', ()
   assert.ok(b.cpu.log.includes('interrupt 55'))
 })
 
-test('two vcpus share the core in slices', () => {
+test('two vcpus share the core in turns', () => {
   const b = new Bench()
   const one = b.guest()
   const two = b.guest()
   b.core.step()
   assert.equal(b.core.current, one.vcpu)
-  b.m.clock.nowNs += TIME_SLICE_NS
+  b.m.clock.nowNs += TURN_NS
   b.core.step()
   assert.equal(b.core.current, two.vcpu)
-  b.m.clock.nowNs += TIME_SLICE_NS
+  b.m.clock.nowNs += TURN_NS
   b.core.step()
   assert.equal(b.core.current, one.vcpu)
-  assert.equal(one.vcpu.state.cpuTimeNs, TIME_SLICE_NS)
+  assert.equal(one.vcpu.state.cpuTimeNs, TURN_NS)
 })
 
 test('a paused domain leaves the core, and goes on after', () => {

@@ -28,7 +28,7 @@ import type { Host } from '../hypervisor/host/host.ts'
 import { CoreState, MAX_CORES } from '../hypervisor/host/state.ts'
 import type { Dispatcher } from '../hypervisor/hypercall/dispatch.ts'
 import { type Entrance, nowhere } from '../hypervisor/memory/guest-memory.ts'
-import { type CoreScheduler, RoundRobin } from '../hypervisor/sched/scheduler.ts'
+import { type CoreScheduler, Scheduler } from '../hypervisor/sched/scheduler.ts'
 import { restingRunstate, Timekeeper } from '../hypervisor/time/timekeeper.ts'
 import { RUNSTATE_running } from '../abi/xen/vcpu.ts'
 import { Budget, type RunBudget } from './budget.ts'
@@ -86,7 +86,7 @@ export class Core {
     this.#guests = parts.guests
     this.#common = parts.budget
     this.#budget = parts.budget ?? new Budget()
-    this.#scheduler = RoundRobin.of(parts.host)
+    this.#scheduler = Scheduler.of(parts.host)
     this.#time = Timekeeper.of(parts.host)
     this.#door = new HypercallDoor(parts.dispatcher)
     this.#timers = new OtherTimers(parts.host, parts.guests, parts.index)
@@ -137,7 +137,7 @@ export class Core {
 
   /** Host time at which an idle core must look up. */
   get idleDeadline(): number {
-    return this.#timers.deadline(undefined)
+    return Math.min(this.#timers.deadline(undefined), this.#scheduler.idleUntil(this.#index))
   }
 
   /** The current vcpu, if it may go on; otherwise it makes room. */

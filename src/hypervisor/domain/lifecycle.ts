@@ -31,6 +31,8 @@ export interface DomainConfig {
   readonly maxGrantVersion: number
   readonly emulationFlags: number
   readonly miscFlags: number
+  /** Pool-0 when left out. */
+  readonly cpupool?: number
 }
 
 const KNOWN_FLAGS = XEN_DOMCTL_CDF_hvm | XEN_DOMCTL_CDF_hap | XEN_DOMCTL_CDF_xs_domain
@@ -89,6 +91,7 @@ function fill(host: Host, at: number, domid: number, config: DomainConfig): Doma
   for (let i = 0; i < 16; i++) state.handle.set(i, config.handle[i] ?? 0)
   state.emulationFlags = config.emulationFlags
   state.miscFlags = config.miscFlags
+  state.cpupool = config.cpupool ?? 0
   state.maxVcpus = config.maxVcpus
   state.maxPages = 0
   state.p2mFrameLimit = P2M_SLACK_FRAMES
@@ -98,7 +101,6 @@ function fill(host: Host, at: number, domid: number, config: DomainConfig): Doma
   state.shutdownCode = 0xffff_ffff
   state.tscKhz = host.state.tscKhz
   state.bornNs = host.clock.now()
-  state.creditWeight = 256
   state.maxEvtchnPort = config.maxEvtchnPort
   state.maxGrantFrames = orDefault(config.maxGrantFrames, DEFAULT_GRANT_FRAMES)
   state.maxMaptrackFrames = orDefault(config.maxMaptrackFrames, DEFAULT_MAPTRACK_FRAMES)

@@ -11,6 +11,7 @@ import { HvmHwCpu, HvmHwLapic, HvmHwLapicRegs, HvmHwMtrr } from '../../abi/save/
 import { E820Entry } from '../../abi/xen/xen.ts'
 import { HVM_NR_PARAMS } from '../../abi/xen/hvm/params.ts'
 import { CPU_CONTEXT_SIZE } from '../../cpu/state.ts'
+import { DomainSchedState, VcpuSchedState } from '../sched/state.ts'
 
 export const MAX_VCPUS = 128
 export const MAX_E820 = 128
@@ -100,8 +101,6 @@ export const DomainState = struct('domain', {
   /** Host time at which the domain was created: system_time 0. */
   bornNs: f64,
 
-  creditWeight: u16,
-  creditCap: u16,
   maxEvtchnPort: u32,
   maxGrantFrames: u32,
   maxMaptrackFrames: u32,
@@ -114,7 +113,9 @@ export const DomainState = struct('domain', {
   eventsAt: u32,
   grantsAt: u32,
   timeAt: u32,
-  schedAt: u32,
+  /** Its pool counts it. */
+  inPool: u32,
+  sched: DomainSchedState,
 })
 
 export const VcpuState = struct('vcpu', {
@@ -147,8 +148,8 @@ export const VcpuState = struct('vcpu', {
 
   eventsAt: u32,
   timeAt: u32,
-  schedAt: u32,
   platformAt: u32,
+  sched: VcpuSchedState,
 
   lapic: HvmHwLapic,
   lapicRegs: HvmHwLapicRegs,

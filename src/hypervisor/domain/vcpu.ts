@@ -54,7 +54,7 @@ export class Vcpu {
   /** Lets it run if nothing else keeps it (VPF_… cleared, pauses ended before). */
   wake(): void {
     if (this.domain.isControl) return this.kick()
-    if (this.isRunnable) this.host.services.scheduler.wake(this)
+    this.host.services.scheduler.wake(this)
   }
 
   /** Asks its core to do WORK_… before the guest goes on, soon. */

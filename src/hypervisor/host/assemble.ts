@@ -9,7 +9,7 @@ import { Events } from '../events/events.ts'
 import { Grants } from '../grants/grants.ts'
 import { Dispatcher } from '../hypercall/dispatch.ts'
 import { hypercalls } from '../hypercall/table.ts'
-import { RoundRobin } from '../sched/scheduler.ts'
+import { Scheduler } from '../sched/scheduler.ts'
 import { Timekeeper } from '../time/timekeeper.ts'
 import { Host, type HostMemory } from './host.ts'
 
@@ -24,7 +24,7 @@ export function assemble(memory: HostMemory, clock: Clock): Hypervisor {
   const grants = new Grants(host)
   host.services.events = events
   const time = new Timekeeper(host)
-  const scheduler = new RoundRobin(host)
+  const scheduler = new Scheduler(host)
   host.services.grants = grants
   host.services.time = time
   host.services.scheduler = scheduler

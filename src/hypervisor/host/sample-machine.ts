@@ -13,14 +13,14 @@ import { populate } from '../memory/reservation.ts'
 import { assemble } from './assemble.ts'
 import { Host } from './host.ts'
 
-export function sampleMachine(mebibytes = 16, cores = 1) {
+export function sampleMachine(mebibytes = 16, cores = 1, commandLine = 'sample') {
   const machineBytes = mebibytes * 1024 * 1024
   const memory = {
     machine: new SharedArrayBuffer(machineBytes),
     hypervisor: new SharedArrayBuffer(Host.memorySize(machineBytes)),
   }
   const clock = new ManualClock()
-  Host.lay(memory, { cores, tscKhz: 1_000_000, commandLine: 'sample' }, clock)
+  Host.lay(memory, { cores, tscKhz: 1_000_000, commandLine }, clock)
   const { host, dispatcher } = assemble(memory, clock)
   const dom0 = createControlDomain(host, 8)
   physical(dom0.vcpu(0))

@@ -49,13 +49,11 @@ export const CoreState = struct('core', {
   /** Machine address of the word whose being non-zero ends the processor's run. */
   kickWord: u32,
   idleTimeNs: f64,
-  /** Whatever the scheduler keeps for a core. */
-  schedAt: u32,
   /** Counts entrances and departures: see presence.ts. */
   inside: atomic(u32),
   /** Not 0 when a thread sleeps until it leaves. */
   awaited: atomic(u32),
-  pad: array(u32, 5),
+  pad: array(u32, 6),
 })
 
 export const HostState = struct('host', {
@@ -98,7 +96,7 @@ export const HostState = struct('host', {
   /** What sysctl physinfo shows of the processor: CPUID 1 edx, ecx, and so on. */
   hwCap: array(u32, 8),
   bootWallClockMs: f64,
-  /** Whatever the scheduler keeps for the host. */
+  /** SchedState (sched/state.ts). */
   schedAt: u32,
 
   heap: HeapState,

@@ -21,13 +21,13 @@ import { POLL_MANY } from '../events/state.ts'
 import { plainSubop, type Status, subop } from '../hypercall/operation.ts'
 import { NO_DEADLINE, WATCHDOGS } from '../time/state.ts'
 import { Timekeeper } from '../time/timekeeper.ts'
-import { RoundRobin } from './scheduler.ts'
+import { Scheduler } from './scheduler.ts'
 
 const MAX_POLL_PORTS = 128
 const MAX_WATCHDOG_SECONDS = 0x7fff_ffff
 
 function yieldSlice(caller: Vcpu): Status {
-  RoundRobin.of(caller.host).yield(caller)
+  Scheduler.of(caller.host).yield(caller)
   return 0
 }
 

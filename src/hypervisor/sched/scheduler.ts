@@ -1,147 +1,341 @@
 /**
- * The scheduler: which vcpu a core runs next.
+ * The scheduler: which vcpu a core runs next, by the policy of its cpupool.
  *
- * What a core needs is the interface CoreScheduler; this one is a fair round robin over one queue
- * of runnable vcpus, in which each gets an equal slice. The queue lies in hypervisor memory under
- * the sched lock. A vcpu is on it at most once, and never while a core runs it.
- *
- * Left out: weights and caps (they are kept, as credit2's, but have no effect).
+ * All that it knows lies in hypervisor memory under one lock, sched: pools, run queues, and what
+ * the policies keep for each vcpu (state.ts). A vcpu that may run either runs on one core or waits
+ * in one run queue. No timer ticks: a core is told until when its vcpu may run, or when to look
+ * again, and is kicked when that changes.
  */
 import { assert } from '../../base/assert.ts'
-import type { ViewOf } from '../../base/layout/struct.ts'
+import { readText } from '../../base/layout/text.ts'
 import { RankedLock } from '../../base/shared/lock.ts'
-import { ENOMEM } from '../../abi/xen/errno.ts'
+import { ENODEV } from '../../abi/xen/errno.ts'
+import type { Domain } from '../domain/domain.ts'
 import { VcpuState } from '../domain/state.ts'
 import type { Vcpu } from '../domain/vcpu.ts'
 import type { Host } from '../host/host.ts'
 import type { SchedulerService, Subsystem } from '../host/services.ts'
 import { HostState, LOCK_RANK } from '../host/state.ts'
-import { QueueState, VcpuSchedState } from './state.ts'
+import { restingRunstate, Timekeeper } from '../time/timekeeper.ts'
+import { Credit } from './credit.ts'
+import { Credit2 } from './credit2.ts'
+import { Null } from './null.ts'
+import { schedOptions } from './options.ts'
+import type { Policy } from './policy.ts'
+import { lowest, type PoolView, RunQueues } from './run-queues.ts'
+import { Rtds } from './rtds.ts'
+import { NEVER, SchedState } from './state.ts'
 
-export const TIME_SLICE_NS = 10e6
+const DEFAULT_WEIGHT = 256
 
-/** What a core asks of a scheduler. */
+/** What a core asks of the scheduler. */
 export interface CoreScheduler {
-  /** Takes the vcpu that `core` shall run now off the queue; undefined when there is none. */
+  /** Takes the vcpu that `core` shall run now off its queue; undefined when there is none. */
   pick(core: number, now: number): Vcpu | undefined
-  /** `core` has stopped running `vcpu`, and saved it. */
+  /** `core` has stopped running `vcpu`, and saved it. It picks next. */
   stopped(vcpu: Vcpu, core: number, now: number): void
-  /** When the vcpu must make room; never if nobody waits. */
+  /** When the vcpu, which runs, must make room; a kick says that it became earlier. */
   sliceEnd(vcpu: Vcpu): number
-  /** Whether a vcpu waits for a core. */
-  waiting(): boolean
+  /** When a core that idles must pick again although nobody kicked it. */
+  idleUntil(core: number): number
   /** Whether the run that `pick` began follows one on the same core. */
   ranHereLast(vcpu: Vcpu, core: number): boolean
 }
 
-export class RoundRobin implements SchedulerService, Subsystem, CoreScheduler {
+export class Scheduler implements SchedulerService, Subsystem, CoreScheduler {
   readonly name = 'sched'
   readonly host: Host
-  readonly #queue: ViewOf<typeof QueueState>
-  readonly #sched: ViewOf<typeof VcpuSchedState>
-  readonly #probe: ViewOf<typeof VcpuState>
+  readonly queues: RunQueues
+  readonly policies: readonly Policy[]
+  readonly #default: Policy
   readonly #lock: RankedLock
 
   constructor(host: Host) {
     this.host = host
-    if (host.state.schedAt === 0) host.state.schedAt = host.heap.allocate(QueueState.size)
-    assert(host.state.schedAt !== 0, 'no room for the run queue')
-    this.#queue = QueueState.on(host.hypervisor.buffer, host.state.schedAt)
-    this.#sched = VcpuSchedState.on(host.hypervisor.buffer)
-    this.#probe = VcpuState.on(host.hypervisor.buffer)
+    const first = host.state.schedAt === 0
+    if (first) host.state.schedAt = host.heap.allocate(SchedState.size)
+    assert(host.state.schedAt !== 0, 'no room for the run queues')
     this.#lock = new RankedLock(host.hypervisor.cells, LOCK_RANK.sched, 'sched')
+    this.queues = new RunQueues(host)
+    const options = schedOptions(readText(host.state.commandLine))
+    const credit2 = new Credit2(this.queues, options.runqueue)
+    this.policies = [
+      credit2, new Credit(this.queues, options.creditSliceMs), new Rtds(this.queues),
+      new Null(this.queues),
+    ]
+    this.#default = this.policies.find(({ name }) => name === options.policy) ?? credit2
+    if (!first) return
+    this.foundPool(0, this.#default)
+    const pool = this.queues.pools[0]!
+    if (options.ratelimitUs !== undefined) pool.ratelimitUs = options.ratelimitUs
+    for (let core = 0; core < host.state.coreCount; core++) {
+      this.queues.cores[core]!.pool = 1
+      pool.cores |= 1 << core
+    }
+    this.regroup(pool, 0, 0)
   }
 
-  static of(host: Host): RoundRobin {
+  static of(host: Host): Scheduler {
     const scheduler = host.services.scheduler
-    assert(scheduler instanceof RoundRobin, 'the host was assembled without a scheduler')
+    assert(scheduler instanceof Scheduler, 'the host was assembled without a scheduler')
     return scheduler
   }
 
+  get defaultPolicy(): Policy {
+    return this.#default
+  }
+
+  policyOf(pool: PoolView): Policy {
+    const policy = this.policies.find(({ id }) => id === pool.schedId)
+    assert(policy, 'a pool has a policy')
+    return policy
+  }
+
+  /** Does `work` with the sched lock held, then kicks the cores that it concerns. */
+  exclusively<T>(work: (now: number) => T): T {
+    this.#acquire()
+    const result = work(this.host.clock.now())
+    this.#release()
+    return result
+  }
+
+  /** Makes pool `id` an empty one. */
+  foundPool(id: number, policy: Policy): void {
+    const pool = this.queues.pools[id]!
+    pool.exists = 1
+    pool.schedId = policy.id
+    pool.cores = 0
+    pool.domainCount = 0
+    pool.activeHead = 0
+    policy.preparePool?.(pool)
+  }
+
+  /** Arranges a pool's run queues anew, for its cores have changed; `former` are those it had. */
+  regroup(pool: PoolView, former: number, now: number): void {
+    const { queues, cores } = this.queues
+    const policy = this.policyOf(pool)
+    const waiting: Vcpu[] = []
+    for (let left = former | pool.cores; left !== 0; left &= left - 1) {
+      const queue = queues[lowest(left)]!
+      for (let vcpu = this.queues.vcpuAt(queue.head); vcpu;) {
+        this.queues.remove(vcpu)
+        waiting.push(vcpu)
+        vcpu = this.queues.vcpuAt(queue.head)
+      }
+      queue.cores = 0
+    }
+    for (let left = pool.cores; left !== 0; left &= left - 1) {
+      const core = cores[lowest(left)]!
+      let slot = lowest(left)
+      for (let before = pool.cores; lowest(before) < slot; before &= before - 1) {
+        if (policy.sharesQueue(cores[lowest(before)]!, core)) slot = lowest(before)
+      }
+      core.queue = slot
+      queues[slot]!.cores |= 1 << lowest(left)
+    }
+    for (const vcpu of waiting) this.#wait(vcpu, policy, now)
+  }
+
+  domainCreated(domain: Domain): number {
+    const pool = this.queues.pools[domain.state.cpupool]
+    return this.exclusively(() => {
+      if (!pool || pool.exists === 0 || pool.cores === 0) return -ENODEV
+      pool.domainCount++
+      domain.state.sched.weight = DEFAULT_WEIGHT
+      domain.state.inPool = 1
+      return 0
+    })
+  }
+
+  domainDestroyed(domain: Domain): void {
+    if (domain.state.inPool === 0) return
+    domain.state.inPool = 0
+    this.exclusively(() => { this.queues.pools[domain.state.cpupool]!.domainCount-- })
+  }
+
   vcpuCreated(vcpu: Vcpu): number {
-    vcpu.state.schedAt = this.host.heap.allocate(VcpuSchedState.size)
-    return vcpu.state.schedAt === 0 ? -ENOMEM : 0
+    this.exclusively((now) => this.admit(vcpu, now))
+    return 0
   }
 
   vcpuDestroyed(vcpu: Vcpu): void {
-    const at = vcpu.state.schedAt
-    if (at === 0) return
-    this.sleep(vcpu)
-    vcpu.state.schedAt = 0
-    this.host.heap.release(at, VcpuSchedState.size)
+    this.exclusively(() => this.expel(vcpu))
+  }
+
+  /** Gives a vcpu to the policy of its domain's pool, with a core of that pool. */
+  admit(vcpu: Vcpu, now: number): void {
+    const { state } = vcpu
+    const pool = this.queues.poolOf(vcpu)
+    if ((pool.cores >>> state.core & 1) === 0) {
+      const rank = vcpu.id % this.host.state.coreCount
+      const from = pool.cores & -1 << rank
+      state.core = lowest(from !== 0 ? from : pool.cores)
+    }
+    this.policyOf(pool).admit(vcpu, now)
+    state.sched.present = 1
+  }
+
+  /** Takes a vcpu, which does not run, from its policy. */
+  expel(vcpu: Vcpu): void {
+    if (vcpu.state.sched.present === 0) return
+    this.queues.remove(vcpu)
+    this.policyOf(this.queues.poolOf(vcpu)).expel?.(vcpu)
+    vcpu.state.sched.present = 0
+    vcpu.state.sched.home = 0
   }
 
   wake(vcpu: Vcpu): void {
-    if (vcpu.state.schedAt === 0 || vcpu.domain.state.control !== 0) return
+    const { sched } = vcpu.state
+    if (vcpu.domain.isControl) return
     this.#acquire()
-    const queue = vcpu.state.running === 0 && vcpu.isRunnable
-    if (queue) this.#append(vcpu)
+    if (sched.present !== 0 && sched.queued === 0 && vcpu.state.running === 0) {
+      const now = this.host.clock.now()
+      this.#rest(vcpu, now)
+      if (vcpu.isRunnable) this.#wait(vcpu, this.#policyFor(vcpu), now)
+      // Its timers count again, if it was paused.
+      else if (vcpu.domain.state.pauseCount === 0) this.queues.kicks |= 1 << vcpu.state.core
+    }
     this.#release()
-    if (queue) this.host.kickCore(this.#coreFor(vcpu))
   }
 
   sleep(vcpu: Vcpu): void {
-    if (vcpu.state.schedAt === 0) return
+    const { sched } = vcpu.state
     this.#acquire()
-    this.#remove(vcpu.address)
+    if (sched.present !== 0 && vcpu.state.running === 0) {
+      this.queues.remove(vcpu)
+      this.#rest(vcpu, this.host.clock.now())
+    }
     this.#release()
   }
 
-  /** Ends the vcpu's slice, if another waits. */
+  /** Ends the vcpu's turn, if another waits. */
   yield(vcpu: Vcpu): void {
-    this.#sched.at(vcpu.state.schedAt).sliceEnd = 0
+    vcpu.state.sched.yielded = 1
+    vcpu.state.sched.sliceEnd = 0
     vcpu.kick()
+  }
+
+  /** The vcpu's affinity has changed: it leaves a core or queue where it may not be any more. */
+  affinityChanged(vcpu: Vcpu): void {
+    const { state } = vcpu
+    if (state.sched.present === 0 || vcpu.domain.isControl) return
+    this.exclusively((now) => {
+      const allowed = this.queues.allowed(vcpu)
+      if (state.running !== 0) {
+        const core = state.running - 1
+        if ((allowed >>> core & 1) === 0) this.queues.bound(vcpu, core, now)
+        return
+      }
+      if ((allowed >>> state.core & 1) === 0) {
+        state.core = lowest(this.queues.preferred(vcpu, allowed))
+      }
+      this.queues.kicks |= 1 << state.core
+      if (state.sched.queued === 0) return
+      this.queues.remove(vcpu)
+      this.#wait(vcpu, this.#policyFor(vcpu), now)
+    })
   }
 
   pick(core: number, now: number): Vcpu | undefined {
     this.#acquire()
-    let chosen: Vcpu | undefined
-    for (let left = this.#queue.length, at = this.#queue.head; left > 0 && !chosen; left--) {
-      const vcpu = this.#vcpuAt(at)
-      const next = this.#schedAt(at).next
-      if (!vcpu || !vcpu.isRunnable) this.#remove(at)
-      else if (mayRunOn(vcpu, core)) chosen = this.#begin(vcpu, core, now)
-      at = next
-    }
+    const own = this.queues.cores[core]!
+    own.tickled = 0
+    own.wakeAt = NEVER
+    const pool = own.pool === 0 ? undefined : this.queues.pools[own.pool - 1]
+    const chosen = pool && this.#choose(core, pool, now)
     this.#release()
     return chosen
   }
 
-  #begin(vcpu: Vcpu, core: number, now: number): Vcpu {
-    this.#remove(vcpu.address)
-    const sched = this.#sched.at(vcpu.state.schedAt)
-    sched.sliceEnd = now + TIME_SLICE_NS
-    sched.ranBefore = sched.ranNow
-    sched.ranNow = core + 1
-    vcpu.state.core = core
-    vcpu.state.runningSinceNs = now
-    vcpu.state.running = core + 1
+  #choose(core: number, pool: PoolView, now: number): Vcpu | undefined {
+    const own = this.queues.cores[core]!
+    const policy = this.policyOf(pool)
+    const chosen = policy.pick(core, now)
+    if (chosen) this.#begin(chosen, core, now)
+    this.#spread(pool, policy, now)
+    const left = this.queues.vcpuAt(own.left)
+    own.left = 0
+    if (left && left.state.sched.queued !== 0) policy.press(left, now)
+    return chosen
+  }
+
+  /** Offers a pool's idle cores to all who wait for nothing but a core. */
+  #spread(pool: PoolView, policy: Policy, now: number): void {
+    if (this.queues.idle(pool.cores) === 0) return
+    for (let left = pool.cores; left !== 0; left &= left - 1) {
+      // The queue of a slot that is not in use is empty.
+      let at = this.queues.queues[lowest(left)]!.head
+      for (; at !== 0; at = this.queues.nextOf(at)) {
+        const vcpu = this.queues.vcpuAt(at)
+        if (vcpu && policy.isReady(vcpu, now)) this.#offer(vcpu, policy)
+      }
+    }
+  }
+
+  /** A vcpu waits from now on, and no core knows of it. */
+  #wait(vcpu: Vcpu, policy: Policy, now: number): void {
+    policy.enqueue(vcpu, now, true)
+    if (!this.#offer(vcpu, policy)) policy.press(vcpu, now)
+  }
+
+  #offer(vcpu: Vcpu, policy: Policy): boolean {
+    return this.queues.offer(vcpu, policy.placesFor?.(vcpu) ?? this.queues.allowed(vcpu))
+  }
+
+  #begin(vcpu: Vcpu, core: number, now: number): void {
+    const { state } = vcpu
+    assert(state.running === 0 && state.sched.queued === 0, 'a vcpu runs once')
+    state.sched.ranBefore = state.sched.ranNow
+    state.sched.ranNow = core + 1
+    state.sched.chargedAt = now
+    state.sched.yielded = 0
+    state.core = core
+    state.runningSinceNs = now
+    state.running = core + 1
     this.host.core(core).currentVcpu = vcpu.address
-    return vcpu
   }
 
   stopped(vcpu: Vcpu, core: number, now: number): void {
     const { state } = vcpu
     this.#acquire()
+    const policy = this.#policyFor(vcpu)
+    policy.charge(vcpu, now)
     state.cpuTimeNs += Math.max(0, now - state.runningSinceNs)
     state.running = 0
     this.host.core(core).currentVcpu = 0
-    if (vcpu.isRunnable) this.#append(vcpu)
+    // A wake-up that came while it was made to stop has found it running.
+    this.#rest(vcpu, now)
+    if (vcpu.isRunnable) {
+      if ((this.queues.allowed(vcpu) >>> core & 1) === 0) this.#wait(vcpu, policy, now)
+      else policy.enqueue(vcpu, now, false)
+      this.queues.cores[core]!.left = vcpu.address
+    }
     this.#release()
     // Whoever waits until the vcpu has stopped sleeps on this word.
     Atomics.notify(state.cells, state.origin + state.base + VcpuState.offsets.running >>> 2)
   }
 
   sliceEnd(vcpu: Vcpu): number {
-    return this.waiting() ? this.#sched.at(vcpu.state.schedAt).sliceEnd : Infinity
+    return vcpu.state.sched.sliceEnd
+  }
+
+  idleUntil(core: number): number {
+    return this.queues.cores[core]!.wakeAt
   }
 
   ranHereLast(vcpu: Vcpu, core: number): boolean {
-    return this.#sched.at(vcpu.state.schedAt).ranBefore === core + 1
+    return vcpu.state.sched.ranBefore === core + 1
   }
 
-  waiting(): boolean {
-    return this.#queue.length > 0
+  #policyFor(vcpu: Vcpu): Policy {
+    return this.policyOf(this.queues.poolOf(vcpu))
+  }
+
+  /** Begins the runstate of a vcpu that does not run, if that is another now. */
+  #rest(vcpu: Vcpu, now: number): void {
+    const time = Timekeeper.of(this.host)
+    const runstate = restingRunstate(vcpu)
+    if (time.stateOf(vcpu).runstate !== runstate) time.changeRunstate(vcpu, runstate, now)
   }
 
   #acquire(): void {
@@ -149,67 +343,9 @@ export class RoundRobin implements SchedulerService, Subsystem, CoreScheduler {
   }
 
   #release(): void {
+    const { kicks } = this.queues
+    this.queues.kicks = 0
     this.#lock.release(HostState.offsets.schedLock)
+    for (let left = kicks; left !== 0; left &= left - 1) this.host.kickCore(lowest(left))
   }
-
-  #schedAt(vcpuAt: number): ViewOf<typeof VcpuSchedState> {
-    return this.#sched.at(this.#probe.at(vcpuAt).schedAt)
-  }
-
-  #vcpuAt(at: number): Vcpu | undefined {
-    const probe = this.#probe.at(at)
-    const id = probe.id
-    const vcpu = this.host.domain(probe.domid)?.vcpu(id)
-    return vcpu?.address === at ? vcpu : undefined
-  }
-
-  #append(vcpu: Vcpu): void {
-    const sched = this.#sched.at(vcpu.state.schedAt)
-    if (sched.queued !== 0) return
-    sched.queued = 1
-    sched.next = 0
-    const tail = this.#queue.tail
-    if (tail === 0) this.#queue.head = vcpu.address
-    else this.#schedAt(tail).next = vcpu.address
-    this.#queue.tail = vcpu.address
-    this.#queue.length++
-  }
-
-  #remove(address: number): void {
-    const sched = this.#schedAt(address)
-    if (sched.queued === 0) return
-    const next = sched.next
-    sched.queued = 0
-    sched.next = 0
-    let before = 0
-    for (let at = this.#queue.head; at !== address && at !== 0; at = this.#schedAt(at).next) {
-      before = at
-    }
-    if (before === 0) this.#queue.head = next
-    else this.#schedAt(before).next = next
-    if (this.#queue.tail === address) this.#queue.tail = before
-    this.#queue.length--
-  }
-
-  /** The core it ran on last, if it may run there; else the first that it may. */
-  #coreFor(vcpu: Vcpu): number {
-    const last = vcpu.state.core
-    const count = this.host.state.coreCount
-    if (last < count && mayRunOn(vcpu, last)) return last
-    for (let core = 0; core < count; core++) {
-      if (mayRunOn(vcpu, core)) return core
-    }
-    return 0
-  }
-}
-
-/** Hard affinity; one that names no core of this machine does not bind. */
-function mayRunOn(vcpu: Vcpu, core: number): boolean {
-  const { hardAffinity } = vcpu.state
-  if (hardAffinity.get(core >>> 5) >>> (core & 31) & 1) return true
-  const cores = vcpu.host.state.coreCount
-  for (let i = 0; i < cores; i++) {
-    if (hardAffinity.get(i >>> 5) >>> (i & 31) & 1) return false
-  }
-  return true
 }

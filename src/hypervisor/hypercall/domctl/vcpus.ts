@@ -88,14 +88,14 @@ export const vcpuCommands = [
     const { state } = domain
     switch (request.cmd) {
       case XEN_DOMCTL_SCHEDOP_getinfo:
-        credit2.weight = state.creditWeight
-        credit2.cap = state.creditCap
+        credit2.weight = state.sched.weight
+        credit2.cap = state.sched.cap
         return 0
       case XEN_DOMCTL_SCHEDOP_putinfo:
         if (credit2.weight !== 0 && credit2.weight <= MAX_WEIGHT) {
-          state.creditWeight = credit2.weight
+          state.sched.weight = credit2.weight
         }
-        if (credit2.cap !== 0xffff) state.creditCap = credit2.cap
+        if (credit2.cap !== 0xffff) state.sched.cap = credit2.cap
         return 0
       default: return -ENOSYS
     }

@@ -1,0 +1,38 @@
+/**
+ * What a scheduling policy is: the part of a scheduler that a cpupool chooses.
+ *
+ * The scheduler (scheduler.ts) knows which vcpus there are, which of them may run, and which runs
+ * where; a policy decides who waits where, who runs next, and until when. All its methods are
+ * called with the sched lock held, and for vcpus of pools that have this policy.
+ */
+import type { Vcpu } from '../domain/vcpu.ts'
+import type { CoreView, PoolView } from './run-queues.ts'
+
+export interface Policy {
+  /** XEN_SCHEDULER_*, and what `sched=` and the tools call it. */
+  readonly id: number
+  readonly name: string
+  /** What a new pool starts with. */
+  preparePool?(pool: PoolView): void
+  /** Whether two cores of a pool share a run queue. */
+  sharesQueue(one: CoreView, other: CoreView): boolean
+  /** A vcpu is new here: it was created or moved, and neither runs nor waits. */
+  admit(vcpu: Vcpu, now: number): void
+  /** It goes; it neither runs nor waits. */
+  expel?(vcpu: Vcpu): void
+  /** The vcpu waits from now on; `woken` says that it slept before. */
+  enqueue(vcpu: Vcpu, now: number, woken: boolean): void
+  /** Whether a vcpu that waits does so only for a core, not for its budget. */
+  isReady(vcpu: Vcpu, now: number): boolean
+  /** The cores that may take a vcpu from where it waits, if not all that it may run on. */
+  placesFor?(vcpu: Vcpu): number
+  /** A vcpu waits and no core idles for it: sets until when those who run may go on. */
+  press(vcpu: Vcpu, now: number): void
+  /**
+   * Whom the core runs now: takes it from where it waits, and sets until when it may run; without
+   * one, sets when the core must look again.
+   */
+  pick(core: number, now: number): Vcpu | undefined
+  /** Charges a running vcpu for its time until now. */
+  charge(vcpu: Vcpu, now: number): void
+}
