@@ -5,7 +5,7 @@
  * Each core does what core/core.ts does between guests. After every event all that must always be
  * true is checked.
  */
-import assert from 'node:assert/strict'
+import { assert } from '../../base/assert.ts'
 import { XEN_SCHEDULER_CREDIT, XEN_SCHEDULER_CREDIT2, XEN_SCHEDULER_RTDS } from
   '../../abi/xen/domctl.ts'
 import { VPF_blocked, VPF_down } from '../domain/state.ts'
@@ -75,7 +75,7 @@ export class ModelMachine {
     Object.assign(domain.state.sched, terms)
     for (let id = 0; id < vcpus; id++) {
       const vcpu = domain.vcpu(id)
-      assert.ok(vcpu)
+      assert(vcpu, 'a vcpu of the guest')
       vcpu.state.initialised = 1
       vcpu.clearFlag(VPF_down)
       this.lives.set(vcpu, {
@@ -90,7 +90,7 @@ export class ModelMachine {
   life(domain: Domain, id = 0): Life {
     const vcpu = domain.vcpu(id)
     const life = vcpu && this.lives.get(vcpu)
-    assert.ok(life)
+    assert(life, 'a life of the model')
     return life
   }
 
@@ -131,7 +131,7 @@ export class ModelMachine {
     domain.pauseNoSync()
     this.settle()
     for (let id = 0; id < domain.vcpuCount; id++) this.lives.delete(this.life(domain, id).vcpu)
-    assert.equal(destroyDomain(domain), 0)
+    assert(destroyDomain(domain) === 0, 'the books agree')
     this.settle()
   }
 
@@ -177,7 +177,7 @@ export class ModelMachine {
   settle(): void {
     const { host } = this.machine
     for (let turns = 0, quiet = false; !quiet; turns++) {
-      assert.ok(turns < 1000, 'cores kick one another without end')
+      assert(turns < 1000, 'cores kick one another without end')
       quiet = true
       for (let core = 0; core < this.cores.length; core++) {
         const cell = host.core(core).kickWord >>> 2
@@ -220,7 +220,7 @@ export class ModelMachine {
     }
     const next = this.scheduler.pick(core, now)
     const life = next && this.lives.get(next)
-    assert.equal(next === undefined, life === undefined)
+    assert((next === undefined) === (life === undefined), 'the books agree')
     own.current = life
     own.since = now
     if (!life) return
@@ -254,27 +254,28 @@ export class ModelMachine {
       let length = 0
       for (let at = queue.head; at !== 0; at = queues.nextOf(at)) {
         const vcpu = queues.vcpuAt(at)
-        assert.ok(vcpu && vcpu.isRunnable, 'who waits may run')
-        assert.equal(vcpu.state.sched.queued, slot + 1)
-        assert.equal(vcpu.state.running, 0)
-        assert.ok(!seen.has(at), 'a vcpu waits once')
+        assert(vcpu && vcpu.isRunnable, 'who waits may run')
+        assert(vcpu.state.sched.queued === slot + 1, 'the books agree')
+        assert(vcpu.state.running === 0, 'the books agree')
+        assert(!seen.has(at), 'a vcpu waits once')
         seen.add(at)
         length++
       }
-      assert.equal(queue.length, length)
+      assert(queue.length === length, 'the books agree')
     })
     this.cores.forEach(({ current }, core) => {
-      assert.equal(this.machine.host.core(core).currentVcpu, current?.vcpu.address ?? 0)
+      const { currentVcpu } = this.machine.host.core(core)
+      assert(currentVcpu === (current?.vcpu.address ?? 0), 'the books agree')
       if (!current) return
       const { vcpu } = current
-      assert.equal(vcpu.state.running, core + 1)
-      assert.ok(queues.allowed(vcpu) >>> core & 1, 'a vcpu runs where it may')
-      assert.ok(!seen.has(vcpu.address), 'who runs does not wait')
+      assert(vcpu.state.running === core + 1, 'the books agree')
+      assert((queues.allowed(vcpu) >>> core & 1) === 1, 'a vcpu runs where it may')
+      assert(!seen.has(vcpu.address), 'who runs does not wait')
       seen.add(vcpu.address)
     })
     for (const { vcpu } of this.lives.values()) {
       if (vcpu.domain.isDying) continue
-      assert.equal(seen.has(vcpu.address), vcpu.isRunnable, 'no vcpu is lost')
+      assert(seen.has(vcpu.address) === vcpu.isRunnable, 'no vcpu is lost')
     }
     this.#checkIdle(queues)
   }
@@ -287,7 +288,7 @@ export class ModelMachine {
       const { queued } = vcpu.state.sched
       if (queued === 0 || !mayRunNow(queues, vcpu)) continue
       const { cores } = queues.queues[queued - 1]!
-      assert.equal(queues.allowed(vcpu) & cores & idle, 0, 'a core idles beside one who waits')
+      assert((queues.allowed(vcpu) & cores & idle) === 0, 'a core idles beside one who waits')
     }
   }
 }
