@@ -76,7 +76,6 @@ for (const [vcpus, cores] of [[2, 1], [4, 1], [8, 1], [1, 2], [2, 2], [4, 2], [8
       assert.equal(rows.length, vcpus, out)
       const ran = new Set([...out.matchAll(/^g +1 +\d+ +(\d+) /gm)].map((match) => match[1]))
       assert.ok([...ran].every((core) => Number(core) < cores), out)
-      if (vcpus > 1) assert.equal(ran.size, cores, out)
       assert.equal((await host.listed('g'))?.[3], `${vcpus}`)
       assert.match((await host.xl('info')).out, new RegExp(`^nr_cpus +: ${cores}$`, 'm'))
     })

@@ -283,7 +283,10 @@ export class ModelMachine {
   /** No core idles while one waits in its queue that could run there, unless a policy says so. */
   #checkIdle(queues: Scheduler['queues']): void {
     let idle = 0
-    this.cores.forEach(({ current }, core) => { if (!current) idle |= 1 << core })
+    // One that is about to look, for it is time, has not looked in vain.
+    this.cores.forEach(({ current }, core) => {
+      if (!current && this.#due(core) > this.now) idle |= 1 << core
+    })
     for (const { vcpu } of this.lives.values()) {
       const { queued } = vcpu.state.sched
       if (queued === 0 || !mayRunNow(queues, vcpu)) continue

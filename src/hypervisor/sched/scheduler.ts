@@ -250,7 +250,10 @@ export class Scheduler implements SchedulerService, Subsystem, CoreScheduler {
   #choose(core: number, pool: PoolView, now: number): Vcpu | undefined {
     const own = this.queues.cores[core]!
     const policy = this.policyOf(pool)
+    // Until it has chosen, nobody is offered this core.
+    own.tickled = 1
     const chosen = policy.pick(core, now)
+    own.tickled = 0
     if (chosen) this.#begin(chosen, core, now)
     this.#spread(pool, policy, now)
     const left = this.queues.vcpuAt(own.left)
