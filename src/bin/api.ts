@@ -9,6 +9,7 @@ import { join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { silentLog } from '../base/log.ts'
 import { SeededRandom } from '../base/seeded-random.ts'
+import { codeCachePath } from '../node/code-cache.ts'
 import { connectHost, connectOrStart, HostProcessError } from '../node/host-process.ts'
 import { runFolderPath, storeSocketName } from '../node/run-folder.ts'
 import { connectUnix, type SocketStream } from '../node/unix-socket.ts'
@@ -53,7 +54,7 @@ export class Host extends HostSession {
     const { log, seed } = options
     const tokens = seed === undefined ? undefined : new SeededRandom(`tokens of ${seed}`)
     const { libxl, xenstored, stop } = await startMachine({
-      memoryMib: options.memory ?? memoryWish({}),
+      memoryMib: options.memory ?? memoryWish({}), codeCache: codeCachePath(process.env),
       deterministic: seed === undefined ? undefined : { seed },
       log: log ? { info: log, warn: log, error: log } : silentLog,
       failed: options.failed ?? fatal,

@@ -1,37 +1,80 @@
 /**
- * The compiler's thread: makes modules of the regions that cores ask for, several to a module.
+ * The compiler's thread: makes modules of the regions that cores ask for, several to a module, and
+ * keeps them for later processes, from where it also loads them.
  *
  * Each core has a port of its own, because a module is made for one core: its code knows the core's
  * doorbell.
  */
-import { type MessagePort, receiveMessageOnPort, workerData } from 'node:worker_threads'
+import { type MessagePort, parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads'
 import {
-  type CompileRequest, compileRegions, type PackedRegion,
+  buildRegions, type CompiledRegions, type CompileRequest, type LoadedRegions, type LoadRequest,
+  type PackedRegion,
 } from '../cpu/jit/compiler.ts'
 import { decode } from '../cpu/engine.ts'
+import { encodeKept, moduleOfKept } from '../cpu/jit/kept-file.ts'
+import type { KeptFiles } from '../node/kept-files.ts'
 import type { CompilerStart } from './compiler-port.ts'
+import { keptFilesOf } from './kept-code.ts'
 
 /** More would keep those that are done waiting for the others. */
 const REGIONS_A_MODULE = 16
 
-/** What waits at a port, beginning with `request`. */
-function waitingAt(port: MessagePort, request: CompileRequest): CompileRequest {
-  const regions = [...request.regions]
-  for (;;) {
-    const next = receiveMessageOnPort(port)
-    if (!next) return { ...request, regions }
-    regions.push(...(next.message as CompileRequest).regions)
+const { ports, kept } = workerData as CompilerStart
+const files = new Map<number, KeptFiles | undefined>()
+
+function say(line: string): void {
+  parentPort?.postMessage(line)
+}
+
+/** What is kept for the core with this doorbell. */
+function filesOf(doorbell: number): KeptFiles | undefined {
+  if (!kept) return undefined
+  if (!files.has(doorbell)) {
+    files.set(doorbell, keptFilesOf(kept, doorbell, { info: say, warn: say, error: say }))
+  }
+  return files.get(doorbell)
+}
+
+function compileSome(request: CompileRequest): CompiledRegions {
+  const bytes = buildRegions(request, decode)
+  const module = new WebAssembly.Module(bytes)
+  const shapes = request.regions.map(({ shape }) => shape)
+  const name = filesOf(request.doorbell)?.keep(encodeKept({ shapes, module: bytes }))
+  return {
+    module, bytes: bytes.length, numbers: request.regions.map(({ number }) => number),
+    ...name === undefined ? {} : { name },
   }
 }
 
-function compile(port: MessagePort, request: CompileRequest): void {
-  const { regions } = waitingAt(port, request)
-  for (let first = 0; first < regions.length; first += REGIONS_A_MODULE) {
-    const some: PackedRegion[] = regions.slice(first, first + REGIONS_A_MODULE)
-    port.postMessage(compileRegions({ ...request, regions: some }, decode))
+function load({ doorbell, name }: LoadRequest): LoadedRegions {
+  try {
+    const bytes = moduleOfKept(filesOf(doorbell)!.read(name)!)
+    return { name, module: new WebAssembly.Module(bytes), bytes: bytes.length }
+  } catch {
+    return { name, bytes: 0 }
   }
 }
 
-for (const port of (workerData as CompilerStart).ports) {
-  port.on('message', (request: CompileRequest) => compile(port, request))
+/** Carries out a request with all that waits behind it. */
+function work(port: MessagePort, first: CompileRequest | LoadRequest): void {
+  const regions: PackedRegion[] = []
+  let request: CompileRequest | undefined
+  for (let next: typeof first | undefined = first; next;) {
+    if ('name' in next) {
+      port.postMessage(load(next))
+    } else {
+      request = next
+      regions.push(...next.regions)
+    }
+    next = receiveMessageOnPort(port)?.message as typeof first | undefined
+  }
+  if (!request) return
+  for (let at = 0; at < regions.length; at += REGIONS_A_MODULE) {
+    const some = regions.slice(at, at + REGIONS_A_MODULE)
+    port.postMessage(compileSome({ ...request, regions: some }))
+  }
+}
+
+for (const port of ports) {
+  port.on('message', (request: CompileRequest | LoadRequest) => work(port, request))
 }

@@ -11,10 +11,11 @@ const sizes = { corePages: 1, machinePages: 1 }
 /** One block of code at the start of a page, with what it leads to outside. */
 function regionOf(number: number, bytes: readonly number[]): PackedRegion {
   const leadsTo = { kind: 'goes', to: { offset: bytes.length, block: -1 } } as const
-  return {
-    number, bytes: new Uint8Array(bytes), entries: [0], pages: [[0, 0x1000]],
-    blocks: [{ offset: 0, end: bytes.length, leadsTo }],
+  const shape = {
+    blocks: Int32Array.of(0, bytes.length), bytes: new Uint8Array(bytes),
+    entries: Int32Array.of(0), pages: Int32Array.of(0),
   }
+  return { number, shape, ends: [leadsTo] }
 }
 
 async function until(holds: () => boolean): Promise<void> {
@@ -38,6 +39,7 @@ test('what a core asks for before the thread runs is compiled', async () => {
   await until(() => {
     const answer = port.take()
     if (!answer) return numbers.length === 2
+    assert.ok('numbers' in answer)
     numbers.push(...answer.numbers)
     assert.equal(WebAssembly.Module.exports(answer.module).length, answer.numbers.length)
     return numbers.length === 2

@@ -4,11 +4,16 @@
  */
 import { MessageChannel, type MessagePort, receiveMessageOnPort, Worker } from 'node:worker_threads'
 import type { Log } from '../base/log.ts'
-import type { CompiledRegions, CompileRequest, RegionCompiler } from '../cpu/jit/compiler.ts'
+import type {
+  CompiledRegions, CompileRequest, LoadedRegions, LoadRequest, RegionCompiler,
+} from '../cpu/jit/compiler.ts'
+import type { KeptCode } from './kept-code.ts'
 
 /** How the compiler's thread is started: with a port to each core. */
 export interface CompilerStart {
   readonly ports: readonly MessagePort[]
+  /** Where modules are kept beyond this process, if they are. */
+  readonly kept?: KeptCode
 }
 
 /** A core's end. */
@@ -40,13 +45,21 @@ export class CompilerPort implements RegionCompiler {
   }
 
   request(request: CompileRequest): void {
+    this.#ask(request)
+  }
+
+  load(request: LoadRequest): void {
+    this.#ask(request)
+  }
+
+  #ask(request: CompileRequest | LoadRequest): void {
     this.#port.postMessage(request)
     if (!this.#asked) this.#start()
     this.#asked = true
   }
 
-  take(): CompiledRegions | undefined {
-    return receiveMessageOnPort(this.#port)?.message as CompiledRegions | undefined
+  take(): CompiledRegions | LoadedRegions | undefined {
+    return receiveMessageOnPort(this.#port)?.message as CompiledRegions | LoadedRegions | undefined
   }
 }
 
@@ -56,11 +69,13 @@ export class CompilerThread {
   readonly #ports: readonly MessagePort[]
   readonly #failed = new SharedArrayBuffer(4)
   readonly #log: Log
+  readonly #kept: KeptCode | undefined
   #worker: Worker | undefined
   #stopping = false
 
-  constructor(coreCount: number, log: Log) {
+  constructor(coreCount: number, log: Log, kept?: KeptCode) {
     this.#log = log
+    this.#kept = kept
     const channels = Array.from({ length: coreCount }, () => new MessageChannel())
     this.ends = channels.map(({ port1 }) => ({ port: port1, failed: this.#failed }))
     this.#ports = channels.map(({ port2 }) => port2)
@@ -68,12 +83,15 @@ export class CompilerThread {
 
   start(): void {
     if (this.#worker || this.#stopping) return
-    const start: CompilerStart = { ports: this.#ports }
+    const start: CompilerStart = {
+      ports: this.#ports, ...this.#kept ? { kept: this.#kept } : {},
+    }
     this.#worker = new Worker(new URL('compile-worker.ts', import.meta.url), {
       workerData: start, transferList: [...this.#ports],
       resourceLimits: { maxOldGenerationSizeMb: HEAP_MB, maxYoungGenerationSizeMb: YOUNG_MB },
     })
     // Guests go on without it: what is not compiled is interpreted.
+    this.#worker.on('message', (line: string) => this.#log.warn(line))
     this.#worker.once('error', (error: Error) => this.#fail(error.message))
     this.#worker.once('exit', (code) => this.#fail(`it ended with code ${code}`))
     this.#worker.unref()

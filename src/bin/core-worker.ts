@@ -10,18 +10,30 @@ import { Cpu } from '../cpu/cpu.ts'
 import { HostClock } from '../node/clock.ts'
 import { randomWord } from '../node/random.ts'
 import { CompilerPort } from './compiler-port.ts'
-import { type CoreStart, machineOf, tscOf } from './thread.ts'
+import { keptFilesOf, keptRegionsOf } from './kept-code.ts'
+import { type CoreMessage, type CoreStart, machineOf, tscOf } from './thread.ts'
 
 const start = workerData as CoreStart
 assert(parentPort, 'a core runs in a worker')
 const control = parentPort
 
+function tell(message: CoreMessage): void {
+  control.postMessage(message)
+}
+
+function warn(line: string): void {
+  tell({ kind: 'log', line })
+}
+
 const clock = new HostClock(start.memory.startNs)
 const { host, dispatcher, guests } = machineOf(start.memory, clock)
+const doorbell = host.core(start.index).kickWord
+const files = start.kept
+  && keptFilesOf(start.kept, doorbell, { info: warn, warn, error: warn })
 const others = host.state.coreCount > 1
 const cpu: Cpu = new Cpu({
   machine: start.memory.machine,
-  doorbell: host.core(start.index).kickWord,
+  doorbell,
   tsc: tscOf(clock, host.state.tscKhz),
   random: randomWord,
   ...start.heatLimit === undefined ? {} : { heatLimit: start.heatLimit },
@@ -31,9 +43,10 @@ const cpu: Cpu = new Cpu({
     decoding: (machine) => core.askOthers(machine >>> 12),
   },
   ...start.compiler
-    ? { compiler: new CompilerPort(start.compiler, () => control.postMessage('compile')) } : {},
+    ? { compiler: new CompilerPort(start.compiler, () => tell({ kind: 'compile' })) } : {},
+  ...files ? { kept: keptRegionsOf(files) } : {},
 })
 const core: Core = new Core({ index: start.index, host, dispatcher, cpu, guests })
 const stop = new Int32Array(start.stop)
-control.postMessage('ready')
+tell({ kind: 'ready' })
 core.run(() => Atomics.load(stop, 0) !== 0)

@@ -7,6 +7,7 @@
  */
 import { join, resolve } from 'node:path'
 import type { Log } from '../base/log.ts'
+import { codeCachePath } from '../node/code-cache.ts'
 import { autoFolderPath, configNames } from '../node/auto-folder.ts'
 import { readFileBytes } from '../node/files.ts'
 import { connectHost } from '../node/host-process.ts'
@@ -53,7 +54,7 @@ async function main(): Promise<void> {
   const memoryMib = memoryWish(process.env)
   const cores = coresOrEnd()
   const machine = await startMachine({
-    memoryMib, cores, heatLimit: heatWish(process.env),
+    memoryMib, cores, heatLimit: heatWish(process.env), codeCache: codeCachePath(process.env),
     tftpFolder: process.env['XENOLITH_TFTP'], bootFile: process.env['XENOLITH_BOOTFILE'],
     deterministic: seedWish(process.env), log, failed: fail,
   })

@@ -20,7 +20,8 @@ import { DEFAULT_BRIDGE } from '../toolstack/domain/vifs.ts'
 import { LocalClient } from '../xenstore/client.ts'
 import { defaultQuota } from '../xenstore/operations.ts'
 import { Xenstored } from '../xenstore/xenstored.ts'
-import { deterministicSurroundings, type DeterministicOptions } from './deterministic.ts'
+import type { DeterministicOptions } from './deterministic.ts'
+import { type KeptCode, keptCodeIn } from './kept-code.ts'
 import { realSurroundings, type Surroundings } from './surroundings.ts'
 import { buffersOf, type MachineMemory, machineOf } from './thread.ts'
 
@@ -44,6 +45,8 @@ export interface MachineOptions {
   readonly heatLimit?: number | undefined
   /** What happens follows from a seed, and from what comes from outside. */
   readonly deterministic?: DeterministicOptions | undefined
+  /** The folder of compiled code that is kept, if it is. */
+  readonly codeCache?: string | undefined
   readonly log: Log
   failed(error: Error): void
 }
@@ -93,6 +96,23 @@ export function seedWish(
   return seed === '' ? undefined : { seed }
 }
 
+/** The processor is loaded on the control thread only for a deterministic machine, which has it
+ * there. */
+async function surroundingsOf(
+  { deterministic, log }: MachineOptions, { startNs }: MachineMemory,
+): Promise<Surroundings> {
+  if (!deterministic) return realSurroundings(log, startNs)
+  const { deterministicSurroundings } = await import('./deterministic.ts')
+  return deterministicSurroundings(log, deterministic)
+}
+
+function keptCodeOf(
+  { codeCache, deterministic, heatLimit }: MachineOptions, machinePages: number,
+): KeptCode | undefined {
+  return codeCache === undefined || deterministic || heatLimit === 0 ? undefined
+    : keptCodeIn(codeCache, machinePages)
+}
+
 export async function startMachine(options: MachineOptions): Promise<Machine> {
   const bytes = (options.memoryMib ?? MOST_MIB) * MIB
   const pages = bytes / WASM_PAGE
@@ -100,9 +120,7 @@ export async function startMachine(options: MachineOptions): Promise<Machine> {
   const memory: MachineMemory = {
     machine, hypervisor: new SharedArrayBuffer(Host.memorySize(bytes)), startNs: monotonicNs(),
   }
-  const surroundings = options.deterministic
-    ? deterministicSurroundings(options.log, options.deterministic)
-    : realSurroundings(options.log, memory.startNs)
+  const surroundings = await surroundingsOf(options, memory)
   const { clock, now, toolstack } = surroundings
   Host.lay(buffersOf(memory), {
     cores: options.cores ?? 1, tscKhz: TSC_KHZ, commandLine: options.commandLine ?? '',
@@ -120,6 +138,7 @@ export async function startMachine(options: MachineOptions): Promise<Machine> {
     new Map([[DEFAULT_BRIDGE, bridge]]), options.log)
   const cores = await surroundings.startCores(memory, host, {
     log: options.log, heatLimit: options.heatLimit,
+    kept: keptCodeOf(options, pages),
     failed: (error) => options.failed(error),
   })
   return {

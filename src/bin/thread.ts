@@ -7,6 +7,7 @@ import { PvhPlatform } from '../guest/pvh/platform.ts'
 import { assemble, type Hypervisor } from '../hypervisor/host/assemble.ts'
 import type { HostMemory } from '../hypervisor/host/host.ts'
 import type { CompilerEnd } from './compiler-port.ts'
+import type { KeptCode } from './kept-code.ts'
 
 /** What a core needs: the memories, and the host's time. */
 export interface MachineMemory {
@@ -25,7 +26,14 @@ export interface CoreStart {
    * only. */
   readonly heatLimit: number | undefined
   readonly compiler?: CompilerEnd
+  /** What the compiler has kept of earlier processes, if it keeps anything. */
+  readonly kept: KeptCode | undefined
 }
+
+/** What a core's thread tells the control thread. */
+export type CoreMessage =
+  | { readonly kind: 'ready' | 'compile' }
+  | { readonly kind: 'log', readonly line: string }
 
 /** The hypervisor as one thread sees it, with the types of guests it can run. */
 export interface ThreadMachine extends Hypervisor {

@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url'
 import { resolve } from 'node:path'
 import { Bug } from '../base/assert.ts'
 import { silentLog } from '../base/log.ts'
+import { codeCachePath } from '../node/code-cache.ts'
 import { readFileBytes } from '../node/files.ts'
 import { connectHost, connectOrStart, HostProcessError } from '../node/host-process.ts'
 import { PrivateFolderError } from '../node/private-folder.ts'
@@ -46,7 +47,8 @@ async function ownMachine(): Promise<Libxl> {
     process.exit(1)
   }
   own ??= await startMachine({
-    memoryMib: memoryWish(process.env), heatLimit: heatWish(process.env), log: silentLog, failed,
+    memoryMib: memoryWish(process.env), heatLimit: heatWish(process.env),
+    codeCache: codeCachePath(process.env), log: silentLog, failed,
   })
   return own.libxl
 }

@@ -18,6 +18,7 @@ import { ContextX87 } from './interpreter/machine-adapter.ts'
 import { callPure } from './interpreter/pure-calls.ts'
 import type { RegionCompiler } from './jit/compiler.ts'
 import { Jit, type JitCounts } from './jit/jit.ts'
+import type { KeptRegions } from './jit/shape.ts'
 import { Access } from './mmu/environment.ts'
 import { CpuContext, type CpuContextView } from './state.ts'
 
@@ -39,6 +40,8 @@ export interface EngineOptions extends HandlerOptions {
   readonly heatLimit?: number
   /** Without one, the core compiles hot code itself, and waits for it. */
   readonly compiler?: RegionCompiler
+  /** What that compiler can load. */
+  readonly kept?: readonly KeptRegions[]
   /** Whom else there is in the machine's memory. */
   readonly shared?: SharedMachine
 }
@@ -76,7 +79,7 @@ export class Engine {
     this.control = CoreControl.on(this.core.buffer, coreMap.control)
     const memories = { core: this.core, machine: options.machine }
     const handlers = new HandlerTable(memories, decode, options)
-    const { doorbell, compiler, heatLimit = HEAT_LIMIT, preferServices = false } = options
+    const { doorbell, compiler, kept, heatLimit = HEAT_LIMIT, preferServices = false } = options
     const machine = options.shared
     const module = buildEngine(handlers.sizes, {
       doorbell, inline: handlers.inline, heatLimit, preferServices,
@@ -105,7 +108,7 @@ export class Engine {
       flushed: () => this.#jit.flushed(),
     })
     this.#jit = new Jit({
-      ...shared, doorbell, heatLimit, ...compiler ? { compiler } : {},
+      ...shared, doorbell, heatLimit, ...compiler ? { compiler } : {}, ...kept ? { kept } : {},
       control: this.control,
       code: this.code,
       sizes: handlers.sizes,

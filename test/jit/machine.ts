@@ -5,6 +5,7 @@
  * interrupts take pages away again, or put another page of code in place of one; an interrupt does
  * nothing that a program could see. Any other exception ends the program: its handler is a HLT.
  */
+import type { EngineOptions } from '../../src/cpu/engine.ts'
 import { Cpu, type ExitKind } from '../../src/cpu/cpu.ts'
 import { LEAF_SHIFT, P2M_MFN_SHIFT, P2M_RAM_RW } from '../../src/cpu/p2m-format.ts'
 import { CPU_CONTEXT_SIZE, CpuContext, flagsOf, RFLAGS, setFlags } from '../../src/cpu/state.ts'
@@ -167,7 +168,8 @@ export class TestMachine {
   readonly #view: DataView
   readonly #context = new Uint8Array(CPU_CONTEXT_SIZE)
 
-  constructor(heatLimit: number) {
+  /** `more` are options of the processor. */
+  constructor(heatLimit: number, more: Pick<EngineOptions, 'compiler' | 'kept'> = {}) {
     const pages = MACHINE_BYTES / 65536
     const machine = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true })
     this.bytes = new Uint8Array(machine.buffer)
@@ -182,6 +184,7 @@ export class TestMachine {
       machine, doorbell: DOORBELL, heatLimit,
       tsc: () => this.cpu.executed,
       random: () => random++ * 0x9e3779b1 >>> 0,
+      ...more,
     })
     this.cpu.setMemory(P2M)
   }
@@ -253,6 +256,18 @@ export class TestMachine {
     this.#setContext(start)
     this.cpu.loadContext(this.#context)
     this.cpu.flushCode()
+  }
+
+  /** Has the frames of the code in another order; before it runs. */
+  scatterCode(): void {
+    const pages = CODE_PAGES + 1
+    const code = this.bytes.slice(CODE, CODE + pages * PAGE)
+    for (let page = 0; page < pages; page++) {
+      const frame = (CODE >> 12) + (page * 2 + 1) % pages
+      this.#view.setUint32(P2M_LEAF + ((CODE >> 12) + page) * 4,
+        frame << P2M_MFN_SHIFT | P2M_RAM_RW, true)
+      this.bytes.set(code.subarray(page * PAGE, (page + 1) * PAGE), frame * PAGE)
+    }
   }
 
   #setContext(start: Start): void {

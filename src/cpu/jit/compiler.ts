@@ -6,26 +6,19 @@
  * meanwhile, and the core that asked then drops the answer.
  */
 import type { Decode } from '../../isa/decode/decoder.ts'
+import { globalGet } from '../../wasm/expression.ts'
 import { buildWithParts, type MemorySizes } from '../interpreter/engine-module.ts'
 import { type Block, type BlockEnd, CODE_MODE, type Region } from './region.ts'
+import type { RegionShape } from './shape.ts'
 import { translate } from './translate.ts'
-
-interface PackedBlock {
-  readonly offset: number
-  /** Where its bytes end in `bytes`. */
-  readonly end: number
-  readonly leadsTo: BlockEnd
-}
 
 /** A region as data that another thread can be sent. */
 export interface PackedRegion {
   /** The core's number for it. */
   readonly number: number
-  readonly blocks: readonly PackedBlock[]
-  readonly bytes: Uint8Array
-  readonly entries: readonly number[]
-  /** Pages relative to the first, each with its machine address. */
-  readonly pages: readonly (readonly [page: number, machine: number])[]
+  readonly shape: RegionShape
+  /** Where its blocks lead. */
+  readonly ends: readonly BlockEnd[]
 }
 
 export interface CompileRequest {
@@ -35,11 +28,27 @@ export interface CompileRequest {
   readonly regions: readonly PackedRegion[]
 }
 
-/** Functions `region0`, `region1`, ... of the regions with these numbers. */
+/** Asks for a module that was kept. */
+export interface LoadRequest {
+  readonly doorbell: number
+  readonly name: string
+}
+
+/** A module of functions `region0`, `region1`, ... */
 export interface CompiledRegions {
   readonly module: WebAssembly.Module
+  /** The numbers of the regions that were asked for. */
   readonly numbers: readonly number[]
   /** Size of the module. */
+  readonly bytes: number
+  /** Under which it is kept beyond this process, if it is. */
+  readonly name?: string
+}
+
+/** A module that was kept, or that it is not to be had any more. */
+export interface LoadedRegions {
+  readonly name: string
+  readonly module?: WebAssembly.Module
   readonly bytes: number
 }
 
@@ -48,25 +57,26 @@ export interface RegionCompiler {
   /** False once it compiles no more. */
   readonly works: boolean
   request(request: CompileRequest): void
+  load(request: LoadRequest): void
   /** An answer that has come. */
-  take(): CompiledRegions | undefined
+  take(): CompiledRegions | LoadedRegions | undefined
 }
 
 /** The bytes of a region's code are those of `read` (offset, length). */
 export function pack(
-  region: Region, number: number, machineOf: (page: number) => number,
-  read: (offset: number, length: number) => Uint8Array,
+  region: Region, number: number, read: (offset: number, length: number) => Uint8Array,
 ): PackedRegion {
   const parts: Uint8Array[] = []
+  const blocks = new Int32Array(region.blocks.length * 2)
   let end = 0
-  const blocks = region.blocks.map(({ offset, instructions, end: leadsTo }) => {
+  region.blocks.forEach(({ offset, instructions }, block) => {
     const last = instructions.at(-1)
     if (last) {
       const part = read(offset, last.offset + last.instruction.length - offset)
       parts.push(part)
       end += part.length
     }
-    return { offset, end, leadsTo }
+    blocks.set([offset, end], block * 2)
   })
   const bytes = new Uint8Array(end)
   let at = 0
@@ -74,64 +84,90 @@ export function pack(
     bytes.set(part, at)
     at += part.length
   }
-  const pages = region.pages.map((page) => [page, machineOf(page)] as const)
-  return { number, blocks, bytes, entries: region.entries, pages }
+  const entries = Int32Array.from(region.entries)
+  return {
+    number, shape: { blocks, bytes, entries, pages: Int32Array.from(region.pages) },
+    ends: region.blocks.map((block) => block.end),
+  }
 }
 
-function unpack(packed: PackedRegion, decode: Decode): Region {
+function unpack({ shape, ends }: PackedRegion, decode: Decode): Region {
   let at = 0
-  const blocks = packed.blocks.map(({ offset, end, leadsTo }): Block => {
+  const blocks = ends.map((leadsTo, block): Block => {
     const start = at
+    const [offset, end] = [shape.blocks[block * 2]!, shape.blocks[block * 2 + 1]!]
     const instructions = []
     while (at < end) {
-      const instruction = decode(packed.bytes.subarray(at, end), CODE_MODE)
+      const instruction = decode(shape.bytes.subarray(at, end), CODE_MODE)
       if (typeof instruction === 'string') throw new Error('a region has code that is none')
       instructions.push({ instruction, offset: offset + at - start })
       at += instruction.length
     }
     return { offset, instructions, end: leadsTo }
   })
-  return { blocks, entries: packed.entries, pages: packed.pages.map(([page]) => page) }
+  return { blocks, entries: [...shape.entries], pages: [...shape.pages] }
 }
 
-export function compileRegions(request: CompileRequest, decode: Decode): CompiledRegions {
+/** The module of some regions. What it knows of where they are is the doorbell's address, and
+ * globals to be set: the machine address of each page that is jumped to. */
+export function buildRegions(request: CompileRequest, decode: Decode): Uint8Array<ArrayBuffer> {
   const { doorbell, regions, sizes } = request
-  const bytes = buildWithParts(sizes, (module, parts) => {
+  return buildWithParts(sizes, (module, parts) => {
     regions.forEach((packed, index) => {
-      const machines = new Map(packed.pages)
+      const globals = new Map<number, number>()
+      const globalOf = (page: number): number => {
+        const known = globals.get(page)
+        if (known !== undefined) return known
+        const global = module.global('i32', NO_PAGE)
+        module.exportGlobal(pageName(index, page), global)
+        globals.set(page, global)
+        return global
+      }
       const f = module.function({ parameters: ['i32'], result: 'i32' })
       translate(parts, f, unpack(packed, decode), {
-        doorbell, machineOf: (page) => machines.get(page) ?? -1,
+        doorbell, machineOf: (page) => globalGet(globalOf(page), 'i32'),
       })
       module.exportFunction(functionName(index), f)
     })
   })
-  return {
-    module: new WebAssembly.Module(bytes),
-    numbers: regions.map(({ number }) => number),
-    bytes: bytes.length,
-  }
 }
+
+/** The machine address of no page. */
+const NO_PAGE = 1
 
 export function functionName(index: number): string {
   return `region${index}`
+}
+
+/** The name of the global that is the machine address of a page of a region. */
+export function pageName(index: number, page: number): string {
+  return `page${index}.${page}`
 }
 
 /** Compiles when asked. */
 export class ImmediateCompiler implements RegionCompiler {
   readonly works = true
   readonly #decode: Decode
-  readonly #answers: CompiledRegions[] = []
+  readonly #answers: (CompiledRegions | LoadedRegions)[] = []
 
   constructor(decode: Decode) {
     this.#decode = decode
   }
 
   request(request: CompileRequest): void {
-    this.#answers.push(compileRegions(request, this.#decode))
+    const bytes = buildRegions(request, this.#decode)
+    this.#answers.push({
+      module: new WebAssembly.Module(bytes), bytes: bytes.length,
+      numbers: request.regions.map(({ number }) => number),
+    })
   }
 
-  take(): CompiledRegions | undefined {
+  /** It keeps nothing. */
+  load({ name }: LoadRequest): void {
+    this.#answers.push({ name, bytes: 0 })
+  }
+
+  take(): CompiledRegions | LoadedRegions | undefined {
     return this.#answers.shift()
   }
 }

@@ -9,14 +9,16 @@ import type { Decode } from '../../isa/decode/decoder.ts'
 import { CODE_MODE_LONG, type CoreControlView } from '../core-memory.ts'
 import type { CodeCache } from '../interpreter/code-cache.ts'
 import type { MemorySizes } from '../interpreter/engine-module.ts'
-import { CodeLines } from '../interpreter/code-lines.ts'
+import type { CodeLines } from '../interpreter/code-lines.ts'
 import { field } from '../interpreter/record.ts'
 import {
-  type CompiledRegions, functionName, ImmediateCompiler, pack, type PackedRegion,
+  type CompiledRegions, ImmediateCompiler, type LoadedRegions, pack, type PackedRegion,
   type RegionCompiler,
 } from './compiler.ts'
-import { discover, PAGE_BYTES, pageOf, type Region, type RegionLimits } from './region.ts'
+import { discover, PAGE_BYTES, pageOf, type RegionLimits } from './region.ts'
 import { Rewrites } from './rewrites.ts'
+import { blocksIn, type KeptRegions, linesIn, type PageAt, type RegionShape } from './shape.ts'
+import { type Batch, type Match, RegionStore } from './store.ts'
 
 /** A region executes no more instructions than it has until it looks at the budget again: only
  * edges back lead to what may have been executed. */
@@ -25,10 +27,8 @@ const LIMITS: RegionLimits = { instructions: REGION_LIMIT, callee: 60, returns: 
 /** What belongs to a region was jumped to this often, as a part of what makes code hot; nothing is
  * known of what control only falls into. */
 const WARM = 0.03
-/** Bytes of modules that are held; native code takes some five times as much. */
-const MODULE_BYTES = 24 << 20
-/** How many regions may be held. */
-const REGIONS = 8192
+/** Code that is known to have been hot counts as hot this much sooner. */
+const KNOWN_SHIFT = 4
 
 export interface JitNeeds {
   readonly control: CoreControlView
@@ -44,25 +44,23 @@ export interface JitNeeds {
   readonly heatLimit: number
   /** Without one, code is compiled as soon as it is hot. */
   readonly compiler?: RegionCompiler
+  /** What is known from earlier processes, for the compiler to load. */
+  readonly kept?: readonly KeptRegions[]
   /** Machine address of a byte of code by its linear address, or -1. */
   translate(linear: bigint): number
 }
 
-/** Functions that came in one module, which lives as long as one of them. */
-interface Batch {
-  readonly bytes: number
-  live: number
-}
-
 interface LiveRegion {
+  readonly shape: RegionShape
+  readonly pageAt: PageAt
   /** Lines of code by machine page. */
   readonly lines: ReadonlyMap<number, CodeLines>
   /** Machine addresses of its entries, in their order, and of all its blocks. */
   readonly entries: readonly number[]
   readonly blocks: readonly number[]
-  readonly instructions: number
   /** Once it is compiled. */
-  code?: { readonly tableIndex: number, readonly batch: Batch }
+  code?: { readonly tableIndex: number, release(): void }
+  isForgotten: boolean
 }
 
 interface Entry {
@@ -78,6 +76,8 @@ export interface JitCounts {
   /** Regions that came, and the bytes of their modules. */
   compiled: number
   bytes: number
+  /** Regions that were entered because their code was known, without being asked for. */
+  known: number
   /** Regions that were forgotten because their code was written to, and for want of room. */
   rewritten: number
   evicted: number
@@ -93,20 +93,21 @@ export class Jit {
   readonly #records: DataView
   /** By machine page. */
   readonly #pages = new Map<number, Set<LiveRegion>>()
-  /** Those that are being compiled, by number. */
+  /** Those that are being compiled, by number; and by batch those whose module is being loaded. */
   readonly #awaited = new Map<number, LiveRegion>()
+  readonly #loading = new Map<Batch, { readonly live: LiveRegion, readonly index: number }[]>()
+  readonly #loadingByName = new Map<string, Batch>()
+  readonly #store = new RegionStore()
   readonly #queue: PackedRegion[] = []
   /** By the machine address of a block, the region that was made of it last. */
   readonly #blocks = new Map<number, LiveRegion>()
   readonly #entries = new Map<number, Entry>()
   readonly #rewrites = new Rewrites()
   readonly #freeIndexes: number[] = []
-  #live = 0
-  #liveBytes = 0
   #lastNumber = 0
   readonly counts: JitCounts = {
-    asked: 0, instructions: 0, compiled: 0, bytes: 0, rewritten: 0, evicted: 0, pending: 0,
-    putOff: 0,
+    asked: 0, instructions: 0, compiled: 0, bytes: 0, known: 0, rewritten: 0, evicted: 0,
+    pending: 0, putOff: 0,
   }
 
   constructor(needs: JitNeeds) {
@@ -114,6 +115,7 @@ export class Jit {
     this.#isImmediate = !needs.compiler
     this.#compiler = needs.compiler ?? new ImmediateCompiler(needs.decode)
     this.#records = new DataView(needs.core)
+    for (const kept of needs.kept ?? []) this.#store.addKept(kept)
   }
 
   /** Makes a region of the code that begins at a record, which is about to be executed. */
@@ -134,7 +136,9 @@ export class Jit {
       this.counts.putOff += 1
       return
     }
-    this.#discover(offset)
+    const match = this.#match(machine)
+    if (match) this.#enterKnown(match)
+    else this.#discover(offset)
     if (this.#isImmediate) this.poll()
   }
 
@@ -146,17 +150,30 @@ export class Jit {
         doorbell: this.#needs.doorbell, sizes: this.#needs.sizes, regions,
       })
     }
-    while (this.#awaited.size > 0) {
+    while (this.#awaited.size + this.#loading.size > 0) {
       const answer = this.#compiler.take()
       if (!answer) return
-      this.#install(answer)
+      if ('numbers' in answer) this.#install(answer)
+      else this.#installLoaded(answer)
     }
   }
 
   /** A record was found for the code at an address. */
   found(machine: number, record: number): void {
     const entry = this.#entries.get(machine)
-    if (entry) this.#needs.code.enterRegion(record, entry.tableIndex, entry.number)
+    if (entry) {
+      this.#needs.code.enterRegion(record, entry.tableIndex, entry.number)
+      return
+    }
+    const { control, code, heatLimit } = this.#needs
+    if (heatLimit === 0 || this.#blocks.get(machine)) return
+    const match = this.#match(machine)
+    if (!match) return
+    if (match.region.batch.isCompiled && this.#rewrites.allow(control.codeMachinePage)) {
+      this.#enterKnown(match)
+    } else {
+      code.cool(record, heatLimit - 1 - (heatLimit >>> KNOWN_SHIFT))
+    }
   }
 
   /** Forgets the regions that have code in lines of a page. */
@@ -188,58 +205,79 @@ export class Jit {
     for (const region of this.#all()) this.#forget(region)
   }
 
-  #discover(offset: number): void {
-    const { control, code, decode, heatLimit } = this.#needs
-    const warm = Math.floor(heatLimit * WARM)
-    const machines = new Map<number, number>([[0, control.codeMachinePage]])
-    const pageAt = (page: number): number => {
+  /** Where a region's pages are when its page `number` is that of the current code. */
+  #pagesAround(number: number): PageAt {
+    const { control } = this.#needs
+    const linear = control.codePage
+    const machines = new Map<number, number>([[number, control.codeMachinePage]])
+    return (page) => {
       const known = machines.get(page)
       if (known !== undefined) return known
-      const machine = this.#needs.translate(control.codePage + BigInt(page * PAGE_BYTES))
+      const machine = this.#needs.translate(linear + BigInt((page - number) * PAGE_BYTES))
       machines.set(page, machine)
       return machine
     }
+  }
+
+  /** A stored region that may be entered with the code at an address of the current page. */
+  #match(machine: number): Match | undefined {
+    return this.#store.find(this.#needs.machine, machine, (page) => this.#pagesAround(page))
+  }
+
+  /** Makes a stored region live, at once if its module is there. */
+  #enterKnown({ region: { shape, batch, index }, pageAt }: Match): void {
+    const live = this.#watch(shape, pageAt)
+    this.counts.known += 1
+    this.#store.used(batch)
+    if (batch.isCompiled) {
+      this.#enter(live, batch, index)
+      return
+    }
+    const waiting = this.#loading.get(batch)
+    waiting?.push({ live, index })
+    if (waiting) return
+    batch.isAwaited = true
+    this.#loading.set(batch, [{ live, index }])
+    this.#loadingByName.set(batch.name!, batch)
+    this.#compiler.load({ doorbell: this.#needs.doorbell, name: batch.name! })
+  }
+
+  #discover(offset: number): void {
+    const { code, decode, heatLimit, machine } = this.#needs
+    const warm = Math.floor(heatLimit * WARM)
+    const pageAt = this.#pagesAround(0)
     const machineOf = (at: number): number => {
       const page = pageAt(pageOf(at))
-      return page < 0 ? -1 : (page | at & PAGE_BYTES - 1) >>> 0
+      return page < 0 ? -1 : page + (at & PAGE_BYTES - 1)
     }
     const region = discover({
       decode,
       page: (number) => {
         const page = pageAt(number)
-        return page < 0 ? undefined : this.#needs.machine.subarray(page, page + PAGE_BYTES)
+        return page < 0 ? undefined : machine.subarray(page, page + PAGE_BYTES)
       },
       isWarm: (at, byJump) => {
-        const machine = machineOf(at)
-        if (machine < 0) return false
-        return code.heatAt(machine, CODE_MODE_LONG) >= (byJump ? warm : 0)
+        const place = machineOf(at)
+        if (place < 0) return false
+        return code.heatAt(place, CODE_MODE_LONG) >= (byJump ? warm : 0)
       },
     }, offset, LIMITS)
-    if (region) this.#ask(region, pageAt, machineOf)
+    if (!region) return
+    const number = ++this.#lastNumber
+    const packed = pack(region, number, (at, length) =>
+      machine.subarray(machineOf(at), machineOf(at) + length))
+    this.#awaited.set(number, this.#watch(packed.shape, pageAt))
+    this.#queue.push(packed)
+    this.counts.asked += 1
+    for (const { instructions } of region.blocks) this.counts.instructions += instructions.length
   }
 
-  #ask(
-    region: Region, pageAt: (page: number) => number, machineOf: (offset: number) => number,
-  ): void {
-    const number = ++this.#lastNumber
-    const packed = pack(region, number, pageAt, (offset, length) => {
-      const machine = machineOf(offset)
-      return this.#needs.machine.subarray(machine, machine + length)
-    })
-    const lines = new Map<number, CodeLines>(
-      packed.pages.map(([, machine]) => [machine, new CodeLines()]))
-    let instructions = 0
-    for (const block of region.blocks) {
-      const last = block.instructions.at(-1)
-      if (!last) continue
-      instructions += block.instructions.length
-      lines.get(pageAt(pageOf(block.offset)))!.addRange(
-        block.offset & PAGE_BYTES - 1, last.offset + last.instruction.length - block.offset)
-    }
-    const blocks = region.blocks.map((block) => machineOf(block.offset))
-    const live: LiveRegion = {
-      lines, blocks, instructions, entries: region.entries.map((block) => blocks[block]!),
-    }
+  /** A region of code in these pages, whose changes are noticed from now on. */
+  #watch(shape: RegionShape, pageAt: PageAt): LiveRegion {
+    const lines = linesIn(shape, pageAt)
+    const blocks = blocksIn(shape, pageAt)
+    const entries = [...shape.entries].map((block) => blocks[block]!)
+    const live: LiveRegion = { shape, pageAt, lines, blocks, entries, isForgotten: false }
     for (const block of blocks) this.#blocks.set(block, live)
     for (const [page, covered] of lines) {
       const regions = this.#pages.get(page) ?? new Set()
@@ -247,49 +285,76 @@ export class Jit {
       regions.add(live)
       this.#needs.code.watch(page, covered)
     }
-    this.#awaited.set(number, live)
-    this.#queue.push(packed)
-    this.counts.asked += 1
-    this.counts.instructions += instructions
+    return live
   }
 
-  #install(answer: CompiledRegions): void {
-    const { code, imports, table } = this.#needs
-    const { bytes, numbers } = answer
+  #install({ module, numbers, bytes, name }: CompiledRegions): void {
+    this.#makeRoom(bytes)
     this.counts.bytes += bytes
-    const wanted = numbers.some((number) => this.#awaited.has(number))
-    if (!wanted) return
-    if (this.#liveBytes + bytes > MODULE_BYTES || this.#live > REGIONS) this.#evict()
-    const { exports } = new WebAssembly.Instance(answer.module, imports)
-    const batch: Batch = { bytes, live: 0 }
-    this.#liveBytes += bytes
+    const regions = numbers.map((number) => this.#awaited.get(number)!)
+    const shapes = regions.map(({ shape }) => shape)
+    const batch = this.#store.addCompiled(shapes, module, bytes, name)
     numbers.forEach((number, index) => {
-      const region = this.#awaited.get(number)
       this.#awaited.delete(number)
-      if (!region) return
-      const tableIndex = this.#freeIndexes.pop() ?? table.grow(1)
-      table.set(tableIndex, exports[functionName(index)])
-      region.code = { tableIndex, batch }
-      batch.live += 1
-      this.#live += 1
+      if (regions[index]!.isForgotten) return
+      this.#enter(regions[index]!, batch, index)
       this.counts.compiled += 1
-      region.entries.forEach((machine, entry) => {
-        // Whoever was first there keeps the entry.
-        if (this.#entries.has(machine)) return
-        this.#entries.set(machine, { tableIndex, number: entry })
-        const record = code.recordAt(machine, CODE_MODE_LONG)
-        if (record !== 0) code.enterRegion(record, tableIndex, entry)
-      })
     })
   }
 
-  /** Makes room: what is hot comes back. */
-  #evict(): void {
+  #installLoaded({ module, name, bytes }: LoadedRegions): void {
+    const batch = this.#loadingByName.get(name)!
+    const waiting = this.#loading.get(batch)!
+    this.#loadingByName.delete(name)
+    this.#loading.delete(batch)
+    batch.isAwaited = false
+    if (!module) {
+      this.#store.remove(batch)
+      for (const { live } of waiting) if (!live.isForgotten) this.#giveUp(live)
+      return
+    }
+    this.#makeRoom(bytes)
+    this.#store.loaded(batch, module, bytes)
+    for (const { live, index } of waiting) if (!live.isForgotten) this.#enter(live, batch, index)
+  }
+
+  /** Forgets a region whose module cannot be had: its code is hot again when it is jumped to. */
+  #giveUp(live: LiveRegion): void {
+    const { code, heatLimit } = this.#needs
+    this.#forget(live)
+    for (const machine of live.entries) {
+      const record = code.recordAt(machine, CODE_MODE_LONG)
+      if (record !== 0) code.cool(record, heatLimit - 1)
+    }
+  }
+
+  /** Lets the code of a live region be entered. */
+  #enter(live: LiveRegion, batch: Batch, index: number): void {
+    const { code, imports, table } = this.#needs
+    const placed = batch.place(index, imports, live.pageAt)
+    const tableIndex = this.#freeIndexes.pop() ?? table.grow(1)
+    table.set(tableIndex, placed.code)
+    live.code = { tableIndex, release: placed.release }
+    live.entries.forEach((machine, entry) => {
+      // Whoever was first there keeps the entry.
+      if (this.#entries.has(machine)) return
+      this.#entries.set(machine, { tableIndex, number: entry })
+      const record = code.recordAt(machine, CODE_MODE_LONG)
+      if (record !== 0) code.enterRegion(record, tableIndex, entry)
+    })
+  }
+
+  /** Makes room for a module: what is hot comes back. */
+  #makeRoom(bytes: number): void {
+    if (!this.#store.isFull(bytes)) return
+    this.#store.dropIdle()
+    if (!this.#store.isFull(bytes)) return
     for (const region of this.#all()) {
       if (!region.code) continue
       this.#forget(region)
       this.counts.evicted += 1
     }
+    this.#store.dropIdle()
   }
 
   /** All regions; one has lines in several pages. */
@@ -306,13 +371,9 @@ export class Jit {
     for (const block of region.blocks) {
       if (this.#blocks.get(block) === region) this.#blocks.delete(block)
     }
-    if (!region.code) {
-      for (const [number, awaited] of this.#awaited) {
-        if (awaited === region) this.#awaited.delete(number)
-      }
-      return
-    }
-    const { tableIndex, batch } = region.code
+    region.isForgotten = true
+    if (!region.code) return
+    const { tableIndex, release } = region.code
     for (const machine of region.entries) {
       if (this.#entries.get(machine)?.tableIndex !== tableIndex) continue
       this.#entries.delete(machine)
@@ -320,7 +381,6 @@ export class Jit {
     }
     this.#needs.table.set(tableIndex, null)
     this.#freeIndexes.push(tableIndex)
-    this.#live -= 1
-    if (--batch.live === 0) this.#liveBytes -= batch.bytes
+    release()
   }
 }

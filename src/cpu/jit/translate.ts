@@ -42,7 +42,7 @@ export interface Placement {
   /** Machine address of the core's doorbell word. */
   readonly doorbell: number
   /** Machine address of a page of the region. */
-  machineOf(page: number): number
+  machineOf(page: number): Expression
 }
 
 /** Writes the region into a function of (i32) -> i32. */

@@ -56,11 +56,11 @@ function isValid(core: number, entry: Expression): Expression {
 /** -> i32: 1 when the instruction TLB of memory `core` leads from a page to a machine frame, for
  * CPL 3 when `user` is 1. */
 export function emitExecHit(
-  core: number, page: Expression, user: Expression, machine: number,
+  core: number, page: Expression, user: Expression, machine: Expression,
 ): Expression {
   const entry = offsetOf(pageNumber(page))
   const isPage = i64.eq(i64.load(core, entry, at.tag), tagOf(page, user))
-  const isFrame = i32.eq(i32.load(core, entry, at.machine), i32.const(machine))
+  const isFrame = i32.eq(i32.load(core, entry, at.machine), machine)
   return i32.and(i32.and(isPage, isFrame), isValid(core, entry))
 }
 

@@ -1,0 +1,82 @@
+/**
+ * The store of regions: it finds them by their code, and its modules are bounded.
+ */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { ModuleBuilder } from '../../wasm/module.ts'
+import { functionName, pageName } from './compiler.ts'
+import type { RegionShape } from './shape.ts'
+import { RegionStore } from './store.ts'
+
+const PAGE = 4096
+const LARGE = 3 << 20
+
+/** A region of two blocks in neighbouring pages, to be entered at both. */
+function shapeOf(seed: number): RegionShape {
+  return {
+    blocks: Int32Array.of(16, 3, PAGE + 32, 5), bytes: Uint8Array.of(seed, 2, 3, 4, seed),
+    entries: Int32Array.of(0, 1), pages: Int32Array.of(0, 1),
+  }
+}
+
+function moduleOf(): WebAssembly.Module {
+  const module = new ModuleBuilder()
+  module.exportGlobal(pageName(0, 1), module.global('i32', 1))
+  module.exportFunction(functionName(0), module.function({ parameters: [] }))
+  return new WebAssembly.Module(module.finish())
+}
+
+/** Memory with the code of a shape at pages 2 and 5. */
+function memoryWith({ bytes }: RegionShape): Uint8Array {
+  const memory = new Uint8Array(8 * PAGE)
+  memory.set(bytes.subarray(0, 3), 2 * PAGE + 16)
+  memory.set(bytes.subarray(3), 5 * PAGE + 32)
+  return memory
+}
+
+/** Region page 0 is machine page 2, and region page 1 is machine page 5. */
+const pagesAround = (_page: number) => (page: number): number =>
+  page === 0 ? 2 * PAGE : 5 * PAGE
+
+test('a region is found at each of its entries, where all of its code is', () => {
+  const store = new RegionStore()
+  const [shape, other] = [shapeOf(7), shapeOf(8)]
+  store.addCompiled([other], moduleOf(), 100, undefined)
+  store.addCompiled([shape], moduleOf(), 100, undefined)
+  const memory = memoryWith(shape)
+  assert.equal(store.find(memory, 2 * PAGE + 16, pagesAround)?.region.shape, shape)
+  assert.equal(store.find(memory, 5 * PAGE + 32, pagesAround)?.region.shape, shape)
+  assert.equal(store.find(memory, 5 * PAGE + 33, pagesAround), undefined, 'no entry')
+  memory[5 * PAGE + 33] = 0
+  assert.equal(store.find(memory, 2 * PAGE + 16, pagesAround), undefined)
+})
+
+test('a place has its pages, and a region eight places', () => {
+  const store = new RegionStore()
+  const shape = shapeOf(7)
+  const batch = store.addCompiled([shape], moduleOf(), 100, undefined)
+  const memory = memoryWith(shape)
+  const places = Array.from({ length: 8 }, () => batch.place(0, {}, pagesAround(0)))
+  assert.equal(new Set(places.map(({ code }) => code)).size, 8)
+  assert.equal(store.find(memory, 2 * PAGE + 16, pagesAround), undefined)
+  places[3]!.release()
+  assert.ok(store.find(memory, 2 * PAGE + 16, pagesAround))
+})
+
+test('modules that nobody uses go when there are too many, the least recently used first', () => {
+  const store = new RegionStore()
+  const batches = [1, 2, 3].map((seed) =>
+    store.addCompiled([shapeOf(seed)], moduleOf(), LARGE, seed === 2 ? 'kept' : undefined))
+  assert.ok(store.isFull(LARGE))
+  const placed = batches[0]!.place(0, {}, pagesAround(0))
+  store.dropIdle()
+  assert.deepEqual(batches.map((batch) => batch.isCompiled), [true, false, false])
+  assert.equal(store.bytes, LARGE)
+  assert.equal(store.count, 2, 'what is kept elsewhere is remembered')
+  placed.release()
+  store.used(batches[0]!)
+  store.loaded(batches[1]!, moduleOf(), LARGE)
+  store.dropIdle()
+  assert.equal(store.bytes, LARGE)
+  assert.equal(store.count, 2)
+})

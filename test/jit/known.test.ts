@@ -1,0 +1,117 @@
+/**
+ * Random programs whose regions are known from before: of the same processor, which forgot them,
+ * and of an earlier one, with the code in other frames.
+ */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import {
+  type CompiledRegions, type CompileRequest, ImmediateCompiler, type LoadedRegions,
+  type LoadRequest, type RegionCompiler,
+} from '../../src/cpu/jit/compiler.ts'
+import type { KeptRegions } from '../../src/cpu/jit/shape.ts'
+import { decode } from '../../src/cpu/engine.ts'
+import { TestMachine } from './machine.ts'
+import { makeProgram, type Program } from './program.ts'
+
+const FIRST = Number(process.env['JIT_SEED'] ?? 500)
+const PROGRAMS = 12
+const SLICES = 2000
+/** Between slices a processor looks for what has been compiled. */
+const SLICE = 100
+
+/** Keeps what it compiles. */
+class KeepingCompiler implements RegionCompiler {
+  readonly works = true
+  readonly kept: KeptRegions[] = []
+  readonly #modules = new Map<string, WebAssembly.Module>()
+  readonly #compiler = new ImmediateCompiler(decode)
+  readonly #loaded: LoadedRegions[] = []
+
+  request(request: CompileRequest): void {
+    const name = String(this.kept.length)
+    this.kept.push({ name, shapes: request.regions.map(({ shape }) => shape) })
+    this.#compiler.request(request)
+  }
+
+  load({ name }: LoadRequest): void {
+    const module = this.#modules.get(name)
+    this.#loaded.push({ name, bytes: 1, ...module ? { module } : {} })
+  }
+
+  take(): CompiledRegions | LoadedRegions | undefined {
+    const answer = this.#compiler.take() as CompiledRegions | undefined
+    if (!answer) return this.#loaded.shift()
+    const name = String(this.#modules.size)
+    this.#modules.set(name, answer.module)
+    return { ...answer, name }
+  }
+
+  /** Has none of the modules any more. */
+  lose(): void {
+    this.#modules.clear()
+  }
+}
+
+function runToEnd(machine: TestMachine): string {
+  for (let slice = 0; slice < SLICES; slice++) {
+    const exit = machine.run(SLICE)
+    if (exit !== 'budget') return exit
+  }
+  return 'budget'
+}
+
+function same(program: Program, expected: TestMachine, found: TestMachine): void {
+  const seed = `JIT_SEED=${program.seed}`
+  assert.equal(runToEnd(expected), runToEnd(found), seed)
+  assert.deepEqual(found.differences(expected, true), [], seed)
+}
+
+/** The program on an interpreter and on a processor that knows what was compiled for another. */
+function runKept(program: Program, compiler: KeepingCompiler): TestMachine {
+  const expected = new TestMachine(0)
+  const later = new TestMachine(1, { compiler, kept: [...compiler.kept] })
+  for (const machine of [expected, later]) {
+    machine.load(program)
+    machine.scatterCode()
+  }
+  same(program, expected, later)
+  return later
+}
+
+function runFirst(program: Program): { compiler: KeepingCompiler, machine: TestMachine } {
+  const compiler = new KeepingCompiler()
+  const [interpreter, machine] = [new TestMachine(0), new TestMachine(1, { compiler })]
+  for (let time = 0; time < 2; time++) {
+    interpreter.load(program)
+    machine.load(program)
+    same(program, interpreter, machine)
+  }
+  return { compiler, machine }
+}
+
+test('known code is entered wherever it lies, and does the same', () => {
+  let [asked, known, askedLater, knownLater] = [0, 0, 0, 0]
+  for (let seed = FIRST; seed < FIRST + PROGRAMS; seed++) {
+    const program = makeProgram(seed)
+    const { compiler, machine } = runFirst(program)
+    asked += machine.cpu.jitCounts.asked
+    known += machine.cpu.jitCounts.known
+    const later = runKept(program, compiler)
+    askedLater += later.cpu.jitCounts.asked
+    knownLater += later.cpu.jitCounts.known
+  }
+  assert.ok(known > PROGRAMS, `${known} were known the second time`)
+  assert.ok(knownLater > PROGRAMS, `${knownLater} were known to the later processor`)
+  assert.ok(askedLater < asked / 2, `${askedLater} of ${asked} were asked for again`)
+})
+
+test('what was kept and cannot be had is compiled again', () => {
+  let asked = 0
+  for (let seed = FIRST; seed < FIRST + PROGRAMS / 2; seed++) {
+    const program = makeProgram(seed)
+    const { compiler } = runFirst(program)
+    compiler.lose()
+    asked += runKept(program, compiler).cpu.jitCounts.asked
+  }
+  assert.ok(asked > 0)
+})
