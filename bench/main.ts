@@ -10,6 +10,7 @@ import { dirname, join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { type GuestResults, measureGuests } from './guests/measure.ts'
 import { type System, systems, variantOf } from './guests/systems.ts'
+import { publish } from './lib/document.ts'
 import { ensureFiles, root, scratchFolder } from './lib/guest.ts'
 import { firstLineOf, load, type Results, settingOf } from './lib/results.ts'
 import { textOf } from './lib/tables.ts'
@@ -32,8 +33,6 @@ const USAGE = `Usage: npm run bench -- [options]
   --render FILE     measures nothing, and takes the results from FILE
 `
 const GROUPS: readonly string[] = ['kernels', 'boot', ...rowGroups]
-const BEGIN = '<!-- tables of npm run bench begin -->'
-const END = '<!-- tables of npm run bench end -->'
 
 function readOptions() {
   return parseArgs({
@@ -128,16 +127,6 @@ async function measure(options: Options): Promise<Results> {
   }
 }
 
-/** Puts the tables between the marks of the document. */
-function publish(text: string): void {
-  const path = join(root, 'docs/benchmarks.md')
-  const document = readFileSync(path, 'utf8')
-  const [head, rest] = document.split(BEGIN)
-  const tail = rest?.split(END)[1]
-  if (tail === undefined) throw new Error(`${path} has no marks for the tables`)
-  writeFileSync(path, `${head}${BEGIN}\n\n${text}\n${END}${tail}`)
-}
-
 function write(path: string, results: Results): void {
   mkdirSync(dirname(path), { recursive: true })
   // Times to a tenth of a millisecond.
@@ -170,7 +159,7 @@ async function main(): Promise<void> {
   }
   if (!options.publish) return
   write(join(root, 'bench/results/latest.json'), results)
-  publish(text)
+  publish('npm run bench', text)
 }
 
 await main()

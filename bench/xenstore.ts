@@ -2,12 +2,14 @@
  * Xenstore requests a second, one client asking after another's answer: in process, over a domain's
  * ring and over the unix socket; transactions; and writes beside a million watches.
  *
- * `sh tools/with-node.sh bench/xenstore.ts [seconds a row]`
+ * `sh tools/with-node.sh bench/xenstore.ts [--seconds N] [--publish]`; with `--publish` the table
+ * goes into docs/benchmarks.md.
  */
 import { mkdtempSync, rmSync } from 'node:fs'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { parseArgs } from 'node:util'
 import { XenstoreDomainInterface, XS_READ, XS_WATCH, XS_WRITE } from '../src/abi/xen/io/xs_wire.ts'
 import { serveStore } from '../src/bin/store-socket.ts'
 import { UnixListener } from '../src/node/unix-socket.ts'
@@ -15,13 +17,21 @@ import { LocalClient } from '../src/xenstore/client.ts'
 import { DomainRing } from '../src/xenstore/ring.ts'
 import { bytesOf, encodeMessage } from '../src/xenstore/wire.ts'
 import { Xenstored } from '../src/xenstore/xenstored.ts'
+import { publish } from './lib/document.ts'
+import { load, settingOf } from './lib/results.ts'
+import { settingText } from './lib/tables.ts'
 
 const MILLION = 1_000_000
-const seconds = Number(process.argv[2] ?? 2)
+const { values: options } = parseArgs({
+  options: { seconds: { type: 'string', default: '2' }, publish: { type: 'boolean' } },
+})
+const seconds = Number(options.seconds)
+const lines = ['| xenstore requests | a second |', '| --- | ---: |']
 
 function report(what: string, count: number, startedAt: number): void {
   const rate = Math.round(count / ((performance.now() - startedAt) / 1000))
-  console.log(`${what.padEnd(44)} ${rate.toLocaleString('en').padStart(10)} a second`)
+  lines.push(`| ${what} | ${rate.toLocaleString('en')} |`)
+  console.log(lines.at(-1))
 }
 
 function measure(what: string, once: (i: number) => void): void {
@@ -113,7 +123,12 @@ function measureWatches(): void {
   measure('write, beside a million watches', (i) => client.write('/local/domain/7/a/5', `${i}`))
 }
 
+const before = load()
 measureLocal()
 measureRing()
 await measureSocket()
 measureWatches()
+if (options.publish) {
+  const setting = settingText(settingOf([before, load()], undefined))
+  publish('bench/xenstore.ts', `${setting}.\n\n${lines.join('\n')}`)
+}

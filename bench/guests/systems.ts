@@ -72,7 +72,7 @@ export function variantOf(text: string): System {
 }
 
 /** A host process of its own in a folder of its own. */
-class OwnHost {
+export class OwnHost {
   readonly folder = mkdtempSync(join(tmpdir(), 'xenolith-bench-'))
   readonly environment: NodeJS.ProcessEnv
   readonly #xl: string

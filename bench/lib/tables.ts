@@ -184,7 +184,7 @@ function guestParts(guests: GuestResults): string[] {
   ]
 }
 
-function settingText(setting: Setting): string {
+export function settingText(setting: Setting): string {
   const parts = [
     `${setting.date}, commit ${setting.commit}`,
     `${setting.cpu}, ${setting.cores} cores, ${setting.memoryGib} GiB, ${setting.os}, load `
