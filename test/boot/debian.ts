@@ -53,8 +53,8 @@ export class Shell {
   }
 
   /** Waits for the prompt and takes over. */
-  static async take(conversation: Conversation): Promise<Shell> {
-    await conversation.expect(PROMPT)
+  static async take(conversation: Conversation, prompt = PROMPT): Promise<Shell> {
+    await conversation.expect(prompt)
     conversation.send(
       'stty -echo; while IFS= read -r _l; do eval "$_l"; printf "<<%d>>\\n" $?; done\n:\n')
     await conversation.expect(/<<0>>\n/)

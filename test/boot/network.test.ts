@@ -7,26 +7,17 @@ import { spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer as createHttp } from 'node:http'
-import { type AddressInfo, connect, createServer } from 'node:net'
+import { type AddressInfo, connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { debian, Shell } from './debian.ts'
+import { freePort } from './loopback.ts'
 import { TestHost } from './test-host.ts'
 
 const cloud = await debian('cloud')
 const tshark = spawnSync('tshark', ['--version']).status === 0
 const BIG = 3_000_001
-
-/** A port of the loopback that nobody has now. */
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return port
-}
 
 /** What a server says to one who says `text` and then nothing more. */
 async function talk(port: number, text: string): Promise<string> {
