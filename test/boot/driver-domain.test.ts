@@ -1,11 +1,13 @@
 /**
- * A driver domain: Linux's own netback in one guest serves another guest's network interface
- * (`backend=` of vif). Its end hurts only its clients, and the next one serves them again.
+ * A driver domain: Linux's own netback and blkback in one guest serve another guest's network
+ * interface and disk (`backend=`). Its end hurts only its clients, and the next one serves them
+ * again.
  */
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
+import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { writeCpio } from '../../src/toolstack/build/cpio.ts'
 import { debianRoot } from '../guests/debian-root.ts'
@@ -15,6 +17,7 @@ import { TestHost } from './test-host.ts'
 const root = debianRoot()
 const cloud = await debian('cloud')
 const BULK = 2_000_000
+const DISK_BYTES = 8 * 1024 * 1024
 const XS_WRITE = 11
 
 /** Takes a file out of the Debian system's image. */
@@ -38,6 +41,7 @@ function storeWrite(path: string, value: string): string {
 
 describe('a driver domain', { skip: root.missing || cloud.missing }, () => {
   const host = new TestHost()
+  const disk = join(host.folder, 'disk.img')
   let driver: Shell
   let client: Shell
   let other: Shell
@@ -46,9 +50,9 @@ describe('a driver domain', { skip: root.missing || cloud.missing }, () => {
   async function startDriver(): Promise<Shell> {
     const ramdisk = join(host.folder, 'driver.initrd')
     const shell = await Shell.take(host.start('create', '-c', host.config('driver', {
-      ...cloud.settings, kernel: root.kernel, ramdisk, memory: 192,
+      ...cloud.settings, kernel: root.kernel, ramdisk, memory: 192, disk: [`${disk},raw,xvda,w`],
     })))
-    await shell.output('insmod /lib/xen-netback.ko')
+    await shell.output('insmod /lib/xen-netback.ko; insmod /lib/xen-blkback.ko')
     return shell
   }
 
@@ -68,12 +72,16 @@ describe('a driver domain', { skip: root.missing || cloud.missing }, () => {
   }
 
   before(async () => {
-    const netback = fileOf('kernel/drivers/net/xen-netback/xen-netback.ko',
-      join(host.folder, 'xen-netback.ko'))
+    const modules = ['net/xen-netback/xen-netback.ko', 'block/xen-blkback/xen-blkback.ko']
     host.file('driver.initrd', Buffer.concat([
       readFileSync(String(cloud.settings['ramdisk'])),
-      writeCpio([{ kind: 'file', path: 'lib/xen-netback.ko', mode: 0o644, content: netback }]),
+      writeCpio(modules.map((path) => {
+        const name = basename(path)
+        const content = fileOf(`kernel/drivers/${path}`, join(host.folder, name))
+        return { kind: 'file', path: `lib/${name}`, mode: 0o644, content }
+      })),
     ]))
+    host.file('disk.img', new Uint8Array(DISK_BYTES))
     driver = await startDriver()
     const config = (name: string, vif: string) =>
       host.config(name, { ...cloud.settings, memory: 128, vif: [vif] })
@@ -103,6 +111,20 @@ describe('a driver domain', { skip: root.missing || cloud.missing }, () => {
     await driver.output('nc 192.168.7.2 5000 </tmp/got')
     assert.equal(await client.output('until [ -e /tmp/done ]; do sleep 0.1; done; cat /tmp/sum'),
       sent)
+  })
+
+  test('serves a disk of another guest with one of its own', async () => {
+    const attached = await host.xl('block-attach', 'client', 'backend=driver,/dev/xvda,raw,xvdb,w')
+    assert.deepEqual([attached.code, attached.err], [0, ''])
+    const [domid = ''] = (await host.xl('domid', 'client')).out.trim().split('\n')
+    // What Xen's block script finds out: the numbers of /dev/xvda.
+    await driver.output(storeWrite(`backend/vbd/${domid}/51728/physical-device`, 'ca:0'))
+    await client.output('until [ -b /dev/xvdb ]; do sleep 0.1; done')
+    const sum = await client.output(`dd if=/tmp/bulk of=/dev/xvdb bs=64k conv=fsync 2>/dev/null; ` +
+      `md5sum </tmp/bulk; head -c ${BULK} /dev/xvdb | md5sum`)
+    const written = createHash('md5').update(readFileSync(disk).subarray(0, BULK)).digest('hex')
+    assert.equal(sum, `${written}  -\n`.repeat(2))
+    assert.equal((await host.xl('block-detach', 'client', 'xvdb')).code, 0)
   })
 
   test('hurts nobody but its clients\' interfaces by its end', async () => {

@@ -59,8 +59,8 @@ async function list({ world, operands }: Invocation): Promise<number> {
     }
     if (!domains.some((domain) => domain.domid === domid)) continue
     for (const disk of await libxl.devices(domid, 'disks')) {
-      world.out(row([disk.devid, 0, disk.domid, disk.state, disk.eventChannel, disk.ringRef,
-        disk.backend]))
+      world.out(row([disk.devid, disk.backendId, disk.domid, disk.state, disk.eventChannel,
+        disk.ringRef, disk.backend]))
     }
   }
   return 0

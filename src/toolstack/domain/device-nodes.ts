@@ -8,6 +8,7 @@ import {
 import type { StoreAccess, XenstoreClient } from '../../xenstore/client.ts'
 import { domainPath } from '../../xenstore/path.ts'
 import type { Permissions } from '../../xenstore/permissions.ts'
+import { domidOf, nameOf } from './store-tree.ts'
 
 /** Where the nodes of a device are. */
 export interface DevicePaths {
@@ -45,6 +46,13 @@ export function devicePaths(
     back: `${domainPath(backDomid)}/backend/${backType}/${domid}/${devid}`,
     record: `${recordsOf(domid, type)}/${devid}`,
   }
+}
+
+/** The domain that `backend=` names, by number or name; undefined when there is none. */
+export function backDomidOf(store: StoreAccess, name = '0'): number | undefined {
+  const domid = /^\d+$/.test(name) ? Number(name) : domidOf(store, name)
+  const isThere = domid !== undefined && nameOf(store, domid) !== undefined
+  return domid === 0 || isThere ? domid : undefined
 }
 
 function recordsOf(domid: number, type: string): string {

@@ -68,7 +68,7 @@ test('a disk\'s nodes are those that libxl and Linux write', async () => {
   const record = dump(libxl, '/libxl/1/device/vbd/51712')
   assert.ok(record.includes(`backend=${BACK} (n0)`) && record.includes('state=1 (n0)'))
   assert.deepEqual(await libxl.devices(1, 'disks'), [{
-    devid: 51712, domid: 1, state: 1, eventChannel: -1, ringRef: -1, backend: BACK,
+    devid: 51712, backendId: 0, domid: 1, state: 1, eventChannel: -1, ringRef: -1, backend: BACK,
   }])
 })
 
@@ -103,13 +103,32 @@ test('disks that are not to be had are refused', async () => {
     ['/disk.img,qed,xvda', /format qed: not supported/],
     ['/disk.img,qcow2,xvda', /xvda failed to open/],
     ['iscsi:x,xvda', /script block-iscsi: not supported/],
-    ['backend=d,/disk.img,raw,xvda', /driver domain: not supported/],
+    ['backend=d,/disk.img,raw,xvda', /xvda: no backend domain "d"/],
   ]
   for (const [text, wanted] of wishes) {
     await assert.rejects(libxl.create({ ...spec, disks: [parseDisk(text)] }, {}), wanted)
   }
   const twice = { ...spec, disks: [spec.disks[0]!, parseDisk('/disk.img,raw,51712')] }
   await assert.rejects(libxl.create(twice, {}), /device already exists in xenstore/)
+})
+
+test('a driver domain has the back-end of a disk, and nothing is opened here', async () => {
+  const { libxl, file } = world()
+  libxl.store.write('/local/domain/7/name', 'driver')
+  const disks = [parseDisk('backend=driver,/dev/loop0,raw,xvda')]
+  await libxl.create({ ...spec, disks }, { paused: true })
+  const back = '/local/domain/7/backend/vbd/1/51712'
+  const nodes = dump(libxl, back)
+  for (const node of ['params=/dev/loop0 (n7,r1)', 'state=1 (n7,r1)', 'type=phy (n7,r1)']) {
+    assert.ok(nodes.includes(node), `${node} among ${nodes.join(', ')}`)
+  }
+  assert.ok(dump(libxl, '/local/domain/1/device/vbd/51712').includes('backend-id=7 (n1,r7)'))
+  await assert.rejects(libxl.resizeDisk(1, 'xvda', 4096), /served by domain 7/)
+  await libxl.destroy(1)
+  assert.equal(libxl.store.read(back), undefined)
+  assert.equal(file.closed, 0)
+  const qcow2 = [parseDisk('backend=driver,/x,qcow2,xvda')]
+  await assert.rejects(libxl.create({ ...spec, disks: qcow2 }, {}), /raw disks only/)
 })
 
 test('disks are attached and detached, and the domain comes again with what it has', async () => {

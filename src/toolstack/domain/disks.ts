@@ -4,7 +4,8 @@
  *
  * An image is open before any node speaks of it, and closed when its last request has settled. A
  * raw image or device is shown as served by Linux (backend/vbd), any other format as by QEMU
- * (backend/qdisk). There is no hotplug script to wait for.
+ * (backend/qdisk). There is no hotplug script to wait for. What a driver domain serves is not
+ * opened here at all.
  */
 import { type BlockDeviceHost, BlockDevice } from '../../backends/block/device.ts'
 import { type Backend, BackendBus, BackendError, type DeviceNodes } from '../../backends/xenbus.ts'
@@ -15,11 +16,11 @@ import { StorageError } from '../../storage/error.ts'
 import type { XenstoreClient } from '../../xenstore/client.ts'
 import { diskNumber, type DiskSpec } from '../config/disk.ts'
 import {
-  type DeviceContents, type DevicePaths, deviceIds, devicePaths, numberIn, removeDevice,
-  writeDevice,
+  backDomidOf, type DeviceContents, type DevicePaths, deviceIds, devicePaths, numberIn,
+  removeDevice, writeDevice,
 } from './device-nodes.ts'
 import type { DeviceClass, ReadyDevices } from './devices.ts'
-import { DiskError, isShownAsVbd, openDisk } from './disk-open.ts'
+import { DiskError, isShownAsVbd, openDisk, refuseUnsupported } from './disk-open.ts'
 import {
   type DiskCounters, type DiskSummary, ERROR_FAIL, ERROR_INVAL, LibxlError,
 } from './libxl.ts'
@@ -32,6 +33,8 @@ const QDISK_FORMATS: Readonly<Record<string, string>> = { raw: 'aio' }
 /** An image that is open, and what is or will be made of it. */
 interface OpenDisk {
   readonly devid: number
+  /** Who serves it; the store of another domain's is empty. */
+  readonly backDomid: number
   /** Shown as vbd, or else as qdisk. */
   readonly isVbd: boolean
   spec: DiskSpec
@@ -81,8 +84,7 @@ export class Disks implements DeviceClass<'disks'> {
         if ([...waiting].some((other) => other.devid === devid)) {
           throw new DiskError('device', 'device already exists in xenstore')
         }
-        const store = await openDisk(this.#host.images, spec)
-        waiting.add({ devid, isVbd: isShownAsVbd(spec), spec, store })
+        waiting.add(await this.#open(devid, spec))
       }
       const [first] = waiting
       return { connect, drop, bootDisk: first?.store }
@@ -90,6 +92,21 @@ export class Disks implements DeviceClass<'disks'> {
       await drop()
       throw error instanceof DiskError ? failureOf(error, domid, devid) : error
     }
+  }
+
+  async #open(devid: number, spec: DiskSpec): Promise<OpenDisk> {
+    const backDomid = backDomidOf(this.#store, spec.backendDomain)
+    if (backDomid === undefined) {
+      throw new DiskError('settings', `Disk vdev=${spec.vdev}: no backend domain ` +
+        `"${spec.backendDomain}"`)
+    }
+    const isVbd = isShownAsVbd(spec)
+    if (backDomid === 0) {
+      return { devid, backDomid, isVbd, spec, store: await openDisk(this.#host.images, spec) }
+    }
+    refuseUnsupported(spec)
+    if (isVbd) return { devid, backDomid, isVbd, spec, store: emptyStore }
+    throw new DiskError('settings', `Disk vdev=${spec.vdev}: a driver domain has raw disks only`)
   }
 
   #refuseTaken(domid: number, devid: number): void {
@@ -105,12 +122,14 @@ export class Disks implements DeviceClass<'disks'> {
   }
 
   list(domid: number): DiskSummary[] {
+    const own = this.#disks.get(domid)
     return deviceIds(this.#store, domid, 'vbd').map((devid) => {
       const { front, record } = devicePaths(domid, devid, 'vbd')
       const number = (name: string): number => numberIn(this.#store, `${front}/${name}`)
       return {
-        devid, domid, state: number('state'), eventChannel: number('event-channel'),
-        ringRef: number('ring-ref'), backend: this.#store.read(`${record}/backend`) ?? '',
+        devid, backendId: own?.get(devid)?.backDomid ?? 0, domid, state: number('state'),
+        eventChannel: number('event-channel'), ringRef: number('ring-ref'),
+        backend: this.#store.read(`${record}/backend`) ?? '',
       }
     })
   }
@@ -151,7 +170,10 @@ export class Disks implements DeviceClass<'disks'> {
   async resize(domid: number, vdev: string, sizeBytes: number): Promise<void> {
     const disk = this.#disks.get(domid)?.get(diskNumber(vdev) ?? -1)
     if (!disk) throw new LibxlError(ERROR_INVAL, `Error: Device ${vdev} not connected.`)
-    const { store, device, spec: { sectorBytes = SECTOR_BYTES } } = disk
+    const { store, device, backDomid, spec: { sectorBytes = SECTOR_BYTES } } = disk
+    if (backDomid !== 0) {
+      throw new LibxlError(ERROR_INVAL, `Disk vdev=${vdev} is served by domain ${backDomid}`)
+    }
     if (sizeBytes < store.sizeBytes || sizeBytes % sectorBytes !== 0) {
       throw new LibxlError(ERROR_INVAL, `Disk vdev=${vdev} has ${store.sizeBytes} bytes and can ` +
         `only become larger, in sectors of ${sectorBytes}`)
@@ -171,7 +193,7 @@ export class Disks implements DeviceClass<'disks'> {
    */
   async insert(domid: number, vdev: string, path: string | undefined): Promise<void> {
     const disk = this.#disks.get(domid)?.get(diskNumber(vdev) ?? -1)
-    if (!disk?.spec.isCdrom) {
+    if (!disk?.spec.isCdrom || disk.backDomid !== 0) {
       throw new LibxlError(ERROR_FAIL, `Domain ${domid}:Virtual device not found`)
     }
     const { path: _, ...drive } = disk.spec
@@ -249,8 +271,8 @@ function discards({ discard, writable }: DiskSpec): boolean {
   return discard ?? writable
 }
 
-function pathsOf(domid: number, { devid, isVbd }: OpenDisk): DevicePaths {
-  return devicePaths(domid, devid, 'vbd', isVbd ? 'vbd' : 'qdisk')
+function pathsOf(domid: number, { devid, isVbd, backDomid }: OpenDisk): DevicePaths {
+  return devicePaths(domid, devid, 'vbd', isVbd ? 'vbd' : 'qdisk', backDomid)
 }
 
 function paramsOf({ spec: { path = '', format }, isVbd }: OpenDisk): string {
@@ -259,7 +281,7 @@ function paramsOf({ spec: { path = '', format }, isVbd }: OpenDisk): string {
 }
 
 function contentsOf(disk: OpenDisk): DeviceContents {
-  const { spec, devid, isVbd } = disk
+  const { spec, devid, isVbd, backDomid } = disk
   return {
     front: [
       ['virtual-device', `${devid}`], ['device-type', spec.isCdrom ? 'cdrom' : 'disk'],
@@ -278,7 +300,7 @@ function contentsOf(disk: OpenDisk): DeviceContents {
       ['discard-enable', discards(spec) ? '1' : '0'],
       ['specification', 'xen'],
     ],
-    back: [['hotplug-status', 'connected']],
+    back: [['hotplug-status', backDomid === 0 ? 'connected' : undefined]],
   }
 }
 

@@ -154,6 +154,7 @@ export interface VifSummary {
 /** A block device as `xl block-list` shows it; numbers are -1 where the guest says nothing. */
 export interface DiskSummary {
   readonly devid: number
+  readonly backendId: number
   readonly domid: number
   readonly state: number
   readonly eventChannel: number

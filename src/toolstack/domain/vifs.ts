@@ -4,12 +4,11 @@
 import type { XenstoreClient } from '../../xenstore/client.ts'
 import type { VifSpec } from '../config/vif.ts'
 import {
-  type DeviceContents, type DevicePaths, deviceIds, devicePaths, numberIn, removeDevice,
-  writeDevice,
+  backDomidOf, type DeviceContents, type DevicePaths, deviceIds, devicePaths, numberIn,
+  removeDevice, writeDevice,
 } from './device-nodes.ts'
 import type { DeviceClass, ReadyDevices } from './devices.ts'
 import { ERROR_FAIL, ERROR_INVAL, LibxlError, type VifSummary } from './libxl.ts'
-import { domidOf, nameOf } from './store-tree.ts'
 
 /** The bridge that is there without being made (xl.conf's vif.default.bridge). */
 export const DEFAULT_BRIDGE = 'xenbr0'
@@ -48,7 +47,10 @@ export class Vifs implements DeviceClass<'vifs'> {
 
   /** Makes an interface; fails, and leaves nothing of it, when its bridge does not take it. */
   add(domid: number, spec: VifSpec): void {
-    const backDomid = this.#backDomid(domid, spec.backend ?? '0')
+    const backDomid = backDomidOf(this.#store, spec.backend)
+    if (backDomid === undefined) {
+      throw new LibxlError(ERROR_INVAL, `Domain ${domid}:no backend domain "${spec.backend}"`)
+    }
     const taken = deviceIds(this.#store, domid, 'vif')
     const vif = completeVif(spec, taken, this.#host.random(3))
     const { devid } = vif
@@ -62,13 +64,6 @@ export class Vifs implements DeviceClass<'vifs'> {
     let own = this.#vifs.get(domid)
     if (!own) this.#vifs.set(domid, own = new Map())
     own.set(devid, { vif, paths })
-  }
-
-  #backDomid(domid: number, name: string): number {
-    const backDomid = /^\d+$/.test(name) ? Number(name) : domidOf(this.#store, name)
-    const isThere = backDomid !== undefined && nameOf(this.#store, backDomid) !== undefined
-    if (backDomid === 0 || isThere) return backDomid
-    throw new LibxlError(ERROR_INVAL, `Domain ${domid}:no backend domain "${name}"`)
   }
 
   #mustBeConnected(paths: DevicePaths, devid: number): void {
