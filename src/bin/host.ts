@@ -55,6 +55,7 @@ async function main(): Promise<void> {
   const cores = coresOrEnd()
   const machine = await startMachine({
     memoryMib, cores, heatLimit: heatWish(process.env), codeCache: codeCachePath(process.env),
+    commandLine: process.env['XENOLITH_COMMAND_LINE'] ?? '',
     tftpFolder: process.env['XENOLITH_TFTP'], bootFile: process.env['XENOLITH_BOOTFILE'],
     deterministic: seedWish(process.env), log, failed: fail,
   })

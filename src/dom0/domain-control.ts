@@ -9,13 +9,13 @@ import { SCHEDOP_remote_shutdown, SchedRemoteShutdown } from '../abi/xen/sched.t
 import { __HYPERVISOR_hvm_op, __HYPERVISOR_sched_op, DOMID_INVALID } from '../abi/xen/xen.ts'
 import { unpackInfo } from './domain-info.ts'
 import type { DomctlView } from './hypercall-client.ts'
-import { HostControl } from './host-control.ts'
 import { type Affinity, type CreateDomainConfig, type DomainInfo, type VcpuInfo, XenError } from
   './interfaces.ts'
+import { SchedControl } from './sched-control.ts'
 
 const CPU_MAP_BYTES = 16
 
-export class DomainControl extends HostControl {
+export class DomainControl extends SchedControl {
   /** One domctl whose answer nobody reads. */
   #do(call: string, cmd: number, domid: Domid, fill?: (op: DomctlView) => void): void {
     this.client.scope(() => this.client.domctl(call, cmd, domid, fill))
@@ -232,27 +232,6 @@ export class DomainControl extends HostControl {
     this.#do('xc_shadow_control', D.XEN_DOMCTL_shadow_op, domid, (op) => {
       op.u.shadow_op.op = D.XEN_DOMCTL_SHADOW_OP_SET_ALLOCATION
       op.u.shadow_op.mb = mib
-    })
-  }
-
-  getSchedCredit2(domid: Domid): { weight: number, cap: number } {
-    return this.client.scope(() => {
-      const { weight, cap } = this.client.domctl('xc_sched_credit2_domain_get',
-        D.XEN_DOMCTL_scheduler_op, domid, (op) => {
-          op.u.scheduler_op.sched_id = D.XEN_SCHEDULER_CREDIT2
-          op.u.scheduler_op.cmd = D.XEN_DOMCTL_SCHEDOP_getinfo
-        }).u.scheduler_op.u.credit2
-      return { weight, cap }
-    })
-  }
-
-  setSchedCredit2(domid: Domid, weight: number, cap: number): void {
-    this.#do('xc_sched_credit2_domain_set', D.XEN_DOMCTL_scheduler_op, domid, (op) => {
-      const request = op.u.scheduler_op
-      request.sched_id = D.XEN_SCHEDULER_CREDIT2
-      request.cmd = D.XEN_DOMCTL_SCHEDOP_putinfo
-      request.u.credit2.weight = weight
-      request.u.credit2.cap = cap
     })
   }
 

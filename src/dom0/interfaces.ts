@@ -108,6 +108,27 @@ export interface CpupoolInfo {
   readonly cpuMap: Uint8Array
 }
 
+/** What credit and credit2 know of a domain: percent of a core for the cap, 0 for none. */
+export interface SchedTerms {
+  readonly weight: number
+  readonly cap: number
+}
+
+/** What rtds knows of a vcpu. */
+export interface Reservation {
+  readonly vcpu: number
+  readonly periodUs: number
+  readonly budgetUs: number
+  readonly extra: boolean
+}
+
+/** What credit and credit2 know of a pool; the last two are credit's. */
+export interface PoolTerms {
+  readonly ratelimitUs: number
+  readonly sliceMs: number
+  readonly migrationDelayUs: number
+}
+
 export interface CreateDomainConfig {
   /** Left out: the hypervisor chooses one. */
   readonly domid?: Domid
@@ -177,8 +198,19 @@ export interface Xenctrl {
   setTscInfo(domid: Domid, mode: number, elapsedNs: bigint, khz: number, incarnation: number): void
   setPagingMempoolSize(domid: Domid, bytes: number): void
   setShadowAllocation(domid: Domid, mib: number): void
-  getSchedCredit2(domid: Domid): { weight: number, cap: number }
-  setSchedCredit2(domid: Domid, weight: number, cap: number): void
+  createCpupool(schedId: number): number
+  destroyCpupool(pool: number): void
+  addCpuToPool(pool: number, cpu: number): void
+  removeCpuFromPool(pool: number, cpu: number): void
+  moveToPool(pool: number, domid: Domid): void
+  /** What a scheduler knows of a pool; refused where the pool has another. */
+  getPoolTerms(pool: number, schedId: number): PoolTerms
+  setPoolTerms(pool: number, schedId: number, terms: PoolTerms): void
+  /** What credit or credit2 knows of a domain; refused where its pool has another. */
+  getSchedTerms(domid: Domid, schedId: number): SchedTerms
+  setSchedTerms(domid: Domid, schedId: number, terms: SchedTerms): void
+  getReservations(domid: Domid, vcpus: readonly number[]): Reservation[]
+  setReservations(domid: Domid, reservations: readonly Reservation[]): void
   sendTrigger(domid: Domid, trigger: number, vcpu: number): void
 
   /** Gives RAM to each gfn; `order` is the extents' size as a power of two. Answers how many. */

@@ -92,6 +92,8 @@ export const XEN_DOMCTL_SCHEDOP_getinfo = 1
 export const XEN_DOMCTL_SCHEDOP_putvcpuinfo = 2
 export const XEN_DOMCTL_SCHEDOP_getvcpuinfo = 3
 
+export const XEN_DOMCTL_SCHEDRT_extra = 1 << 0
+
 export const XEN_DOMCTL_SENDTRIGGER_NMI = 0
 export const XEN_DOMCTL_SENDTRIGGER_RESET = 1
 export const XEN_DOMCTL_SENDTRIGGER_INIT = 2
@@ -127,13 +129,25 @@ export const DomctlGetvcpuinfo = struct('struct xen_domctl_getvcpuinfo', {
   vcpu: u32, online: u8, blocked: u8, running: u8, cpu_time: u53, cpu: u32,
 })
 export const DomctlMaxVcpus = struct('struct xen_domctl_max_vcpus', { max: u32 })
+export const DomctlSchedCredit = struct('struct xen_domctl_sched_credit', {
+  weight: u16, cap: u16,
+})
 export const DomctlSchedCredit2 = struct('struct xen_domctl_sched_credit2', {
   weight: u16, cap: u16,
+})
+export const DomctlSchedRtds = struct('struct xen_domctl_sched_rtds', {
+  period: u32, budget: u32, flags: u32,
+})
+export const DomctlSchedparamVcpu = struct('struct xen_domctl_schedparam_vcpu', {
+  u: union({ credit: DomctlSchedCredit, credit2: DomctlSchedCredit2, rtds: DomctlSchedRtds }),
+  vcpuid: u32,
 })
 export const DomctlSchedulerOp = struct('struct xen_domctl_scheduler_op', {
   sched_id: u32, cmd: u32,
   u: union({
+    credit: DomctlSchedCredit,
     credit2: DomctlSchedCredit2,
+    rtds: DomctlSchedRtds,
     v: struct('scheduler_op.v', { vcpus: pointer, nr_vcpus: u32, padding: u32 }),
   }),
 })

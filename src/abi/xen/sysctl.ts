@@ -46,6 +46,16 @@ export const XEN_SYSCTL_CPUPOOL_OP_RMCPU = 5
 export const XEN_SYSCTL_CPUPOOL_OP_MOVEDOMAIN = 6
 export const XEN_SYSCTL_CPUPOOL_OP_FREEINFO = 7
 
+export const XEN_SYSCTL_CPUPOOL_PAR_ANY = 0xffff_ffff
+
+export const XEN_SYSCTL_SCHED_RATELIMIT_MAX = 500000
+export const XEN_SYSCTL_SCHED_RATELIMIT_MIN = 100
+export const XEN_SYSCTL_CSCHED_TSLICE_MAX = 1000
+export const XEN_SYSCTL_CSCHED_TSLICE_MIN = 1
+export const XEN_SYSCTL_CSCHED_MGR_DLY_MAX_US = 100 * 1000
+export const XEN_SYSCTL_SCHEDOP_putinfo = 0
+export const XEN_SYSCTL_SCHEDOP_getinfo = 1
+
 export const SysctlReadconsole = struct('struct xen_sysctl_readconsole', {
   clear: u8, incremental: u8, pad0: u8, pad1: u8, index: u32, buffer: pointer, count: u32,
 })
@@ -80,6 +90,21 @@ export const SysctlCpupoolOp = struct('struct xen_sysctl_cpupool_op', {
   op: u32, cpupool_id: u32, sched_id: u32, domid: u32, cpu: u32, n_dom: u32,
   cpumap: XenctlBitmap,
 })
+export const SysctlCreditSchedule = struct('struct xen_sysctl_credit_schedule', {
+  tslice_ms: u32, ratelimit_us: u32, vcpu_migr_delay_us: u32,
+})
+export const SysctlCredit2Schedule = struct('struct xen_sysctl_credit2_schedule', {
+  ratelimit_us: u32,
+})
+export const SysctlSchedulerOp = struct('struct xen_sysctl_scheduler_op', {
+  cpupool_id: u32, sched_id: u32, cmd: u32,
+  u: union({
+    // A handle is among the members, so the union aligns to eight bytes.
+    sched_arinc653: struct('struct xen_sysctl_sched_arinc653', { schedule: pointer }),
+    sched_credit: SysctlCreditSchedule,
+    sched_credit2: SysctlCredit2Schedule,
+  }),
+})
 export const SysctlCpuFeatureset = struct('struct xen_sysctl_cpu_featureset', {
   index: u32, nr_features: u32, features: pointer,
 })
@@ -99,6 +124,7 @@ export const XenSysctl = struct('struct xen_sysctl', {
     cputopoinfo: SysctlCputopoinfo,
     numainfo: SysctlNumainfo,
     cpupool_op: SysctlCpupoolOp,
+    scheduler_op: SysctlSchedulerOp,
     cpu_featureset: SysctlCpuFeatureset,
     cpu_policy: SysctlCpuPolicy,
     pad: array(u8, 128),

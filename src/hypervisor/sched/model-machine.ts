@@ -13,6 +13,7 @@ import type { Domain } from '../domain/domain.ts'
 import { destroyDomain } from '../domain/lifecycle.ts'
 import type { Vcpu } from '../domain/vcpu.ts'
 import { sampleMachine } from '../host/sample-machine.ts'
+import { addCore, moveDomain, removeCore } from './cpupools.ts'
 import { Scheduler } from './scheduler.ts'
 
 /** What a vcpu does: runs for `runNs`, sleeps for `sleepNs`, and so on; for ever, if left out. */
@@ -140,6 +141,10 @@ export class ModelMachine {
     const lives = [...this.lives.values()]
     const life = lives[who % Math.max(lives.length, 1)]
     if (kind === 'pass') this.run(ns)
+    else if (kind === 'add core') addCore(this.scheduler, hard % 2, soft % this.cores.length)
+    else if (kind === 'remove core') {
+      removeCore(this.scheduler, hard % 2, soft % this.cores.length)
+    }
     else if (kind === 'create' && guests.length < 8) guests.push(this.guest(1 + who % 3))
     if (!life) return
     const { domain } = life.vcpu
@@ -149,6 +154,13 @@ export class ModelMachine {
       case 'yield': this.scheduler.yield(life.vcpu); break
       case 'pause': domain.pauseNoSync(); break
       case 'unpause': if (domain.state.pauseCount > 0) domain.unpause(); break
+      case 'move':
+        // It would wait for its vcpus to stop, and nobody would stop them.
+        domain.pauseNoSync()
+        this.settle()
+        moveDomain(this.scheduler, domain, hard % 2)
+        domain.unpause()
+        break
       case 'pin': this.pin(domain, hard, soft, life.vcpu.id); break
       case 'destroy':
         this.destroy(domain)

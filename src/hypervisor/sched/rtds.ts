@@ -12,8 +12,17 @@ import type { Policy } from './policy.ts'
 import { lowest, type RunQueues } from './run-queues.ts'
 import { NEVER } from './state.ts'
 
-const PERIOD_NS = 10e6
-const BUDGET_NS = 4e6
+/** What a vcpu may reserve for itself, in the units of the ABI. */
+export interface Reservation {
+  readonly periodUs: number
+  readonly budgetUs: number
+  /** It may run beyond its budget when nobody else wants the core. */
+  readonly extra: boolean
+}
+
+export const RTDS_DEFAULTS: Reservation = { periodUs: 10_000, budgetUs: 4_000, extra: true }
+const LEAST_US = 10
+const MOST_US = 10_000_000
 
 export class Rtds implements Policy {
   readonly id = XEN_SCHEDULER_RTDS
@@ -29,13 +38,7 @@ export class Rtds implements Policy {
   }
 
   admit(vcpu: Vcpu, now: number): void {
-    const own = vcpu.state.sched.policy.rtds
-    own.period = PERIOD_NS
-    own.budget = BUDGET_NS
-    own.extra = 1
-    own.deadline = now + own.period
-    own.left = own.budget
-    own.level = 0
+    setReservation(vcpu, RTDS_DEFAULTS, now)
   }
 
   enqueue(vcpu: Vcpu, now: number): void {
@@ -106,6 +109,22 @@ export class Rtds implements Policy {
 }
 
 const behindAll = (): boolean => false
+
+/** Begins a first period with other terms; false if nobody may have such. */
+export function setReservation(
+  vcpu: Vcpu, { periodUs, budgetUs, extra }: Reservation, now: number,
+): boolean {
+  if (periodUs < LEAST_US || periodUs > MOST_US) return false
+  if (budgetUs < LEAST_US || budgetUs > periodUs) return false
+  const own = vcpu.state.sched.policy.rtds
+  own.period = periodUs * 1e3
+  own.budget = budgetUs * 1e3
+  own.extra = extra ? 1 : 0
+  own.deadline = now + own.period
+  own.left = own.budget
+  own.level = 0
+  return true
+}
 
 /** Begins the period in which `now` lies, if that is a new one. */
 function replenish(vcpu: Vcpu, now: number): void {

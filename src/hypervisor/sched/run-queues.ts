@@ -76,8 +76,10 @@ export class RunQueues {
     return vcpu
   }
 
+  /** The vcpu of its own pool that runs on a core. One of its former pool may still be leaving. */
   runningOn(core: number): Vcpu | undefined {
-    return this.vcpuAt(this.host.core(core).currentVcpu)
+    const vcpu = this.vcpuAt(this.host.core(core).currentVcpu)
+    return vcpu && vcpu.domain.state.cpupool + 1 === this.cores[core]!.pool ? vcpu : undefined
   }
 
   /** Those of `cores` that idle and were not told of work yet. */

@@ -4,6 +4,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
+import { XEN_SCHEDULER_CREDIT2 } from '../../abi/xen/domctl.ts'
+import { createPool } from './cpupools.ts'
 import { type ModelMachine as Machine, ModelMachine } from './model-machine.ts'
 
 const MS = 1e6
@@ -178,6 +180,10 @@ test('credit2: a vcpu stays where it is unless moving it is worth it', () => {
 const move = fc.oneof(
   fc.record({ kind: fc.constantFrom('wake', 'block', 'yield', 'pause', 'unpause'), who: fc.nat() }),
   fc.record({ kind: fc.constant('pin'), who: fc.nat(), hard: fc.nat(15), soft: fc.nat(15) }),
+  fc.record({
+    kind: fc.constantFrom('move', 'add core', 'remove core'), who: fc.nat(), hard: fc.nat(1),
+    soft: fc.nat(3),
+  }),
   fc.record({ kind: fc.constant('pass'), ns: fc.nat(30 * MS) }),
   fc.record({ kind: fc.constantFrom('destroy', 'create'), who: fc.nat() }),
 )
@@ -186,6 +192,7 @@ for (const sched of ['credit2', 'credit2 credit2_runqueue=cpu', 'credit', 'rtds'
   test(`${sched}: whatever happens, no vcpu is lost, waits twice, or runs where it may not`, () => {
     fc.assert(fc.property(fc.array(move, { maxLength: 60 }), (moves) => {
       const m = new ModelMachine(4, `sched=${sched}`)
+      assert.equal(createPool(m.scheduler, 1, XEN_SCHEDULER_CREDIT2), 1)
       const guests = [
         m.guest(2), m.guest(1, {}, { cap: 30 }), m.guest(1, { runNs: MS, sleepNs: 2 * MS }),
         m.guest(3, { runNs: 3 * MS, sleepNs: MS }, { weight: 1000 }),

@@ -26,7 +26,7 @@ import { lowest, type PoolView, RunQueues } from './run-queues.ts'
 import { Rtds } from './rtds.ts'
 import { NEVER, SchedState } from './state.ts'
 
-const DEFAULT_WEIGHT = 256
+export const DEFAULT_WEIGHT = 256
 
 /** What a core asks of the scheduler. */
 export interface CoreScheduler {
@@ -233,6 +233,22 @@ export class Scheduler implements SchedulerService, Subsystem, CoreScheduler {
       if (state.sched.queued === 0) return
       this.queues.remove(vcpu)
       this.#wait(vcpu, this.#policyFor(vcpu), now)
+    })
+  }
+
+  /** The domain's weight or limits have changed: its vcpus are looked at anew. */
+  termsChanged(domain: Domain): void {
+    if (domain.isControl) return
+    this.exclusively((now) => {
+      for (let i = 0; i < domain.vcpuCount; i++) {
+        const vcpu = domain.vcpu(i)
+        if (!vcpu) continue
+        const { running, sched } = vcpu.state
+        if (running !== 0) this.queues.bound(vcpu, running - 1, now)
+        if (sched.queued === 0) continue
+        this.queues.remove(vcpu)
+        this.#wait(vcpu, this.#policyFor(vcpu), now)
+      }
     })
   }
 

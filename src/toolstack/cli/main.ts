@@ -7,6 +7,7 @@ import { type Command, type Globals, type Invocation, usageOf } from './command.
 import { controlCommands } from './control.ts'
 import { completionCommand } from './completion.ts'
 import { configUpdateCommand } from './config-update.ts'
+import { cpupoolCommands } from './cpupools.ts'
 import { createCommand } from './create.ts'
 import { getopt, type Option } from './getopt.ts'
 import { allNames } from './names.ts'
@@ -19,7 +20,7 @@ import { Exit, type World } from './world.ts'
 
 const commands: ReadonlyMap<string, Command> = new Map(
   [createCommand, configUpdateCommand, ...controlCommands, ...tuningCommands, ...queryCommands,
-    ...blockCommands, ...networkCommands, ...schedulingCommands, topCommand,
+    ...blockCommands, ...networkCommands, ...schedulingCommands, ...cpupoolCommands, topCommand,
     completionCommand(() => commands.values())]
     .map((command) => [command.name, command]))
 

@@ -1,36 +1,34 @@
 /**
- * The subcommands for the scheduler: vcpu-pin and sched-credit2.
+ * The subcommands for schedulers: vcpu-pin, sched-credit, sched-credit2, sched-rtds.
  *
- * Left out: affinities by NUMA node (there is one), and the rate limit, which the scheduler does
- * not have.
+ * Where real xl says something and goes on as if nothing were, so does this: asked for the
+ * parameters of a pool with another scheduler, it exits with 0.
  */
-import { type DomainSummary, type Libxl, LibxlError } from '../domain/libxl.ts'
+import { cpusIn } from '../config/cpu-range.ts'
+import {
+  type DomainSummary, type Libxl, LibxlError, type PoolParameters, type SchedulerName,
+  type SchedulerParameters,
+} from '../domain/libxl.ts'
 import { cpuRange, schedulingHeader, schedulingRow } from './columns.ts'
 import type { Command, Invocation } from './command.ts'
+import { reservationCommand } from './reservations.ts'
 import { complain, Exit, findDomain, type World } from './world.ts'
 
-/** The CPUs that "0-3,^2" means among `count`; undefined when it is no such list. */
-function cpusOf(text: string, count: number): number[] | undefined {
-  if (text === 'all') return Array.from({ length: count }, (_, cpu) => cpu)
-  const chosen = new Set<number>()
-  for (const part of text.split(',')) {
-    const match = /^(\^?)(\d{1,4})(?:-(\d{1,4}))?$/.exec(part)
-    if (!match) return undefined
-    const first = Number(match[2])
-    for (let cpu = first; cpu <= Number(match[3] ?? first); cpu++) {
-      if (match[1] === '^') chosen.delete(cpu)
-      else chosen.add(cpu)
-    }
-  }
-  return [...chosen].sort((a, b) => a - b)
+/**
+ * The node of each CPU that can be named. As with real xl these are as many as fill whole bytes;
+ * those that there are not are of no node.
+ */
+export async function nodesOf(libxl: Libxl): Promise<number[]> {
+  const count = (await libxl.info()).maxCpuId + 1
+  return Array.from({ length: Math.ceil(count / 8) * 8 }, (_, cpu) => cpu < count ? 0 : -1)
 }
 
 /** One of the two affinities; undefined when it shall stay. Exit when it is wrong. */
 function affinityOf(
-  world: World, text: string, kind: string, count: number,
+  world: World, text: string, kind: string, nodes: readonly number[],
 ): readonly number[] | undefined {
   if (text === '-') return undefined
-  const cpus = cpusOf(text, count)
+  const cpus = cpusIn(text, nodes)
   if (cpus && cpus.length > 0) return cpus
   world.err(cpus ? `vcpu ${kind} affinity map is empty\n` : `Invalid pcpu range: ${text}.\n`)
   throw new Exit(1)
@@ -44,11 +42,11 @@ async function vcpuPin({ world, operands, globals }: Invocation): Promise<number
     world.err(`Error: Invalid argument ${wanted} as VCPU.\n`)
     return 1
   }
-  const count = (await libxl.info()).maxCpuId + 1
-  const hard = affinityOf(world, hardText, 'hard', count)
-  const soft = affinityOf(world, softText, 'soft', count)
+  const nodes = await nodesOf(libxl)
+  const hard = affinityOf(world, hardText, 'hard', nodes)
+  const soft = affinityOf(world, softText, 'soft', nodes)
   if (globals.dryRun) {
-    world.out(`cpumap: ${cpuRange(hard?.length === count ? undefined : hard)}\n`)
+    world.out(`cpumap: ${cpuRange(hard?.length === nodes.length ? undefined : hard)}\n`)
     return 0
   }
   const vcpus = wanted === 'all'
@@ -68,64 +66,175 @@ async function vcpuPin({ world, operands, globals }: Invocation): Promise<number
   return 0
 }
 
-async function listScheduling(
-  world: World, libxl: Libxl, domains: readonly DomainSummary[],
-): Promise<void> {
-  world.out(schedulingHeader)
-  for (const domain of domains) {
-    try {
-      world.out(schedulingRow(domain, await libxl.scheduling(domain.domid)))
-    } catch (error) {
-      complain(world, error)
-    }
-  }
+/** What differs between sched-credit and sched-credit2. */
+interface WeightedScheduler {
+  readonly name: SchedulerName
+  /** A pool's parameters as they are shown. */
+  line(terms: PoolParameters): string
+  /** Options for a pool's parameters, beside the rate limit. */
+  readonly poolOptions: Readonly<Record<string, keyof PoolParameters>>
 }
 
-async function schedCredit2({ world, options }: Invocation): Promise<number> {
-  const number = (key: string): number | undefined =>
-    options.has(key) ? Number.parseInt(options.get(key) ?? '', 10) || 0 : undefined
-  const [weight, cap] = [number('weight'), number('cap')]
-  const changing = weight !== undefined || cap !== undefined
-  const name = options.get('domain')
-  const libxl = await world.machine()
-  if (name === undefined) {
-    if (!changing) return await listPools(world, libxl, options.get('cpupool'))
-    world.err('Must specify a domain.\n')
-    return 1
+const credit2: WeightedScheduler = {
+  name: 'credit2',
+  line: ({ ratelimitUs }) => `ratelimit=${ratelimitUs}us`,
+  poolOptions: { ratelimit: 'ratelimitUs' },
+}
+const credit: WeightedScheduler = {
+  name: 'credit',
+  line: ({ migrationDelayUs, ratelimitUs, sliceMs }) =>
+    `tslice=${sliceMs}ms ratelimit=${ratelimitUs}us migration-delay=${migrationDelayUs}us`,
+  poolOptions: { ratelimit: 'ratelimitUs', slice: 'sliceMs', delay: 'migrationDelayUs' },
+}
+
+/** As C's strtol reads it: what is no number is 0. */
+function numberOf(text: string | undefined): number {
+  return Number.parseInt(text ?? '', 10) || 0
+}
+
+/** The options of `keys` that were given, as numbers under their fields' names. */
+function given<K extends string>(
+  options: ReadonlyMap<string, string>, keys: Readonly<Record<string, K>>,
+): Partial<Record<K, number>> {
+  const chosen: Partial<Record<K, number>> = {}
+  for (const [key, field] of Object.entries(keys)) {
+    if (options.has(key)) chosen[field] = numberOf(options.get(key))
   }
-  const domid = await findDomain(world, libxl, name)
-  if (!changing) {
-    const all = await libxl.list()
-    await listScheduling(world, libxl, all.filter((domain) => domain.domid === domid))
-    return 0
-  }
+  return chosen
+}
+
+/** Says what was wrong, and that a call of libxl failed. */
+function failed(world: World, error: unknown, call: string): number {
+  if (!(error instanceof LibxlError)) throw error
+  if (error.message !== '') complain(world, error)
+  world.err(`${call} failed.\n`)
+  return 1
+}
+
+async function listDomain(
+  world: World, libxl: Libxl, scheduler: SchedulerName, domain: DomainSummary | number,
+): Promise<number> {
+  const domid = typeof domain === 'number' ? domain : domain.domid
   try {
-    await libxl.setScheduling(domid, {
-      ...weight === undefined ? {} : { weight }, ...cap === undefined ? {} : { cap },
-    })
+    const actual = await libxl.cpus.schedulerOf(domid)
+    if (actual !== scheduler) {
+      world.err(`libxl_domain_sched_params_get returned ${actual} not ${scheduler}.\n`)
+      return 1
+    }
+    const terms = await libxl.cpus.terms(domid)
+    if (typeof domain !== 'number') world.out(schedulingRow(domain, terms))
     return 0
   } catch (error) {
-    if (!(error instanceof LibxlError)) throw error
-    complain(world, error)
-    world.err('libxl_domain_sched_params_set failed.\n')
-    return 1
+    return failed(world, error, 'libxl_domain_sched_params_get')
   }
 }
 
-async function listPools(world: World, libxl: Libxl, only: string | undefined): Promise<number> {
-  const pools = (await libxl.cpupools()).filter(({ name }) => only === undefined || name === only)
-  if (pools.length === 0) {
+/** The pools that have the scheduler, or the one that was asked for. */
+async function listPools(
+  world: World, libxl: Libxl, kind: WeightedScheduler, only: string | undefined, brief: boolean,
+): Promise<number> {
+  const all = await libxl.cpupools()
+  const pools = all.filter((pool) => only === undefined
+    ? brief ? pool.id === 0 : pool.scheduler === kind.name : pool.name === only)
+  if (pools.length === 0 && only !== undefined) {
     world.err(`unknown cpupool '${only}'\n`)
     return 1
   }
   const domains = await libxl.list()
-  for (const { name } of pools) {
-    // Zero is how credit2 says that it has no limit.
-    world.out(`Cpupool ${name}: ratelimit=0us\n`)
-    await listScheduling(world, libxl, domains.filter((domain) => domain.poolName === name))
+  for (const { id, name } of pools) {
+    try {
+      const terms = await libxl.cpus.poolParameters(id, kind.name)
+      world.out(`Cpupool ${name}: ${kind.line(terms)}\n`)
+    } catch (error) {
+      failed(world, error, `libxl_sched_${kind.name}_params_get`)
+      world.out(`Cpupool ${name}: [sched params unavailable]\n`)
+      continue
+    }
+    if (brief) continue
+    world.out(schedulingHeader)
+    for (const domain of domains.filter(({ poolName }) => poolName === name)) {
+      await listDomain(world, libxl, kind.name, domain)
+    }
   }
   return 0
 }
+
+async function setPool(
+  world: World, libxl: Libxl, kind: WeightedScheduler, name: string | undefined,
+  change: Partial<PoolParameters>,
+): Promise<number> {
+  const pools = await libxl.cpupools()
+  const pool = pools.find((one) => name === undefined ? one.id === 0 : one.name === name)
+  if (!pool) {
+    world.err(`unknown cpupool '${name}'\n`)
+    return 1
+  }
+  try {
+    await libxl.cpus.setPoolParameters(pool.id, kind.name, change)
+    return 0
+  } catch (error) {
+    return failed(world, error, `libxl_sched_${kind.name}_params_set`)
+  }
+}
+
+/** A command line that asks for things that do not go together. */
+function contradiction(
+  kind: WeightedScheduler, options: ReadonlyMap<string, string>,
+): string | undefined {
+  const domain = options.has('domain')
+  const strict = kind.name === 'credit'
+  if (domain && options.has('cpupool') || strict && domain && options.has('schedparam')) {
+    return strict
+      ? 'Specifying a cpupool or schedparam is not allowed with domain options.'
+      : 'Specifying a cpupool is not allowed with other options.'
+  }
+  if (!domain && (options.has('weight') || options.has('cap'))) return 'Must specify a domain.'
+  const poolTerms = Object.keys(kind.poolOptions).some((key) => options.has(key))
+  return strict && poolTerms && !options.has('schedparam')
+    ? 'Must specify schedparam to set schedule parameter values.' : undefined
+}
+
+function weighted(kind: WeightedScheduler) {
+  return async ({ world, options }: Invocation): Promise<number> => {
+    const wrong = contradiction(kind, options)
+    if (wrong !== undefined) {
+      world.err(`${wrong}\n`)
+      return 1
+    }
+    const libxl = await world.machine()
+    const pool = options.get('cpupool')
+    if (options.has('schedparam')) {
+      const change = given(options, kind.poolOptions)
+      return Object.keys(change).length > 0
+        ? setPool(world, libxl, kind, pool, change) : listPools(world, libxl, kind, pool, true)
+    }
+    const name = options.get('domain')
+    if (name === undefined) return listPools(world, libxl, kind, pool, false)
+    const domid = await findDomain(world, libxl, name)
+    const change: Partial<SchedulerParameters> =
+      given(options, { weight: 'weight', cap: 'cap' } as const)
+    if (Object.keys(change).length === 0) {
+      world.out(schedulingHeader)
+      const summary = (await libxl.list()).find((domain) => domain.domid === domid)
+      return listDomain(world, libxl, kind.name, summary ?? domid)
+    }
+    try {
+      await libxl.cpus.setTerms(domid, kind.name, change)
+      return 0
+    } catch (error) {
+      return failed(world, error, 'libxl_domain_sched_params_set')
+    }
+  }
+}
+
+const weightOptions = [
+  { key: 'domain', letter: 'd', name: 'domain', value: true },
+  { key: 'weight', letter: 'w', name: 'weight', value: true },
+  { key: 'cap', letter: 'c', name: 'cap', value: true },
+  { key: 'schedparam', letter: 's', name: 'schedparam' },
+  { key: 'ratelimit', letter: 'r', name: 'ratelimit_us', value: true },
+  { key: 'cpupool', letter: 'p', name: 'cpupool', value: true },
+]
 
 export const schedulingCommands: readonly Command[] = [
   {
@@ -141,19 +250,34 @@ export const schedulingCommands: readonly Command[] = [
     needs: 3, run: vcpuPin,
   },
   {
+    name: 'sched-credit', summary: 'Get/set credit scheduler parameters',
+    synopsis: '[-d <Domain> [-w[=WEIGHT]|-c[=CAP]]] [-s [-t TSLICE] [-r RATELIMIT]] [-p CPUPOOL]',
+    optionsHelp: `-d DOMAIN, --domain=DOMAIN        Domain to modify
+-w WEIGHT, --weight=WEIGHT        Weight (int)
+-c CAP, --cap=CAP                 Cap (int)
+-s         --schedparam           Query / modify scheduler parameters
+-t TSLICE, --tslice_ms=TSLICE     Set the timeslice, in milliseconds
+-r RLIMIT, --ratelimit_us=RLIMIT  Set the scheduling rate limit, in microseconds
+-m DLY, --migration_delay_us=DLY  Set the migration delay, in microseconds
+-p CPUPOOL, --cpupool=CPUPOOL     Restrict output to CPUPOOL`,
+    globals: 'vtTf',
+    options: [
+      ...weightOptions,
+      { key: 'slice', letter: 't', name: 'tslice_ms', value: true },
+      { key: 'delay', letter: 'm', name: 'migration_delay_us', value: true },
+    ],
+    needs: 0, run: weighted(credit),
+  },
+  {
     name: 'sched-credit2', summary: 'Get/set credit2 scheduler parameters',
     synopsis: '[-d <Domain> [-w[=WEIGHT]]] [-p CPUPOOL]',
     optionsHelp: `-d DOMAIN, --domain=DOMAIN     Domain to modify
 -w WEIGHT, --weight=WEIGHT     Weight (int)
 -c CAP,    --cap=CAP           Cap (int)
+-s         --schedparam        Query / modify scheduler parameters
+-r RLIMIT, --ratelimit_us=RLIMIT Set the scheduling rate limit, in microseconds
 -p CPUPOOL, --cpupool=CPUPOOL  Restrict output to CPUPOOL`,
-    globals: 'vtTf',
-    options: [
-      { key: 'domain', letter: 'd', name: 'domain', value: true },
-      { key: 'weight', letter: 'w', name: 'weight', value: true },
-      { key: 'cap', letter: 'c', name: 'cap', value: true },
-      { key: 'cpupool', letter: 'p', name: 'cpupool', value: true },
-    ],
-    needs: 0, run: schedCredit2,
+    globals: 'vtTf', options: weightOptions, needs: 0, run: weighted(credit2),
   },
+  reservationCommand,
 ]

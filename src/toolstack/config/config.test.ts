@@ -64,7 +64,8 @@ test('strings have C\'s escapes', () => {
 })
 
 test('lists may nest, run over lines and end with a comma', () => {
-  assert.deepEqual(config('disk=[\n# comment\n]\nvif = [ ]\ncpus=[["a",],[],\n0\n,]\n').wishes, [])
+  const text = 'disk=[\n# comment\n]\nvif = [ ]\ndevice_model_args=[["a",],[],\n0\n,]\n'
+  assert.deepEqual(config(text).wishes, [])
 })
 
 test('a list of devices is remembered as a wish that is refused', () => {
@@ -269,4 +270,15 @@ test('the command line is cmdline, or root and extra', () => {
   assert.equal(config('cmdline="a b"').commandLine, 'a b')
   expectMessages('cmdline="a b"\nextra="c"\n',
     'Warning: ignoring root= and extra= in favour of cmdline=')
+})
+
+test('cpus= is for all VCPUs as a string, and for one each as a list', () => {
+  const affinity = (text: string) => {
+    const { hardAffinity, softAffinity } = config(`vcpus=3\n${text}\n`)
+    return [hardAffinity, softAffinity]
+  }
+  assert.deepEqual(affinity('cpus="1-2,^1"\ncpus_soft="node:0"'),
+    [['1-2,^1', '1-2,^1', '1-2,^1'], ['node:0', 'node:0', 'node:0']])
+  assert.deepEqual(affinity('cpus=[1, "2-3"]'), [['1', '2-3'], undefined])
+  assert.throws(() => affinity('cpus="foo"'), /Invalid pcpu range: foo\./)
 })

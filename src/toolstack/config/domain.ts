@@ -6,6 +6,7 @@
  * and counts are refused.
  */
 import { type DiskSpec, DiskSpecError, parseDisk } from './disk.ts'
+import { isCpuRange } from './cpu-range.ts'
 import { ConfigError, type ParsedConfig, parseConfig, type Value } from './parser.ts'
 import { DEVICE_LISTS, KNOWN_OPTIONS, SERVICES } from './options.ts'
 import { Settings } from './settings.ts'
@@ -44,6 +45,9 @@ export interface DomainConfig {
   /** XEN_DOMCTL_settscinfo's mode: an index into TSC_MODES. */
   readonly tscMode: number
   readonly vifs: readonly VifSpec[]
+  /** Ranges of CPUs for each VCPU; undefined where no wish was made. */
+  readonly hardAffinity: readonly string[] | undefined
+  readonly softAffinity: readonly string[] | undefined
   readonly cpuWeight: number | undefined
   readonly cap: number | undefined
   readonly maxGrantFrames: number | undefined
@@ -116,6 +120,8 @@ class Reader {
     const cpuWeight = settings.number('cpu_weight')
     const cap = settings.number('cap')
     const cpus = this.#vcpus()
+    const hardAffinity = this.#affinity('cpus', cpus.maxVcpus)
+    const softAffinity = this.#affinity('cpus_soft', cpus.maxVcpus)
     const memory = this.#memory()
     const actions = {
       onPoweroff: this.#action('on_poweroff', 'destroy'),
@@ -148,7 +154,7 @@ class Reader {
       config: {
         name, uuid, type, pool, kernel, ramdisk, bootloader, bootloaderArgs, commandLine, ...memory,
         ...cpus, ...actions,
-        tscMode, disks, vifs, cpuWeight, cap, ...limits, wishes,
+        tscMode, disks, vifs, hardAffinity, softAffinity, cpuWeight, cap, ...limits, wishes,
       },
       messages: settings.messages,
     }
@@ -272,6 +278,17 @@ class Reader {
       }
     }
     return disks
+  }
+
+  /** A string is for all VCPUs, a list has one range for each of the first. */
+  #affinity(name: string, vcpus: number): string[] | undefined {
+    const value = this.#settings.valueOf(name)
+    if (!value) return undefined
+    const items = value.kind === 'list' ? value.items : new Array<Value>(vcpus).fill(value)
+    return items.slice(0, vcpus).map((item) => {
+      if (item.kind !== 'atom') return this.#fail(`Invalid pcpu range: ${name}.`)
+      return isCpuRange(item.text) ? item.text : this.#fail(`Invalid pcpu range: ${item.text}.`)
+    })
   }
 
   #wishes(): Array<{ option: string, what: string }> {

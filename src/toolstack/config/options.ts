@@ -8,7 +8,7 @@
 const HONOURED = [
   'name', 'type', 'builder', 'uuid', 'kernel', 'ramdisk', 'cmdline', 'root', 'extra', 'memory',
   'maxmem', 'vcpus', 'maxvcpus', 'on_poweroff', 'on_reboot', 'on_watchdog', 'on_crash',
-  'on_soft_reset', 'tsc_mode', 'pool', 'cpu_weight', 'cap', 'max_grant_frames',
+  'on_soft_reset', 'tsc_mode', 'pool', 'cpus', 'cpus_soft', 'cpu_weight', 'cap', 'max_grant_frames',
   'max_maptrack_frames', 'max_grant_version', 'max_event_channels', 'disk', 'vif',
   'bootloader', 'bootloader_args',
 ]
@@ -17,7 +17,7 @@ const HONOURED = [
 const WITHOUT_EFFECT = [
   'acpi', 'acpi_laptop_slate', 'acpi_s3', 'acpi_s4', 'altp2m', 'altp2mhvm', 'apic', 'arch_x86',
   'assisted_xapic', 'assisted_x2apic', 'bios', 'bios_path_override', 'blkdev_start',
-  'boot', 'claim_mode', 'console', 'cpuid', 'cpus', 'cpus_soft', 'dm_restrict',
+  'boot', 'claim_mode', 'console', 'cpuid', 'dm_restrict',
   'device_model_args', 'device_model_args_hvm', 'device_model_args_pv', 'device_model_override',
   'device_model_stubdomain_override', 'device_model_stubdomain_seclabel', 'device_model_user',
   'device_model_version', 'driver_domain', 'e820_host', 'fda', 'fdb', 'firmware_override',

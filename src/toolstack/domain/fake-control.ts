@@ -12,7 +12,8 @@ import { EINVAL, ENOMEM, ESRCH } from '../../abi/xen/errno.ts'
 import { silentLog } from '../../base/log.ts'
 import {
   type Affinity, type ControlDomain, type CreateDomainConfig, type DomainInfo, type EventChannels,
-  type ForeignMemory, type GrantTable, type Mapping, XenError, type Xenctrl,
+  type ForeignMemory, type GrantTable, type Mapping, type SchedTerms, XenError,
+  type Xenctrl,
 } from '../../dom0/interfaces.ts'
 import { MemoryFiles } from '../../storage/memory-file.ts'
 import type { DomainSpec } from './libxl.ts'
@@ -55,7 +56,7 @@ export class FakeControl implements ControlDomain {
   freePages = 1 << 20
   /** By domid and VCPU, `1.0`. */
   readonly affinities = new Map<string, Partial<Affinity>>()
-  readonly weights = new Map<number, { readonly weight: number, readonly cap: number }>()
+  readonly weights = new Map<number, SchedTerms>()
   /** The call that is refused, to see what is left behind. */
   failAt = ''
   nextDomid = 1
@@ -126,9 +127,10 @@ export class FakeControl implements ControlDomain {
       const now = this.affinities.get(`${domid}.${vcpu}`)
       this.affinities.set(`${domid}.${vcpu}`, { ...now, ...change })
     },
-    getSchedCredit2: (domid: Domid) => this.weights.get(domid) ?? { weight: 256, cap: 0 },
-    setSchedCredit2: (domid: Domid, weight: number, cap: number) =>
-      void this.weights.set(domid, { weight, cap }),
+    getSchedTerms: (domid: Domid) => this.weights.get(domid) ?? { weight: 256, cap: 0 },
+    setSchedTerms: (domid: Domid, _scheduler: number, terms: SchedTerms) =>
+      void this.weights.set(domid, terms),
+    getPoolTerms: () => ({ ratelimitUs: 1000, sliceMs: 0, migrationDelayUs: 0 }),
     setDomainHandle: (domid: Domid, handle: Uint8Array) => this.#set(domid, { handle }),
     setHvmParam: (domid: Domid, parameter: number, value: number) =>
       void this.domain(domid).parameters.set(parameter, value),

@@ -2,10 +2,10 @@
  * What `xl info` tells, gathered from the hypervisor.
  */
 import type { Xenctrl } from '../../dom0/interfaces.ts'
-import type { CpupoolSummary, HostInfo } from './libxl.ts'
+import type { CpupoolSummary, HostInfo, SchedulerName } from './libxl.ts'
 
 // XEN_SCHEDULER_* of xen/include/public/domctl.h.
-const SCHEDULERS: Readonly<Record<number, string>> = {
+export const schedulerNames: Readonly<Record<number, SchedulerName>> = {
   5: 'credit', 6: 'credit2', 7: 'arinc653', 8: 'rtds', 9: 'null',
 }
 
@@ -30,7 +30,7 @@ export function gatherInfo(xenctrl: Xenctrl): HostInfo {
     xenMinor: version.minor,
     xenExtra: version.extra,
     xenCaps: version.capabilities,
-    scheduler: SCHEDULERS[xenctrl.schedId()] ?? 'unknown',
+    scheduler: schedulerNames[xenctrl.schedId()] ?? 'unknown',
     pageSize: version.pageSize,
     virtStart: `0x${version.virtStart.toString(16)}`,
     changeset: version.changeset,
@@ -51,15 +51,15 @@ export function gatherCpupools(
   // Asked for a number without a pool, the hypervisor answers with the next that has one.
   for (let id = 0, info = xenctrl.cpupoolInfo(id); info; info = xenctrl.cpupoolInfo(id)) {
     pools.push({
-      name: nameOf(info.id), cpus: bitsOf(info.cpuMap), domainCount: info.domainCount,
-      scheduler: SCHEDULERS[info.schedId] ?? 'unknown',
+      id: info.id, name: nameOf(info.id), cpus: bitsOf(info.cpuMap), domainCount: info.domainCount,
+      scheduler: schedulerNames[info.schedId] ?? 'unknown',
     })
     id = info.id + 1
   }
   return pools
 }
 
-function bitsOf(map: Uint8Array): number[] {
+export function bitsOf(map: Uint8Array): number[] {
   const bits: number[] = []
   for (let i = 0; i < map.length * 8; i++) {
     if (((map[i >> 3] ?? 0) >> (i & 7)) & 1) bits.push(i)

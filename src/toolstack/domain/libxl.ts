@@ -7,6 +7,7 @@
 import type { DiskSpec } from '../config/disk.ts'
 import type { ShutdownAction } from '../config/domain.ts'
 import type { VifSpec } from '../config/vif.ts'
+import type { CpuControl } from './cpu-control.ts'
 
 // libxl's error numbers (libxl_types.idl).
 export const ERROR_FAIL = -3
@@ -55,6 +56,11 @@ export interface DomainSpec extends DeviceSpecs {
   readonly maxVcpus: number
   /** Whether `vcpus` was asked for; listings leave a default out. */
   readonly vcpusGiven?: boolean | undefined
+  /** The name of its cpupool; Pool-0 when left out. */
+  readonly pool?: string | undefined
+  /** Ranges of CPUs that each VCPU may run on, and should. */
+  readonly hardAffinity?: readonly string[] | undefined
+  readonly softAffinity?: readonly string[] | undefined
   /** The scheduler's parameters; its own defaults when left out. */
   readonly cpuWeight?: number | undefined
   readonly cap?: number | undefined
@@ -201,13 +207,32 @@ export interface AffinityChange {
   readonly soft?: readonly number[] | undefined
 }
 
-/** What credit2 knows of a domain. */
+/** A scheduler's name. */
+export type SchedulerName = 'credit' | 'credit2' | 'rtds' | 'null' | 'arinc653'
+
+/** What credit or credit2 knows of a domain. */
 export interface SchedulerParameters {
   readonly weight: number
   readonly cap: number
 }
 
+/** What rtds knows of a VCPU. */
+export interface VcpuReservation {
+  readonly vcpu: number
+  readonly periodUs: number
+  readonly budgetUs: number
+  readonly extra: boolean
+}
+
+/** What credit or credit2 knows of a pool; the last two are credit's. */
+export interface PoolParameters {
+  readonly ratelimitUs: number
+  readonly sliceMs: number
+  readonly migrationDelayUs: number
+}
+
 export interface CpupoolSummary {
+  readonly id: number
   readonly name: string
   readonly cpus: readonly number[]
   readonly scheduler: string
@@ -278,8 +303,8 @@ export interface Libxl {
   /** Sends "nmi" or another trigger of XEN_DOMCTL_sendtrigger to a VCPU. */
   sendTrigger(domid: number, trigger: string, vcpu: number): Promise<void>
   setVcpuAffinity(domid: number, vcpu: number, change: AffinityChange): Promise<void>
-  scheduling(domid: number): Promise<SchedulerParameters>
-  setScheduling(domid: number, change: Partial<SchedulerParameters>): Promise<void>
+  /** Schedulers and cpupools. */
+  readonly cpus: CpuControl
   /** Resolves when the domain shuts down or is gone. */
   waitForEnd(domid: number): Promise<DomainEnd>
   /** The domain made again in place of one that ended; undefined when there will be none. */

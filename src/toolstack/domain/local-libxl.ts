@@ -11,6 +11,7 @@ import { LocalClient } from '../../xenstore/client.ts'
 import { domainPath } from '../../xenstore/path.ts'
 import type { Xenstored } from '../../xenstore/xenstored.ts'
 import { requestControl } from './control-request.ts'
+import { LocalCpuControl } from './cpu-control.ts'
 import { DeathWatch } from './death-watch.ts'
 import { Devices, type ReadyDevices } from './devices.ts'
 import { cpusOf, gatherCpupools, gatherInfo } from './host-info.ts'
@@ -19,7 +20,7 @@ import {
   type AffinityChange, type ConsoleSession, type ConsoleSink, type CpupoolSummary,
   type CreateOptions, type DeviceKind, type DeviceKinds, type DomainEnd, type DomainSpec,
   type DomainSummary, ERROR_DOMAIN_NOTFOUND, ERROR_FAIL, ERROR_INVAL, type HostInfo, type Libxl,
-  LibxlError, type SchedulerParameters, type VcpuSummary,
+  LibxlError, type VcpuSummary,
 } from './libxl.ts'
 import { makePvhDomain } from './pvh-domain.ts'
 import { type ConnectedConsole, connectConsole, connectStore } from './services.ts'
@@ -44,6 +45,7 @@ export class LocalLibxl implements Libxl {
   readonly store: LocalClient
   readonly #control: ControlDomain
   readonly #xenstored: Xenstored
+  readonly cpus: LocalCpuControl
   readonly #tuning: Tuning
   readonly #devices: Devices
   readonly #host: ToolstackHost
@@ -58,6 +60,7 @@ export class LocalLibxl implements Libxl {
     this.#host = host
     this.#startedMs = host.wallClockMs()
     this.store = new LocalClient(xenstored)
+    this.cpus = new LocalCpuControl(this.store, control.xenctrl, host.random)
     this.#tuning = new Tuning(this.store, control.xenctrl)
     this.#devices = new Devices(this.store, {
       control, schedule: host.schedule, warn: (message) => host.log.warn(message),
@@ -250,16 +253,6 @@ export class LocalLibxl implements Libxl {
     this.#tuning.setVcpuAffinity(domid, vcpu, change)
   }
 
-  async scheduling(domid: number): Promise<SchedulerParameters> {
-    this.#known(domid, `Domain ${domid}:Getting domain sched credit2: No such process`)
-    return this.#control.xenctrl.getSchedCredit2(asDomid(domid))
-  }
-
-  async setScheduling(domid: number, change: Partial<SchedulerParameters>): Promise<void> {
-    this.#known(domid, `Domain ${domid}:Getting domain sched credit2: No such process`)
-    this.#tuning.setScheduling(domid, change)
-  }
-
   async waitForEnd(domid: number): Promise<DomainEnd> {
     const info = this.#known(domid, `Domain ${domid}:No such domain`)
     if (info.shutdown) return { how: 'shutdown', reason: info.shutdownReason }
@@ -320,7 +313,8 @@ export class LocalLibxl implements Libxl {
     const uuid = spec.uuid ?? randomUuid(this.#host.random(16))
     const handle = uuidBytes(uuid)
     if (!handle) throw new LibxlError(ERROR_INVAL, `"${uuid}" is not a UUID`)
-    const made = makePvhDomain(this.#control, spec, handle, planned.image)
+    const made = makePvhDomain(this.#control, spec, handle, planned.image,
+      this.cpus.poolNamed(spec.pool))
     const { domid } = made
     const startedMs = this.#host.wallClockMs()
     try {

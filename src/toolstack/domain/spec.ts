@@ -30,6 +30,7 @@ export function specOf(
     commandLine: config.commandLine, memoryKib: config.memoryKib,
     maxMemoryKib: config.maxMemoryKib, vcpus: config.vcpus, maxVcpus: config.maxVcpus,
     vcpusGiven: config.vcpusGiven,
+    pool: config.pool, hardAffinity: config.hardAffinity, softAffinity: config.softAffinity,
     cpuWeight: config.cpuWeight, cap: config.cap, tscMode: config.tscMode,
     vifs: config.vifs,
     onPoweroff: config.onPoweroff,

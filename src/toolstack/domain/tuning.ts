@@ -15,12 +15,11 @@ import { XenError, type Xenctrl } from '../../dom0/interfaces.ts'
 import type { XenstoreClient } from '../../xenstore/client.ts'
 import { domainPath } from '../../xenstore/path.ts'
 import {
-  type AffinityChange, ERROR_FAIL, ERROR_INVAL, LibxlError, type SchedulerParameters,
+  type AffinityChange, ERROR_FAIL, ERROR_INVAL, LibxlError,
 } from './libxl.ts'
 
 /** What a domain may have beyond its memory, for the pages of its devices. */
 const MEMORY_SLACK_KIB = 1024
-const MOST_WEIGHT = 65535
 
 const triggers: ReadonlyMap<string, number> = new Map([
   ['nmi', XEN_DOMCTL_SENDTRIGGER_NMI], ['reset', XEN_DOMCTL_SENDTRIGGER_RESET],
@@ -40,7 +39,7 @@ function refused(what: string, cause: unknown): LibxlError {
 }
 
 /** One bit a CPU, as hypercalls take them. */
-function mapOf(cpus: readonly number[]): Uint8Array {
+export function cpuMapOf(cpus: readonly number[]): Uint8Array {
   const map = new Uint8Array((Math.max(0, ...cpus) >> 3) + 1)
   for (const cpu of cpus) map[cpu >> 3] = (map[cpu >> 3] ?? 0) | 1 << (cpu & 7)
   return map
@@ -100,21 +99,11 @@ export class Tuning {
     const { hard, soft } = change
     try {
       this.#xenctrl.setVcpuAffinity(asDomid(domid), vcpu, {
-        ...hard && { hard: mapOf(hard) }, ...soft && { soft: mapOf(soft) },
+        ...hard && { hard: cpuMapOf(hard) }, ...soft && { soft: cpuMapOf(soft) },
       })
     } catch (cause) {
       throw refused(`Domain ${domid}:Setting vcpu affinity`, cause)
     }
-  }
-
-  setScheduling(domid: number, change: Partial<SchedulerParameters>): void {
-    const now = this.#xenctrl.getSchedCredit2(asDomid(domid))
-    const weight = change.weight ?? now.weight
-    if (weight < 1 || weight > MOST_WEIGHT) {
-      throw new LibxlError(ERROR_INVAL, `Domain ${domid}:Cpu weight out of range, valid values ` +
-        `are within range from 1 to ${MOST_WEIGHT}`)
-    }
-    this.#xenctrl.setSchedCredit2(asDomid(domid), weight, change.cap ?? now.cap)
   }
 
   /** Asks the guest to have its first `count` VCPUs online and no others. */

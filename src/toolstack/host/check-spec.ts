@@ -1,10 +1,10 @@
 /**
  * Whether what came over the socket is a domain's specification, field by field.
  */
+import { isCpuRange } from '../config/cpu-range.ts'
 import type { ShutdownAction } from '../config/domain.ts'
 import {
   type AffinityChange, type CreateOptions, type DomainSpec, ERROR_INVAL, LibxlError,
-  type SchedulerParameters,
 } from '../domain/libxl.ts'
 import { type Check, flag, listOf, matching, oneOf, optional, text, within } from './check.ts'
 import { deviceChecks } from './check-device.ts'
@@ -19,6 +19,7 @@ const MOST_CPU = 4095
 const MOST_WORDS = 256
 const MAX_MEMORY_KIB = 2 ** 31
 const action = oneOf(ACTIONS)
+const isRange: Check = (value) => typeof value === 'string' && isCpuRange(value)
 
 const checks: Readonly<Record<keyof DomainSpec, Check>> = {
   name: matching(/^[^\0-\x1f/]{1,255}$/),
@@ -34,6 +35,9 @@ const checks: Readonly<Record<keyof DomainSpec, Check>> = {
   vcpus: within(1, MAX_VCPUS),
   maxVcpus: within(1, MAX_VCPUS),
   vcpusGiven: optional(flag),
+  pool: optional(text),
+  hardAffinity: optional(listOf(isRange, MAX_VCPUS)),
+  softAffinity: optional(listOf(isRange, MAX_VCPUS)),
   cpuWeight: optional(within(1, 65535)),
   cap: optional(within(0, 65535)),
   tscMode: within(0, 3),
@@ -70,14 +74,6 @@ function checkCpus(value: unknown): readonly number[] | undefined {
 export function checkAffinity(value: unknown): AffinityChange {
   const record = recordOf(value) ?? {}
   return { hard: checkCpus(record['hard']), soft: checkCpus(record['soft']) }
-}
-
-export function checkScheduling(value: unknown): Partial<SchedulerParameters> {
-  const { weight, cap } = recordOf(value) ?? {}
-  return {
-    ...weight === undefined ? {} : { weight: checkCount(weight) },
-    ...cap === undefined ? {} : { cap: checkCount(cap) },
-  }
 }
 
 /** `value` as a domid that may exist. */

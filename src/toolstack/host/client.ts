@@ -5,8 +5,9 @@ import {
   type AffinityChange, type ConsoleSession, type ConsoleSink, type CpupoolSummary,
   type CreateOptions, type DeviceKind, type DeviceKinds, type DomainEnd, type DomainSpec,
   type DomainSummary, ERROR_FAIL, type HostInfo, type Libxl, LibxlError,
-  type SchedulerParameters, type VcpuSummary,
+  type VcpuSummary,
 } from '../domain/libxl.ts'
+import { remoteCpuControl } from './cpu-control.ts'
 import {
   encodeLine, errorOf, type Failure, type Hello, LineReader, PROTOCOL_VERSION, recordOf,
 } from './protocol.ts'
@@ -55,6 +56,7 @@ export class RemoteLibxl implements Libxl {
   readonly #stream: ByteStream
   readonly #lines: LineReader
   readonly #pending = new Map<number, Pending>()
+  readonly cpus = remoteCpuControl((method, ...params) => this.#call(method, ...params))
   #nextId = 1
   #closed = false
 
@@ -187,14 +189,6 @@ export class RemoteLibxl implements Libxl {
 
   setVcpuAffinity(domid: number, vcpu: number, change: AffinityChange): Promise<void> {
     return this.#call('setVcpuAffinity', domid, vcpu, change)
-  }
-
-  scheduling(domid: number): Promise<SchedulerParameters> {
-    return this.#call('scheduling', domid)
-  }
-
-  setScheduling(domid: number, change: Partial<SchedulerParameters>): Promise<void> {
-    return this.#call('setScheduling', domid, change)
   }
 
   waitForEnd(domid: number): Promise<DomainEnd> {

@@ -12,8 +12,9 @@ import { ERROR_FAIL, ERROR_INVAL, type ConsoleSession, type Libxl, LibxlError } 
   '../domain/libxl.ts'
 import { checkDevice, checkDeviceKind, checkOptionalPath } from './check-device.ts'
 import {
-  checkAffinity, checkCount, checkDomid, checkName, checkOptions, checkScheduling, checkSpec,
+  checkAffinity, checkCount, checkDomid, checkName, checkOptions, checkSpec,
 } from './check-spec.ts'
+import { cpuMethods } from './cpu-control.ts'
 import {
   encodeLine, failureOf, LineReader, PROTOCOL_VERSION, recordOf, type Reply,
 } from './protocol.ts'
@@ -78,9 +79,7 @@ const methods: Readonly<Record<string, Method>> = {
     libxl.sendTrigger(checkDomid(domid), checkName(trigger), checkCount(vcpu)),
   setVcpuAffinity: (libxl, [domid, vcpu, change]) =>
     libxl.setVcpuAffinity(checkDomid(domid), checkCount(vcpu), checkAffinity(change)),
-  scheduling: (libxl, [domid]) => libxl.scheduling(checkDomid(domid)),
-  setScheduling: (libxl, [domid, change]) =>
-    libxl.setScheduling(checkDomid(domid), checkScheduling(change)),
+  ...cpuMethods,
   waitForEnd: (libxl, [domid]) => libxl.waitForEnd(checkDomid(domid)),
   successor: (libxl, [domid]) => libxl.successor(checkDomid(domid)),
   readLog: (libxl, [clear]) => libxl.readLog(clear === true),

@@ -30,6 +30,7 @@ export function createdomain(caller: Vcpu, op: DomctlView): Status {
     maxGrantVersion: version,
     emulationFlags: config.arch.emulation_flags,
     miscFlags: config.arch.misc_flags,
+    cpupool: config.cpupool_id,
   })
   if (domid < 0) return domid
   op.domain = asDomid(domid)

@@ -15,11 +15,12 @@ import type { DomctlCommand } from './control.ts'
 import { contextCommands } from './context.ts'
 import { createdomain } from './createdomain.ts'
 import { lifeCommands } from './life.ts'
+import { schedCommands } from './sched.ts'
 import { settingCommands } from './settings.ts'
 import { vcpuCommands } from './vcpus.ts'
 
 const commands: readonly DomctlCommand[] = [
-  ...lifeCommands, ...vcpuCommands, ...settingCommands, ...contextCommands,
+  ...lifeCommands, ...vcpuCommands, ...schedCommands, ...settingCommands, ...contextCommands,
 ]
 const byNumber = new Map(commands.map((command) => [command.number, command]))
 

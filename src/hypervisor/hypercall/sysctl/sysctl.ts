@@ -1,19 +1,19 @@
 /**
  * HYPERVISOR_sysctl: what control tools ask of the host (xen/include/public/sysctl.h, 0x15).
  *
- * There is one NUMA node and one cpupool, number 0, with all CPUs and the scheduler that we claim
- * to be (credit2). Left out, -ENOSYS: tracing, power management, topology of PCI, CPU policies.
+ * There is one NUMA node. Left out, -ENOSYS: tracing, power management, topology of PCI, CPU
+ * policies.
  */
-import { EACCES, EFAULT, EINVAL, ENOENT, ENOSYS } from '../../../abi/xen/errno.ts'
-import { DomctlGetdomaininfo, XEN_SCHEDULER_CREDIT2 } from '../../../abi/xen/domctl.ts'
+import { EACCES, EFAULT, ENOSYS } from '../../../abi/xen/errno.ts'
+import { DomctlGetdomaininfo } from '../../../abi/xen/domctl.ts'
 import * as S from '../../../abi/xen/sysctl.ts'
 import { __HYPERVISOR_sysctl } from '../../../abi/xen/xen.ts'
 import type { Vcpu } from '../../domain/vcpu.ts'
 import type { HypercallArgs } from '../args.ts'
-import { putBitmap, type SysctlCommand, sysctlCommand, type SysctlView } from
-  '../domctl/control.ts'
+import { type SysctlCommand, sysctlCommand, type SysctlView } from '../domctl/control.ts'
 import { fillInfo } from '../domctl/info.ts'
 import { columns, type Hypercall, type Status } from '../operation.ts'
+import { schedCommands } from './sched.ts'
 
 const CAPABILITIES = S.XEN_SYSCTL_PHYSCAP_hvm | S.XEN_SYSCTL_PHYSCAP_hap
   | S.XEN_SYSCTL_PHYSCAP_gnttab_v1
@@ -169,34 +169,15 @@ function numainfo(caller: Vcpu, op: SysctlView): Status {
   return 0
 }
 
-function cpupool_op(caller: Vcpu, op: SysctlView): Status {
-  const request = op.u.cpupool_op
-  const { host } = caller
-  switch (request.op) {
-    case S.XEN_SYSCTL_CPUPOOL_OP_INFO:
-      if (request.cpupool_id !== 0) return -ENOENT
-      request.sched_id = XEN_SCHEDULER_CREDIT2
-      request.n_dom = host.state.domainCount
-      return putBitmap(caller, request.cpumap, (i) => i < host.state.coreCount) ? 0 : -EFAULT
-    case S.XEN_SYSCTL_CPUPOOL_OP_FREEINFO:
-      return putBitmap(caller, request.cpumap, () => false) ? 0 : -EFAULT
-    default: return request.op === 0 || request.op > 7 ? -EINVAL : -ENOSYS
-  }
-}
-
 const commands: readonly SysctlCommand[] = [
   sysctlCommand(S.XEN_SYSCTL_readconsole, 'inout', readconsole),
   sysctlCommand(S.XEN_SYSCTL_physinfo, 'inout', physinfo),
-  sysctlCommand(S.XEN_SYSCTL_sched_id, 'inout', function sched_id(_caller, op) {
-    op.u.sched_id.sched_id = XEN_SCHEDULER_CREDIT2
-    return 0
-  }),
   sysctlCommand(S.XEN_SYSCTL_getdomaininfolist, 'inout', getdomaininfolist),
   sysctlCommand(S.XEN_SYSCTL_debug_keys, 'in', debug_keys),
   sysctlCommand(S.XEN_SYSCTL_getcpuinfo, 'inout', getcpuinfo),
   sysctlCommand(S.XEN_SYSCTL_cputopoinfo, 'inout', cputopoinfo),
   sysctlCommand(S.XEN_SYSCTL_numainfo, 'inout', numainfo),
-  sysctlCommand(S.XEN_SYSCTL_cpupool_op, 'inout', cpupool_op),
+  ...schedCommands,
 ]
 const byNumber = new Map(commands.map((command) => [command.number, command]))
 
