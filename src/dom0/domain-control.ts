@@ -14,6 +14,7 @@ import { type Affinity, type CreateDomainConfig, type DomainInfo, type VcpuInfo,
 import { SchedControl } from './sched-control.ts'
 
 const CPU_MAP_BYTES = 16
+const NODE_MAP_BYTES = 8
 
 export class DomainControl extends SchedControl {
   /** One domctl whose answer nobody reads. */
@@ -162,6 +163,18 @@ export class DomainControl extends SchedControl {
         op.u.nodeaffinity.nodemap.bitmap = at
         op.u.nodeaffinity.nodemap.nr_bits = nodes.length * 8
       })
+    })
+  }
+
+  getNodeAffinity(domid: Domid): Uint8Array {
+    const { client } = this
+    return client.scope(() => {
+      const at = client.allocate(NODE_MAP_BYTES)
+      client.domctl('xc_domain_node_getaffinity', D.XEN_DOMCTL_getnodeaffinity, domid, (op) => {
+        op.u.nodeaffinity.nodemap.bitmap = at
+        op.u.nodeaffinity.nodemap.nr_bits = NODE_MAP_BYTES * 8
+      })
+      return client.bytes(at, NODE_MAP_BYTES).slice()
     })
   }
 

@@ -10,8 +10,10 @@ import type { Domid } from '../abi/numbers.ts'
 import { __HYPERVISOR_xen_version } from '../abi/xen/xen.ts'
 import { unpackInfo } from './domain-info.ts'
 import type { HypercallClient } from './hypercall-client.ts'
-import { type CpupoolInfo, type DomainInfo, type PhysicalInfo, XenError, type XenVersion } from
-  './interfaces.ts'
+import {
+  type CpuPlace, type CpupoolInfo, type DomainInfo, type NumaNode, type PhysicalInfo,
+  XenError, type XenVersion,
+} from './interfaces.ts'
 
 const CPU_MAP_BYTES = 16
 
@@ -100,6 +102,48 @@ export class HostControl {
   schedId(): number {
     return this.client.scope(() =>
       this.client.sysctl('xc_sched_id', S.XEN_SYSCTL_sched_id).u.sched_id.sched_id)
+  }
+
+  cpuTopology(): CpuPlace[] {
+    const { client } = this
+    return client.scope(() => {
+      const { size } = S.SysctlCputopo
+      const count = this.physinfo().maxCpuId + 1
+      const at = client.allocate(count * size)
+      const { num_cpus } = client.sysctl('xc_cputopoinfo', S.XEN_SYSCTL_cputopoinfo, (op) => {
+        op.u.cputopoinfo.num_cpus = count
+        op.u.cputopoinfo.cputopo = at
+      }).u.cputopoinfo
+      const place = client.view(S.SysctlCputopo, at)
+      return Array.from({ length: Math.min(num_cpus, count) }, (_, i) => {
+        const { core, socket, node } = place.at(at + i * size)
+        return { core, socket, node }
+      })
+    })
+  }
+
+  numaNodes(): NumaNode[] {
+    const { client } = this
+    return client.scope(() => {
+      const { size } = S.SysctlMeminfo
+      const count = this.physinfo().nrNodes
+      const at = client.allocate(count * size)
+      const distances = client.allocate(count * count * 4)
+      client.sysctl('xc_numainfo', S.XEN_SYSCTL_numainfo, (op) => {
+        op.u.numainfo.num_nodes = count
+        op.u.numainfo.meminfo = at
+        op.u.numainfo.distance = distances
+      })
+      const memory = client.view(S.SysctlMeminfo, at)
+      return Array.from({ length: count }, (_, node) => {
+        const { memsize, memfree } = memory.at(at + node * size)
+        return {
+          sizeBytes: Number(memsize), freeBytes: Number(memfree),
+          distances: Array.from({ length: count }, (__, to) =>
+            client.int(distances + (node * count + to) * 4)),
+        }
+      })
+    })
   }
 
   #cpupool(op: number, pool: number): { info: CpupoolInfo, found: boolean } {

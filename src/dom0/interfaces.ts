@@ -108,6 +108,19 @@ export interface CpupoolInfo {
   readonly cpuMap: Uint8Array
 }
 
+export interface CpuPlace {
+  readonly core: number
+  readonly socket: number
+  readonly node: number
+}
+
+export interface NumaNode {
+  readonly sizeBytes: number
+  readonly freeBytes: number
+  /** To each node, itself included. */
+  readonly distances: readonly number[]
+}
+
 /** What credit and credit2 know of a domain: percent of a core for the cap, 0 for none. */
 export interface SchedTerms {
   readonly weight: number
@@ -166,6 +179,9 @@ export interface Xenctrl {
   version(): XenVersion
   physinfo(): PhysicalInfo
   schedId(): number
+  /** Where each CPU is. */
+  cpuTopology(): CpuPlace[]
+  numaNodes(): NumaNode[]
   cpupoolInfo(pool: number): CpupoolInfo | undefined
   cpupoolFreeCpus(): Uint8Array
   /** The hypervisor's log (`xl dmesg`), and empties it when `clear`. */
@@ -190,6 +206,7 @@ export interface Xenctrl {
   getVcpuAffinity(domid: Domid, vcpu: number): Affinity
   setVcpuAffinity(domid: Domid, vcpu: number, affinity: Partial<Affinity>): void
   setNodeAffinity(domid: Domid, nodes: Uint8Array): void
+  getNodeAffinity(domid: Domid): Uint8Array
   getHvmParam(domid: Domid, param: number): bigint
   setHvmParam(domid: Domid, param: number, value: bigint | number): void
   /** The domain's HVM save records, in xen/hvm/save.h's format. */

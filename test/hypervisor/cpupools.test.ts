@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { asDomid } from '../../src/abi/numbers.ts'
+import { asDomid, asGfn } from '../../src/abi/numbers.ts'
 import { Scheduler } from '../../src/hypervisor/sched/scheduler.ts'
 import { runXl } from '../../src/toolstack/cli/main.ts'
 import type { World } from '../../src/toolstack/cli/world.ts'
@@ -14,8 +14,8 @@ import { Xenstored } from '../../src/xenstore/xenstored.ts'
 import { newDomain, newMachine } from './machine.ts'
 
 /** xl over four CPUs and a domain `pv` with two VCPUs. */
-function session() {
-  const machine = newMachine(32, 4)
+function session(commandLine = 'test') {
+  const machine = newMachine(64, 4, commandLine)
   const { control } = machine
   const libxl = new LocalLibxl(control, new Xenstored(), new FakeHost())
   const domid = newDomain(machine, 16, 2)
@@ -25,6 +25,7 @@ function session() {
     out: (text: string) => void (said += text),
     err: (text: string) => void (said += text),
     machine: async () => libxl,
+    uname: () => ({ host: 'h', release: 'r', version: 'v', machine: 'x86_64' }),
   } as unknown as World
   /** What the command line says, and its exit code if that is not 0. */
   async function xl(line: string): Promise<string[]> {
@@ -208,4 +209,45 @@ test('a pool is empty, or refuses to lose its last CPU', () => {
   assert.throws(() => xenctrl.createDomain({
     handle: new Uint8Array(16), flags: 3, maxVcpus: 1, emulationFlags: 1, cpupool: empty,
   }), /ENODEV/)
+})
+
+test('with two NUMA nodes, memory is of the node that a domain has affinity to', async () => {
+  const { machine, xl } = session('numa=fake=2')
+  const { xenctrl } = machine.control
+  const free = (): number[] => xenctrl.numaNodes().map(({ freeBytes }) => freeBytes >> 20)
+  const before = free()
+  for (const [domid, node] of [[1, 1], [2, 0]] as const) {
+    if (domid === 2) newDomain(machine, 0)
+    xenctrl.setMaxMem(asDomid(domid), 64 * 1024)
+    xenctrl.setNodeAffinity(asDomid(domid), Uint8Array.of(1 << node))
+    xenctrl.populateRange(asDomid(domid), asGfn(0x1000), 2048, 0)
+    const now = free()
+    assert.ok(Math.abs(before[node]! - now[node]! - 8) <= 1, `${before} ${now}`)
+  }
+  assert.deepEqual((await xl('list -n')).slice(1).map((row) => row.split(' ').at(-1)),
+    ['all', '1', '0'])
+  // More than the node has is taken from the other.
+  xenctrl.populateRange(asDomid(2), asGfn(0x2000), 8192, 0)
+  assert.ok(free()[0]! <= 1)
+})
+
+test('xl info -n shows the nodes, and ranges may name them', async () => {
+  const { xl } = session('numa=fake=2')
+  const said = await xl('info -n')
+  const at = said.indexOf('cpu_topology           :')
+  assert.deepEqual(said.slice(at, at + 6), [
+    'cpu_topology           :', 'cpu:    core    socket     node',
+    '  0:       0        0        0', '  1:       1        0        0',
+    '  2:       0        1        1', '  3:       1        1        1',
+  ])
+  assert.match(said.join('\n'), /^ {3}0: {8}32 +\d+ {6}10,20\n {3}1: {8}32 +\d+ {6}20,10$/m)
+  assert.match(said.join('\n'), /^nr_nodes +: 2$/m)
+  assert.deepEqual(await xl('vcpu-pin pv 0 node:1'), [])
+  assert.deepEqual(await xl('vcpu-pin pv 1 nodes:0-1 node:0'), [])
+  assert.deepEqual(await xl('vcpu-pin pv 1 node:7'), ['vcpu hard affinity map is empty', 'rc=1'])
+  assert.deepEqual((await xl('vcpu-list pv')).slice(1)
+    .map((row) => / {2}(\S+ \/ \S+)$/.exec(row)?.[1]), ['2-3 / all', 'all / 0-1'])
+  assert.deepEqual(await xl('cpupool-numa-split'), [])
+  assert.deepEqual((await xl('cpupool-list -c')).slice(1),
+    ['Pool-node0         0,1', 'Pool-node1         2,3'])
 })

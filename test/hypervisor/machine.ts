@@ -15,14 +15,14 @@ import { Host } from '../../src/hypervisor/host/host.ts'
 
 const BUFFER_PAGES = 64
 
-export function newMachine(mebibytes = 32, cores = 2) {
+export function newMachine(mebibytes = 32, cores = 2, commandLine = 'test') {
   const machineBytes = mebibytes * 1024 * 1024
   const memory = {
     machine: new SharedArrayBuffer(machineBytes),
     hypervisor: new SharedArrayBuffer(Host.memorySize(machineBytes)),
   }
   const clock = new ManualClock()
-  Host.lay(memory, { cores, tscKhz: 1_000_000, commandLine: 'test' }, clock)
+  Host.lay(memory, { cores, tscKhz: 1_000_000, commandLine }, clock)
   const { host, dispatcher } = assemble(memory, clock)
   const dom0 = createControlDomain(host, BUFFER_PAGES)
   const gate = new ControlGate(dom0, dispatcher, BUFFER_PAGES, watchUpcalls)

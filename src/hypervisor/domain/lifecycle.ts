@@ -12,6 +12,7 @@ import { XEN_DOMCTL_CDF_hap, XEN_DOMCTL_CDF_hvm, XEN_DOMCTL_CDF_xs_domain } from
 import { DOMID_FIRST_RESERVED, VIRQ_DOM_EXC, XEN_LEGACY_MAX_VCPUS } from '../../abi/xen/xen.ts'
 import { P2M_FOREIGN, P2M_HOLE, P2M_RAM_RW } from '../../cpu/p2m-format.ts'
 import type { Host } from '../host/host.ts'
+import { ALL_NODES } from '../host/nodes.ts'
 import { HostState } from '../host/state.ts'
 import { p2mMfn, p2mType } from '../memory/p2m.ts'
 import { Domain } from './domain.ts'
@@ -92,6 +93,7 @@ function fill(host: Host, at: number, domid: number, config: DomainConfig): Doma
   state.emulationFlags = config.emulationFlags
   state.miscFlags = config.miscFlags
   state.cpupool = config.cpupool ?? 0
+  state.nodeAffinity = ALL_NODES
   state.maxVcpus = config.maxVcpus
   state.maxPages = 0
   state.p2mFrameLimit = P2M_SLACK_FRAMES

@@ -62,6 +62,8 @@ export const DomainState = struct('domain', {
   emulationFlags: u32,
   miscFlags: u32,
   cpupool: u32,
+  /** NUMA nodes that its memory should be of, one bit each. */
+  nodeAffinity: u32,
   target: u32,
 
   totPages: atomic(u32),

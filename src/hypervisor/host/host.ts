@@ -22,6 +22,7 @@ import { FRAME_ENTRY_WORDS, Frames } from '../memory/frames.ts'
 import { FrameUses } from '../memory/frame-uses.ts'
 import { dummyXsm, type Xsm } from '../xsm/xsm.ts'
 import { Presence } from './presence.ts'
+import { nodesWish } from './nodes.ts'
 import type { Services, Subsystem } from './services.ts'
 import { CoreState, HOST_MAGIC, HostState, LOCK_RANK, MAX_CORES } from './state.ts'
 
@@ -122,6 +123,7 @@ export class Host {
     state.conringAt = take(CONRING_SIZE)
     state.conringSize = CONRING_SIZE
     state.coreCount = settings.cores
+    state.nodeCount = nodesWish(settings.commandLine ?? '', settings.cores)
     state.tscKhz = settings.tscKhz
     settings.hwCap?.forEach((word, i) => state.hwCap.set(i, word))
     state.bootWallClockMs = clock.wallClockMs() - clock.now() / 1e6

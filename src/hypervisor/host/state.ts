@@ -9,6 +9,7 @@ import { atomic, f64, i32, u32, u8 } from '../../base/layout/scalar.ts'
 import { array, struct } from '../../base/layout/struct.ts'
 import { HeapState } from '../../base/shared/heap.ts'
 import { MAX_PROCESSORS } from '../../cpu/mmu/frame-uses.ts'
+import { MAX_NODES } from './nodes.ts'
 
 export const LOCK_RANK = {
   /** Creation and destruction of domains. */
@@ -74,7 +75,9 @@ export const HostState = struct('host', {
   freeFrames: atomic(u32),
   /** Frames given out to Xen itself: tables, shared pages. */
   xenFrames: atomic(i32),
-  allocHint: u32,
+  /** NUMA nodes (nodes.ts), and for each the word of the bitmap where it pays to look first. */
+  nodeCount: u32,
+  allocHints: array(u32, MAX_NODES),
   /** Machine address of the words of memory/frame-uses.ts. */
   frameUses: u32,
 

@@ -11,6 +11,7 @@ import { atomicAdd } from '../../base/layout/atomics.ts'
 import type { ViewOf } from '../../base/layout/struct.ts'
 import type { Region } from '../../base/shared/region.ts'
 import { DOMID_INVALID } from '../../abi/xen/xen.ts'
+import { ALL_NODES, firstFrame } from '../host/nodes.ts'
 import { HostState, LOCK_RANK } from '../host/state.ts'
 
 /** Words of a frame's entry: owner and flags, references, gfn in its owner. */
@@ -60,19 +61,32 @@ export class Frames {
     return this.#host.freeFrames
   }
 
-  /** One zeroed frame for `owner`, or 0. */
-  allocate(owner: number): number {
-    return this.#give(owner, 1, 1, 0)
+  /** One zeroed frame for `owner`, of the `nodes` if they have one; or 0. */
+  allocate(owner: number, nodes = ALL_NODES): number {
+    return this.#give(owner, 1, 1, 0, nodes)
   }
 
   /** `count` zeroed frames in a row, the first a multiple of `align`; or 0. */
-  allocateRow(owner: number, count: number, align: number): number {
-    return this.#give(owner, count, align, 0)
+  allocateRow(owner: number, count: number, align: number, nodes = ALL_NODES): number {
+    return this.#give(owner, count, align, 0, nodes)
+  }
+
+  /** How many frames of a node are free. */
+  freeOf(node: number): number {
+    if (this.#host.nodeCount === 1) return this.free
+    let free = 0
+    const end = firstFrame(this.#host, node + 1)
+    for (let mfn = firstFrame(this.#host, node); mfn < end; mfn++) {
+      const word = this.#words[this.#bitmap + (mfn >>> 5)]!
+      if (word === 0xffff_ffff) mfn |= 31
+      else if ((word >>> (mfn & 31) & 1) === 0) free++
+    }
+    return free
   }
 
   /** Zeroed frames in a row that Xen keeps for `owner`, outside its reservation; or 0. */
   allocateXen(owner: number, count: number): number {
-    const mfn = this.#give(owner, count, 1, XEN_PAGE)
+    const mfn = this.#give(owner, count, 1, XEN_PAGE, ALL_NODES)
     if (mfn !== 0) atomicAdd(this.#host, HostState.offsets.xenFrames, count)
     return mfn
   }
@@ -146,11 +160,12 @@ export class Frames {
     return this.#table + mfn * FRAME_ENTRY_WORDS
   }
 
-  #give(owner: number, count: number, align: number, flags: number): number {
+  #give(owner: number, count: number, align: number, flags: number, nodes: number): number {
     if (this.#host.freeFrames < count) return 0
     const lockAt = HostState.offsets.framesLock
     this.#lock.acquire(lockAt)
-    const mfn = count === 1 ? this.#findOne() : this.#findRow(count, align)
+    let mfn = this.#find(count, align, nodes)
+    if (mfn === 0) mfn = this.#find(count, align, ~nodes & ALL_NODES)
     if (mfn !== 0) this.#mark(mfn, count, owner | ALLOCATED | flags)
     this.#lock.release(lockAt)
     return mfn
@@ -167,25 +182,37 @@ export class Frames {
     this.#host.freeFrames -= count
   }
 
-  #findOne(): number {
-    const words = this.#count + 31 >>> 5
-    let word = this.#host.allocHint
-    for (let i = 0; i < words; i++, word = word + 1 < words ? word + 1 : 0) {
+  #find(count: number, align: number, nodes: number): number {
+    const { nodeCount } = this.#host
+    for (let node = 0; node < nodeCount; node++) {
+      if ((nodes >>> node & 1) === 0) continue
+      const mfn = count === 1 ? this.#findOne(node) : this.#findRow(node, count, align)
+      if (mfn !== 0) return mfn
+    }
+    return 0
+  }
+
+  #findOne(node: number): number {
+    const first = firstFrame(this.#host, node) >>> 5
+    const end = firstFrame(this.#host, node + 1) + 31 >>> 5
+    let word = Math.max(this.#host.allocHints.get(node), first)
+    for (let i = first; i < end; i++, word = word + 1 < end ? word + 1 : first) {
       const used = this.#words[this.#bitmap + word]!
       if (used === 0xffff_ffff) continue
       const bit = 31 - Math.clz32(~used & used + 1)
       const mfn = word * 32 + bit
       if (mfn >= this.#count) continue
-      this.#host.allocHint = word
+      this.#host.allocHints.set(node, word)
       return mfn
     }
     return 0
   }
 
   /** First fit from above, so that single frames and rows seldom meet. */
-  #findRow(count: number, align: number): number {
-    const start = Math.floor((this.#count - count) / align) * align
-    for (let mfn = start; mfn > 0;) {
+  #findRow(node: number, count: number, align: number): number {
+    const first = Math.max(firstFrame(this.#host, node), 1)
+    const end = firstFrame(this.#host, node + 1)
+    for (let mfn = Math.floor((end - count) / align) * align; mfn >= first;) {
       const used = this.#lastUsed(mfn, count)
       if (used < 0) return mfn
       mfn = Math.floor((used - count) / align) * align

@@ -33,9 +33,10 @@ export function populate(domain: Domain, gfn: number, order: number): number {
 /** With the p2m locked: how many of the pages got RAM. */
 function fillPages(domain: Domain, gfn: number, count: number): number {
   const { frames } = domain.host
-  const row = count > 1 ? frames.allocateRow(domain.id, count, count) : 0
+  const { nodeAffinity } = domain.state
+  const row = count > 1 ? frames.allocateRow(domain.id, count, count, nodeAffinity) : 0
   for (let i = 0; i < count; i++) {
-    const mfn = row !== 0 ? row + i : frames.allocate(domain.id)
+    const mfn = row !== 0 ? row + i : frames.allocate(domain.id, nodeAffinity)
     if (mfn === 0) return i
     clear(domain, gfn + i)
     if (domain.p2m.set(gfn + i, P2M_RAM_RW, mfn) < 0) {

@@ -15,6 +15,7 @@ import { VcpuState } from '../domain/state.ts'
 import type { Vcpu } from '../domain/vcpu.ts'
 import type { Host } from '../host/host.ts'
 import type { SchedulerService, Subsystem } from '../host/services.ts'
+import { nodeOfCore } from '../host/nodes.ts'
 import { HostState, LOCK_RANK } from '../host/state.ts'
 import { restingRunstate, Timekeeper } from '../time/timekeeper.ts'
 import { Credit } from './credit.ts'
@@ -69,7 +70,10 @@ export class Scheduler implements SchedulerService, Subsystem, CoreScheduler {
     const pool = this.queues.pools[0]!
     if (options.ratelimitUs !== undefined) pool.ratelimitUs = options.ratelimitUs
     for (let core = 0; core < host.state.coreCount; core++) {
-      this.queues.cores[core]!.pool = 1
+      const own = this.queues.cores[core]!
+      own.pool = 1
+      own.node = nodeOfCore(host.state, core)
+      own.socket = own.node
       pool.cores |= 1 << core
     }
     this.regroup(pool, 0, 0)

@@ -50,7 +50,7 @@ function listRow(domain: DomainSummary, options: ListOptions): string {
   }
   if (options.verbose || options.context) row += ` ${right('-', 16)}`
   if (options.cpupool) row += right(domain.poolName, 16)
-  if (options.numa) row += ' all'
+  if (options.numa) row += ` ${cpuRange(domain.nodes)}`
   return row
 }
 

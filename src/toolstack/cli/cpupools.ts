@@ -57,9 +57,10 @@ async function settingsFor({ world, operands, options }: Invocation): Promise<Se
 async function cpusFor(world: World, libxl: Libxl, settings: Settings): Promise<number[]> {
   const free = await libxl.cpus.freeCpus()
   if (settings.has('nodes')) {
-    // All CPUs are of node 0.
-    const nodes = settings.list('nodes') ?? []
-    const found = nodes.some((item) => item.kind === 'atom' && item.text === '0') ? free : []
+    const { cpus } = await libxl.info()
+    const nodes = new Set((settings.list('nodes') ?? [])
+      .map((item) => item.kind === 'atom' ? Number(item.text) : NaN))
+    const found = free.filter((cpu) => nodes.has(cpus[cpu]?.node ?? NaN))
     return found.length > 0 ? found : fail(world, 'no free cpu found', INVALID)
   }
   const value = settings.valueOf('cpus')
@@ -161,6 +162,22 @@ async function migrate({ world, operands: [who = '', name = ''] }: Invocation): 
   }
 }
 
+/** Pool-0 keeps the CPUs of node 0 and its domains; each other node becomes a pool. */
+async function numaSplit({ world }: Invocation): Promise<number> {
+  const libxl = await world.machine()
+  const { cpus, nodes, scheduler } = await libxl.info()
+  const pools = await libxl.cpupools()
+  if (pools.length > 1) return fail(world, 'splitting not possible, already cpupools in use')
+  const found = SCHEDULERS.find((known) => known === scheduler) ?? 'credit2'
+  await libxl.cpus.renamePool(0, 'Pool-node0')
+  for (let node = 1; node < nodes.length; node++) {
+    const own = [...cpus.entries()].flatMap(([cpu, place]) => place.node === node ? [cpu] : [])
+    for (const cpu of own) await libxl.cpus.removeCpu(0, cpu)
+    await libxl.cpus.createPool(`Pool-node${node}`, found, own)
+  }
+  return 0
+}
+
 const CPU_SYNOPSIS = '<CPU Pool> <CPU nr>|node:<node nr>'
 
 export const cpupoolCommands: readonly Command[] = [
@@ -208,11 +225,6 @@ See the xlcpupool.cfg(5) manpage for more information.`,
   {
     name: 'cpupool-numa-split', summary: 'Splits up the machine into one CPU pool per NUMA node',
     synopsis: '', globals: 'vtTf', options: [], needs: 0,
-    // There is one node, whose pool is Pool-0 under the name that it then has.
-    run: async ({ world }) => {
-      const { cpus } = await world.machine()
-      await cpus.renamePool(0, 'Pool-node0')
-      return 0
-    },
+    run: numaSplit,
   },
 ]

@@ -18,6 +18,7 @@ export interface Uname {
 }
 
 const PAGES_A_MIB = 256
+const MIB = 1024 * 1024
 
 const CAPABILITIES: readonly [number, string][] = [
   [XEN_SYSCTL_PHYSCAP_pv, 'pv'],
@@ -86,15 +87,13 @@ export function infoText(info: HostInfo, uname: Uname, topology: boolean): strin
 function topologyText(info: HostInfo): string {
   const pad = (value: number, width: number): string => String(value).padStart(width)
   let text = 'cpu_topology           :\ncpu:    core    socket     node\n'
-  const perSocket = Math.max(1, info.coresPerSocket * info.threadsPerCore)
-  for (let cpu = 0; cpu < info.nrCpus; cpu++) {
-    const core = Math.floor((cpu % perSocket) / Math.max(1, info.threadsPerCore))
-    const socket = Math.floor(cpu / perSocket)
-    text += `${pad(cpu, 3)}:    ${pad(core, 4)} ${pad(socket, 8)} ${pad(0, 8)}\n`
-  }
+  info.cpus.forEach(({ core, socket, node }, cpu) => {
+    text += `${pad(cpu, 3)}:    ${pad(core, 4)} ${pad(socket, 8)} ${pad(node, 8)}\n`
+  })
   text += 'device topology        :\ndevice           node\nNo device topology data available\n'
   text += 'numa_info              :\nnode:    memsize    memfree    distances\n'
-  const total = Math.floor(info.totalPages / PAGES_A_MIB)
-  const free = Math.floor(info.freePages / PAGES_A_MIB)
-  return `${text}   0:${pad(total, 10)} ${pad(free, 10)}      10\n`
+  const mib = (bytes: number): number => Math.floor(bytes / MIB)
+  return text + info.nodes.map(({ distances, freeBytes, sizeBytes }, node) =>
+    `${pad(node, 4)}:${pad(mib(sizeBytes), 10)} ${pad(mib(freeBytes), 10)}      ` +
+    `${distances.join(',')}\n`).join('')
 }

@@ -19,8 +19,8 @@ import { complain, Exit, findDomain, type World } from './world.ts'
  * those that there are not are of no node.
  */
 export async function nodesOf(libxl: Libxl): Promise<number[]> {
-  const count = (await libxl.info()).maxCpuId + 1
-  return Array.from({ length: Math.ceil(count / 8) * 8 }, (_, cpu) => cpu < count ? 0 : -1)
+  const { cpus } = await libxl.info()
+  return Array.from({ length: Math.ceil(cpus.length / 8) * 8 }, (_, cpu) => cpus[cpu]?.node ?? -1)
 }
 
 /** One of the two affinities; undefined when it shall stay. Exit when it is wrong. */

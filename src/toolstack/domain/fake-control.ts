@@ -145,6 +145,11 @@ export class FakeControl implements ControlDomain {
     readConsole: () => new TextEncoder().encode(this.logText),
     cpupoolFreeCpus: () => new Uint8Array(1),
     schedId: () => 6,
+    cpuTopology: () => [{ core: 0, socket: 0, node: 0 }],
+    numaNodes: () => [{
+      sizeBytes: 2 ** 32, freeBytes: this.freePages * 4096, distances: [10],
+    }],
+    getNodeAffinity: () => Uint8Array.of(1),
     physinfo: () => ({
       nrCpus: 1, maxCpuId: 0, nrNodes: 1, threadsPerCore: 1, coresPerSocket: 1, cpuKhz: 2_000_000,
       totalPages: 1 << 20, freePages: this.freePages, scrubPages: 0, outstandingPages: 0,

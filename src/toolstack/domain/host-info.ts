@@ -16,6 +16,8 @@ export function gatherInfo(xenctrl: Xenctrl): HostInfo {
     nrCpus: physical.nrCpus,
     maxCpuId: physical.maxCpuId,
     nrNodes: physical.nrNodes,
+    cpus: xenctrl.cpuTopology(),
+    nodes: xenctrl.numaNodes(),
     coresPerSocket: physical.coresPerSocket,
     threadsPerCore: physical.threadsPerCore,
     cpuKhz: physical.cpuKhz,

@@ -7,6 +7,7 @@
 import type { DiskSpec } from '../config/disk.ts'
 import type { ShutdownAction } from '../config/domain.ts'
 import type { VifSpec } from '../config/vif.ts'
+import type { CpuPlace, NumaNode } from '../../dom0/interfaces.ts'
 import type { CpuControl } from './cpu-control.ts'
 
 // libxl's error numbers (libxl_types.idl).
@@ -125,6 +126,8 @@ export interface DomainSummary {
   readonly shutdownReason: number
   readonly cpuTimeNs: number
   readonly poolName: string
+  /** NUMA nodes that it has affinity to, or undefined for all. */
+  readonly nodes?: readonly number[] | undefined
   readonly networks: readonly NetworkCounters[]
   readonly disks: readonly DiskCounters[]
   /** Seconds since 1970; missing when the store does not say. */
@@ -173,6 +176,9 @@ export interface HostInfo {
   readonly nrCpus: number
   readonly maxCpuId: number
   readonly nrNodes: number
+  /** Where each CPU is, and the nodes. */
+  readonly cpus: readonly CpuPlace[]
+  readonly nodes: readonly NumaNode[]
   readonly coresPerSocket: number
   readonly threadsPerCore: number
   readonly cpuKhz: number

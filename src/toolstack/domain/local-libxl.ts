@@ -95,8 +95,11 @@ export class LocalLibxl implements Libxl {
       all.push(...some)
       first = last.domid + 1
     }
+    const { xenctrl } = this.#control
+    const { nrNodes } = xenctrl.physinfo()
     return all.map((info) => summaryOf(this.store, info, this.#startedMs,
-      this.#devices.disks.counters(info.domid)))
+      this.#devices.disks.counters(info.domid),
+      cpusOf(xenctrl.getNodeAffinity(info.domid), nrNodes)))
   }
 
   async vcpus(domid: number): Promise<VcpuSummary[]> {

@@ -7,9 +7,7 @@
 import {
   asDomid, asGfn, asGrantRef, type Domid, type EvtchnPort, type Gfn,
 } from '../../abi/numbers.ts'
-import {
-  XEN_DOMCTL_CDF_hap, XEN_DOMCTL_CDF_hvm, XEN_SCHEDULER_CREDIT, XEN_SCHEDULER_CREDIT2,
-} from '../../abi/xen/domctl.ts'
+import { XEN_DOMCTL_CDF_hap, XEN_DOMCTL_CDF_hvm } from '../../abi/xen/domctl.ts'
 import { GNTTAB_RESERVED_CONSOLE, GNTTAB_RESERVED_XENSTORE } from
   '../../abi/xen/grant_table.ts'
 import {
@@ -18,12 +16,11 @@ import {
   HVM_PARAM_SHARING_RING_PFN, HVM_PARAM_STORE_EVTCHN, HVM_PARAM_STORE_PFN, HVM_PARAM_TIMER_MODE,
 } from '../../abi/xen/hvm/params.ts'
 import { XEN_X86_EMU_LAPIC } from '../../abi/xen/xen.ts'
-import { type ControlDomain, XenError, type Xenctrl } from '../../dom0/interfaces.ts'
+import { type ControlDomain, XenError } from '../../dom0/interfaces.ts'
 import { startContext } from '../build/hvm-context.ts'
 import { type FrameRange, type PvhImage, writePvhImage } from '../build/pvh-image.ts'
-import { cpusIn } from '../config/cpu-range.ts'
-import { type DomainSpec, ERROR_FAIL, ERROR_INVAL, LibxlError } from './libxl.ts'
-import { cpuMapOf } from './tuning.ts'
+import { type DomainSpec, ERROR_FAIL, LibxlError } from './libxl.ts'
+import { placeDomain } from './placement.ts'
 
 /** What others need to know of a domain just made. */
 export interface MadeDomain {
@@ -91,7 +88,7 @@ function build(
   xenctrl.setHvmParam(domid, HVM_PARAM_TIMER_MODE, TIMER_MODE)
   xenctrl.setHvmParam(domid, HVM_PARAM_ALTP2M, 0)
   xenctrl.setTscInfo(domid, spec.tscMode, 0n, 0, 0)
-  setScheduling(xenctrl, spec, domid)
+  placeDomain(xenctrl, spec, domid)
   xenctrl.setPagingMempoolSize(domid, mempoolSizeOf(spec))
   for (const range of [...image.ram, ...image.extra]) populate(control, domid, range)
   xenctrl.setMemoryMap(domid, image.memoryMap)
@@ -105,32 +102,6 @@ function build(
   control.grants.seed(domid, CONSOLE_REF, CONTROL_DOMAIN, console)
   control.grants.seed(domid, STORE_REF, CONTROL_DOMAIN, xenstore)
   return { domid, storeGfn: xenstore, storePort, consoleGfn: console, consolePort }
-}
-
-/** Affinities, and what the pool's scheduler is to know. */
-function setScheduling(xenctrl: Xenctrl, spec: DomainSpec, domid: Domid): void {
-  const nodes = new Array<number>(xenctrl.physinfo().maxCpuId + 1).fill(0)
-  const mapOf = (text: string | undefined, kind: string): Uint8Array | undefined => {
-    if (text === undefined) return undefined
-    const cpus = cpusIn(text, nodes) ?? []
-    if (cpus.length === 0) throw new LibxlError(ERROR_INVAL, `vcpu ${kind} affinity map is empty`)
-    return cpuMapOf(cpus)
-  }
-  for (let vcpu = 0; vcpu < spec.maxVcpus; vcpu++) {
-    const hard = mapOf(spec.hardAffinity?.[vcpu], 'hard')
-    const soft = mapOf(spec.softAffinity?.[vcpu], 'soft')
-    if (hard || soft) {
-      xenctrl.setVcpuAffinity(domid, vcpu, { ...hard && { hard }, ...soft && { soft } })
-    }
-  }
-  if (spec.cpuWeight === undefined && spec.cap === undefined) return
-  const pool = xenctrl.getDomainInfo(domid)?.cpupool ?? 0
-  const scheduler = xenctrl.cpupoolInfo(pool)?.schedId ?? 0
-  if (scheduler !== XEN_SCHEDULER_CREDIT && scheduler !== XEN_SCHEDULER_CREDIT2) return
-  const { weight, cap } = xenctrl.getSchedTerms(domid, scheduler)
-  xenctrl.setSchedTerms(domid, scheduler, {
-    weight: spec.cpuWeight ?? weight, cap: spec.cap ?? cap,
-  })
 }
 
 /** libxl's rule: 256 pages a vcpu and one page a MiB, in whole MiB. */

@@ -11,6 +11,7 @@ import { uuidText } from './uuid.ts'
 /** `hostStartedMs` is when the control domain began. */
 export function summaryOf(
   store: StoreAccess, info: DomainInfo, hostStartedMs: number, disks: readonly DiskCounters[],
+  nodes: readonly number[] | undefined,
 ): DomainSummary {
   const { domid } = info
   const vm = store.read(`${domainPath(domid)}/vm`)
@@ -35,6 +36,7 @@ export function summaryOf(
     networks: [],
     disks,
     poolName: poolName(store, info.cpupool),
+    nodes,
     startTime: domid === 0 ? hostStartedMs / 1000 : start === undefined ? undefined : +start,
   }
 }

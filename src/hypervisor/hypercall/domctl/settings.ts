@@ -1,8 +1,7 @@
 /**
  * domctl: a domain's settings — memory, time, sizes.
  *
- * Node affinity is accepted and means nothing: there is one node. Shadow and HAP pools are sizes
- * that are remembered, for the p2m is paid for otherwise.
+ * Shadow and HAP pools are sizes that are remembered, for the p2m is paid for otherwise.
  */
 import { EFAULT, EINVAL, EOPNOTSUPP } from '../../../abi/xen/errno.ts'
 import * as D from '../../../abi/xen/domctl.ts'
@@ -22,14 +21,21 @@ export const settingCommands = [
     domain.state.p2mFrameLimit = P2M_SLACK_FRAMES + Math.ceil(pages / 1024)
     return 0
   }),
-  domctlCommand(D.XEN_DOMCTL_setnodeaffinity, 'in', function setnodeaffinity(caller, _d, op) {
+  domctlCommand(D.XEN_DOMCTL_setnodeaffinity, 'in', function setnodeaffinity(caller, domain, op) {
     const nodes = getBitmap(caller, op.u.nodeaffinity.nodemap)
     if (!nodes) return -EFAULT
-    return (nodes[0] ?? 0) & 1 ? 0 : -EINVAL
+    const there = (1 << caller.host.state.nodeCount) - 1
+    if (((nodes[0] ?? 0) & there) === 0) return -EINVAL
+    domain.state.nodeAffinity = nodes[0]!
+    return 0
   }),
-  domctlCommand(D.XEN_DOMCTL_getnodeaffinity, 'inout', function getnodeaffinity(caller, _d, op) {
-    return putBitmap(caller, op.u.nodeaffinity.nodemap, (i) => i === 0) ? 0 : -EFAULT
-  }),
+  domctlCommand(D.XEN_DOMCTL_getnodeaffinity, 'inout',
+    function getnodeaffinity(caller, { state }, op) {
+      const { nodeCount } = caller.host.state
+      const isIn = (i: number): boolean =>
+        i < nodeCount && (state.nodeAffinity >>> i & 1) === 1
+      return putBitmap(caller, op.u.nodeaffinity.nodemap, isIn) ? 0 : -EFAULT
+    }),
   domctlCommand(D.XEN_DOMCTL_settimeoffset, 'in', function settimeoffset(_caller, domain, op) {
     const seconds = Number(op.u.settimeoffset.time_offset_seconds)
     if (Math.abs(seconds) > 2 ** 40) return -EINVAL

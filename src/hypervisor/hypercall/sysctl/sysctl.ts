@@ -1,7 +1,7 @@
 /**
  * HYPERVISOR_sysctl: what control tools ask of the host (xen/include/public/sysctl.h, 0x15).
  *
- * There is one NUMA node. Left out, -ENOSYS: tracing, power management, topology of PCI, CPU
+ * Each NUMA node is a socket. Left out, -ENOSYS: tracing, power management, topology of PCI, CPU
  * policies.
  */
 import { EACCES, EFAULT, ENOSYS } from '../../../abi/xen/errno.ts'
@@ -9,6 +9,7 @@ import { DomctlGetdomaininfo } from '../../../abi/xen/domctl.ts'
 import * as S from '../../../abi/xen/sysctl.ts'
 import { __HYPERVISOR_sysctl } from '../../../abi/xen/xen.ts'
 import type { Vcpu } from '../../domain/vcpu.ts'
+import { firstFrame, LOCAL_DISTANCE, nodeOfCore, REMOTE_DISTANCE } from '../../host/nodes.ts'
 import type { HypercallArgs } from '../args.ts'
 import { type SysctlCommand, sysctlCommand, type SysctlView } from '../domctl/control.ts'
 import { fillInfo } from '../domctl/info.ts'
@@ -22,11 +23,11 @@ function physinfo(caller: Vcpu, op: SysctlView): Status {
   const { state, frames } = caller.host
   const info = op.u.physinfo
   info.threads_per_core = 1
-  info.cores_per_socket = state.coreCount
+  info.cores_per_socket = Math.ceil(state.coreCount / state.nodeCount)
   info.nr_cpus = state.coreCount
   info.max_cpu_id = state.coreCount - 1
-  info.nr_nodes = 1
-  info.max_node_id = 0
+  info.nr_nodes = state.nodeCount
+  info.max_node_id = state.nodeCount - 1
   info.cpu_khz = state.tscKhz
   info.capabilities = CAPABILITIES
   info.arch_capabilities = 0
@@ -138,13 +139,14 @@ function getcpuinfo(caller: Vcpu, op: SysctlView): Status {
 
 function cputopoinfo(caller: Vcpu, op: SysctlView): Status {
   const request = op.u.cputopoinfo
-  const { coreCount } = caller.host.state
+  const { state } = caller.host
+  const { coreCount } = state
   if (request.cputopo !== 0) {
     const topo = S.SysctlCputopo.on(wordBytes)
     for (let i = 0; i < Math.min(request.num_cpus, coreCount); i++) {
-      topo.core = i
-      topo.socket = 0
-      topo.node = 0
+      topo.node = nodeOfCore(state, i)
+      topo.socket = topo.node
+      topo.core = i - Math.ceil(topo.node * coreCount / state.nodeCount)
       const at = request.cputopo + i * S.SysctlCputopo.size
       if (!caller.memory.copyOut(wordBytes, at, S.SysctlCputopo.size)) return -EFAULT
     }
@@ -155,17 +157,24 @@ function cputopoinfo(caller: Vcpu, op: SysctlView): Status {
 
 function numainfo(caller: Vcpu, op: SysctlView): Status {
   const request = op.u.numainfo
-  const { frames } = caller.host
-  if (request.num_nodes > 0) {
-    if (request.meminfo !== 0) {
-      const memory = S.SysctlMeminfo.on(wordBytes)
-      memory.memsize = BigInt(frames.total * 4096)
-      memory.memfree = BigInt(frames.free * 4096)
-      if (!caller.memory.copyOut(wordBytes, request.meminfo, S.SysctlMeminfo.size)) return -EFAULT
+  const { frames, state } = caller.host
+  const { nodeCount } = state
+  const memory = S.SysctlMeminfo.on(wordBytes)
+  for (let node = 0; node < Math.min(request.num_nodes, nodeCount); node++) {
+    const size = firstFrame(state, node + 1) - firstFrame(state, node)
+    memory.memsize = BigInt(size) * 4096n
+    memory.memfree = BigInt(frames.freeOf(node)) * 4096n
+    const at = request.meminfo + node * S.SysctlMeminfo.size
+    if (request.meminfo !== 0 && !caller.memory.copyOut(wordBytes, at, S.SysctlMeminfo.size)) {
+      return -EFAULT
     }
-    if (request.distance !== 0 && !caller.memory.writeU32(request.distance, 10)) return -EFAULT
+    for (let to = 0; to < nodeCount && request.distance !== 0; to++) {
+      const distance = to === node ? LOCAL_DISTANCE : REMOTE_DISTANCE
+      const cell = request.distance + (node * request.num_nodes + to) * 4
+      if (!caller.memory.writeU32(cell, distance)) return -EFAULT
+    }
   }
-  request.num_nodes = 1
+  request.num_nodes = nodeCount
   return 0
 }
 
