@@ -1,7 +1,7 @@
 /**
  * Fuzz target: whatever a front-end puts into its block ring (requests well and badly formed,
- * bytes, indexes, states), nothing throws, what is granted is let go, the disk keeps its size, and
- * a later front-end is served.
+ * bytes, indexes, states), while the medium changes too, nothing throws, what is granted is let go,
+ * the disk keeps its size, and a later front-end is served.
  *
  * `node fuzz/block-ring.ts [runs] [seed]`; short by default.
  */
@@ -10,6 +10,9 @@ import fc from 'fast-check'
 import { BlkifRequest, BlkifRequestIndirect, BlkifRequestSegment } from
   '../src/abi/xen/io/blkif.ts'
 import { TestFrontend } from '../src/backends/block/test-frontend.ts'
+import { emptyStore } from '../src/storage/empty.ts'
+import { MemoryFile } from '../src/storage/memory-file.ts'
+import { RawStore } from '../src/storage/raw.ts'
 
 const DISK_BYTES = 64 * 1024
 const abi = fc.constantFrom('x86_64' as const, 'x86_32' as const)
@@ -39,6 +42,9 @@ const action = fc.oneof(
   }) },
   { weight: 1, arbitrary: fc.record({
     kind: fc.constant('state' as const), state: fc.oneof(fc.nat(9), fc.string()),
+  }) },
+  { weight: 1, arbitrary: fc.record({
+    kind: fc.constant('medium' as const), sizeBytes: fc.constantFrom(0, 512, DISK_BYTES),
   }) },
   { weight: 1, arbitrary: fc.constant({ kind: 'settle' as const }) },
 )
@@ -75,6 +81,12 @@ async function perform(f: TestFrontend, width: 'x86_64' | 'x86_32', step: Action
       return f.word(step.index, step.value)
     case 'state':
       return f.say({ state: step.state })
+    case 'medium': {
+      const { device } = f
+      if (device) device.disk.store = step.sizeBytes === 0 ? emptyStore
+        : new RawStore(new MemoryFile('medium', new Uint8Array(step.sizeBytes)))
+      return device?.resized()
+    }
     case 'settle':
       await f.settle()
   }
@@ -89,6 +101,7 @@ async function tryRing(
   await f.connect(order, width, { 'feature-persistent': persistent })
   for (const step of steps) await perform(f, width, step)
   await f.settle()
+  if (f.device) f.device.disk.store = new RawStore(f.file)
   assert.equal(f.file.sizeBytes, DISK_BYTES)
   for (const state of [5, 6, 1]) f.say({ state })
   await f.settle()

@@ -10,7 +10,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { GuestFiles } from '../../src/node/guest-files.ts'
 import { logName } from '../../src/node/run-folder.ts'
 import { GuestConsole } from '../lib/console.ts'
-import { GuestShell, root, writeConfig } from '../lib/guest.ts'
+import { type BenchDisk, GuestShell, root, writeConfig } from '../lib/guest.ts'
 import { cpuSecondsOf, type Memory, memoryOf } from '../lib/process.ts'
 
 const MEMORY_MIB = 256
@@ -123,9 +123,9 @@ class XlGuest implements RunningGuest {
   readonly #config: string
   shell: GuestShell
 
-  constructor(system: System, files: GuestFiles) {
+  constructor(system: System, files: GuestFiles, disks: readonly BenchDisk[]) {
     this.#host = new OwnHost(system)
-    this.#config = writeConfig(NAME, files, MEMORY_MIB)
+    this.#config = writeConfig(NAME, files, MEMORY_MIB, 'console=hvc0', disks)
     this.shell = this.#start()
   }
 
@@ -158,13 +158,19 @@ class XlGuest implements RunningGuest {
   }
 }
 
-function startQemu(files: GuestFiles, options: readonly string[]): RunningGuest {
+function startQemu(
+  files: GuestFiles, options: readonly string[], disks: readonly BenchDisk[],
+): RunningGuest {
   const console = new GuestConsole('qemu-system-x86_64', [
     '-accel', 'tcg', ...options, '-smp', '1', '-m', String(MEMORY_MIB), '-display', 'none',
     '-nodefaults', '-no-user-config', '-net', 'none', '-no-reboot', '-serial', 'stdio',
     '-kernel', files.kernel, '-initrd', files.initrd, '-append',
     // A busy machine would have the guest distrust the TSC and read a slow clock.
     'console=ttyS0 tsc=reliable',
+    ...disks.flatMap(({ path, qemuFormat }, i) => [
+      '-drive', `file=${path},format=${qemuFormat},if=none,id=d${i}`,
+      '-device', `virtio-blk-pci,drive=d${i}`,
+    ]),
   ])
   const pid = console.child.pid!
   return {
@@ -173,8 +179,11 @@ function startQemu(files: GuestFiles, options: readonly string[]): RunningGuest 
   }
 }
 
-export function startGuest(system: System, files: GuestFiles): RunningGuest {
-  return system.kind === 'xl' ? new XlGuest(system, files) : startQemu(files, system.options)
+export function startGuest(
+  system: System, files: GuestFiles, disks: readonly BenchDisk[] = [],
+): RunningGuest {
+  return system.kind === 'xl'
+    ? new XlGuest(system, files, disks) : startQemu(files, system.options, disks)
 }
 
 /** CPU seconds that all processes of a guest took up to now. */

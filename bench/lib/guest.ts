@@ -5,7 +5,7 @@
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { cacheFolder, madeFolder, writeWhole } from '../../src/node/cache.ts'
-import { ensureGuest, type GuestFiles } from '../../src/node/guest-files.ts'
+import { ensureGuest, type GuestFiles, type GuestRequest } from '../../src/node/guest-files.ts'
 import { buildInitramfs } from '../../src/toolstack/build/initramfs.ts'
 import { GuestConsole } from './console.ts'
 
@@ -18,13 +18,24 @@ export interface MeasuredFiles extends GuestFiles {
   readonly busybox?: Uint8Array
 }
 
-export async function ensureFiles(own: Partial<GuestFiles> = {}): Promise<MeasuredFiles> {
+/** An image that a guest has as a disk. */
+export interface BenchDisk {
+  readonly path: string
+  /** xl's name of its format. */
+  readonly format: string
+  readonly qemuFormat: string
+}
+
+export async function ensureFiles(
+  own: Partial<GuestFiles> = {}, moreDrivers: GuestRequest['moreDrivers'] = [],
+): Promise<MeasuredFiles> {
   let used: Uint8Array | undefined
   const files = await ensureGuest({
     kind: 'cloud',
     cache: cacheFolder(),
     progress: (step) => void process.stderr.write(`${step}\n`),
     own,
+    moreDrivers,
     buildInitrd: (busybox, modules) => {
       used = busybox
       return buildInitramfs(busybox, modules)
@@ -41,11 +52,14 @@ export function scratchFolder(...parts: string[]): string {
 /** Writes an xl.cfg for a PVH guest and gives its path. */
 export function writeConfig(
   name: string, files: GuestFiles, memoryMib = 256, commandLine = 'console=hvc0',
+  disks: readonly BenchDisk[] = [],
 ): string {
   const path = join(scratchFolder(), `${name}.cfg`)
   writeWhole(path, [
     `name = "${name}"`, 'type = "pvh"', `kernel = "${files.kernel}"`, `ramdisk = "${files.initrd}"`,
-    `cmdline = "${commandLine}"`, `memory = ${memoryMib}`, 'vcpus = 1', '',
+    `cmdline = "${commandLine}"`, `memory = ${memoryMib}`, 'vcpus = 1',
+    `disk = ${JSON.stringify(disks.map(({ path: file, format }, i) =>
+      `${file},${format},xvd${'abc'[i]},w`))}`, '',
   ].join('\n'))
   return path
 }

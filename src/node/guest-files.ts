@@ -31,7 +31,11 @@ export interface GuestRequest {
   readonly own: Partial<GuestFiles>
   /** Makes the initramfs that holds a busybox, and modules of the kernel. */
   readonly buildInitrd: (busybox: Uint8Array, modules: readonly ModuleFile[]) => Uint8Array
+  /** Modules beside those of PV devices: folder among the kernel's drivers, name. */
+  readonly moreDrivers?: readonly Driver[]
 }
+
+type Driver = readonly [folder: string, name: string]
 
 /** A module as the kernel loads it. */
 export interface ModuleFile {
@@ -46,7 +50,7 @@ const KERNELS: Readonly<Record<GuestKind, readonly string[]>> = {
 }
 const BUSYBOX = 'busybox-static'
 /** The drivers of PV devices, which Debian's kernels have as modules: folder, name. */
-const DRIVERS = [['net', 'xen-netfront.ko'], ['block', 'xen-blkfront.ko']] as const
+const DRIVERS: readonly Driver[] = [['net', 'xen-netfront.ko'], ['block', 'xen-blkfront.ko']]
 const MODULE_LIMIT = 16 * 1024 * 1024
 /** A meta package leads to the kernel's package, in newer releases through one more. */
 const META_DEPTH = 3
@@ -84,7 +88,8 @@ async function ensureInitrd(
     return fetcher.fetch([BUSYBOX], folder, '*bin/busybox', (info) => `busybox-${info.version}`)
   })
   // One a kernel, as modules fit no other.
-  const initrd = join(folder, `initrd-${own.kernel === undefined ? kind : 'plain'}`)
+  const more = request.moreDrivers?.length ? '-more' : ''
+  const initrd = join(folder, `initrd-${own.kernel === undefined ? kind : 'plain'}${more}`)
   const archive = request.buildInitrd(readFileSync(busybox), modules)
   if (!existsSync(initrd) || !readFileSync(initrd).equals(archive)) writeWhole(initrd, archive)
   return initrd
@@ -96,7 +101,7 @@ async function ensureModules(
 ): Promise<ModuleFile[]> {
   const { kind, progress } = request
   const modules: ModuleFile[] = []
-  for (const [place, name] of DRIVERS) {
+  for (const [place, name] of [...DRIVERS, ...request.moreDrivers ?? []]) {
     const note = `${name}-${kind}`
     // Where a driver is not in the kernel's package, that is noted too.
     if (readNote(join(folder, `${note}.json`))?.file === '') continue

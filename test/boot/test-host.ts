@@ -27,15 +27,19 @@ export interface HostOptions {
   /** The emulated machine's memory. */
   readonly memoryMb?: number
   readonly environment?: Readonly<Record<string, string>>
+  /** No file of the host process may become larger. */
+  readonly fileLimitBytes?: number
 }
 
 export class TestHost {
   readonly folder = mkdtempSync(join(tmpdir(), 'xenolith-boot-'))
   readonly #environment: NodeJS.ProcessEnv
   readonly #conversations: Conversation[] = []
+  readonly #fileLimitBytes: number | undefined
 
   constructor(options: HostOptions = {}) {
     const memory = options.memoryMb
+    this.#fileLimitBytes = options.fileLimitBytes
     this.#environment = {
       ...process.env, XENOLITH_RUN: join(this.folder, 'run'), TERM: 'dumb',
       ...memory === undefined ? {} : { XENOLITH_MEMORY: `${memory}` },
@@ -139,7 +143,12 @@ export class TestHost {
   }
 
   #spawn(file: string, words: readonly string[], name: string): Conversation {
-    const child = spawn(file, words, { env: this.#environment, stdio: 'pipe' })
+    // Processes inherit the limit, and xl starts the host process.
+    const limit = this.#fileLimitBytes
+    const child = limit === undefined
+      ? spawn(file, words, { env: this.#environment, stdio: 'pipe' })
+      : spawn('sh', ['-c', `ulimit -f ${limit / 512}; exec "$@"`, 'sh', file, ...words],
+        { env: this.#environment, stdio: 'pipe' })
     const conversation = new Conversation(child, name)
     this.#conversations.push(conversation)
     return conversation

@@ -2,6 +2,7 @@
  * A disk as the rings of its device share it: what may be asked of it, and how much at a time.
  */
 import type { BlockStore } from '../../storage/block-store.ts'
+import { RequestBuffers } from './buffers.ts'
 import { type Request, SECTOR_BYTES } from './request.ts'
 
 /** Bytes of data that are under way for one device; a request more may exceed it once. */
@@ -35,6 +36,7 @@ export class BlockDisk {
     reads: 0, writes: 0, sectorsRead: 0, sectorsWritten: 0, outOfRequests: 0,
   }
 
+  readonly buffers = new RequestBuffers()
   store: BlockStore
   #bytes = 0
   #requests = 0

@@ -102,7 +102,7 @@ export class BlockQueue {
 
   async #run(request: Request): Promise<void> {
     const { lengthBytes } = request
-    const buffer = new Uint8Array(request.segments.length > 0 ? lengthBytes : 0)
+    const buffer = this.#disk.buffers.take(request.segments.length > 0 ? lengthBytes : 0)
     this.#inFlight++
     this.#disk.took(buffer.length)
     let done = false
@@ -117,6 +117,7 @@ export class BlockQueue {
     } finally {
       this.#inFlight--
       this.#disk.gave(buffer.length)
+      this.#disk.buffers.give(buffer)
     }
     if (request !== this.#barrier) this.#tryBarrier()
     this.#respond(request, done ? BLKIF_RSP_OKAY : BLKIF_RSP_ERROR)

@@ -1,0 +1,160 @@
+/**
+ * Disks of guests: throughput and requests by format of the image, through our PV back-end and
+ * QEMU's virtio-blk, on images of the same content.
+ *
+ * A round boots both with a disk of each format and has the same program read and write these past
+ * the guest's cache, in turns. Images lie in the host's page cache, so that what is measured is
+ * the way from the guest's driver to the file and back.
+ */
+import { execFileSync } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { writeWhole } from '../../src/node/cache.ts'
+import { writeCpio } from '../../src/toolstack/build/cpio.ts'
+import { guestCpuSeconds, type RunningGuest, startGuest, type System } from '../guests/systems.ts'
+import { type BenchDisk, type MeasuredFiles, scratchFolder } from '../lib/guest.ts'
+
+const IMAGE_BYTES = 128 << 20
+const ROW_MS = 300_000
+const KIB = 1024
+
+const diskFormats = ['raw', 'qcow2', 'vhd'] as const
+const QEMU_FORMATS = { raw: 'raw', qcow2: 'qcow2', vhd: 'vpc' } as const
+
+/** What QEMU's guest needs for its disks, in the order of loading. */
+export const VIRTIO_DRIVERS = [
+  ['virtio', 'virtio_ring.ko'], ['virtio', 'virtio.ko'], ['virtio', 'virtio_pci_legacy_dev.ko'],
+  ['virtio', 'virtio_pci_modern_dev.ko'], ['virtio', 'virtio_pci.ko'],
+  ['block', 'virtio_blk.ko'],
+] as const
+
+interface DiskRow {
+  readonly what: string
+  readonly words: string
+  readonly blockBytes: number
+  readonly count: number
+  readonly processes: number
+}
+
+const rows: readonly DiskRow[] = [
+  { what: 'sequential reads of 1 MiB', words: 'read sequential', blockBytes: KIB * KIB,
+    count: 128, processes: 1 },
+  { what: 'sequential writes of 1 MiB, fsync', words: 'write sequential', blockBytes: KIB * KIB,
+    count: 64, processes: 1 },
+  { what: 'random reads of 4 KiB', words: 'read random', blockBytes: 4 * KIB, count: 2000,
+    processes: 1 },
+  { what: 'random writes of 4 KiB, fsync', words: 'write random', blockBytes: 4 * KIB,
+    count: 2000, processes: 1 },
+  { what: 'random reads of 4 KiB, eight at once', words: 'read random', blockBytes: 4 * KIB,
+    count: 500, processes: 8 },
+]
+
+/** What one row took on one format, by system and round. */
+export interface DiskResult {
+  readonly what: string
+  readonly format: string
+  readonly requests: number
+  readonly bytes: number
+  readonly cpu: Record<string, number[]>
+  readonly wall: Record<string, number[]>
+}
+
+export interface DiskOptions {
+  readonly rounds: number
+  readonly systems: readonly System[]
+  readonly files: MeasuredFiles
+}
+
+/** An initramfs that also has the program. */
+function addProgram(files: MeasuredFiles, folder: string): MeasuredFiles {
+  const program = join(folder, 'disk')
+  const source = fileURLToPath(new URL('guest/disk.c', import.meta.url))
+  execFileSync('gcc', ['-O2', '-static', '-Wall', '-Wextra', source, '-o', program])
+  const initrd = join(folder, 'initrd')
+  writeWhole(initrd, Buffer.concat([readFileSync(files.initrd), writeCpio([
+    { kind: 'file', path: 'bin/disk', mode: 0o755, content: readFileSync(program) },
+  ])]))
+  return { ...files, initrd }
+}
+
+/** Images of the same content in each format, for one system. */
+function makeImages(folder: string, system: string): BenchDisk[] {
+  const raw = join(folder, 'content')
+  if (!existsSync(raw)) writeFileSync(raw, randomBytes(IMAGE_BYTES))
+  return diskFormats.map((format) => {
+    const path = join(folder, `${system.replaceAll(' ', '-')}.${format}`)
+    const qemuFormat = QEMU_FORMATS[format]
+    // A VHD's size is that of its geometry, unless it is told not to be.
+    const exact = format === 'vhd' ? ['-o', 'force_size=on'] : []
+    execFileSync('qemu-img', ['convert', '-f', 'raw', '-O', qemuFormat, ...exact, raw, path])
+    return { path, format, qemuFormat }
+  })
+}
+
+/** Boots and has the drivers of disks ready; names of devices by format. */
+async function boot(
+  system: System, files: MeasuredFiles, images: readonly BenchDisk[],
+): Promise<RunningGuest> {
+  const guest = startGuest(system, files, images)
+  try {
+    await guest.shell.ready()
+    if (system.kind === 'qemu') {
+      const modules = VIRTIO_DRIVERS.map(([, name]) => `/lib/modules/${name}`).join(' ')
+      await guest.shell.run(`for m in ${modules}; do insmod $m; done`, ROW_MS)
+    }
+    return guest
+  } catch (error) {
+    await guest.close()
+    throw error
+  }
+}
+
+/** Measures all; fails when two systems read different bytes. */
+export async function measureDisks(options: DiskOptions): Promise<DiskResult[]> {
+  const folder = scratchFolder('disks')
+  const files = addProgram(options.files, folder)
+  const results: DiskResult[] = rows.flatMap(({ what, blockBytes, count, processes }) =>
+    diskFormats.map((format) => ({
+      what, format, requests: count * processes, bytes: count * processes * blockBytes,
+      cpu: {}, wall: {},
+    })))
+  for (let round = 0; round < options.rounds; round++) {
+    process.stderr.write(`Round ${round + 1} of ${options.rounds} ...\n`)
+    const guests = new Map<System, RunningGuest>()
+    try {
+      for (const system of options.systems) {
+        guests.set(system, await boot(system, files, makeImages(folder, system.name)))
+      }
+      await runRows(guests, results)
+    } finally {
+      for (const guest of guests.values()) await guest.close()
+    }
+  }
+  return results
+}
+
+/** Runs each row on each disk of all guests in turns. */
+async function runRows(
+  guests: ReadonlyMap<System, RunningGuest>, results: readonly DiskResult[],
+): Promise<void> {
+  let index = 0
+  for (const { words, blockBytes, count, processes } of rows) {
+    for (const [disk, format] of diskFormats.entries()) {
+      const result = results[index++]!
+      const said = new Set<string>()
+      for (const [{ name, kind }, guest] of guests) {
+        const device = `/dev/${kind === 'qemu' ? 'vd' : 'xvd'}${'abc'[disk]}`
+        const [cpu, start] = [guestCpuSeconds(guest), performance.now()]
+        const text = await guest.shell.run(
+          `disk ${device} ${words} ${blockBytes} ${count} ${processes}`, ROW_MS)
+        const wall = (performance.now() - start) / 1000
+        said.add(/sum [0-9a-f]{16}/.exec(text)?.[0] ?? text.trim())
+        ;(result.cpu[name] ??= []).push(guestCpuSeconds(guest) - cpu)
+        ;(result.wall[name] ??= []).push(wall)
+      }
+      if (said.size > 1) throw new Error(`${result.what} (${format}): ${[...said].join(', ')}`)
+    }
+  }
+}
