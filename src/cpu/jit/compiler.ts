@@ -62,9 +62,11 @@ export interface RegionCompiler {
   take(): CompiledRegions | LoadedRegions | undefined
 }
 
-/** The bytes of a region's code are those of `read` (offset, length). */
+/** The bytes of a region's code are those of `read` (offset, length), the keys of its entries those
+ * of `keyAt`. */
 export function pack(
   region: Region, number: number, read: (offset: number, length: number) => Uint8Array,
+  keyAt: (offset: number) => number,
 ): PackedRegion {
   const parts: Uint8Array[] = []
   const blocks = new Int32Array(region.blocks.length * 2)
@@ -85,8 +87,9 @@ export function pack(
     at += part.length
   }
   const entries = Int32Array.from(region.entries)
+  const keys = entries.map((block) => keyAt(region.blocks[block]!.offset))
   return {
-    number, shape: { blocks, bytes, entries, pages: Int32Array.from(region.pages) },
+    number, shape: { blocks, bytes, entries, keys, pages: Int32Array.from(region.pages) },
     ends: region.blocks.map((block) => block.end),
   }
 }

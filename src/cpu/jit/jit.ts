@@ -10,14 +10,16 @@ import { CODE_MODE_LONG, type CoreControlView } from '../core-memory.ts'
 import type { CodeCache } from '../interpreter/code-cache.ts'
 import type { MemorySizes } from '../interpreter/engine-module.ts'
 import type { CodeLines } from '../interpreter/code-lines.ts'
-import { field } from '../interpreter/record.ts'
+import { field, heatWordOf } from '../interpreter/record.ts'
 import {
   type CompiledRegions, ImmediateCompiler, type LoadedRegions, pack, type PackedRegion,
   type RegionCompiler,
 } from './compiler.ts'
 import { discover, PAGE_BYTES, pageOf, type RegionLimits } from './region.ts'
 import { Rewrites } from './rewrites.ts'
-import { blocksIn, type KeptRegions, linesIn, type PageAt, type RegionShape } from './shape.ts'
+import {
+  blocksIn, entryKey, type KeptRegions, linesIn, type PageAt, type RegionShape,
+} from './shape.ts'
 import { type Batch, type Match, RegionStore } from './store.ts'
 
 /** A region executes no more instructions than it has until it looks at the budget again: only
@@ -166,7 +168,9 @@ export class Jit {
       return
     }
     const { control, code, heatLimit } = this.#needs
-    if (heatLimit === 0 || this.#blocks.get(machine)) return
+    // It is found again and again when others have its place among those looked up.
+    const isNew = this.#records.getUint16(heatWordOf(record) * 2, true) === 0
+    if (heatLimit === 0 || !isNew || this.#blocks.has(machine)) return
     const match = this.#match(machine)
     if (!match) return
     if (match.region.batch.isCompiled && this.#rewrites.allow(control.codeMachinePage)) {
@@ -264,8 +268,9 @@ export class Jit {
     }, offset, LIMITS)
     if (!region) return
     const number = ++this.#lastNumber
-    const packed = pack(region, number, (at, length) =>
-      machine.subarray(machineOf(at), machineOf(at) + length))
+    const packed = pack(region, number,
+      (at, length) => machine.subarray(machineOf(at), machineOf(at) + length),
+      (at) => entryKey(machine, machineOf(at)))
     this.#awaited.set(number, this.#watch(packed.shape, pageAt))
     this.#queue.push(packed)
     this.counts.asked += 1

@@ -3,7 +3,8 @@
  * in the byte order of the machine.
  *
  *   words of shapes, then for each: numbers of blocks, entries, pages and bytes;
- *   blocks (two words each), entries, pages; the bytes, filled up to a word; then the module
+ *   blocks (two words each), entries, their keys, pages; the bytes, filled up to a word;
+ *   then the module
  */
 import type { RegionShape } from './shape.ts'
 
@@ -16,7 +17,7 @@ const COUNTS = 4
 const WORD = 4
 
 function wordsOf({ blocks, entries, pages, bytes }: RegionShape): number {
-  return COUNTS + blocks.length + entries.length + pages.length + Math.ceil(bytes.length / WORD)
+  return COUNTS + blocks.length + entries.length * 2 + pages.length + Math.ceil(bytes.length / WORD)
 }
 
 export function encodeKept({ shapes, module }: KeptModule): Uint8Array {
@@ -25,10 +26,10 @@ export function encodeKept({ shapes, module }: KeptModule): Uint8Array {
   const view = new Int32Array(out.buffer, 0, words)
   view[0] = words
   let at = 1
-  for (const { blocks, entries, pages, bytes } of shapes) {
+  for (const { blocks, entries, keys, pages, bytes } of shapes) {
     view.set([blocks.length, entries.length, pages.length, bytes.length], at)
     at += COUNTS
-    for (const list of [blocks, entries, pages]) {
+    for (const list of [blocks, entries, keys, pages]) {
       view.set(list, at)
       at += list.length
     }
@@ -52,7 +53,7 @@ export function shapesOfKept(content: Uint8Array): RegionShape[] {
     at += COUNTS
     const list = (length: number): Int32Array => view.subarray(at, at += length)
     shapes.push({
-      blocks: list(blocks), entries: list(entries), pages: list(pages),
+      blocks: list(blocks), entries: list(entries), keys: list(entries), pages: list(pages),
       bytes: copy.subarray(at * WORD, at * WORD + bytes),
     })
     at += Math.ceil(bytes / WORD)

@@ -9,8 +9,9 @@ export interface RegionShape {
   /** For each block its offset, and where its bytes end in `bytes`. */
   readonly blocks: Int32Array
   readonly bytes: Uint8Array
-  /** Numbers of the blocks that may be entered. */
+  /** Numbers of the blocks that may be entered, and the entryKey of each. */
   readonly entries: Int32Array
+  readonly keys: Int32Array
   readonly pages: Int32Array
 }
 
@@ -21,6 +22,18 @@ export type PageAt = (page: number) => number
 export interface KeptRegions {
   readonly name: string
   readonly shapes: readonly RegionShape[]
+}
+
+/** Bytes that an entry's key is made of, whether they all belong to the region or not. */
+const KEY_BYTES = 8
+
+/** What the code at an address is looked up by: its place in its page, and its first bytes. */
+export function entryKey(memory: Uint8Array, address: number): number {
+  const offset = within(address)
+  const end = address + Math.min(KEY_BYTES, PAGE_BYTES - offset)
+  let key = offset
+  for (let at = address; at < end; at++) key = Math.imul(key, 31) + memory[at]! | 0
+  return key
 }
 
 /** Calls `visit` with each block that has code: its offset, and its place in the bytes. */

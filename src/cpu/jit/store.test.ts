@@ -5,18 +5,24 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { ModuleBuilder } from '../../wasm/module.ts'
 import { functionName, pageName } from './compiler.ts'
-import type { RegionShape } from './shape.ts'
+import { entryKey, type RegionShape } from './shape.ts'
 import { RegionStore } from './store.ts'
 
 const PAGE = 4096
 const LARGE = 3 << 20
+/** Where the blocks are. */
+const FIRST = 2 * PAGE + 16
+const SECOND = 5 * PAGE + 32
 
 /** A region of two blocks in neighbouring pages, to be entered at both. */
 function shapeOf(seed: number): RegionShape {
-  return {
+  const shape = {
     blocks: Int32Array.of(16, 3, PAGE + 32, 5), bytes: Uint8Array.of(seed, 2, 3, 4, seed),
     entries: Int32Array.of(0, 1), pages: Int32Array.of(0, 1),
   }
+  const memory = memoryWith(shape)
+  const keys = Int32Array.of(entryKey(memory, FIRST), entryKey(memory, SECOND))
+  return { ...shape, keys }
 }
 
 function moduleOf(): WebAssembly.Module {
@@ -27,10 +33,10 @@ function moduleOf(): WebAssembly.Module {
 }
 
 /** Memory with the code of a shape at pages 2 and 5. */
-function memoryWith({ bytes }: RegionShape): Uint8Array {
+function memoryWith({ bytes }: Pick<RegionShape, 'bytes'>): Uint8Array {
   const memory = new Uint8Array(8 * PAGE)
-  memory.set(bytes.subarray(0, 3), 2 * PAGE + 16)
-  memory.set(bytes.subarray(3), 5 * PAGE + 32)
+  memory.set(bytes.subarray(0, 3), FIRST)
+  memory.set(bytes.subarray(3), SECOND)
   return memory
 }
 
@@ -44,11 +50,11 @@ test('a region is found at each of its entries, where all of its code is', () =>
   store.addCompiled([other], moduleOf(), 100, undefined)
   store.addCompiled([shape], moduleOf(), 100, undefined)
   const memory = memoryWith(shape)
-  assert.equal(store.find(memory, 2 * PAGE + 16, pagesAround)?.region.shape, shape)
-  assert.equal(store.find(memory, 5 * PAGE + 32, pagesAround)?.region.shape, shape)
+  assert.equal(store.find(memory, FIRST, pagesAround)?.region.shape, shape)
+  assert.equal(store.find(memory, SECOND, pagesAround)?.region.shape, shape)
   assert.equal(store.find(memory, 5 * PAGE + 33, pagesAround), undefined, 'no entry')
-  memory[5 * PAGE + 33] = 0
-  assert.equal(store.find(memory, 2 * PAGE + 16, pagesAround), undefined)
+  memory[SECOND + 1] = 0
+  assert.equal(store.find(memory, FIRST, pagesAround), undefined)
 })
 
 test('a place has its pages, and a region eight places', () => {
@@ -58,9 +64,9 @@ test('a place has its pages, and a region eight places', () => {
   const memory = memoryWith(shape)
   const places = Array.from({ length: 8 }, () => batch.place(0, {}, pagesAround(0)))
   assert.equal(new Set(places.map(({ code }) => code)).size, 8)
-  assert.equal(store.find(memory, 2 * PAGE + 16, pagesAround), undefined)
+  assert.equal(store.find(memory, FIRST, pagesAround), undefined)
   places[3]!.release()
-  assert.ok(store.find(memory, 2 * PAGE + 16, pagesAround))
+  assert.ok(store.find(memory, FIRST, pagesAround))
 })
 
 test('modules that nobody uses go when there are too many, the least recently used first', () => {

@@ -8,7 +8,7 @@
  */
 import { PAGE_BYTES, pageOf } from './region.ts'
 import { functionName, pageName } from './compiler.ts'
-import { type KeptRegions, liesIn, type PageAt, type RegionShape } from './shape.ts'
+import { entryKey, type KeptRegions, liesIn, type PageAt, type RegionShape } from './shape.ts'
 
 /** Bytes of modules that are held; native code takes some five times as much. */
 const MODULE_BYTES = 8 << 20
@@ -161,8 +161,10 @@ export class RegionStore {
   find(
     memory: Uint8Array, address: number, pagesAround: (page: number) => PageAt,
   ): Match | undefined {
+    const there = this.#starts.get(entryKey(memory, address))
+    if (!there) return undefined
     const offset = address & PAGE_BYTES - 1
-    for (const region of this.#starts.get(keyOf(offset, memory[address]!)) ?? []) {
+    for (const region of there) {
       if (!region.batch.hasRoom(region.index)) continue
       for (const page of entryPagesAt(region.shape, offset)) {
         const pageAt = pagesAround(page)
@@ -196,7 +198,7 @@ export class RegionStore {
     this.#count -= batch.regions.length
     batch.drop()
     for (const region of batch.regions) {
-      for (const key of new Set(keysOf(region.shape))) {
+      for (const key of new Set(region.shape.keys)) {
         const left = this.#starts.get(key)!.filter((other) => other !== region)
         if (left.length > 0) this.#starts.set(key, left)
         else this.#starts.delete(key)
@@ -208,25 +210,13 @@ export class RegionStore {
     this.#batches.add(batch)
     this.#count += batch.regions.length
     for (const region of batch.regions) {
-      for (const key of new Set(keysOf(region.shape))) {
+      for (const key of new Set(region.shape.keys)) {
         const there = this.#starts.get(key)
         if (there) there.push(region)
         else this.#starts.set(key, [region])
       }
     }
   }
-}
-
-function keyOf(offset: number, first: number): number {
-  return offset << 8 | first
-}
-
-/** Where a region may be entered. */
-function keysOf({ blocks, bytes, entries }: RegionShape): number[] {
-  return [...entries].map((block) => {
-    const start = block === 0 ? 0 : blocks[block * 2 - 1]!
-    return keyOf(blocks[block * 2]! & PAGE_BYTES - 1, bytes[start]!)
-  })
 }
 
 /** The pages, relative to a region's page 0, that it may be entered in with the code at `offset` of
