@@ -144,6 +144,8 @@ export const coreMap = {
   /** What an x87 store waits with: status word and tags (u16 each), the upper 16 bits of its result
    * (u32), 1 when it is to be stored (u32). */
   x87Result: 0x2100,
+  /** 1 once a part has noted a denormal (u32); see fpu/denormals.ts. */
+  denormals: 0x2200,
   /** TLB_SETS of TlbSet. */
   tlbSets: 0x8000,
   /** Where large pages were filled from; see mmu/large-pages.ts. */

@@ -22,6 +22,8 @@ export interface InlineFloat {
   readonly width: Width
   readonly x: Local
   readonly y: Local
+  /** Whether x and y are known not to be denormal, unless the other is noted: denormals.ts. */
+  readonly known: readonly boolean[]
   /** Of the type that resultTypeOf says. */
   readonly result: Local
   /** Not zero while MXCSR is not settled. */
@@ -38,8 +40,15 @@ export function resultTypeOf(op: FloatOp, width: Width): 'f32' | 'f64' | 'i64' {
 
 const familyOf = (width: Width) => width === 64 ? f64 : f32
 
-/** Goes to the slow path when `x` is denormal (or the smallest normal number). */
-function requireNotDenormal({ f, width, slow }: InlineFloat, x: Expression): void {
+/** Goes to the slow path when an operand is denormal, unless that is known. */
+function requireNotDenormal(site: InlineFloat, ...operands: readonly Local[]): void {
+  operands.forEach((operand, index) => {
+    if (!site.known[index]) requireAsked(site, operand)
+  })
+}
+
+/** The same, which counts the smallest normal number in. */
+function requireAsked({ f, width, slow }: InlineFloat, x: Expression): void {
   if (width === 64) {
     const twice = i64.shl(i64.reinterpret(x), i64.const(1))
     f.brUnlikely(slow, i64.eqz(i64.shrU(i64.sub(twice, i64.const(1)), i64.const(53))))
@@ -47,6 +56,16 @@ function requireNotDenormal({ f, width, slow }: InlineFloat, x: Expression): voi
     const twice = i32.shl(i32.reinterpret(x), i32.const(1))
     f.brUnlikely(slow, i32.eqz(i32.shrU(i32.sub(twice, i32.const(1)), i32.const(24))))
   }
+}
+
+/** Neither zero nor normal. */
+function isOdd(x: Expression, width: Width): Expression {
+  if (width === 64) {
+    const exponent = i64.shrU(i64.shl(i64.reinterpret(x), i64.const(1)), i64.const(53))
+    return i64.geU(i64.sub(exponent, i64.const(1)), i64.const(0x7fe))
+  }
+  const exponent = i32.shrU(i32.shl(i32.reinterpret(x), i32.const(1)), i32.const(24))
+  return i32.geU(i32.sub(exponent, i32.const(1)), i32.const(0xfe))
 }
 
 /** Infinite, a NaN, or so small that it may have been tiny before it was rounded. */
@@ -67,18 +86,17 @@ function addition(site: InlineFloat, op: 'add' | 'sub'): void {
   const { f, width, x, y, result, slow } = site
   const family = familyOf(width)
   requireSettled(site)
-  requireNotDenormal(site, x)
-  requireNotDenormal(site, y)
+  requireNotDenormal(site, x, y)
   f.set(result, family[op](x, y))
-  f.brUnlikely(slow, i32.eqz(family.lt(family.abs(result), family.const(Infinity))))
+  f.ifUnlikely(isOdd(result, width),
+    () => f.brUnlikely(slow, family.ne(result, family.const(0))))
 }
 
 function product(site: InlineFloat, op: 'mul' | 'div'): void {
   const { f, width, x, y, result, slow } = site
   const family = familyOf(width)
   requireSettled(site)
-  requireNotDenormal(site, x)
-  requireNotDenormal(site, y)
+  requireNotDenormal(site, x, y)
   f.set(result, family[op](x, y))
   f.ifUnlikely(isDoubtful(result, width), () => {
     // A zero that comes from a zero is exact.
@@ -102,8 +120,8 @@ function squareRoot(site: InlineFloat): void {
 function extremum(site: InlineFloat, op: 'min' | 'max'): void {
   const { f, width, x, y, result, slow } = site
   const family = familyOf(width)
-  requireNotDenormal(site, x)
-  requireNotDenormal(site, y)
+  if (site.known.includes(true)) requireSettled(site)
+  requireNotDenormal(site, x, y)
   f.brUnlikely(slow, i32.or(family.ne(x, x), family.ne(y, y)))
   f.set(result, select(x, y, op === 'min' ? family.lt(x, y) : family.gt(x, y)))
 }
@@ -111,8 +129,8 @@ function extremum(site: InlineFloat, op: 'min' | 'max'): void {
 function comparison(site: InlineFloat): void {
   const { f, width, x, y, result, slow } = site
   const family = familyOf(width)
-  requireNotDenormal(site, x)
-  requireNotDenormal(site, y)
+  if (site.known.includes(true)) requireSettled(site)
+  requireNotDenormal(site, x, y)
   f.brUnlikely(slow, i32.or(family.ne(x, x), family.ne(y, y)))
   f.set(result, i64.extendU(i32.add(i32.sub(family.gt(x, y), family.lt(x, y)), i32.const(2))))
 }
@@ -121,7 +139,7 @@ function comparison(site: InlineFloat): void {
 function conversion(site: InlineFloat): void {
   const { f, width, x, result, slow } = site
   if (width === 32) {
-    requireNotDenormal(site, x)
+    requireAsked(site, x)
     f.brUnlikely(slow, f32.ne(x, x))
     f.set(result, f64.promote(x))
     return

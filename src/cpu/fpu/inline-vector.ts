@@ -2,8 +2,8 @@
  * Packed arithmetic under MXCSR in line: the fast half of `Backend.floatVector` and `floatCompare`,
  * by the tests of inline-float.ts on all lanes at once.
  *
- * A test leaves a word of lanes that are not zero where all is well; tests are joined by the
- * unsigned minimum of their 32-bit halves.
+ * A test leaves ones in the lanes where all is well. Its constants are such that a region has them
+ * in locals.
  */
 import type { FloatVectorOp } from '../../isa/backend.ts'
 import {
@@ -20,7 +20,10 @@ export interface InlineVector {
   readonly width: Width
   readonly x: Local
   readonly y: Local
+  /** Whether x and y are known to have no denormals, unless the other is noted: denormals.ts. */
+  readonly known: readonly boolean[]
   readonly result: Local
+  readonly constant: (bits: bigint) => Expression
   /** Not zero while MXCSR is not settled. */
   readonly unsettled: () => Expression
   /** Where what is unusual goes. */
@@ -37,25 +40,20 @@ const lanes = {
     add: vector(228), sub: vector(229), mul: vector(230), div: vector(231), sqrt: vector(227),
     pmin: vector(234), pmax: vector(235), abs: vector(224), eq: vector(65), ne: vector(66),
     lt: vector(67), gt: vector(68), le: vector(69), ge: vector(70), nearest: vector(106),
-    floor: vector(104), ceil: vector(103), trunc: vector(105), allTrue: test(163),
+    floor: vector(104), ceil: vector(103), trunc: vector(105), bitmask: test(164),
     splat: vector(17),
   },
   64: {
     add: vector(240), sub: vector(241), mul: vector(242), div: vector(243), sqrt: vector(239),
     pmin: vector(246), pmax: vector(247), abs: vector(236), eq: vector(71), ne: vector(72),
     lt: vector(73), gt: vector(74), le: vector(75), ge: vector(76), nearest: vector(148),
-    floor: vector(117), ceil: vector(116), trunc: vector(122), allTrue: test(195),
+    floor: vector(117), ceil: vector(116), trunc: vector(122), bitmask: test(196),
     splat: vector(18),
   },
 } as const
 const and = vector(78)
 const or = vector(80)
 const xor = vector(81)
-const bothOf = vector(183)
-const add32 = vector(174)
-const shiftRight32 = (a: Expression, count: number) => simd('v128', 173, [a, i32.const(count)])
-const add64 = vector(206)
-const shiftRight64 = (a: Expression, count: number) => simd('v128', 205, [a, i32.const(count)])
 const truncSingles = vector(248)
 const convertIntegers = vector(250)
 const truncDoubles = vector(252)
@@ -67,34 +65,55 @@ const ZERO = v128.const(0n)
 const ONES = v128.const((1n << 128n) - 1n)
 const scratch = new DataView(new ArrayBuffer(8))
 
-/** All lanes `value`. */
-function all(width: Width, value: number): Expression {
+/** All lanes with the bits of `value`. */
+function repeatedBits(width: Width, value: number): bigint {
   if (width === 64) {
     scratch.setFloat64(0, value)
     const bits = scratch.getBigUint64(0)
-    return v128.const(bits << 64n | bits)
+    return bits << 64n | bits
   }
   scratch.setFloat32(0, value)
   const bits = BigInt(scratch.getUint32(0))
-  return v128.const(bits << 96n | bits << 64n | bits << 32n | bits)
+  return bits << 96n | bits << 64n | bits << 32n | bits
 }
 
-const smallest = (width: Width): Expression => all(width, width === 64 ? 2 ** -1022 : 2 ** -126)
-const infinity = (width: Width): Expression => all(width, Infinity)
-
-/** Zero in lanes that are denormal, or the smallest normal number. */
-function notDenormal(x: Expression, width: Width): Expression {
-  return width === 64 ? shiftRight64(add64(add64(x, x), ONES), 53)
-    : shiftRight32(add32(add32(x, x), ONES), 24)
+/** All lanes `value`. */
+function all({ constant }: InlineVector, width: Width, value: number): Expression {
+  return constant(repeatedBits(width, value))
 }
 
-function isFinite(x: Expression, width: Width): Expression {
-  return lanes[width].lt(lanes[width].abs(x), infinity(width))
+const smallest = (site: InlineVector, width: Width): Expression =>
+  all(site, width, width === 64 ? 2 ** -1022 : 2 ** -126)
+const infinity = (site: InlineVector, width: Width): Expression => all(site, width, Infinity)
+
+function magnitude({ constant }: InlineVector, x: Expression, width: Width): Expression {
+  return and(x, constant((1n << 128n) - 1n ^ repeatedBits(width, -0)))
+}
+
+/** Neither denormal nor a NaN. */
+function notDenormal(site: InlineVector, x: Expression, width = site.width): Expression {
+  const { ge, eq } = lanes[width]
+  return or(ge(magnitude(site, x, width), smallest(site, width)), eq(x, ZERO))
+}
+
+/** The tests of the operands of which that is not known. */
+function operandTests(site: InlineVector, ...operands: readonly Local[]): Expression[] {
+  return operands.filter((_, index) => !site.known[index])
+    .map((operand) => notDenormal(site, operand))
+}
+
+function isFinite(site: InlineVector, x: Expression, width = site.width): Expression {
+  return lanes[width].lt(magnitude(site, x, width), infinity(site, width))
+}
+
+/** -> i32: not zero when a lane fails a test. */
+function fails(width: Width, tests: readonly Expression[]): Expression {
+  const joined = tests.reduce((a, b) => and(a, b))
+  return i32.ne(lanes[width].bitmask(joined), i32.const(width === 64 ? 3 : 15))
 }
 
 function requireAll({ f, width, slow }: InlineVector, ...tests: Expression[]): void {
-  const joined = tests.reduce((a, b) => bothOf(a, b))
-  f.brUnlikely(slow, i32.eqz(lanes[width].allTrue(joined)))
+  f.brUnlikely(slow, fails(width, tests))
 }
 
 function requireSettled({ f, unsettled, slow }: InlineVector): void {
@@ -110,20 +129,21 @@ function addition(site: InlineVector, op: 'add' | 'sub' | 'addsub'): void {
   requireSettled(site)
   f.set(result, op === 'addsub' ? lanes[width].add(x, xor(y, evenSigns(width)))
     : lanes[width][op](x, y))
-  requireAll(site, notDenormal(x, width), notDenormal(y, width), isFinite(result, width))
+  requireAll(site, ...operandTests(site, x, y), notDenormal(site, result), isFinite(site, result))
 }
 
 function product(site: InlineVector, op: 'mul' | 'div'): void {
   const { f, width, x, y, result } = site
-  const { eq, lt, abs, allTrue } = lanes[width]
+  const { eq, lt } = lanes[width]
   requireSettled(site)
   f.set(result, lanes[width][op](x, y))
-  const inside = and(isFinite(result, width), lt(smallest(width), abs(result)))
-  const operands = bothOf(notDenormal(x, width), notDenormal(y, width))
-  f.ifUnlikely(i32.eqz(allTrue(bothOf(operands, inside))), () => {
+  const operands = operandTests(site, x, y)
+  const inside = and(isFinite(site, result),
+    lt(smallest(site, width), magnitude(site, result, width)))
+  f.ifUnlikely(fails(width, [...operands, inside]), () => {
     // Zeros that come from zeros are exact.
     const origin = op === 'div' ? eq(x, ZERO) : or(eq(x, ZERO), eq(y, ZERO))
-    requireAll(site, operands, or(inside, and(eq(result, ZERO), origin)))
+    requireAll(site, ...operands, or(inside, and(eq(result, ZERO), origin)))
   })
 }
 
@@ -131,42 +151,47 @@ function squareRoot(site: InlineVector): void {
   const { f, width, x, result } = site
   const { ge, lt, sqrt } = lanes[width]
   requireSettled(site)
-  requireAll(site, notDenormal(x, width), and(ge(x, ZERO), lt(x, infinity(width))))
+  requireAll(site, ...operandTests(site, x), and(ge(x, ZERO), lt(x, infinity(site, width))))
   f.set(result, sqrt(x))
 }
 
-const areOrdered = ({ width, x, y }: InlineVector): Expression =>
-  and(lanes[width].eq(x, x), lanes[width].eq(y, y))
+/** Where some operand is known not to be denormal, that holds while MXCSR is settled. */
+function requireComparable(site: InlineVector): void {
+  const { width, x, y, known } = site
+  if (known.includes(true)) requireSettled(site)
+  const { eq } = lanes[width]
+  requireAll(site, ...operandTests(site, x, y), eq(x, x), eq(y, y))
+}
 
 function extremum(site: InlineVector, op: 'min' | 'max'): void {
   const { f, width, x, y, result } = site
-  requireAll(site, notDenormal(x, width), notDenormal(y, width), areOrdered(site))
+  requireComparable(site)
   f.set(result, op === 'min' ? lanes[width].pmin(y, x) : lanes[width].pmax(y, x))
 }
 
 function conversion(site: InlineVector): void {
   const { f, width, x, result, slow } = site
-  const { eq, ge, gt, abs, allTrue } = lanes[64]
+  const { eq, ge, gt } = lanes[64]
+  const require = (good: Expression): void => f.brUnlikely(slow, fails(64, [good]))
   if (width === 32) {
     // Singles that are denormal are small as doubles, and NaNs compare false.
     f.set(result, promoteLow(x))
-    const good = or(ge(abs(result), all(64, 2 ** -126)), eq(result, ZERO))
-    f.brUnlikely(slow, i32.eqz(allTrue(good)))
+    require(or(ge(magnitude(site, result, 64), all(site, 64, 2 ** -126)), eq(result, ZERO)))
     return
   }
   requireSettled(site)
   f.set(result, demote(x))
   const back = promoteLow(result)
-  const good = and(isFinite(back, 64), or(gt(abs(back), all(64, 2 ** -126)), eq(x, ZERO)))
-  f.brUnlikely(slow, i32.eqz(allTrue(good)))
+  require(and(isFinite(site, back, 64),
+    or(gt(magnitude(site, back, 64), all(site, 64, 2 ** -126)), eq(x, ZERO))))
 }
 
 function toInteger(site: InlineVector, truncated: boolean): void {
   const { f, width, x, result } = site
-  const { abs, lt, nearest, trunc } = lanes[width]
+  const { lt, nearest, trunc } = lanes[width]
   requireSettled(site)
   f.set(result, truncated ? trunc(x) : nearest(x))
-  requireAll(site, lt(abs(result), all(width, 2 ** 31)))
+  requireAll(site, lt(magnitude(site, result, width), all(site, width, 2 ** 31)))
   f.set(result, width === 64 ? truncDoubles(result) : truncSingles(result))
 }
 
@@ -206,7 +231,7 @@ const known = [undefined, 'lt', 'eq', 'le', 'gt', 'ne', 'ge', undefined] as cons
 export function writeInlineCompare(site: InlineVector, orders: Expression): void {
   const { f, width, x, y, result } = site
   const family = lanes[width]
-  requireAll(site, notDenormal(x, width), notDenormal(y, width), areOrdered(site))
+  requireComparable(site)
   const constant = constantOf(orders)
   if (constant !== undefined) {
     const wanted = Number(constant) >> 1 & 7

@@ -8,6 +8,7 @@ import { ModuleBuilder, type FunctionReference } from '../../wasm/module.ts'
 import type { Instruction } from '../../isa/operand.ts'
 import { CR4, Vector } from '../../abi/x86/control.ts'
 import { buildExtendedState } from '../fpu/extended-state.ts'
+import { buildNoting } from '../fpu/denormals.ts'
 import { buildFastFloat } from '../fpu/fast-float.ts'
 import { buildFastFused } from '../fpu/fast-fused.ts'
 import { buildFloatCompareLanes, buildFloatLanes } from '../fpu/float-lanes.ts'
@@ -123,6 +124,7 @@ export function buildEngine(
   const stopped = mmu.globals.status
   const support = buildSupport(module, { stopped, execTranslate: mmu.execTranslate, decode })
   const float = buildFastFloat(module, exactFloat)
+  const floatVector = buildFloatLanes(module, float)
   const parts: EngineParts = {
     ...mmu.globals,
     stopped,
@@ -132,9 +134,8 @@ export function buildEngine(
     probeWrite: mmu.slow.probeWrite,
     ...mmu.locked,
     ...support,
-    float,
+    float, floatVector, ...buildNoting(module, float, floatVector),
     fused: buildFastFused(module, exactFused),
-    floatVector: buildFloatLanes(module, float),
     floatCompare: buildFloatCompareLanes(module, float),
     ...buildBlocks(module, { ...mmu.globals, stopped, translate: mmu.translate,
       probeWrite: mmu.slow.probeWrite }),

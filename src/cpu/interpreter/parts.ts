@@ -45,6 +45,9 @@ export const partSignatures = {
   float: { parameters: ['i32', 'i64', 'i64'], result: 'i64' },
   /** (number, a, b): an operation of fpu/float-lanes.ts, whatever the lanes hold. */
   floatVector: { parameters: ['i32', 'v128', 'v128'], result: 'v128' },
+  /** The same, which note denormals: see fpu/denormals.ts. */
+  floatNoting: { parameters: ['i32', 'i64', 'i64'], result: 'i64' },
+  floatVectorNoting: { parameters: ['i32', 'v128', 'v128'], result: 'v128' },
   /** (orders with COMPARE_*, a, b): ones in the lanes that compare so. */
   floatCompare: { parameters: ['i32', 'v128', 'v128'], result: 'v128' },
   /** (number, a, b, c): a fused operation of fpu/float-number.ts. */

@@ -3,8 +3,9 @@
  * the region is entered, and again where MXCSR may have changed. Control registers do not change
  * while a region runs.
  */
-import type { Expression, Local } from '../../wasm/expression.ts'
+import { i32, v128, type Expression, type Local } from '../../wasm/expression.ts'
 import type { FunctionBuilder } from '../../wasm/function.ts'
+import { denormalsNoted, forgetDenormals } from '../fpu/denormals.ts'
 import { isNotSettled } from '../fpu/float-state.ts'
 import {
   type FloatState, isAvxUnavailable, isUnavailable,
@@ -15,6 +16,7 @@ export class LocalFloatState implements FloatState {
   #unavailable: Local | undefined
   #avxUnavailable: Local | undefined
   #unsettled: Local | undefined
+  readonly #constants = new Map<bigint, Local>()
 
   constructor(target: FunctionBuilder) {
     this.#target = target
@@ -37,13 +39,26 @@ export class LocalFloatState implements FloatState {
 
   changed(): void {
     this.#unsettled ??= this.#target.local('i32')
-    this.#target.set(this.#unsettled, isNotSettled())
+    this.#target.set(this.#unsettled, i32.or(isNotSettled(), denormalsNoted()))
+  }
+
+  constant(bits: bigint): Expression {
+    let local = this.#constants.get(bits)
+    if (!local) {
+      local = this.#target.local('v128')
+      this.#constants.set(bits, local)
+    }
+    return local
   }
 
   /** Finds out what the region's code asks. */
   emitLoads(): void {
     if (this.#unavailable) this.#target.set(this.#unavailable, isUnavailable())
     if (this.#avxUnavailable) this.#target.set(this.#avxUnavailable, isAvxUnavailable())
-    if (this.#unsettled) this.#target.set(this.#unsettled, isNotSettled())
+    if (this.#unsettled) {
+      forgetDenormals(this.#target)
+      this.#target.set(this.#unsettled, isNotSettled())
+    }
+    for (const [bits, local] of this.#constants) this.#target.set(local, v128.const(bits))
   }
 }

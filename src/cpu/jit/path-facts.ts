@@ -1,6 +1,6 @@
 /**
  * What is known on the way to an instruction of a region, beside its flags: which registers differ
- * by a constant, and which pages were looked up.
+ * by a constant, which pages were looked up, and which floats are not denormal.
  *
  * A *root* is a value that nobody knows; a register holds a root plus an offset. Accesses off one
  * root mostly stay in one page, so that the look-up of the first serves the others, after a test
@@ -8,6 +8,7 @@
  */
 import type { AddressSymbol, KnownPage, PageReuse } from '../interpreter/parts.ts'
 import { REGION_BASE } from './base-uses.ts'
+import type { FloatLanes } from './float-lanes.ts'
 import type { Hold, RegionLocals } from './flag-state.ts'
 
 /** Pages that are remembered: each keeps two locals alive. */
@@ -31,6 +32,8 @@ export class PathFacts implements PageReuse {
   readonly #locals: RegionLocals
   readonly #registers: (AddressSymbol | undefined)[]
   readonly #pages: Page[]
+  /** Of vector registers, by their addresses. */
+  readonly #floats = new Map<number, FloatLanes>()
 
   constructor(
     locals: RegionLocals, registers: readonly (AddressSymbol | undefined)[] = [],
@@ -74,8 +77,18 @@ export class PathFacts implements PageReuse {
     }
   }
 
+  floats(register: number): FloatLanes | undefined {
+    return this.#floats.get(register)
+  }
+
+  setFloats(register: number, known: FloatLanes | undefined): void {
+    if (known) this.#floats.set(register, known)
+    else this.#floats.delete(register)
+  }
+
   clone(): PathFacts {
     const copy = new PathFacts(this.#locals, this.#registers, this.#pages)
+    for (const [register, known] of this.#floats) copy.#floats.set(register, known)
     copy.sseChecked = this.sseChecked
     return copy
   }

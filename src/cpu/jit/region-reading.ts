@@ -6,12 +6,14 @@ import { assert } from '../../base/assert.ts'
 import { constantOf, i32, i64, type Expression } from '../../wasm/expression.ts'
 import type { Flags } from '../../isa/backend.ts'
 import type { MemoryOperand, Operand } from '../../isa/operand.ts'
+import type { VectorOp } from '../../isa/vector-op.ts'
 import { gprAt } from '../interpreter/core-fields.ts'
 import type { AddressSymbol, EngineParts, InstructionShape } from '../interpreter/parts.ts'
 import { slotAt, slotValue, type SlotName } from '../interpreter/reading/flag-slots.ts'
 import { WasmReading } from '../interpreter/reading/reading.ts'
 import { constantIn, type Locals, type Value } from '../interpreter/reading/value.ts'
 import type { Comparison, FlagState } from './flag-state.ts'
+import { allLanes, type FloatLanes, type FloatWidth, KnownFloats } from './float-lanes.ts'
 import { type PathFacts, REGION_ROOT } from './path-facts.ts'
 import type { RegionOperands, RegionSite } from './region-operands.ts'
 
@@ -34,6 +36,9 @@ export class RegionReading extends WasmReading {
   /** Values whose symbols are known. */
   readonly #symbols = new Map<Value, AddressSymbol>()
   readonly #ends: Ends
+  readonly #floats = new KnownFloats()
+  /** Vector registers that values were read from, by their addresses. */
+  readonly #sources = new Map<Value, number>()
   /** Inside arms of `when`, which flags they set; undefined outside. */
   #setInArms: Set<SlotName> | undefined
 
@@ -93,6 +98,70 @@ export class RegionReading extends WasmReading {
     if (shape.kind === 'sum') return this.symbolOf(shape.of)
     if (shape.kind !== 'difference' || shape.width !== 64) return undefined
     return constantIn(shape.b) === undefined ? undefined : this.symbolOf(shape.a)
+  }
+
+  protected override loadRegister(address: Expression): Value {
+    const value = super.loadRegister(address)
+    const register = Number(constantOf(address))
+    this.#sources.set(value, register)
+    this.#floats.noteLanes(value, this.#facts.floats(register))
+    return value
+  }
+
+  protected override storeRegister(address: Expression, value: Value): void {
+    super.storeRegister(address, value)
+    const register = Number(constantOf(address))
+    this.#facts.setFloats(register,
+      this.#setInArms ? undefined : this.#floats.lanesOfAny(value))
+    for (const [source, from] of this.#sources) if (from === register) this.#sources.delete(source)
+  }
+
+  override vector(op: VectorOp, ...operands: Value[]): Value {
+    const [a, b] = operands.map((operand) => this.#sources.get(operand))
+    if (op === 'v128.xor' && a !== undefined && a === b) return this.vectorConst(0n)
+    return super.vector(op, ...operands)
+  }
+
+  override withLane(vector: Value, width: 8 | 16 | 32 | 64, index: number, value: Value): Value {
+    const result = super.withLane(vector, width, index, value)
+    if (width >= 32) {
+      const floatWidth = width as FloatWidth
+      const lane = this.#floats.knowsScalar(value, floatWidth) ? 1 << index : 0
+      const lanes = this.#floats.lanesOf(vector, floatWidth) & ~(1 << index) | lane
+      this.#floats.noteLanes(result, { width: floatWidth, lanes })
+    }
+    return result
+  }
+
+  override shuffle(a: Value, b: Value, lanes: readonly number[]): Value {
+    const result = super.shuffle(a, b, lanes)
+    this.#floats.noteShuffle(result, a, b, lanes)
+    return result
+  }
+
+  protected override isNotDenormal(value: Value, width: FloatWidth): boolean {
+    return value.type === 'v128' ? this.#floats.lanesOf(value, width) === allLanes(width)
+      : this.#floats.knowsScalar(value, width)
+  }
+
+  protected override noteNotDenormal(value: Value, width: FloatWidth): void {
+    if (this.#setInArms) return
+    if (value.type === 'v128') {
+      this.#noteLanes(value, { width, lanes: allLanes(width) })
+      return
+    }
+    this.#floats.noteScalar(value, width)
+    const { shape } = value
+    if (shape.kind !== 'lane' || shape.width !== width) return
+    const lanes = this.#floats.lanesOf(shape.of, width) | 1 << shape.index
+    this.#noteLanes(shape.of, { width, lanes })
+  }
+
+  /** Notes it of a vector, and of the register that it was read from. */
+  #noteLanes(vector: Value, known: FloatLanes): void {
+    this.#floats.noteLanes(vector, known)
+    const register = this.#sources.get(vector)
+    if (register !== undefined) this.#facts.setFloats(register, known)
   }
 
   /** The linear address that the offsets of the region's instructions count from. */

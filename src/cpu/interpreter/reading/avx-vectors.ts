@@ -22,10 +22,7 @@ export abstract class AvxReading extends FloatReading {
   readHalves(operand: Operand, aligned = false): readonly [Value, Value] {
     if (operand.kind !== 'memory') {
       const address = this.registerAddress(operand)
-      return [
-        this.loaded('v128', () => this.site.state.loadVector(address)),
-        this.loaded('v128', () => this.site.state.loadVector(upperOf(address))),
-      ]
+      return [this.loadRegister(address), this.loadRegister(upperOf(address))]
     }
     const linear = this.linearAddress(operand)
     const symbol = this.symbolOf(linear)
@@ -45,13 +42,8 @@ export abstract class AvxReading extends FloatReading {
   writeHalves(operand: Operand, low: Value, high: Value, aligned = false): void {
     if (operand.kind !== 'memory') {
       const address = this.registerAddress(operand)
-      this.effect({
-        inputs: [low, high],
-        emit: () => {
-          this.site.state.storeVector(address, low.expression())
-          this.site.state.storeVector(upperOf(address), high.expression())
-        },
-      })
+      this.storeRegister(address, low)
+      this.storeRegister(upperOf(address), high)
       return
     }
     const linear = this.linearAddress(operand, 'write')
@@ -64,11 +56,7 @@ export abstract class AvxReading extends FloatReading {
   }
 
   clearUpper(index: number): void {
-    const zero = this.vectorConst(0n)
-    this.effect({
-      inputs: [zero],
-      emit: () => this.site.state.storeVector(i32.const(xmmAt(index) + UPPER), zero.expression()),
-    })
+    this.storeRegister(i32.const(xmmAt(index) + UPPER), this.vectorConst(0n))
   }
 
   scaled(operand: Operand, index: Value): Value {

@@ -3,7 +3,7 @@
  * whether MXCSR is settled (fpu/float-state.ts).
  */
 import { CR0, CR4, XCR0 } from '../../../abi/x86/control.ts'
-import { i32, type Expression } from '../../../wasm/expression.ts'
+import { i32, v128, type Expression } from '../../../wasm/expression.ts'
 import { isNotSettled } from '../../fpu/float-state.ts'
 import { CpuContext, RFLAGS } from '../../state.ts'
 import { loadControlRegister, Z } from '../core-fields.ts'
@@ -14,10 +14,13 @@ export interface FloatState {
   unavailable(): Expression
   /** The same for AVX instructions. */
   avxUnavailable(): Expression
-  /** Not zero while inexact results or rounding ask for more than WebAssembly's instructions. */
+  /** Not zero while inexact results, rounding or denormals ask for more than WebAssembly's
+   * instructions. */
   unsettled(): Expression
-  /** MXCSR may have changed here. */
+  /** MXCSR may have changed here, or a denormal have been noted. */
   changed(): void
+  /** A vector that does not change. */
+  constant(bits: bigint): Expression
 }
 
 /** SSE is off, or the system has not said that it knows of it. */
@@ -44,4 +47,5 @@ export const coreFloatState: FloatState = {
   avxUnavailable: isAvxUnavailable,
   unsettled: isNotSettled,
   changed: () => {},
+  constant: (bits) => v128.const(bits),
 }

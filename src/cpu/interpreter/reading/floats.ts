@@ -10,6 +10,7 @@ import {
 } from '../../../wasm/expression.ts'
 import type { FloatOp, FloatVectorOp } from '../../../isa/backend.ts'
 import { PREDICATE_ORDERS, SIGNALING_PREDICATES } from '../../../isa/float/lanes.ts'
+import { notesDenormals } from '../../fpu/denormals.ts'
 import { COMPARE_DOUBLE, COMPARE_SIGNALING, floatVectorNumber } from '../../fpu/float-lanes.ts'
 import { floatNumber } from '../../fpu/float-number.ts'
 import { loadMxcsr } from '../../fpu/float-state.ts'
@@ -25,6 +26,24 @@ import { VectorReading } from './vectors.ts'
 
 type Width = 32 | 64
 
+/** Operands and result of an operation on scalars, and which of the operands are known not to be
+ * denormal. */
+interface Scalars {
+  readonly floats: readonly Value[]
+  readonly known: readonly boolean[]
+  readonly integers: readonly Value[]
+  readonly result: Value
+}
+
+/** The same of an operation on vectors. */
+interface Vectors {
+  readonly width: Width
+  readonly a: Value
+  readonly b: Value
+  readonly known: readonly boolean[]
+  readonly result: Value
+}
+
 export abstract class FloatReading extends VectorReading {
   float(op: FloatOp, width: Width, ...operands: Value[]): Value {
     const takesInteger = op.startsWith('fromInt')
@@ -33,26 +52,46 @@ export abstract class FloatReading extends VectorReading {
     const integers = operands.slice(floats.length).map((operand) => this.scalar(operand))
     const type = resultTypeOf(op, width)
     const result = this.result(type)
+    const known = floats.map((_, index) => this.isNotDenormal(operands[index]!, width))
     this.effect({
       inputs: [...floats, ...integers], result,
-      emit: () => this.#emitFloat(op, width, floats, integers, result),
+      emit: () => this.#emitFloat(op, width, { floats, known, integers, result }),
     })
-    return type === 'i64' ? result : this.#bitsOf(result)
+    const bits = type === 'i64' ? result : this.#bitsOf(result)
+    // Integers are zero or far from small.
+    if (takesInteger) this.noteNotDenormal(bits, width)
+    if (notesDenormals(op)) {
+      floats.forEach((_, index) => this.noteNotDenormal(operands[index]!, width))
+      if (type !== 'i64') this.noteNotDenormal(bits, width)
+    }
+    return bits
   }
+
+  /** Whether the float, or all lanes of the vector, are known not to be denormal, unless a part has
+   * noted denormals. */
+  protected isNotDenormal(_value: Value, _width: Width): boolean {
+    return false
+  }
+
+  protected noteNotDenormal(_value: Value, _width: Width): void {}
 
   floatVector(op: FloatVectorOp, width: Width, a: Value, b?: Value): Value {
     const immediate = op === 'round' ? this.scalar(b!) : undefined
     const second = op === 'round' ? this.vectorOf(b!) : b ?? a
     const result = this.result('v128')
+    const known = [a, second].map((operand) => this.isNotDenormal(operand, width))
+    const notes = notesDenormals(op)
     this.effect({
       inputs: immediate ? [a, second, immediate] : [a, second], result,
       emit: () => {
         const number = i32.const(floatVectorNumber(op, width))
-        this.#emitVector(width, a, second, result, (site) =>
+        const part = notes ? this.parts.floatVectorNoting : this.parts.floatVector
+        this.#emitVector({ width, a, b: second, known, result }, (site) =>
           writeInlineVector(site, op, immediate?.expression() ?? i64.const(0)),
-        (x, y) => call(this.parts.floatVector, number, x, y))
+        (x, y) => call(part, number, x, y))
       },
     })
+    if (notes) for (const value of [a, second, result]) this.noteNotDenormal(value, width)
     return result
   }
 
@@ -61,7 +100,7 @@ export abstract class FloatReading extends VectorReading {
     const result = this.result('v128')
     this.effect({
       inputs: [orders, how, a, b], result,
-      emit: () => this.#emitVector(width, a, b, result,
+      emit: () => this.#emitVector({ width, a, b, known: [], result },
         (site) => writeInlineCompare(site, orders.expression()),
         (x, y) => call(this.parts.floatCompare, i32.wrap(how.expression()), x, y)),
     })
@@ -130,7 +169,7 @@ export abstract class FloatReading extends VectorReading {
   }
 
   #emitFloat(
-    op: FloatOp, width: Width, floats: readonly Value[], integers: readonly Value[], result: Value,
+    op: FloatOp, width: Width, { floats, known, integers, result }: Scalars,
   ): void {
     const f = this.target
     const type = width === 64 ? 'f64' : 'f32'
@@ -141,14 +180,15 @@ export abstract class FloatReading extends VectorReading {
     f.block((done) => {
       f.block((slow) => {
         writeInlineFloat({
-          f, width, x, y, result: result.local!, slow,
+          f, width, x, y, known, result: result.local!, slow,
           unsettled: () => this.site.floats.unsettled(),
         }, op, integer)
         f.br(done)
       })
       const first = floats[0] ? bitsOf(x) : integer
       const second = floats[1] ? bitsOf(y) : integer
-      const bits = call(this.parts.float, i32.const(floatNumber(op, width)), first, second)
+      const part = notesDenormals(op) ? this.parts.floatNoting : this.parts.float
+      const bits = call(part, i32.const(floatNumber(op, width)), first, second)
       f.set(result.local!, result.type === 'f64' ? f64.reinterpret(bits)
         : result.type === 'f32' ? f32.reinterpret(i32.wrap(bits)) : bits)
       this.site.floats.changed()
@@ -156,7 +196,7 @@ export abstract class FloatReading extends VectorReading {
   }
 
   #emitVector(
-    width: Width, a: Value, b: Value, result: Value, write: (site: InlineVector) => void,
+    { width, a, b, known, result }: Vectors, write: (site: InlineVector) => void,
     callSlow: (x: Local, y: Local) => Expression,
   ): void {
     const f = this.target
@@ -166,7 +206,8 @@ export abstract class FloatReading extends VectorReading {
     f.block((done) => {
       f.block((slow) => {
         write({
-          f, width, x, y, result: result.local!, slow,
+          f, width, x, y, known, result: result.local!, slow,
+          constant: (value) => this.site.floats.constant(value),
           unsettled: () => this.site.floats.unsettled(),
         })
         f.br(done)

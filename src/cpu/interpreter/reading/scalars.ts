@@ -12,6 +12,11 @@ import { extended, type FoldedOperation, folds, identity } from './folding.ts'
 import { StepCollector } from './steps.ts'
 import { constantIn, PLAIN, type Shape, Value } from './value.ts'
 
+/** Lanes are zero-extended as they are. */
+function isNarrow({ shape }: Value, width: number): boolean {
+  return shape.kind === 'lane' && shape.width <= width
+}
+
 export abstract class ScalarReading extends StepCollector {
   const(value: bigint | number): Value {
     const bits = BigInt.asUintN(64, BigInt(value))
@@ -84,7 +89,7 @@ export abstract class ScalarReading extends StepCollector {
 
   zx(a: Value, width: number): Value {
     const scalar = this.scalar(a)
-    if (width === 64 || a.type === 'i32') return scalar
+    if (width === 64 || a.type === 'i32' || isNarrow(scalar, width)) return scalar
     const mask = (1n << BigInt(width)) - 1n
     const known = constantIn(scalar)
     if (known !== undefined) return this.const(known & mask)

@@ -40,7 +40,7 @@ export abstract class VectorReading extends OperandReading {
   }
 
   xmm(index: number): Value {
-    return this.loaded('v128', () => this.site.state.loadVector(i32.const(xmmAt(index))))
+    return this.loadRegister(i32.const(xmmAt(index)))
   }
 
   vectorConst(bits: bigint): Value {
@@ -161,6 +161,18 @@ export abstract class VectorReading extends OperandReading {
     })
   }
 
+  /** 128 bits of a vector register. */
+  protected loadRegister(address: Expression): Value {
+    return this.loaded('v128', () => this.site.state.loadVector(address))
+  }
+
+  protected storeRegister(address: Expression, value: Value): void {
+    this.effect({
+      inputs: [value],
+      emit: () => this.site.state.storeVector(address, value.expression()),
+    })
+  }
+
   #readVector(operand: Operand, aligned: boolean): Value {
     if (operand.kind === 'memory') {
       const linear = this.linearAddress(operand)
@@ -183,7 +195,7 @@ export abstract class VectorReading extends OperandReading {
     if (operand.kind === 'mm') {
       return this.vectorOf(this.loaded('i64', () => i64.load(CORE, address)))
     }
-    const whole = this.loaded('v128', () => this.site.state.loadVector(address))
+    const whole = this.loadRegister(address)
     if (operand.width >= 128 || operand.width === 0) return whole
     const width = operand.width === 32 ? 32 : 64
     return this.#vectorOf(this.zx(this.lane(whole, width, 0), operand.width), operand.width)
@@ -209,15 +221,14 @@ export abstract class VectorReading extends OperandReading {
       return
     }
     const address = this.registerAddress(operand)
-    const isMmx = operand.kind === 'mm'
-    const stored = isMmx ? this.lane(value, 64, 0) : value
+    if (operand.kind !== 'mm') {
+      this.storeRegister(address, value)
+      return
+    }
+    const stored = this.lane(value, 64, 0)
     this.effect({
       inputs: [stored],
       emit: () => {
-        if (!isMmx) {
-          this.site.state.storeVector(address, stored.expression())
-          return
-        }
         // An MMX write sets sign and exponent of the x87 register it lies in to all ones.
         this.target.store('i64', CORE, address, stored.expression())
         this.target.store('i64As16', CORE, address, i64.const(0xffff), 8)
