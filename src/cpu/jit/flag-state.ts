@@ -13,8 +13,6 @@ import type { Locals, Value } from '../interpreter/reading/value.ts'
 /** The locals of one instruction, held while flags may be computed from them. */
 export interface Hold {
   readonly locals: readonly Local[]
-  /** Nothing that was written before uses them. */
-  readonly areNew: boolean
   holders: number
 }
 
@@ -23,23 +21,20 @@ export class RegionLocals implements Locals {
   readonly #target: FunctionBuilder
   readonly #free = new Map<ValueType, Local[]>()
   #taken: Local[] = []
-  /** The current instruction is to have locals that nothing before uses. */
-  takesNew = false
 
   constructor(target: FunctionBuilder) {
     this.#target = target
   }
 
   take(type: ValueType): Local {
-    const free = this.takesNew ? undefined : this.#free.get(type)?.pop()
-    const local = free ?? this.#target.local(type)
+    const local = this.#free.get(type)?.pop() ?? this.#target.local(type)
     this.#taken.push(local)
     return local
   }
 
   /** Ends an instruction; what it took is held by whoever holds the result, or free. */
   endInstruction(): Hold {
-    const hold = { locals: this.#taken, areNew: this.takesNew, holders: 1 }
+    const hold = { locals: this.#taken, holders: 1 }
     this.#taken = []
     return hold
   }
@@ -99,11 +94,9 @@ export class FlagState {
     return this.#pending.size === 0
   }
 
-  /** Whether all flags are pending, and in locals that code before this place, to which it may come
-   * back, does not use. */
-  get mayBeInherited(): boolean {
+  /** Whether all flags are pending. */
+  get isWhole(): boolean {
     return this.#pending.size === ARITHMETIC
-      && [...this.#pending.values()].every(({ hold }) => hold?.areNew)
   }
 
   /** What all flags say of two values, if they do. */
@@ -122,11 +115,6 @@ export class FlagState {
     this.#pending.set(name, { value, hold: undefined })
     // Who sets only some has made sure that nothing is inherited.
     this.inherited = false
-  }
-
-  /** What is pending may be computed at any later time. */
-  holdForEver(): void {
-    for (const { hold } of this.#pending.values()) if (hold) this.#locals.hold(hold)
   }
 
   compare(comparison: Comparison): void {
@@ -158,6 +146,17 @@ export class FlagState {
   /** What would have to be written for every slot to be right. */
   writes(): SlotWrite[] {
     return [...this.#pending].map(([name, { value }]) => ({ name, value: value.expression() }))
+  }
+
+  /** The values in locals that the pending flags would be computed from. */
+  origins(): Value[] {
+    const found = new Set<Value>()
+    const search = (value: Value): void => {
+      if (value.local) found.add(value)
+      else value.operands.forEach(search)
+    }
+    for (const { value } of this.#pending.values()) search(value)
+    return [...found]
   }
 
   clone(): FlagState {

@@ -32,9 +32,6 @@ import {
   type Block, PAGE_BYTES, pageOf, type Placed, type Region, type Target, targetsOf,
 } from './region.ts'
 
-/** Bytes of the longest loop that is tight. */
-const TIGHT_BYTES = 48
-
 const LONG = { long: true, stackWidth: 64 } as const
 
 /** What a region's code knows of where it is. */
@@ -67,8 +64,6 @@ class Translator {
   readonly #leaving: Leaving
   /** For each block, whether its flags must be computed. */
   readonly #needsFlags: readonly boolean[]
-  /** Offsets of the first and last instruction of loops around which flags may be pending. */
-  readonly #inheriting: readonly (readonly [number, number])[]
   readonly #laterBases: readonly (readonly number[])[]
   readonly #entry: Local
   readonly #tables: { readonly read: Local, readonly write: Local }
@@ -94,9 +89,6 @@ class Translator {
     this.#epochs = new Epochs(target, this.#state)
     this.#leaving = new Leaving(target, this.#epochs)
     this.#needsFlags = flagNeeds(region)
-    this.#inheriting = region.blocks.flatMap((block, number) => targetsOf(block)
-      .filter((target) => this.#inheritsFlags(number + 1, target))
-      .map(({ offset }) => [offset, block.instructions.at(-1)!.offset] as const))
     this.#laterBases = laterBases(region, this.#structure)
     this.#entry = target.parameters[0]!
     this.#tables = { read: target.local('i32'), write: target.local('i32') }
@@ -188,10 +180,7 @@ class Translator {
     const count = block.instructions.length
     if (count > 0) f.set(this.#budget, i32.sub(this.#budget, i32.const(count)))
     const last = block.instructions.at(-1)
-    const isWithin = this.#inheriting.some(([from, to]) =>
-      block.offset >= from && block.offset <= to)
     block.instructions.forEach((placed, index) => {
-      this.#locals.takesNew = isWithin
       path.facts.later = this.#laterBases[node - 1]![index]!
       this.#instruction(placed, count - index, path, placed === last ? node : -1)
     })
@@ -220,7 +209,7 @@ class Translator {
       this.#node(to, clonePath(path))
       return
     }
-    this.#epochs.meet(path.flags, !this.#inheritsFlags(node, target))
+    this.#epochs.meet(path.flags, this.#needsFlags[target.block]!)
     if (kind === 'inline') {
       // What holds at the head of a loop holds whenever it is come back to.
       this.#node(to, this.#newPath())
@@ -230,20 +219,6 @@ class Translator {
     if (kind === 'dispatch') f.set(this.#entry, i32.const(this.#entryOf(to)))
     f.br(kind === 'forward' ? this.#follows.get(to)!
       : this.#loops.get(kind === 'back' ? to : 0)!)
-  }
-
-  /** Whether flags need not be computed where control goes back to a target. */
-  #inheritsFlags(node: number, target: Target): boolean {
-    return target.block >= 0 && this.#structure.edge(node, target.block + 1) === 'back'
-      && !this.#needsFlags[target.block] && this.#isTight(node, target)
-  }
-
-  /** Whether computing flags would be a good part of a loop's work; elsewhere holding what they are
-   * computed from costs more. */
-  #isTight(node: number, target: Target): boolean {
-    const { instructions } = this.#region.blocks[node - 1]!
-    const last = instructions.at(-1)
-    return last !== undefined && Math.abs(last.offset - target.offset) < TIGHT_BYTES
   }
 
   /** Leaves when the target's page is not where it was when the region was made. */
