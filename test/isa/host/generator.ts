@@ -38,7 +38,18 @@ export class Generator {
   /** Fills a case with an instruction of the row, and returns it; undefined if none came out. */
   fill(cases: Cases, index: number, pattern: Pattern): Instruction | undefined {
     const instruction = this.#instruction(cases, index, pattern)
-    if (!instruction) return undefined
+    if (instruction) this.#fillState(cases, index, instruction)
+    return instruction
+  }
+
+  /** Fills a case with the instruction of the one before it, and other values. */
+  fillAgain(cases: Cases, index: number, instruction: Instruction): void {
+    cases.slice(index, at.code, 16).set(cases.slice(index - 1, at.code, 16))
+    cases.setU32(index, at.length, instruction.length)
+    this.#fillState(cases, index, instruction)
+  }
+
+  #fillState(cases: Cases, index: number, instruction: Instruction): void {
     const random = this.#random
     cases.setU32(index, at.legacy, this.#legacy ? 1 : 0)
     for (let i = 0; i < 16; i++) this.#setGpr(cases, index, i, this.#integer())
@@ -49,7 +60,6 @@ export class Generator {
     cases.slice(index, at.high, 256).set(this.#piece(this.#pool, 256, 8))
     cases.slice(index, at.window, WINDOW_BYTES).set(this.#piece(this.#pool, WINDOW_BYTES, 8))
     this.#aim(cases, index, instruction)
-    return instruction
   }
 
   #instruction(cases: Cases, index: number, pattern: Pattern): Instruction | undefined {

@@ -26,14 +26,15 @@ function patternsOf(legacy: boolean): readonly Pattern[] {
     !definition.service || definition.service in x87Services)
 }
 
-/** The reference reading is slow, and checked by the interpreter's cases as well. */
-const engines: readonly (readonly [string, () => Engine, number])[] = [
+/** Each with its cases and its instructions for a row. The reference reading is slow, and checked
+ * by the interpreter's cases as well; compiling one costs as much as some of its cases. */
+const engines: readonly (readonly [string, () => Engine, number, number])[] = [
   ['reference reading', () => new ReferenceEngine(decode, x87Services),
-    Math.min(casesPerRow, 50)],
-  ['interpreter', () => new InterpreterEngine(), casesPerRow],
-  ['compiled region', () => new InterpreterEngine(1), Math.min(casesPerRow, 20)],
+    Math.min(casesPerRow, 50), casesPerRow],
+  ['interpreter', () => new InterpreterEngine(), casesPerRow, casesPerRow],
+  ['compiled region', () => new InterpreterEngine(1), Math.min(casesPerRow, 200), 10],
 ]
-for (const [name, make, cases] of engines) for (const legacy of [false, true]) {
+for (const [name, make, cases, instructions] of engines) for (const legacy of [false, true]) {
   test(`the ${name} does what the host CPU does in ${legacy ? 32 : 64}-bit code`, (t) => {
     using host = HostEngine.make()
     if (!host) {
@@ -41,7 +42,10 @@ for (const [name, make, cases] of engines) for (const legacy of [false, true]) {
       return
     }
     const patterns = patternsOf(legacy)
-    const options = { decode, expected: host, underTest: make(), casesPerRow: cases, seed, legacy }
+    const options = {
+      decode, expected: host, underTest: make(), casesPerRow: cases, seed, legacy,
+      casesPerInstruction: Math.ceil(cases / instructions),
+    }
     const report = verify(patterns, options)
     assert.deepEqual(summarize(report).slice(0, 20), [], `HOST_SEED=${seed}`)
     t.diagnostic(`${report.cases} cases of ${patterns.length} rows`)

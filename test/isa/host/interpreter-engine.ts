@@ -123,13 +123,10 @@ export class InterpreterEngine implements Engine {
   }
 
   #runOne(cases: Cases, outcomes: Cases, index: number): void {
-    const place = CODE + 0x1000
-    this.#bytes.fill(0xcc, place, place + 16)
-    this.#bytes.set(cases.slice(index, at.code, cases.u32(index, at.length)), place)
+    this.#placeCode(cases.slice(index, at.code, cases.u32(index, at.length)))
     this.#bytes.fill(0, DATA, DATA + 0x1000)
     const window = DATA + WINDOW_AT - PAGE_AT
     this.#bytes.set(cases.slice(index, at.window, WINDOW_BYTES), window)
-    this.#cpu.code.invalidate(place)
     this.#takeRegisters(cases, index)
     this.#cpu.loadContext(this.#context)
     const exit = this.#cpu.run(BUDGET)
@@ -138,6 +135,16 @@ export class InterpreterEngine implements Engine {
     outcomes.slice(index, at.window, WINDOW_BYTES)
       .set(this.#bytes.subarray(window, window + WINDOW_BYTES))
     outcomes.setU32(index, at.stray, this.#anyWord(DATA, window) ? 1 : 0)
+  }
+
+  /** What is there already stays, and stays compiled. */
+  #placeCode(code: Uint8Array): void {
+    const place = CODE + 0x1000
+    const bytes = this.#bytes.subarray(place, place + 16)
+    if (code.every((byte, i) => byte === bytes[i]) && bytes[code.length] === 0xcc) return
+    bytes.fill(0xcc)
+    bytes.set(code)
+    this.#cpu.code.invalidate(place)
   }
 
   #anyWord(from: number, to: number): boolean {

@@ -1,7 +1,8 @@
 /**
- * The oracle by hand: `node test/isa/host/run.ts [engine] [names] [cases] [seed]`. `engine` is
- * reference, interpreter or jit, with 32 behind it for 32-bit code; `names` is a regular expression
- * over mnemonics, and `cases` is per row.
+ * The oracle by hand: `node test/isa/host/run.ts [engine] [names] [cases] [seed] [same]`. `engine`
+ * is reference, interpreter or jit, with 32 behind it for 32-bit code; `names` is a regular
+ * expression over mnemonics, `cases` is per row, and `same` how many of them in a row have the same
+ * instruction.
  */
 import { makeDecoder } from '../../../src/isa/decode/decoder.ts'
 import { allInstructions } from '../../../src/isa/instructions/all.ts'
@@ -11,7 +12,8 @@ import { HostEngine } from './host-engine.ts'
 import { ReferenceEngine } from './reference-engine.ts'
 import { summarize, verify } from './verify.ts'
 
-const [engine = 'reference', names = '.', cases = '50', seed = '1'] = process.argv.slice(2)
+const [engine = 'reference', names = '.', cases = '50', seed = '1', same = '1'] =
+  process.argv.slice(2)
 const decode = makeDecoder(allInstructions)
 const filter = new RegExp(`^(${names})`)
 const legacy = engine.endsWith('32')
@@ -24,6 +26,7 @@ if (host) {
     : new (await import('./interpreter-engine.ts')).InterpreterEngine(heatLimit)
   const report = verify(patterns, {
     decode, expected: host, underTest, casesPerRow: Number(cases), seed: Number(seed),
+    casesPerInstruction: Number(same),
     legacy,
   })
   for (const line of summarize(report)) console.log(line.slice(0, 240))

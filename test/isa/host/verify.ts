@@ -35,6 +35,8 @@ export interface VerifyOptions {
   readonly expected: Engine
   readonly underTest: Engine
   readonly casesPerRow: number
+  /** How many cases in a row have the same instruction: compiling it costs more than running. */
+  readonly casesPerInstruction?: number
   readonly seed: number
   /** 32-bit code. */
   readonly legacy?: boolean
@@ -61,8 +63,11 @@ function verifyRows(
   const made: { readonly pattern: Pattern, readonly instruction: Instruction }[] = []
   for (const pattern of patterns) {
     const before = made.length
+    let instruction: Instruction | undefined
     for (let i = 0; i < options.casesPerRow; i++) {
-      const instruction = generator.fill(cases, made.length, pattern)
+      const isNew = !instruction || i % (options.casesPerInstruction ?? 1) === 0
+      if (isNew) instruction = generator.fill(cases, made.length, pattern)
+      else generator.fillAgain(cases, made.length, instruction!)
       if (instruction) made.push({ pattern, instruction })
     }
     report.byRow.set(rowKey(pattern), made.length - before)
