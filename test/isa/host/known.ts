@@ -44,7 +44,7 @@ const known: readonly Known[] = [
     reason: 'which of the eight words is looked at first is not architectural',
   },
   {
-    name: /^(fxrstor|ldmxcsr)$/, text: /^vector 13 for -1$/,
+    name: /^(fxrstor|v?ldmxcsr)$/, text: /^vector 13 for -1$/,
     reason: 'MXCSR.MM exists on the host, and not on a CPU without misaligned SSE mode',
   },
 ]
