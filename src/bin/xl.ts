@@ -41,14 +41,15 @@ async function openRemote(): Promise<RemoteLibxl> {
 
 /** Loaded only when asked for: it is most of the program. */
 async function ownMachine(): Promise<Libxl> {
-  const { heatWish, memoryWish, startMachine } = await import('./machine.ts')
+  const { heatWish, memoryWish, seedWish, startMachine } = await import('./machine.ts')
   const failed = (error: Error): never => {
     process.stderr.write(`xl: ${error.stack ?? error.message}\n`)
     process.exit(1)
   }
   own ??= await startMachine({
     memoryMib: memoryWish(process.env), heatLimit: heatWish(process.env),
-    codeCache: codeCachePath(process.env), log: silentLog, failed,
+    codeCache: codeCachePath(process.env), deterministic: seedWish(process.env),
+    log: silentLog, failed,
   })
   return own.libxl
 }

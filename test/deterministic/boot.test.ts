@@ -7,6 +7,7 @@
 import assert from 'node:assert/strict'
 import { describe, test, type TestContext } from 'node:test'
 import { debian, PROMPT } from '../boot/debian.ts'
+import { TestHost } from '../boot/test-host.ts'
 import { type Outcome, Run } from './run.ts'
 
 const { settings, missing } = await debian('cloud')
@@ -46,6 +47,21 @@ describe('a deterministic machine', { skip: missing }, () => {
   })
 
   if (!isWhole) return
+
+  test('says the same through xl', async () => {
+    const said = async (jit: string): Promise<string> => {
+      const host = new TestHost({
+        memoryMb: 256, environment: { XENOLITH_DETERMINISTIC: 'xl', XENOLITH_JIT: jit },
+      })
+      try {
+        const config = host.config('g', { ...settings, memory: 192 })
+        return await host.start('create', '-c', '--foreground', config).expect(PROMPT)
+      } finally {
+        await host.close()
+      }
+    }
+    assert.equal(await said('off'), await said('30000'))
+  })
 
   test('comes to the same when its guest works', async (t) => {
     const interpreted = await outcomeOf(INTERPRETED, 'work', WORK)
