@@ -11,14 +11,20 @@
  * nothing. Obeys xl(1) and xen's docs/misc/xen-command-line.pandoc (sched_credit_tslice_ms). All
  * cores of a pool share one queue, so the migration delay is kept and has no effect.
  */
+import { assert } from '../../base/assert.ts'
 import { XEN_SCHEDULER_CREDIT } from '../../abi/xen/domctl.ts'
+import { VcpuState } from '../domain/state.ts'
 import type { Vcpu } from '../domain/vcpu.ts'
 import type { Policy } from './policy.ts'
 import { countBits, lowest, type PoolView, type RunQueues } from './run-queues.ts'
-import { NEVER } from './state.ts'
+import { CreditVcpuState, NEVER, VcpuSchedState } from './state.ts'
 
 const DEFAULT_SLICE_MS = 30
 const DEFAULT_RATELIMIT_US = 1000
+
+/** Where a vcpu's struct has the next of those that take part. */
+const ACTIVE_NEXT = VcpuState.offsets.sched + VcpuSchedState.offsets.policy
+  + CreditVcpuState.offsets.activeNext
 
 const BOOSTED = 0
 const UNDER = 1
@@ -135,14 +141,15 @@ export class Credit implements Policy {
   #deactivate(pool: PoolView, vcpu: Vcpu): void {
     const own = vcpu.state.sched.policy.credit
     if (own.active === 0) return
-    const { address } = vcpu
-    let before: Vcpu | undefined
-    for (let at = pool.activeHead; at !== address && at !== 0;) {
-      before = this.#queues.vcpuAt(at)
-      at = before?.state.sched.policy.credit.activeNext ?? 0
+    const { words } = this.#queues.host.hypervisor
+    // By address: those before it may be of a domain that nobody finds any more.
+    let before = 0
+    for (let at = pool.activeHead; at !== vcpu.address; at = words[at + ACTIVE_NEXT >>> 2]!) {
+      assert(at !== 0, 'an active vcpu is among the active')
+      before = at
     }
-    if (before) before.state.sched.policy.credit.activeNext = own.activeNext
-    else pool.activeHead = own.activeNext
+    if (before === 0) pool.activeHead = own.activeNext
+    else words[before + ACTIVE_NEXT >>> 2] = own.activeNext
     own.active = 0
     own.activeNext = 0
     vcpu.domain.state.sched.active--
@@ -150,9 +157,9 @@ export class Credit implements Policy {
 
   /** Shares out what the cores had since the last accounting, if a period is over. */
   #account(pool: PoolView, now: number): void {
-    const period = pool.sliceMs * 1e6
+    // In the very words in which `pick` says when: times are fractions, and are rounded.
+    if (now < pool.accountedAt + pool.sliceMs * 1e6 || pool.activeHead === 0) return
     const passed = now - pool.accountedAt
-    if (passed < period || pool.activeHead === 0) return
     pool.accountedAt = now
     let weights = 0
     for (let vcpu = this.#first(pool); vcpu; vcpu = this.#next(vcpu)) {

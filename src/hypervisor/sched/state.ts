@@ -77,6 +77,11 @@ export const DomainSchedState = struct('domain sched', {
   pad: u32,
 })
 
+/** Of credit. */
+export const CreditVcpuState = struct('credit vcpu', {
+  credit: f64, activeNext: u32, active: u32, boosted: u32, halted: u32,
+})
+
 export const VcpuSchedState = struct('vcpu sched', {
   /** The next in its run queue, and which queue that is: its slot plus one, 0 while it waits in
    * none. */
@@ -100,9 +105,7 @@ export const VcpuSchedState = struct('vcpu sched', {
   chargedAt: f64,
   policy: union({
     credit2: struct('credit2 vcpu', { credit: f64, epoch: f64 }),
-    credit: struct('credit vcpu', {
-      credit: f64, activeNext: u32, active: u32, boosted: u32, halted: u32,
-    }),
+    credit: CreditVcpuState,
     rtds: struct('rtds vcpu', {
       period: f64, budget: f64, deadline: f64, left: f64, extra: u32, level: u32,
     }),
