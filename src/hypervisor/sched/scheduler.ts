@@ -278,7 +278,8 @@ export class Scheduler implements SchedulerService, Subsystem, CoreScheduler {
     this.#spread(pool, policy, now)
     const left = this.queues.vcpuAt(own.left)
     own.left = 0
-    if (left && left.state.sched.queued !== 0) policy.press(left, now)
+    // By its own pool's policy: the core may have changed hands since.
+    if (left && left.state.sched.queued !== 0) this.#policyFor(left).press(left, now)
     return chosen
   }
 
