@@ -138,6 +138,13 @@ export class Scheduler implements SchedulerService, Subsystem, CoreScheduler {
       queues[slot]!.cores |= 1 << lowest(left)
     }
     for (const vcpu of waiting) this.#wait(vcpu, policy, now)
+    for (let left = pool.cores; left !== 0; left &= left - 1) {
+      const core = lowest(left)
+      const runs = this.queues.runningOn(core)
+      if (runs && (this.queues.allowed(runs) >>> core & 1) === 0) {
+        this.queues.bound(runs, core, now)
+      }
+    }
   }
 
   domainCreated(domain: Domain): number {
