@@ -4,15 +4,11 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { TcpConnection } from './connection.ts'
-import { ACK, FIN, NO_BYTES, PSH, readSegment, RST, type Segment, segmentLength, SYN, writeSegment }
+import { ACK, FIN, NO_BYTES, readSegment, RST, type Segment, segmentLength, SYN, writeSegment }
   from './segment.ts'
+import { pattern, Script } from './scripted-peer.ts'
 import { connectPair, Endpoint, randomFrom, SimulatedTime, sketch, type Weather } from
   './simulation.ts'
-
-function pattern(length: number, seed = 1): Uint8Array {
-  const random = randomFrom(seed)
-  return Uint8Array.from({ length }, () => random() * 256)
-}
 
 /** Sends everything, waiting where `write` says so. */
 function sendAll(end: Endpoint, bytes: Uint8Array, time: SimulatedTime, thenEnd: boolean): void {
@@ -65,54 +61,6 @@ for (const [name, weather] of weathers) {
       assert.equal(time.pending, 0, where)
     }
   })
-}
-
-/** A connection of ours that accepted a SYN, and a peer written by hand. */
-class Script {
-  readonly time = new SimulatedTime()
-  readonly ours = new Endpoint()
-  readonly connection: TcpConnection
-  sequence = 1000
-  acknowledgment = 0
-
-  constructor(syn: Partial<Segment> = { largestSegment: 1000, windowScale: 0 }) {
-    this.connection = TcpConnection.accept(this.#segment({ flags: SYN, ...syn }), 5000, 1460,
-      this.time, this.ours)
-    this.ours.connection = this.connection
-    this.sequence++
-  }
-
-  #segment(parts: Partial<Segment>): Segment {
-    return {
-      sequence: this.sequence, acknowledgment: this.acknowledgment, flags: ACK, window: 0xffff,
-      payload: NO_BYTES, ...parts,
-    }
-  }
-
-  /** Answers SYN-ACK, so that the connection is established. */
-  establish(window = 0xffff): this {
-    this.take()
-    this.acknowledgment = 5001
-    this.send({ window })
-    return this
-  }
-
-  send(parts: Partial<Segment>): void {
-    this.connection.input(this.#segment(parts))
-  }
-
-  data(length: number, offset = 0): void {
-    this.send({ sequence: this.sequence + offset, payload: pattern(length), flags: ACK | PSH })
-  }
-
-  /** What we sent since the last time. */
-  take(): Segment[] {
-    return this.ours.sent.splice(0)
-  }
-
-  sketches(): string {
-    return this.take().map(sketch).join(' ')
-  }
 }
 
 test('a SYN is answered with our segment size and a scale, if the peer has one', () => {
@@ -239,6 +187,33 @@ test('a peer that sends crumbs out of order cannot fill the memory', () => {
   assert.equal(script.ours.gotLength, 600)
 })
 
+test('what comes in order is acknowledged together, soon or after many bytes', () => {
+  const script = new Script().establish()
+  // The first one opens the window that a SYN cannot tell of.
+  script.data(1000)
+  script.take()
+  const acknowledged = (): number[] => script.take().map(({ acknowledgment }) => acknowledgment)
+  for (let i = 1; i < 5; i++) script.data(1000, i * 1000)
+  assert.equal(script.sketches(), '')
+  script.time.run(2)
+  assert.deepEqual(acknowledged(), [6001])
+  script.data(40_000, 5000)
+  assert.deepEqual(acknowledged(), [46_001])
+  // Out of order, the peer hears of it at once.
+  script.data(1000, 47_000)
+  assert.deepEqual(acknowledged(), [46_001])
+})
+
+test('an acknowledgment goes along with what is sent', () => {
+  const script = new Script().establish()
+  script.data(1000)
+  script.take()
+  script.data(1000, 1000)
+  script.connection.write(pattern(10))
+  script.time.run(5)
+  assert.equal(script.sketches(), 'A10')
+})
+
 test('the window closes while the owner does not consume, and opens when it does', () => {
   const script = new Script().establish()
   script.ours.eager = false
@@ -247,6 +222,7 @@ test('the window closes while the owner does not consume, and opens when it does
     const window = script.ours.sent.at(-1)
     if (window && window.window << 3 < 1000) break
     script.data(1000, sent)
+    script.time.run(2)
     sent += 1000
     assert.ok(sent < 400_000)
   }
@@ -358,7 +334,7 @@ test('numbers go round at the end of 32 bits', () => {
   connection.write(pattern(50))
   connection.input({ ...rest, sequence: 0x55, acknowledgment: 0x2e, payload: NO_BYTES })
   time.run(10_000)
-  assert.equal(ours.sent.map(sketch).join(' '), 'SA A A50')
+  assert.equal(ours.sent.map(sketch).join(' '), 'SA A50')
 })
 
 test('segments survive being written and read; what is cut short is refused', () => {

@@ -36,6 +36,9 @@ export interface TcpOwner {
 
 const RECEIVE_CAPACITY = 256 * 1024
 const RECEIVE_SCALE = 3
+/** What comes in order is acknowledged after so many bytes, or so long, together. */
+const ACKNOWLEDGED_BYTES = RECEIVE_CAPACITY / 8
+const ACKNOWLEDGE_MS = 1
 const SEND_HIGH_WATER = 256 * 1024
 const SEND_LOW_WATER = SEND_HIGH_WATER / 2
 const DEFAULT_SEGMENT = 536
@@ -61,6 +64,9 @@ export class TcpConnection {
   #windowSequence = 0
   #windowAcknowledgment = 0
   #cancelTimer: (() => void) | undefined
+  #cancelAcknowledge: (() => void) | undefined
+  /** The last acknowledgment that we sent. */
+  #acknowledgedTo = 0
   #tries = 0
   #finSent = false
   #waitsForRoom = false
@@ -188,6 +194,7 @@ export class TcpConnection {
       (sequence, bytes, fin) =>
         this.#transmit(sequence, ACK | (fin ? FIN : 0) | (bytes.length > 0 ? PSH : 0), bytes))
     this.#windowSequence = syn.sequence
+    this.#acknowledgedTo = this.#receiver.next
   }
 
   /** Sends SYN, with ACK if the peer's has come, and again if it is not answered. */
@@ -263,9 +270,11 @@ export class TcpConnection {
     const receiver = this.#receiver!
     if (payload.length === 0 && (flags & FIN) === 0) return
     const was = receiver.ended
+    const usual = sequence === receiver.next && !receiver.hasGaps && (flags & FIN) === 0
     receiver.take(sequence, payload, (flags & FIN) !== 0)
     if (this.state as TcpState === 'CLOSED') return
-    this.#acknowledge()
+    if (usual) this.#acknowledgeSoon()
+    else this.#acknowledge()
     if (was || !receiver.ended) {
       if (this.state === 'TIME-WAIT') this.#timeWait()
       return
@@ -274,6 +283,14 @@ export class TcpConnection {
     else if (this.state === 'FIN-WAIT-1') this.state = 'CLOSING'
     else if (this.state === 'FIN-WAIT-2') this.#timeWait()
     this.#owner.ended()
+  }
+
+  /** Each acknowledgment costs the guest an interrupt, so several segments have one. */
+  #acknowledgeSoon(): void {
+    const owed = after(this.#receiver!.next, this.#acknowledgedTo)
+    if (owed === 0) return
+    if (owed >= ACKNOWLEDGED_BYTES) return this.#acknowledge()
+    this.#cancelAcknowledge ??= this.#timers.after(ACKNOWLEDGE_MS, () => this.#acknowledge())
   }
 
   #acknowledge(): void {
@@ -287,6 +304,9 @@ export class TcpConnection {
 
   #transmit(sequence: number, flags: number, payload: Uint8Array): void {
     const receiver = this.#receiver!
+    this.#acknowledgedTo = receiver.next
+    this.#cancelAcknowledge?.()
+    this.#cancelAcknowledge = undefined
     this.#owner.transmit({
       sequence, acknowledgment: receiver.next, flags, window: receiver.announce(), payload,
     }, this.#sender?.segment ?? this.#ownSegment)
@@ -325,6 +345,8 @@ export class TcpConnection {
     if (this.state === 'CLOSED') return
     this.state = 'CLOSED'
     this.#stopTimer()
+    this.#cancelAcknowledge?.()
+    this.#cancelAcknowledge = undefined
     this.#owner.closed(how)
   }
 

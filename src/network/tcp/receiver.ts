@@ -66,6 +66,11 @@ export class Receiver {
     return start >= 0 && start < window || last >= 0 && last < window
   }
 
+  /** Whether pieces wait for what comes before them. */
+  get hasGaps(): boolean {
+    return this.#pieces.length > 0
+  }
+
   /** Takes a segment's bytes and FIN, in whatever order they come. */
   take(sequence: number, bytes: Uint8Array, fin: boolean): void {
     if (this.ended) return
@@ -89,8 +94,11 @@ export class Receiver {
   /** The owner is done with `count` bytes; whether the peer should hear of the larger window. */
   consume(count: number, segment: number): boolean {
     this.#held -= count
-    const gain = this.#room() - Math.max(0, after(this.#edge, this.next))
-    return !this.ended && gain >= Math.min(2 * segment, this.#capacity / 2)
+    // Who may still send half of what fits does not wait for the news.
+    const promised = Math.max(0, after(this.#edge, this.next))
+    const gain = this.#room() - promised
+    return !this.ended && promised < this.#capacity / 2 &&
+      gain >= Math.min(2 * segment, this.#capacity / 2)
   }
 
   #room(): number {
