@@ -26,7 +26,7 @@ function open() {
   const said: string[] = []
   const say = (text: string): void => void said.push(text)
   const thread = new CompilerThread(1, { info: say, warn: say, error: say })
-  const port = new CompilerPort(thread.ends[0]!, () => thread.start())
+  const port = new CompilerPort(thread.takeEnd(0)!, () => thread.start())
   return { said, thread, port }
 }
 

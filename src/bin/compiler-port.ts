@@ -65,7 +65,7 @@ export class CompilerPort implements RegionCompiler {
 
 /** The compiler's thread of a machine, which runs once it is started. */
 export class CompilerThread {
-  readonly ends: readonly CompilerEnd[]
+  readonly #ends: (CompilerEnd | undefined)[]
   readonly #ports: readonly MessagePort[]
   readonly #failed = new SharedArrayBuffer(4)
   readonly #log: Log
@@ -77,8 +77,15 @@ export class CompilerThread {
     this.#log = log
     this.#kept = kept
     const channels = Array.from({ length: coreCount }, () => new MessageChannel())
-    this.ends = channels.map(({ port1 }) => ({ port: port1, failed: this.#failed }))
+    this.#ends = channels.map(({ port1 }) => ({ port: port1, failed: this.#failed }))
     this.#ports = channels.map(({ port2 }) => port2)
+  }
+
+  /** A core's end, for the first who asks for it. */
+  takeEnd(core: number): CompilerEnd | undefined {
+    const end = this.#ends[core]
+    this.#ends[core] = undefined
+    return end
   }
 
   start(): void {

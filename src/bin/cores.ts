@@ -1,9 +1,15 @@
 /**
- * Starts a machine's cores: each a worker thread that runs vcpus (core-worker.ts).
+ * A machine's cores: each a worker thread that runs vcpus (core-worker.ts).
+ *
+ * The first starts with the machine, each other when its doorbell first rings: a core that nobody
+ * wants costs nothing. One that dies, which is a mistake of ours, takes the domain with it that it
+ * ran, and is started anew; but if it held a lock, the machine cannot go on.
  */
 import { Worker } from 'node:worker_threads'
 import type { Log } from '../base/log.ts'
+import { abandonCore } from '../core/abandon.ts'
 import type { Host } from '../hypervisor/host/host.ts'
+import { CoreState } from '../hypervisor/host/state.ts'
 import { CompilerThread } from './compiler-port.ts'
 import type { KeptCode } from './kept-code.ts'
 import type { CoreMessage, CoreStart, MachineMemory } from './thread.ts'
@@ -21,47 +27,91 @@ export interface CoresOptions {
   /** CoreStart's. */
   readonly heatLimit: number | undefined
   readonly kept: KeptCode | undefined
-  /** Is called when a core dies, which is a mistake of ours. */
+  /** Is called when a core dies and the machine cannot go on. */
   failed(error: Error): void
 }
 
-/** Resolves once all cores run. */
+/** Resolves once the first core runs. */
 export async function startCores(
   memory: MachineMemory, host: Host, options: CoresOptions,
 ): Promise<Cores> {
-  const { failed, heatLimit, kept, log } = options
-  const stop = new SharedArrayBuffer(4)
-  const compiler = new CompilerThread(host.state.coreCount, log, kept)
-  let stopping = false
-  const workers = Array.from({ length: host.state.coreCount }, (_, index) => {
-    const end = compiler.ends[index]!
-    const start: CoreStart = { memory, index, stop, heatLimit, compiler: end, kept }
+  const threads = new CoreThreads(memory, host, options)
+  for (let core = 1; core < host.state.coreCount; core++) void threads.startWhenRung(core)
+  await threads.start(0)
+  return threads
+}
+
+class CoreThreads implements Cores {
+  readonly #memory: MachineMemory
+  readonly #host: Host
+  readonly #options: CoresOptions
+  readonly #compiler: CompilerThread
+  readonly #stop = new SharedArrayBuffer(4)
+  /** What each thread that was started and has not ended will resolve. */
+  readonly #ends = new Map<number, Promise<void>>()
+  #stopping = false
+
+  constructor(memory: MachineMemory, host: Host, options: CoresOptions) {
+    this.#memory = memory
+    this.#host = host
+    this.#options = options
+    this.#compiler = new CompilerThread(host.state.coreCount, options.log, options.kept)
+  }
+
+  /** Starts a core's thread once something wants it to look for work. */
+  async startWhenRung(core: number): Promise<void> {
+    const { cells } = this.#host.hypervisor
+    const cell = this.#host.core(core).base + CoreState.offsets.doorbell >>> 2
+    const rung = Atomics.waitAsync(cells, cell, Atomics.load(cells, cell))
+    if (rung.async) await rung.value
+    if (!this.#stopping) await this.start(core)
+  }
+
+  /** Resolves once the core runs. */
+  start(core: number): Promise<void> {
+    const { heatLimit, kept, log } = this.#options
+    // A thread that replaces another compiles by itself: the port went with the first.
+    const compiler = this.#compiler.takeEnd(core)
+    const start: CoreStart = {
+      memory: this.#memory, index: core, stop: this.#stop, heatLimit, kept,
+      ...compiler ? { compiler } : {},
+    }
     const worker = new Worker(new URL('core-worker.ts', import.meta.url), {
-      workerData: start, transferList: [end.port],
+      workerData: start, transferList: compiler ? [compiler.port] : [],
       resourceLimits: { maxYoungGenerationSizeMb: YOUNG_MB },
     })
-    worker.on('error', failed)
-    worker.on('exit', (code) => {
-      if (!stopping) failed(new Error(`core ${index} ended with code ${code}`))
-    })
-    worker.on('message', (message: CoreMessage) => {
-      if (message.kind === 'compile') compiler.start()
-      else if (message.kind === 'log') log.warn(message.line)
-    })
-    return worker
-  })
-  // One that has died already will not say so again.
-  const ends = workers.map((worker) => new Promise((resolve) => worker.once('exit', resolve)))
-  await Promise.all(workers.map((worker) =>
-    new Promise<void>((resolve) => worker.on('message', ({ kind }: CoreMessage) => {
-      if (kind === 'ready') resolve()
-    }))))
-  return {
-    stop: async () => {
-      stopping = true
-      Atomics.store(new Int32Array(stop), 0, 1)
-      workers.forEach((_, index) => host.kickCore(index))
-      await Promise.all([...ends, compiler.stop()])
-    },
+    let cause: Error | undefined
+    let runs = false
+    worker.on('error', (error: Error) => (cause = error))
+    this.#ends.set(core, new Promise((resolve) => worker.once('exit', (code) => {
+      resolve()
+      if (!this.#stopping) this.#died(core, cause ?? new Error(`it ended with code ${code}`), runs)
+    })))
+    return new Promise((resolve) => worker.on('message', (message: CoreMessage) => {
+      switch (message.kind) {
+        case 'compile': return this.#compiler.start()
+        case 'log': return log.warn(message.line)
+        case 'ready': return resolve(void (runs = true))
+      }
+    }))
+  }
+
+  #died(core: number, cause: Error, ran: boolean): void {
+    const { failed, log } = this.#options
+    const why = `core ${core} has died: ${cause.message}`
+    const lost = ran ? abandonCore(this.#host, core, why) : undefined
+    if (!lost) {
+      failed(new Error(why, { cause }))
+      return
+    }
+    log.error(`${why}; ${lost.domid < 0 ? 'it was idle' : `domain ${lost.domid} has crashed`}`)
+    void this.start(core)
+  }
+
+  async stop(): Promise<void> {
+    this.#stopping = true
+    Atomics.store(new Int32Array(this.#stop), 0, 1)
+    for (let core = 0; core < this.#host.state.coreCount; core++) this.#host.kickCore(core)
+    await Promise.all([...this.#ends.values(), this.#compiler.stop()])
   }
 }

@@ -2,6 +2,7 @@
  * The emulated machine put together: its memories, the hypervisor on the control thread, the
  * control domain with its xenstored and toolstack, and the cores.
  */
+import { availableParallelism } from 'node:os'
 import { NetDriver } from '../backends/net/driver.ts'
 import type { Log } from '../base/log.ts'
 import { type CpuPolicy, defaultPolicy } from '../cpu/cpuid.ts'
@@ -68,7 +69,9 @@ export function memoryWish(environment: Readonly<Record<string, string | undefin
 /** The number of physical CPUs, by the environment's wish. Throws what is wrong with it. */
 export function coresWish(environment: Readonly<Record<string, string | undefined>>): number {
   const text = environment['XENOLITH_CORES']
-  if (text === undefined) return 1
+  if (text === undefined) {
+    return seedWish(environment) ? 1 : Math.min(availableParallelism(), MAX_CORES)
+  }
   const wish = Number(text)
   if (wish > 1 && seedWish(environment)) {
     throw new Error(`XENOLITH_CORES is ${text}; a deterministic machine has one core`)

@@ -14,7 +14,7 @@
  * that others can read them, and loaded again only if somebody else ran here or changed them.
  */
 import { ringCount, sleep } from '../base/shared/doorbell.ts'
-import { heldLocks } from '../base/shared/lock.ts'
+import { heldLocks, showHeldLocks } from '../base/shared/lock.ts'
 import { Vector } from '../abi/x86/control.ts'
 import type { ExitKind } from '../cpu/cpu.ts'
 import { CPU_CONTEXT_SIZE } from '../cpu/state.ts'
@@ -94,6 +94,7 @@ export class Core {
     this.#kickCell = core.kickWord >>> 2
     this.#doorbell = core.base + CoreState.offsets.doorbell
     core.online = 1
+    showHeldLocks(parts.host.hypervisor.cells, core.base + CoreState.offsets.heldLocks)
   }
 
   /** The vcpu that runs here now. */

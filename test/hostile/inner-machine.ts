@@ -29,10 +29,11 @@ export class InnerMachine {
     this.#failures = failures
   }
 
-  static async start(memoryMib: number): Promise<InnerMachine> {
+  static async start(memoryMib: number, cores = 1): Promise<InnerMachine> {
     const failures: Error[] = []
     const failed = (error: Error) => void failures.push(error)
-    return new InnerMachine(await startMachine({ memoryMib, log: silentLog, failed }), failures)
+    const machine = await startMachine({ memoryMib, cores, log: silentLog, failed })
+    return new InnerMachine(machine, failures)
   }
 
   /** Starts a guest; it is left as it is when it ends. */
@@ -54,6 +55,16 @@ export class InnerMachine {
 
   async domain(domid: number): Promise<DomainSummary | undefined> {
     return (await this.#machine.libxl.list()).find((domain) => domain.domid === domid)
+  }
+
+  /** Lets a domain's only VCPU run on one core alone. */
+  pin(domid: number, core: number): Promise<void> {
+    return this.#machine.libxl.setVcpuAffinity(domid, 0, { hard: [core] })
+  }
+
+  /** The core on which it ran last. */
+  async coreOf(domid: number): Promise<number | undefined> {
+    return (await this.#machine.libxl.vcpus(domid))[0]?.cpu
   }
 
   /** How many domains there are, the control domain among them. */

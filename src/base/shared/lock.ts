@@ -18,9 +18,22 @@ const heldRanks = new Int32Array(MAX_HELD)
 const heldCells = new Int32Array(MAX_HELD)
 let held = 0
 
+/** Where others see how many locks this thread holds or waits for, if they do. */
+let shown: { readonly cells: Int32Array, readonly cell: number } | undefined
+
 /** How many locks this thread holds: zero whenever guest code runs. */
 export function heldLocks(): number {
   return held
+}
+
+/** From now on others see it in the word at an address: what a thread held that died is known. */
+export function showHeldLocks(cells: Int32Array, address: number): void {
+  shown = { cells, cell: address >>> 2 }
+  show(held)
+}
+
+function show(count: number): void {
+  if (shown) shown.cells[shown.cell] = count
 }
 
 /** All locks of one kind: which one is said by the address of its word. */
@@ -44,6 +57,7 @@ export class RankedLock {
         `lock ${this.#name} taken out of order`)
     }
     assert(held < MAX_HELD, 'too many locks held')
+    show(held + 1)
     this.#take(cell)
     heldRanks[held] = this.#rank
     heldCells[held] = cell
@@ -59,6 +73,7 @@ export class RankedLock {
     if (Atomics.exchange(this.#cells, cell, FREE) === CONTENDED) {
       Atomics.notify(this.#cells, cell, 1)
     }
+    show(held)
   }
 
   #take(cell: number): void {

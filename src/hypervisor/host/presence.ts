@@ -58,6 +58,12 @@ export class Presence {
     Atomics.notify(this.#cells, cell)
   }
 
+  /** The thread of a core has died: nobody waits for it any more. */
+  abandon(core: number): void {
+    if (this.stay(core) !== 0) this.leave(core)
+    if (Atomics.load(this.#cells, this.#busCell) === core + 1) this.unlockBus(core)
+  }
+
   /** The count of a core that is inside, else 0. */
   stay(core: number): number {
     const count = Atomics.load(this.#cells, this.#insideCell(core))

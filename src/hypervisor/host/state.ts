@@ -54,7 +54,9 @@ export const CoreState = struct('core', {
   inside: atomic(u32),
   /** Not 0 when a thread sleeps until it leaves. */
   awaited: atomic(u32),
-  pad: array(u32, 6),
+  /** How many locks its thread holds. */
+  heldLocks: u32,
+  pad: array(u32, 5),
 })
 
 export const HostState = struct('host', {
