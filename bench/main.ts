@@ -8,6 +8,7 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { parseArgs } from 'node:util'
+import { type CoresResults, measureCores } from './cores/measure.ts'
 import { type GuestResults, measureGuests } from './guests/measure.ts'
 import { type System, systems, variantOf } from './guests/systems.ts'
 import { publish } from './lib/document.ts'
@@ -20,7 +21,7 @@ import { type Row, rowGroups, rows } from './set/rows.ts'
 
 const USAGE = `Usage: npm run bench -- [options]
 
-  --groups LIST     of kernels, boot, ${rowGroups.join(', ')} (all)
+  --groups LIST     of kernels, boot, cores, ${rowGroups.join(', ')} (all)
   --rows LIST       only these rows, of all groups of the set unless --groups names some
   --systems LIST    of native, QEMU, QEMU max, ours (all)
   --variant TEXT    runs ours in one more way: 'NAME: WORD ...', where a word is an environment
@@ -32,7 +33,7 @@ const USAGE = `Usage: npm run bench -- [options]
   --publish         writes bench/results/latest.json and the tables of docs/benchmarks.md
   --render FILE     measures nothing, and takes the results from FILE
 `
-const GROUPS: readonly string[] = ['kernels', 'boot', ...rowGroups]
+const GROUPS: readonly string[] = ['kernels', 'boot', 'cores', ...rowGroups]
 
 function readOptions() {
   return parseArgs({
@@ -110,20 +111,25 @@ async function measure(options: Options): Promise<Results> {
   }) : undefined
   const boot = choice.groups.includes('boot')
   let guests: GuestResults | undefined
+  let cores: CoresResults | undefined
   let guestKernel: string | undefined
-  if (boot || choice.rows.length > 0) {
+  if (boot || choice.rows.length > 0 || choice.groups.includes('cores')) {
     const { kernel, initrd } = options
     const files = await ensureFiles({
       ...kernel === undefined ? {} : { kernel }, ...initrd === undefined ? {} : { initrd },
     })
     guestKernel = files.kernel
-    guests = await measureGuests({
-      rounds, files, boot, rows: choice.rows, systems: choice.systems,
-    })
+    if (boot || choice.rows.length > 0) {
+      guests = await measureGuests({
+        rounds, files, boot, rows: choice.rows, systems: choice.systems,
+      })
+    }
+    if (choice.groups.includes('cores')) cores = await measureCores(rounds, files, say)
   }
   return {
     setting: settingOf([before, load()], guestKernel),
     ...kernelResults ? { kernels: kernelResults } : {}, ...guests ? { guests } : {},
+    ...cores ? { cores } : {},
   }
 }
 

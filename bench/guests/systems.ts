@@ -5,7 +5,7 @@
 import { spawnSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { GuestFiles } from '../../src/node/guest-files.ts'
 import { logName } from '../../src/node/run-folder.ts'
@@ -39,6 +39,8 @@ export interface System {
   readonly environment: Readonly<Record<string, string>>
   /** The xl of another tree; ours if there is none. */
   readonly xl?: string
+  /** 1 unless said otherwise. */
+  readonly vcpus?: number
 }
 
 const plain = { options: [], environment: {} } as const
@@ -125,7 +127,8 @@ class XlGuest implements RunningGuest {
 
   constructor(system: System, files: GuestFiles, disks: readonly BenchDisk[]) {
     this.#host = new OwnHost(system)
-    this.#config = writeConfig(NAME, files, MEMORY_MIB, 'console=hvc0', disks)
+    const { vcpus = 1 } = system
+    this.#config = writeConfig(`${NAME}-${vcpus}`, files, MEMORY_MIB, { vcpus, disks })
     this.shell = this.#start()
   }
 
@@ -146,7 +149,7 @@ class XlGuest implements RunningGuest {
       host: this.#host.pid,
       destroy: async () => {
         await this.shell.close()
-        this.#host.run('destroy', NAME)
+        this.#host.run('destroy', basename(this.#config, '.cfg'))
       },
       create: () => void (this.shell = this.#start()),
     }

@@ -51,13 +51,15 @@ export function scratchFolder(...parts: string[]): string {
 
 /** Writes an xl.cfg for a PVH guest and gives its path. */
 export function writeConfig(
-  name: string, files: GuestFiles, memoryMib = 256, commandLine = 'console=hvc0',
-  disks: readonly BenchDisk[] = [],
+  name: string, files: GuestFiles, memoryMib = 256,
+  { commandLine = 'console=hvc0', vcpus = 1, disks = [] }: {
+    readonly commandLine?: string, readonly vcpus?: number, readonly disks?: readonly BenchDisk[]
+  } = {},
 ): string {
   const path = join(scratchFolder(), `${name}.cfg`)
   writeWhole(path, [
     `name = "${name}"`, 'type = "pvh"', `kernel = "${files.kernel}"`, `ramdisk = "${files.initrd}"`,
-    `cmdline = "${commandLine}"`, `memory = ${memoryMib}`, 'vcpus = 1',
+    `cmdline = "${commandLine}"`, `memory = ${memoryMib}`, `vcpus = ${vcpus}`,
     `disk = ${JSON.stringify(disks.map(({ path: file, format }, i) =>
       `${file},${format},xvd${'abc'[i]},w`))}`, '',
   ].join('\n'))

@@ -1,6 +1,7 @@
 /**
  * Results as Markdown: ratios first, then what was measured.
  */
+import { type CoresResults, machines } from '../cores/measure.ts'
 import type { GuestResult, GuestResults } from '../guests/measure.ts'
 import { withoutRate } from '../kernels/list.ts'
 import type { KernelResult } from '../kernels/measure.ts'
@@ -195,9 +196,20 @@ export function settingText(setting: Setting): string {
   return parts.filter((part) => part !== undefined && part !== '').join('; ')
 }
 
-export function textOf({ setting, kernels, guests }: Results): string {
+/** How many times as fast two cores are, and what idle guests cost. */
+function coresTable({ rows, idle }: CoresResults): string {
+  const [one, two] = machines.map(({ name }) => name)
+  return table(['two at once', `${two} over ${one}`, `${one}, s`, `${two}, s`], [
+    ...rows.map(({ name, what, wall: [first, second] }) =>
+      [`\`${name}\`: ${what}`, ratio(first, second), measured(first!), measured(second!)]),
+    ['an idle guest, CPU s a second', NOTHING, measured(idle[0]!), measured(idle[1]!)],
+  ])
+}
+
+export function textOf({ setting, kernels, guests, cores }: Results): string {
   const parts = [`${settingText(setting)}.`]
   if (kernels?.length) parts.push('### Kernels', kernelTable(kernels))
   if (guests) parts.push(...guestParts(guests))
+  if (cores) parts.push('### VCPUs on cores', coresTable(cores))
   return `${parts.join('\n\n')}\n`
 }

@@ -5,7 +5,7 @@
 import { Vcpu } from '../hypervisor/domain/vcpu.ts'
 import { VcpuState } from '../hypervisor/domain/state.ts'
 import type { Host } from '../hypervisor/host/host.ts'
-import { RoundRobin } from '../hypervisor/sched/scheduler.ts'
+import { Scheduler } from '../hypervisor/sched/scheduler.ts'
 
 /** The domain that has crashed; -1 if the core was idle. */
 export interface Lost {
@@ -21,7 +21,7 @@ export function abandonCore(host: Host, index: number, why: string): Lost | unde
   const vcpu = vcpuAt(host, core.currentVcpu)
   if (!vcpu) return { domid: -1 }
   vcpu.domain.crash(why)
-  RoundRobin.of(host).stopped(vcpu, index, host.clock.now())
+  Scheduler.of(host).stopped(vcpu, index, host.clock.now())
   return { domid: vcpu.domain.id }
 }
 

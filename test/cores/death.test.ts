@@ -27,7 +27,7 @@ test('a core that nobody wants has no thread', () => {
   assert.equal(cores.length, 1)
 })
 
-test('a core that dies crashes the domain that it ran; others go on, and new ones run', async () => {
+test('a core that dies crashes the domain that it ran, others go on, new ones run', async () => {
   const well = await machine.guest('well', ticking(), 16)
   const lost = await machine.guest('lost', deafLoop(), 16)
   await machine.pin(well.domid, 0)
