@@ -25,11 +25,11 @@ function compareFlags(
       const b = m.lane(m.readVector(second!), width, 0)
       const order = m.float(op, width, m.lane(m.readVector(first!), width, 0), b)
       m.floatCheck()
-      const unordered = m.isZero(order)
       m.setFlags({
-        of: m.const(0), sf: m.const(0), af: m.const(0), pf: unordered,
+        of: m.const(0), sf: m.const(0), af: m.const(0), pf: m.isZero(order),
         cf: m.lessUnsigned(order, m.const(2)),
-        zf: m.or(unordered, m.equal(order, m.const(2))),
+        // Unordered or equal: 0 or 2.
+        zf: m.isZero(m.and(order, m.const(1))),
       })
     },
   })
