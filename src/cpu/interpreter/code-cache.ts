@@ -14,7 +14,7 @@ import { assert } from '../../base/assert.ts'
 import { type Decode, MAX_LENGTH } from '../../isa/decode/decoder.ts'
 import type { Instruction } from '../../isa/operand.ts'
 import { CODE_HASH_BITS, CODE_MODE_LONG, CODE_MODE_STEP, coreMap } from '../core-memory.ts'
-import { CodeLines, linesAt, linesOf } from './code-lines.ts'
+import { CodeLines, isWithin, linesAt, linesOf } from './code-lines.ts'
 import { codeModeOf, modeShapeOf } from './code-mode.ts'
 import { controlAt } from './core-fields.ts'
 import { fillRecord, type RecordWords } from './fill-record.ts'
@@ -24,6 +24,7 @@ import type { CodeModeShape } from './shape.ts'
 /** The interpreter executes no more instructions than that until it looks at the budget again. */
 export const TRACE_LIMIT = 64
 const PAGE = 4096
+const PAGE_SHIFT = 12
 const UD = 6
 const GP = 13
 
@@ -67,7 +68,9 @@ export class CodeCache {
   readonly #u16: Uint16Array
   readonly #u32: Uint32Array
   readonly #words: RecordWords
-  readonly #pages = new Map<number, Trace[]>()
+  /** By frame number. A frame stays when its code is gone: a map whose keys come and go walks
+   * over those that went. */
+  readonly #traces = new Map<number, Trace[]>()
   /** Instructions of records that services carry out, always or at times. */
   readonly #serviced = new Map<number, Instruction>()
   readonly #window = new Uint8Array(MAX_LENGTH)
@@ -126,10 +129,10 @@ export class CodeCache {
 
   /** The record of an instruction that stands in some trace already, or 0. */
   #find(machine: number, mode: number): number {
-    const traces = this.#pages.get((machine & -PAGE) >>> 0)
+    const traces = this.#traces.get(machine >>> PAGE_SHIFT)
     if (!traces) return 0
     for (const trace of traces) {
-      if (trace.mode !== mode || trace.machine > machine) continue
+      if (trace.mode !== mode || !isWithin(trace, machine)) continue
       const record = trace.crosses
         ? trace.machine === machine ? trace.first : 0
         : this.#recordIn(trace, machine & PAGE - 1)
@@ -166,8 +169,8 @@ export class CodeCache {
   /** How often the instruction at `machine` was jumped to; -1 when no trace for `mode` has it. */
   heatAt(machine: number, mode: number): number {
     let heat = -1
-    for (const trace of this.#pages.get((machine & -PAGE) >>> 0) ?? []) {
-      if (trace.mode !== mode || trace.machine > machine || trace.crosses) continue
+    for (const trace of this.#traces.get(machine >>> PAGE_SHIFT) ?? []) {
+      if (trace.mode !== mode || !isWithin(trace, machine) || trace.crosses) continue
       const record = this.#recordIn(trace, machine & PAGE - 1)
       if (record !== 0) heat = Math.max(heat, this.#u16[heatWordOf(record)]!)
     }
@@ -176,11 +179,10 @@ export class CodeCache {
 
   /** Sees to it that writes to lines of a frame are noticed, whether it has records or not. */
   watch(page: number, lines: CodeLines): void {
-    if (!this.#pages.has(page)) {
-      this.#pages.set(page, [])
-      this.#needs.markCode(page)
-    }
+    const frame = page >>> PAGE_SHIFT
+    if (!this.#traces.has(frame)) this.#traces.set(frame, [])
     const place = linesAt(page)
+    if ((this.#u32[place]! | this.#u32[place + 1]!) === 0) this.#needs.markCode(page)
     this.#u32[place]! |= lines.low
     this.#u32[place + 1]! |= lines.high
   }
@@ -209,7 +211,7 @@ export class CodeCache {
   /** As decode, for the trace that `record` begins, in place of it. */
   decodeAgain(record: number, machinePage: number): number {
     const machine = (machinePage | this.#u16[record + field.pageOffset >>> 1]!) >>> 0
-    const traces = this.#pages.get(machinePage >>> 0)
+    const traces = this.#traces.get(machinePage >>> PAGE_SHIFT)
     const stale = traces?.findIndex((trace) => trace.first === record) ?? -1
     if (traces && stale >= 0) this.#forget(traces.splice(stale, 1)[0]!)
     return this.#decode(machine, this.#u32[controlAt('codeMode') >>> 2]!)
@@ -219,7 +221,8 @@ export class CodeCache {
    * on unless said otherwise. */
   invalidate(machine: number, bytes: number = PAGE): void {
     const page = (machine & -PAGE) >>> 0
-    const traces = this.#pages.get(page) ?? []
+    const traces = this.#traces.get(page >>> PAGE_SHIFT)
+    if (!traces) return
     const written = new CodeLines()
     written.addRange(machine & PAGE - 1, bytes)
     const left = new CodeLines()
@@ -236,10 +239,8 @@ export class CodeCache {
     this.#needs.invalidated(page, written)
     this.#needs.addLines(page, left)
     this.#u32.set([left.low, left.high], linesAt(page))
-    this.#pages.set(page, kept)
-    if (!left.isEmpty) return
-    this.#pages.delete(page)
-    this.#needs.clearCode(page)
+    this.#traces.set(page >>> PAGE_SHIFT, kept)
+    if (left.isEmpty) this.#needs.clearCode(page)
   }
 
   /** Makes every record of a trace look up its own address, and lets no lookup find it. */
@@ -259,11 +260,12 @@ export class CodeCache {
 
   /** Forgets everything. No record may be in use but the one that asked for decoding. */
   flush(): void {
-    for (const page of this.#pages.keys()) {
+    for (const frame of this.#traces.keys()) {
+      const page = frame << PAGE_SHIFT >>> 0
       this.#needs.clearCode(page)
       this.#u32.fill(0, linesAt(page), linesAt(page) + 2)
     }
-    this.#pages.clear()
+    this.#traces.clear()
     this.#serviced.clear()
     const hash = coreMap.codeHash >>> 2
     this.#u32.fill(0, hash, hash + (2 << CODE_HASH_BITS))
@@ -275,10 +277,9 @@ export class CodeCache {
   }
 
   #remember(page: number, trace: Trace): void {
-    const key = page >>> 0
-    linesOf(trace, key, this.#lines)
-    this.watch(key, this.#lines)
-    this.#pages.get(key)!.push(trace)
+    linesOf(trace, page >>> 0, this.#lines)
+    this.watch(page, this.#lines)
+    this.#traces.get(page >>> PAGE_SHIFT)!.push(trace)
   }
 
   /** Appends a trace's records; whether it crosses into the next page, undefined if that faults. */

@@ -39,10 +39,19 @@ export function linesAt(page: number): number {
   return (coreMap.codeLines >>> 2) + (page >>> 12) * 2
 }
 
+/** Where a trace begins, and the offset in that page behind its last instruction. */
+interface Extent {
+  readonly machine: number
+  readonly end: number
+}
+
+/** Whether an instruction at a machine address of the trace's page may be the trace's. */
+export function isWithin(trace: Extent, machine: number): boolean {
+  return trace.machine <= machine && (machine & PAGE - 1) < trace.end
+}
+
 /** Sets `lines` to those of a page that a trace has code in, which may begin in the page before. */
-export function linesOf(
-  trace: { readonly machine: number, readonly end: number }, page: number, lines: CodeLines,
-): void {
+export function linesOf(trace: Extent, page: number, lines: CodeLines): void {
   lines.low = 0
   lines.high = 0
   if ((trace.machine & -PAGE) >>> 0 !== page) {
