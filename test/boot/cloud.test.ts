@@ -279,7 +279,7 @@ describe('Debian\'s cloud kernel', { skip: missing }, () => {
   test('reboot makes it again under a new number, and ends the old console', async () => {
     create.send('reboot\n')
     assert.deepEqual((await create.ended()).code, 0)
-    create = await consoleOf(host, 2)
+    create = await host.consoleOf('g', 2)
     shell = await Shell.take(create)
     assert.match(host.log, /Domain 1 has shut down, reason code 1/)
     assert.equal((await shell.run('cat /sys/hypervisor/type')).output, 'xen\n')
@@ -289,7 +289,7 @@ describe('Debian\'s cloud kernel', { skip: missing }, () => {
     create.send('echo c >/proc/sysrq-trigger\n')
     await create.expect('Kernel panic - not syncing: sysrq triggered crash')
     assert.equal((await create.ended()).code, 0)
-    create = await consoleOf(host, 3)
+    create = await host.consoleOf('g', 3)
     assert.match(host.log, /Domain 2 has shut down, reason code 3/)
   })
 
@@ -299,7 +299,7 @@ describe('Debian\'s cloud kernel', { skip: missing }, () => {
     assert.equal(code, 0, err)
     assert.match(out, /Domain 3 has been shut down, reason code 1/)
     assert.equal((await create.ended()).code, 0)
-    create = await consoleOf(host, 4)
+    create = await host.consoleOf('g', 4)
     await create.expect('Linux version')
   })
 
@@ -309,12 +309,3 @@ describe('Debian\'s cloud kernel', { skip: missing }, () => {
     assert.deepEqual(await host.domains(), [])
   })
 })
-
-/** Attaches to the console of domain `g` once it has the number. */
-async function consoleOf(host: TestHost, domid: number): Promise<Conversation> {
-  for (let i = 0; i < 200; i++) {
-    if ((await host.listed('g'))?.[1] === `${domid}`) return host.start('console', 'g')
-    await delay(100)
-  }
-  throw new Error(`there is no domain ${domid}\n${host.log}`)
-}

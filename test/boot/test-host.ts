@@ -108,6 +108,14 @@ export class TestHost {
     throw new Error(`domain ${name} is ${seen ?? 'gone'}, not ${state ?? 'gone'}\n${this.log}`)
   }
 
+  /** Attaches to the console of the domain that has the name, once it has this number. */
+  async consoleOf(name: string, domid: number): Promise<Conversation> {
+    for (const end = Date.now() + PATIENCE * 1000; Date.now() < end; await delay(100)) {
+      if ((await this.listed(name))?.[1] === `${domid}`) return this.start('console', name)
+    }
+    throw new Error(`there is no domain ${name} with number ${domid}\n${this.log}`)
+  }
+
   /** What the host process has logged. */
   get log(): string {
     const path = join(this.folder, 'run', 'host.log')
