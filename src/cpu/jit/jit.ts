@@ -133,12 +133,12 @@ export class Jit {
       this.counts.pending += 1
       return
     }
-    if (!this.#rewrites.allow(control.codeMachinePage)) {
+    const match = this.#match(machine)
+    if (!match && !this.#rewrites.allow(control.codeMachinePage)) {
       code.cool(record, 0)
       this.counts.putOff += 1
       return
     }
-    const match = this.#match(machine)
     if (match) this.#enterKnown(match)
     else this.#discover(offset)
     if (this.#isImmediate) this.poll()
@@ -167,13 +167,13 @@ export class Jit {
       this.#needs.code.enterRegion(record, entry.tableIndex, entry.number)
       return
     }
-    const { control, code, heatLimit } = this.#needs
+    const { code, heatLimit } = this.#needs
     // It is found again and again when others have its place among those looked up.
     const isNew = this.#records.getUint16(heatWordOf(record) * 2, true) === 0
     if (heatLimit === 0 || !isNew || this.#blocks.has(machine)) return
     const match = this.#match(machine)
     if (!match) return
-    if (match.region.batch.isCompiled && this.#rewrites.allow(control.codeMachinePage)) {
+    if (match.region.batch.isCompiled) {
       this.#enterKnown(match)
     } else {
       code.cool(record, heatLimit - 1 - (heatLimit >>> KNOWN_SHIFT))
