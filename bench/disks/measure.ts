@@ -146,9 +146,11 @@ async function runRows(
       const said = new Set<string>()
       for (const [{ name, kind }, guest] of guests) {
         const device = `/dev/${kind === 'qemu' ? 'vd' : 'xvd'}${'abc'[disk]}`
+        const command = `disk ${device} ${words} ${blockBytes} ${count} ${processes}`
+        // As rows of the set: the second time counts, when hot code has been translated.
+        await guest.shell.run(command, ROW_MS)
         const [cpu, start] = [guestCpuSeconds(guest), performance.now()]
-        const text = await guest.shell.run(
-          `disk ${device} ${words} ${blockBytes} ${count} ${processes}`, ROW_MS)
+        const text = await guest.shell.run(command, ROW_MS)
         const wall = (performance.now() - start) / 1000
         said.add(/sum [0-9a-f]{16}/.exec(text)?.[0] ?? text.trim())
         ;(result.cpu[name] ??= []).push(guestCpuSeconds(guest) - cpu)
