@@ -36,7 +36,7 @@ async function burner(host: TestHost, name: string, more: object = {}): Promise<
 }
 
 describe('two guests on one core', { skip: missing }, () => {
-  const host = new TestHost()
+  const host = new TestHost({ environment: { XENOLITH_CORES: '1' } })
   before(async () => {
     await burner(host, 'light', { cpu_weight: 256 })
     await burner(host, 'heavy', { cpu_weight: 512 })
