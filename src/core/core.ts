@@ -21,7 +21,7 @@ import { CPU_CONTEXT_SIZE } from '../cpu/state.ts'
 import { type GuestType, type GuestVcpu, WORK_STARTUP } from '../guest/guest-type.ts'
 import { contextOf } from '../hypervisor/domain/context.ts'
 import {
-  VcpuState, VPF_blocked, WORK_CONTEXT, WORK_NMI, WORK_TIMERS,
+  VcpuState, VPF_blocked, VPF_polling, VPF_timers, VPF_waits, WORK_CONTEXT, WORK_NMI,
 } from '../hypervisor/domain/state.ts'
 import type { Vcpu } from '../hypervisor/domain/vcpu.ts'
 import type { Host } from '../hypervisor/host/host.ts'
@@ -122,7 +122,8 @@ export class Core {
     this.#timers.expire(now, this.#current?.vcpu)
     const guest = this.#current && this.#keep(this.#current, now) || this.#take(now)
     if (!guest) return false
-    if (!guest.vcpu.isRunnable) return true
+    // Not even with VPF_timers, which another core may just have set: it is prepared once more.
+    if (guest.vcpu.state.flags !== 0 || !guest.vcpu.isRunnable) return true
     try {
       this.#runGuest(guest, now)
     } catch (fault) {
@@ -164,22 +165,26 @@ export class Core {
     if (now >= this.#time.nextDeadline(vcpu)) this.#time.expire(vcpu, now)
     if (now >= guest.deadline) guest.expire(now)
     if (vcpu.state.work !== 0) this.#work(guest, vcpu.takeWork())
+    vcpu.replaceFlag(VPF_timers, VPF_blocked)
     const { flags } = vcpu.state
-    if ((flags & VPF_blocked) === 0) return
-    // Work that comes from now on finds the vcpu blocked, and wakes it.
-    if (guest.pendingVector() >= 0 || vcpu.state.work !== 0) vcpu.clearFlag(VPF_blocked)
+    if ((flags & VPF_waits) === 0) return
+    // Work that comes from now on finds that the vcpu waits, and wakes it.
+    if (this.#isInterrupted(guest, flags) || vcpu.state.work !== 0) vcpu.clearFlag(VPF_waits)
+  }
+
+  /** Whether an interrupt ends a wait: SCHEDOP_poll's only if the processor takes it. */
+  #isInterrupted(guest: GuestVcpu, flags: number): boolean {
+    if (guest.pendingVector() < 0) return false
+    return (flags & VPF_polling) === 0 || this.#cpu.canTakeInterrupt()
   }
 
   #work(guest: GuestVcpu, bits: number): void {
     const { vcpu } = guest
     const anew = (bits & WORK_STARTUP) !== 0 && guest.takeStartup(contextOf(vcpu))
     if (anew || bits & WORK_CONTEXT) this.#load(guest)
-    if (bits & WORK_NMI) {
-      this.#cpu.context.nmiPending = 1
-      vcpu.clearFlag(VPF_blocked)
-    }
+    if (bits & WORK_NMI) this.#cpu.context.nmiPending = 1
+    if (anew || bits & WORK_NMI) vcpu.clearFlag(VPF_waits | VPF_timers)
     guest.work(bits)
-    if (bits === WORK_TIMERS) vcpu.setFlag(VPF_blocked)
   }
 
   #runGuest(guest: GuestVcpu, now: number): void {

@@ -6,7 +6,7 @@ import { test } from 'node:test'
 import { RFLAGS } from '../cpu/state.ts'
 import { PvhPlatform } from '../guest/pvh/platform.ts'
 import { contextOf } from '../hypervisor/domain/context.ts'
-import { VPF_blocked, VPF_polling, WORK_EVENTS } from '../hypervisor/domain/state.ts'
+import { VPF_blocked, VPF_polling } from '../hypervisor/domain/state.ts'
 import { Events } from '../hypervisor/events/events.ts'
 import { TestMachine } from '../hypervisor/events/test-machine.ts'
 import { interrupt } from '../hypervisor/events/upcall.ts'
@@ -34,7 +34,7 @@ test('an event at the same time keeps it from blocking again', () => {
   host.kickCore(0)
   core.step()
   clock.nowNs += 1000
-  vcpu.requestWork(WORK_EVENTS)
+  interrupt(vcpu)
   core.step()
   core.step()
   assert.equal(vcpu.state.flags & VPF_blocked, 0)

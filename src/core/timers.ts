@@ -2,16 +2,17 @@
  * The timers of vcpus that wait for something: when the first fires, and waking its vcpu.
  *
  * Only the core that runs a vcpu fires its timers, so no two do. One that blocks is made to run for
- * that, and blocks again if nothing came of it (WORK_TIMERS). One that is runnable waits for a core
+ * that, and blocks again if nothing came of it (VPF_timers). One that is runnable waits for a core
  * alone, and finds what is due when it gets one.
  *
  * The time is remembered, not asked for at each step; it only changes when a vcpu stops running
  * here (`consider`) or when the core was kicked (`forget`).
  */
 import type { GuestType, GuestVcpu } from '../guest/guest-type.ts'
-import { VPF_blocked, VPF_down, WORK_TIMERS } from '../hypervisor/domain/state.ts'
+import {
+  VPF_blocked, VPF_down, VPF_polling, VPF_timers, VPF_waits,
+} from '../hypervisor/domain/state.ts'
 import type { Vcpu } from '../hypervisor/domain/vcpu.ts'
-import { unblock } from '../hypervisor/events/upcall.ts'
 import type { Host } from '../hypervisor/host/host.ts'
 import { Timekeeper } from '../hypervisor/time/timekeeper.ts'
 
@@ -70,8 +71,8 @@ export class OtherTimers {
   #isOurs(vcpu: Vcpu): boolean {
     const { state } = vcpu
     return state.core === this.#core && state.running === 0 && state.timeAt !== 0
-      && state.flags !== 0 && (state.flags & VPF_down) === 0 && vcpu.domain.state.pauseCount === 0
-      && state.pauseCount === 0 && state.initialised !== 0
+      && (state.flags & VPF_waits) !== 0 && (state.flags & VPF_down) === 0
+      && vcpu.domain.state.pauseCount === 0 && state.pauseCount === 0 && state.initialised !== 0
   }
 
   #serve(vcpu: Vcpu, now: number): void {
@@ -80,8 +81,8 @@ export class OtherTimers {
       this.#next = Math.min(this.#next, deadline)
       return
     }
-    if (vcpu.state.flags & VPF_blocked) vcpu.requestWork(WORK_TIMERS)
-    unblock(vcpu)
+    // An event may have woken it since, and another core may run it: then it is left alone.
+    if (vcpu.replaceFlag(VPF_blocked, VPF_timers) || vcpu.clearFlag(VPF_polling)) vcpu.wake()
   }
 
   #deadlineOf(vcpu: Vcpu): number {

@@ -9,7 +9,9 @@ import type { ViewOf } from '../../base/layout/struct.ts'
 import { type CpuPolicy, defaultPolicy } from '../../cpu/cpuid.ts'
 import { ENOMEM } from '../../abi/xen/errno.ts'
 import type { Domain } from '../../hypervisor/domain/domain.ts'
-import { VcpuState, VPF_down, WORK_NMI } from '../../hypervisor/domain/state.ts'
+import {
+  VcpuState, VPF_down, VPF_timers, VPF_waits, WORK_NMI,
+} from '../../hypervisor/domain/state.ts'
 import type { Vcpu } from '../../hypervisor/domain/vcpu.ts'
 import { unblock } from '../../hypervisor/events/upcall.ts'
 import type { Host } from '../../hypervisor/host/host.ts'
@@ -73,7 +75,8 @@ class PvhDomain implements ProcessorSignals {
     this.#platform.stateOf(vcpu).startup = vector | STARTUP_WAITS
     vcpu.state.initialised = 1
     vcpu.requestWork(WORK_STARTUP)
-    if (vcpu.clearFlag(VPF_down)) vcpu.wake()
+    // It begins anew: what it waited for when it was stopped is over.
+    if (vcpu.clearFlag(VPF_down | VPF_waits | VPF_timers)) vcpu.wake()
   }
 
   raised(id: number): void {

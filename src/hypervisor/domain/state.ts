@@ -24,10 +24,17 @@ export const LIFE = { free: 0, alive: 1, dying: 2 } as const
 export const SHUTTING_DOWN = 1
 export const SHUT_DOWN = 2
 
-/** VcpuState.flags: why a vcpu does not run (any bit set: it does not). */
+/** VcpuState.flags: why a vcpu does not run. */
 export const VPF_blocked = 1
 export const VPF_down = 2
 export const VPF_polling = 4
+/** What an event ends. */
+export const VPF_waits = VPF_blocked | VPF_polling
+/**
+ * In place of VPF_blocked, and no reason: a core looks at its timers, and it is blocked again if
+ * nothing came of them. In the same word, so that an event meanwhile takes it away for good.
+ */
+export const VPF_timers = 8
 
 /** VcpuState.work: what the core must do before it enters the guest again. */
 export const WORK_EVENTS = 2
@@ -36,8 +43,6 @@ export const WORK_NMI = 4
 export const WORK_CONTEXT = 8
 /** The LAPIC's or MTRRs' state was set from outside. */
 export const WORK_PLATFORM = 16
-/** A timer is due; the vcpu was blocked, and is again if that was all. */
-export const WORK_TIMERS = 32
 
 export const NO_FRAME = 0xffff_ffff
 

@@ -1,13 +1,14 @@
 /**
  * A vcpu as one thread sees it: its shared state and what hypercalls need of it.
  */
-import { atomicAdd, atomicAnd, atomicExchange, atomicOr, cellOf } from
-  '../../base/layout/atomics.ts'
+import {
+  atomicAdd, atomicAnd, atomicCompareExchange, atomicExchange, atomicOr, cellOf,
+} from '../../base/layout/atomics.ts'
 import type { ViewOf } from '../../base/layout/struct.ts'
 import { type Entrance, GuestMemory, nowhere, type Translate } from '../memory/guest-memory.ts'
 import type { Host } from '../host/host.ts'
 import type { Domain } from './domain.ts'
-import { VcpuState } from './state.ts'
+import { VcpuState, VPF_down, VPF_waits } from './state.ts'
 
 export class Vcpu {
   readonly host: Host
@@ -38,7 +39,7 @@ export class Vcpu {
 
   /** Whether a core may run it: nobody pauses it and it waits for nothing. */
   get isRunnable(): boolean {
-    return this.state.flags === 0 && this.state.pauseCount === 0
+    return (this.state.flags & (VPF_waits | VPF_down)) === 0 && this.state.pauseCount === 0
       && this.domain.state.pauseCount === 0 && this.state.initialised !== 0
   }
 
@@ -49,6 +50,18 @@ export class Vcpu {
   /** Clears flags; true if any of them was set. */
   clearFlag(flag: number): boolean {
     return (atomicAnd(this.state, VcpuState.offsets.flags, ~flag) & flag) !== 0
+  }
+
+  /** Sets `to` instead of `from` in one step, if that is set; whether it was. */
+  replaceFlag(from: number, to: number): boolean {
+    for (;;) {
+      const { flags } = this.state
+      if ((flags & from) === 0) return false
+      const next = flags & ~from | to
+      if (atomicCompareExchange(this.state, VcpuState.offsets.flags, flags, next) === flags) {
+        return true
+      }
+    }
   }
 
   /** Lets it run if nothing else keeps it (VPF_… cleared, pauses ended before). */

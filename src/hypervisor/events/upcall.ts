@@ -8,7 +8,7 @@
  */
 import { cellOf } from '../../base/layout/atomics.ts'
 import type { Vcpu } from '../domain/vcpu.ts'
-import { NO_FRAME, VcpuState, VPF_blocked, VPF_polling, WORK_EVENTS } from '../domain/state.ts'
+import { NO_FRAME, VcpuState, VPF_timers, VPF_waits, WORK_EVENTS } from '../domain/state.ts'
 
 /** Machine address of the vcpu's vcpu_info, or -1. */
 export function vcpuInfoAt(vcpu: Vcpu): number {
@@ -40,7 +40,7 @@ export function interrupt(vcpu: Vcpu): void {
 
 /** Ends SCHEDOP_block or HLT, and as in Xen SCHEDOP_poll. */
 export function unblock(vcpu: Vcpu): void {
-  if (vcpu.clearFlag(VPF_blocked | VPF_polling)) vcpu.wake()
+  if (vcpu.clearFlag(VPF_waits | VPF_timers)) vcpu.wake()
 }
 
 /**

@@ -20,7 +20,7 @@ import {
 } from '../../abi/xen/xen.ts'
 import type { Domain } from '../domain/domain.ts'
 import type { Vcpu } from '../domain/vcpu.ts'
-import { VPF_down } from '../domain/state.ts'
+import { VPF_down, VPF_waits } from '../domain/state.ts'
 import { Events } from '../events/events.ts'
 import { vcpuInfoAt } from '../events/upcall.ts'
 import type { Host } from '../host/host.ts'
@@ -253,5 +253,5 @@ export function restingRunstate(vcpu: Vcpu): number {
   if (flags & VPF_down || vcpu.state.pauseCount !== 0 || vcpu.domain.state.pauseCount !== 0) {
     return RUNSTATE_offline
   }
-  return flags === 0 ? RUNSTATE_runnable : RUNSTATE_blocked
+  return flags & VPF_waits ? RUNSTATE_blocked : RUNSTATE_runnable
 }

@@ -5,7 +5,8 @@ import { EINVAL, ENOSYS, ESRCH } from '../../../abi/xen/errno.ts'
 import { XEN_DOMCTL_getvcpuinfo, XEN_DOMCTL_max_vcpus, XEN_DOMCTL_SENDTRIGGER_NMI,
   XEN_DOMCTL_sendtrigger } from '../../../abi/xen/domctl.ts'
 import { createVcpus } from '../../domain/lifecycle.ts'
-import { VPF_blocked, VPF_down, VPF_polling, WORK_NMI } from '../../domain/state.ts'
+import { VPF_down, VPF_waits, WORK_NMI } from '../../domain/state.ts'
+import { unblock } from '../../events/upcall.ts'
 import { domctlCommand } from './control.ts'
 
 export const vcpuCommands = [
@@ -19,7 +20,7 @@ export const vcpuCommands = [
     if (!vcpu) return -ESRCH
     const { flags, running, core } = vcpu.state
     info.online = flags & VPF_down ? 0 : 1
-    info.blocked = flags & (VPF_blocked | VPF_polling) ? 1 : 0
+    info.blocked = flags & VPF_waits ? 1 : 0
     info.running = running !== 0 || domain.isControl ? 1 : 0
     info.cpu_time = Math.round(vcpu.cpuTimeNs())
     info.cpu = core
@@ -31,8 +32,7 @@ export const vcpuCommands = [
     if (!vcpu) return -ESRCH
     if (trigger !== XEN_DOMCTL_SENDTRIGGER_NMI) return -ENOSYS
     vcpu.requestWork(WORK_NMI)
-    vcpu.clearFlag(VPF_blocked)
-    vcpu.wake()
+    unblock(vcpu)
     return 0
   }),
 ]
