@@ -150,8 +150,9 @@ function createVcpu(domain: Domain, id: number): number {
   state.domid = domain.id
   state.id = id
   state.flags = VPF_down
-  // Domains begin on different cores, as far as there are.
-  state.core = (domain.id + id + host.state.coreCount - 1) % host.state.coreCount
+  // A core that was in use knows code of the kernels that it ran; one that idles is found if it is
+  // busy.
+  state.core = id % host.state.coreCount
   state.apicId = id * 2
   for (let i = 0; i < AFFINITY_WORDS; i++) {
     state.hardAffinity.set(i, 0xffff_ffff)
