@@ -70,7 +70,7 @@ export class Credit implements Policy {
     this.#account(pool, now)
     this.#activate(pool, vcpu, now)
     if (woken && own.credit >= 0 && own.halted === 0) own.boosted = 1
-    queues.insert(queues.cores[lowest(pool.cores)]!.queue, vcpu, behindAll)
+    queues.insert(queues.cores[lowest(pool.cores)]!.queue, vcpu)
   }
 
   isReady(vcpu: Vcpu): boolean {
@@ -205,8 +205,6 @@ export class Credit implements Policy {
     return this.#queues.vcpuAt(vcpu.state.sched.policy.credit.activeNext)
   }
 }
-
-const behindAll = (): boolean => false
 
 function orderOf(vcpu: Vcpu): number {
   const own = vcpu.state.sched.policy.credit

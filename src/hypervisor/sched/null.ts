@@ -39,7 +39,7 @@ export class Null implements Policy {
   enqueue(vcpu: Vcpu): void {
     const queues = this.#queues
     const { cores } = queues.poolOf(vcpu)
-    queues.insert(queues.cores[lowest(cores)]!.queue, vcpu, behindAll)
+    queues.insert(queues.cores[lowest(cores)]!.queue, vcpu)
   }
 
   isReady(): boolean {
@@ -104,5 +104,3 @@ export class Null implements Policy {
     this.#queues.cores[core]!.owner = 0
   }
 }
-
-const behindAll = (): boolean => false

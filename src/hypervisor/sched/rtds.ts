@@ -45,7 +45,7 @@ export class Rtds implements Policy {
     const queues = this.#queues
     replenish(vcpu, now)
     const { cores } = queues.poolOf(vcpu)
-    queues.insert(queues.cores[lowest(cores)]!.queue, vcpu, behindAll)
+    queues.insert(queues.cores[lowest(cores)]!.queue, vcpu)
   }
 
   isReady(vcpu: Vcpu, now: number): boolean {
@@ -107,8 +107,6 @@ export class Rtds implements Policy {
     replenish(vcpu, now)
   }
 }
-
-const behindAll = (): boolean => false
 
 /** Begins a first period with other terms; false if nobody may have such. */
 export function setReservation(

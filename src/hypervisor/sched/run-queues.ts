@@ -135,16 +135,16 @@ export class RunQueues {
 
   /**
    * Puts a vcpu into the queue of slot `slot`, before the first for which `yields` answers true:
-   * it runs later than the new one.
+   * it runs later than the new one. Without `yields`, behind all.
    */
-  insert(slot: number, vcpu: Vcpu, yields: (waiting: Vcpu, added: Vcpu) => boolean): void {
+  insert(slot: number, vcpu: Vcpu, yields?: (waiting: Vcpu, added: Vcpu) => boolean): void {
     const { sched } = vcpu.state
     const queue = this.queues[slot]!
     let before = 0
     let at = queue.head
     for (; at !== 0; at = this.nextOf(at)) {
       const waiting = this.vcpuAt(at)
-      if (waiting && yields(waiting, vcpu)) break
+      if (waiting && yields?.(waiting, vcpu)) break
       before = at
     }
     sched.next = at
