@@ -4,6 +4,8 @@
  * The finished module is edited: each function that is counted gets an increment of a global of
  * its own in front of its body, and the globals are exported as `count.` and the function's name.
  */
+import { Reader } from '../../test/jit/wasm-reader.ts'
+
 type Octets = Uint8Array<ArrayBuffer>
 
 const SECTION_IMPORT = 2
@@ -12,42 +14,6 @@ const SECTION_EXPORT = 7
 const SECTION_CODE = 10
 const [KIND_FUNCTION, KIND_TABLE, KIND_MEMORY, KIND_GLOBAL] = [0, 1, 2, 3]
 const I64 = 0x7e
-
-class Reader {
-  readonly bytes: Octets
-  at = 0
-
-  constructor(bytes: Octets) {
-    this.bytes = bytes
-  }
-
-  get done(): boolean {
-    return this.at >= this.bytes.length
-  }
-
-  byte(): number {
-    return this.bytes[this.at++]!
-  }
-
-  u32(): number {
-    let value = 0
-    for (let shift = 0; ; shift += 7) {
-      const byte = this.byte()
-      value |= (byte & 0x7f) << shift
-      if (byte < 0x80) return value >>> 0
-    }
-  }
-
-  take(length: number): Octets {
-    const part = this.bytes.slice(this.at, this.at + length)
-    this.at += length
-    return part
-  }
-
-  name(): string {
-    return new TextDecoder().decode(this.take(this.u32()))
-  }
-}
 
 function u32(value: number): number[] {
   const out: number[] = []
@@ -64,7 +30,7 @@ interface Imported {
   globals: number
 }
 
-function importedOf(content: Octets): Imported {
+function importedOf(content: Uint8Array): Imported {
   const reader = new Reader(content)
   const imported = { functions: 0, globals: 0 }
   for (let left = reader.u32(); left > 0; left--) {
@@ -88,7 +54,7 @@ function importedOf(content: Octets): Imported {
   return imported
 }
 
-function exportedFunctions(content: Octets): Map<string, number> {
+function exportedFunctions(content: Uint8Array): Map<string, number> {
   const reader = new Reader(content)
   const found = new Map<string, number>()
   for (let left = reader.u32(); left > 0; left--) {
@@ -101,20 +67,20 @@ function exportedFunctions(content: Octets): Map<string, number> {
 }
 
 /** The count at the head of a section's content, and where its items begin. */
-function headOf(content: Octets): { count: number, at: number } {
+function headOf(content: Uint8Array): { count: number, at: number } {
   const reader = new Reader(content)
   const count = reader.u32()
   return { count, at: reader.at }
 }
 
-function extended(content: Octets | undefined, items: readonly number[][]): Octets {
+function extended(content: Uint8Array | undefined, items: readonly number[][]): Octets {
   const old = content ? headOf(content) : { count: 0, at: 0 }
   return Uint8Array.from(
     [...u32(old.count + items.length), ...content?.subarray(old.at) ?? [], ...items.flat()])
 }
 
 /** Puts an increment of a global in front of the bodies whose numbers `counted` has. */
-function countingBodies(content: Octets, counted: ReadonlyMap<number, number>): Octets {
+function countingBodies(content: Uint8Array, counted: ReadonlyMap<number, number>): Octets {
   const reader = new Reader(content)
   const count = reader.u32()
   const parts: Uint8Array[] = [Uint8Array.from(u32(count))]
@@ -150,7 +116,7 @@ function joined(parts: readonly Uint8Array[]): Octets {
 
 /** The module with counters for those exported functions that `wanted` accepts. */
 export function countCalls(module: Octets, wanted: (name: string) => boolean): Octets {
-  const sections = new Map<number, Octets>()
+  const sections = new Map<number, Uint8Array>()
   const reader = new Reader(module)
   const magic = reader.take(8)
   while (!reader.done) {

@@ -54,13 +54,18 @@ interface Section {
   readonly to: number
 }
 
-class Reader {
+/** Reads the numbers and strings of the binary format, from `at` on. */
+export class Reader {
   readonly bytes: Uint8Array
   at: number
 
   constructor(bytes: Uint8Array, at = 0) {
     this.bytes = bytes
     this.at = at
+  }
+
+  get done(): boolean {
+    return this.at >= this.bytes.length
   }
 
   byte(): number {
@@ -86,10 +91,13 @@ class Reader {
     }
   }
 
-  name(): string {
-    const length = this.u32()
+  take(length: number): Uint8Array {
     this.at += length
-    return new TextDecoder().decode(this.bytes.subarray(this.at - length, this.at))
+    return this.bytes.subarray(this.at - length, this.at)
+  }
+
+  name(): string {
+    return new TextDecoder().decode(this.take(this.u32()))
   }
 
   list<T>(read: () => T): T[] {
@@ -105,7 +113,7 @@ export function readModule(bytes: Uint8Array): WasmModule {
   let types: FunctionType[] = []
   let declared: FunctionType[] = []
   const sections: Section[] = []
-  while (reader.at < bytes.length) {
+  while (!reader.done) {
     const id = reader.byte()
     const end = reader.u32() + reader.at
     sections.push({ id, from: reader.at, to: end })
