@@ -2,8 +2,8 @@
  * The compiler's thread: makes modules of the regions that cores ask for, several to a module, and
  * keeps them for later processes, from where it also loads them.
  *
- * Each core has a port of its own, because a module is made for one core: its code knows the core's
- * doorbell.
+ * Each thread of a core has a port of its own, because a module is made for one core: its code
+ * knows the core's doorbell.
  */
 import { type MessagePort, parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads'
 import {
@@ -19,7 +19,7 @@ import { keptFilesOf } from './kept-code.ts'
 /** More would keep those that are done waiting for the others. */
 const REGIONS_A_MODULE = 16
 
-const { ports, kept } = workerData as CompilerStart
+const { kept } = workerData as CompilerStart
 const files = new Map<number, KeptFiles | undefined>()
 
 function say(line: string): void {
@@ -75,6 +75,6 @@ function work(port: MessagePort, first: CompileRequest | LoadRequest): void {
   }
 }
 
-for (const port of ports) {
+parentPort?.on('message', (port: MessagePort) => {
   port.on('message', (request: CompileRequest | LoadRequest) => work(port, request))
-}
+})

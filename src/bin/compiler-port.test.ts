@@ -25,8 +25,8 @@ async function until(holds: () => boolean): Promise<void> {
 function open() {
   const said: string[] = []
   const say = (text: string): void => void said.push(text)
-  const thread = new CompilerThread(1, { info: say, warn: say, error: say })
-  const port = new CompilerPort(thread.takeEnd(0)!, () => thread.start())
+  const thread = new CompilerThread({ info: say, warn: say, error: say })
+  const port = new CompilerPort(thread.newEnd(), () => thread.start())
   return { said, thread, port }
 }
 
@@ -48,6 +48,16 @@ test('what a core asks for before the thread runs is compiled', async () => {
   await thread.stop()
   assert.ok(port.works, 'it did not fail')
   assert.deepEqual(said, [])
+})
+
+test('a core whose thread is new is given an end while the compiler runs', async () => {
+  const { thread, port } = open()
+  port.request({ doorbell: 0, sizes, regions: [regionOf(1, [0x90])] })
+  await until(() => port.take() !== undefined)
+  const next = new CompilerPort(thread.newEnd(), () => thread.start())
+  next.request({ doorbell: 0, sizes, regions: [regionOf(2, [0x90])] })
+  await until(() => next.take() !== undefined)
+  await thread.stop()
 })
 
 test('when the thread dies the core is told, and the log once', async () => {

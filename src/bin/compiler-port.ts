@@ -9,9 +9,8 @@ import type {
 } from '../cpu/jit/compiler.ts'
 import type { KeptCode } from './kept-code.ts'
 
-/** How the compiler's thread is started: with a port to each core. */
+/** How the compiler's thread is started; it is sent a port for each thread of a core. */
 export interface CompilerStart {
-  readonly ports: readonly MessagePort[]
   /** Where modules are kept beyond this process, if they are. */
   readonly kept?: KeptCode
 }
@@ -65,38 +64,35 @@ export class CompilerPort implements RegionCompiler {
 
 /** The compiler's thread of a machine, which runs once it is started. */
 export class CompilerThread {
-  readonly #ends: (CompilerEnd | undefined)[]
-  readonly #ports: readonly MessagePort[]
+  /** Ports for it, until it runs. */
+  readonly #waiting: MessagePort[] = []
   readonly #failed = new SharedArrayBuffer(4)
   readonly #log: Log
   readonly #kept: KeptCode | undefined
   #worker: Worker | undefined
   #stopping = false
 
-  constructor(coreCount: number, log: Log, kept?: KeptCode) {
+  constructor(log: Log, kept?: KeptCode) {
     this.#log = log
     this.#kept = kept
-    const channels = Array.from({ length: coreCount }, () => new MessageChannel())
-    this.#ends = channels.map(({ port1 }) => ({ port: port1, failed: this.#failed }))
-    this.#ports = channels.map(({ port2 }) => port2)
   }
 
-  /** A core's end, for the first who asks for it. */
-  takeEnd(core: number): CompilerEnd | undefined {
-    const end = this.#ends[core]
-    this.#ends[core] = undefined
-    return end
+  /** An end for the thread of a core. */
+  newEnd(): CompilerEnd {
+    const { port1, port2 } = new MessageChannel()
+    if (this.#worker) this.#worker.postMessage(port2, [port2])
+    else this.#waiting.push(port2)
+    return { port: port1, failed: this.#failed }
   }
 
   start(): void {
     if (this.#worker || this.#stopping) return
-    const start: CompilerStart = {
-      ports: this.#ports, ...this.#kept ? { kept: this.#kept } : {},
-    }
+    const start: CompilerStart = this.#kept ? { kept: this.#kept } : {}
     this.#worker = new Worker(new URL('compile-worker.ts', import.meta.url), {
-      workerData: start, transferList: [...this.#ports],
+      workerData: start,
       resourceLimits: { maxOldGenerationSizeMb: HEAP_MB, maxYoungGenerationSizeMb: YOUNG_MB },
     })
+    for (const port of this.#waiting.splice(0)) this.#worker.postMessage(port, [port])
     // Guests go on without it: what is not compiled is interpreted.
     this.#worker.on('message', (line: string) => this.#log.warn(line))
     this.#worker.once('error', (error: Error) => this.#fail(error.message))

@@ -1,5 +1,6 @@
 /**
- * A core's thread: makes its view of the machine, a processor, and runs vcpus until told to stop.
+ * A core's thread: makes its view of the machine, a processor, and runs vcpus until told to stop or
+ * taken offline.
  *
  * It shares nothing with the control thread but the machine's two memories and one stop word.
  */
@@ -7,6 +8,7 @@ import { parentPort, workerData } from 'node:worker_threads'
 import { assert } from '../base/assert.ts'
 import { Core } from '../core/core.ts'
 import { Cpu } from '../cpu/cpu.ts'
+import { CoreState } from '../hypervisor/host/state.ts'
 import { HostClock } from '../node/clock.ts'
 import { randomWord } from '../node/random.ts'
 import { CompilerPort } from './compiler-port.ts'
@@ -42,11 +44,12 @@ const cpu: Cpu = new Cpu({
     storing: (machine) => host.frameUses.written(machine >>> 12, start.index),
     decoding: (machine) => core.askOthers(machine >>> 12),
   },
-  ...start.compiler
-    ? { compiler: new CompilerPort(start.compiler, () => tell({ kind: 'compile' })) } : {},
+  compiler: new CompilerPort(start.compiler, () => tell({ kind: 'compile' })),
   ...files ? { kept: keptRegionsOf(files) } : {},
 })
 const core: Core = new Core({ index: start.index, host, dispatcher, cpu, guests })
 const stop = new Int32Array(start.stop)
+const { cells } = host.hypervisor
+const online = host.core(start.index).base + CoreState.offsets.online >>> 2
 tell({ kind: 'ready' })
-core.run(() => Atomics.load(stop, 0) !== 0)
+core.run(() => Atomics.load(stop, 0) !== 0 || Atomics.load(cells, online) === 0)

@@ -1,9 +1,10 @@
 /**
  * A machine's cores: each a worker thread that runs vcpus (core-worker.ts).
  *
- * The first starts with the machine, each other when its doorbell first rings: a core that nobody
- * wants costs nothing. One that dies, which is a mistake of ours, takes the domain with it that it
- * ran, and is started anew; but if it held a lock, the machine cannot go on.
+ * The first starts with the machine, each other when its doorbell first rings while it is online: a
+ * core that nobody wants costs nothing. The thread of one that goes offline ends. One that dies,
+ * which is a mistake of ours, takes the domain with it that it ran, and is started anew; but if it
+ * held a lock, the machine cannot go on.
  */
 import { Worker } from 'node:worker_threads'
 import type { Log } from '../base/log.ts'
@@ -55,29 +56,31 @@ class CoreThreads implements Cores {
     this.#memory = memory
     this.#host = host
     this.#options = options
-    this.#compiler = new CompilerThread(host.state.coreCount, options.log, options.kept)
+    this.#compiler = new CompilerThread(options.log, options.kept)
   }
 
-  /** Starts a core's thread once something wants it to look for work. */
+  /** Starts a core's thread once something wants it to look for work, and it is online. */
   async startWhenRung(core: number): Promise<void> {
     const { cells } = this.#host.hypervisor
     const cell = this.#host.core(core).base + CoreState.offsets.doorbell >>> 2
-    const rung = Atomics.waitAsync(cells, cell, Atomics.load(cells, cell))
-    if (rung.async) await rung.value
-    if (!this.#stopping) await this.start(core)
+    do {
+      const rung = Atomics.waitAsync(cells, cell, Atomics.load(cells, cell))
+      if (rung.async) await rung.value
+      if (this.#stopping) return
+    } while (this.#host.core(core).online === 0)
+    await this.start(core)
   }
 
   /** Resolves once the core runs. */
   start(core: number): Promise<void> {
     const { heatLimit, kept, log } = this.#options
-    // A thread that replaces another compiles by itself: the port went with the first.
-    const compiler = this.#compiler.takeEnd(core)
+    const compiler = this.#compiler.newEnd()
     const start: CoreStart = {
       memory: this.#memory, index: core, stop: this.#stop, heatLimit, kept,
-      ...compiler ? { compiler } : {},
+      compiler,
     }
     const worker = new Worker(new URL('core-worker.ts', import.meta.url), {
-      workerData: start, transferList: compiler ? [compiler.port] : [],
+      workerData: start, transferList: [compiler.port],
       resourceLimits: { maxYoungGenerationSizeMb: YOUNG_MB },
     })
     let cause: Error | undefined
@@ -85,7 +88,9 @@ class CoreThreads implements Cores {
     worker.on('error', (error: Error) => (cause = error))
     this.#ends.set(core, new Promise((resolve) => worker.once('exit', (code) => {
       resolve()
-      if (!this.#stopping) this.#died(core, cause ?? new Error(`it ended with code ${code}`), runs)
+      if (this.#stopping) return
+      if (code === 0) this.#wentOffline(core)
+      else this.#died(core, cause ?? new Error(`it ended with code ${code}`), runs)
     })))
     return new Promise((resolve) => worker.on('message', (message: CoreMessage) => {
       switch (message.kind) {
@@ -94,6 +99,12 @@ class CoreThreads implements Cores {
         case 'ready': return resolve(void (runs = true))
       }
     }))
+  }
+
+  /** It may have come online again since it was told to end. */
+  #wentOffline(core: number): void {
+    if (this.#host.core(core).online !== 0) void this.start(core)
+    else void this.startWhenRung(core)
   }
 
   #died(core: number, cause: Error, ran: boolean): void {

@@ -16,7 +16,9 @@ import { runFolderPath, socketName, storeSocketName } from '../node/run-folder.t
 import { UnixListener } from '../node/unix-socket.ts'
 import { autostart } from '../toolstack/host/autostart.ts'
 import { HostServer } from '../toolstack/host/server.ts'
-import { coresWish, heatWish, memoryWish, seedWish, startMachine } from './machine.ts'
+import {
+  coresWish, heatWish, memoryWish, mostMemoryWish, seedWish, startMachine,
+} from './machine.ts'
 import { serveStore } from './store-socket.ts'
 
 function say(message: string): void {
@@ -31,10 +33,10 @@ function fail(error: unknown): never {
   process.exit(1)
 }
 
-/** The number of cores asked for; a wish that cannot be met ends the process. */
-function coresOrEnd(): number {
+/** What is wished for; a wish that cannot be met ends the process. */
+function wishOrEnd<T>(wish: () => T): T {
   try {
-    return coresWish(process.env)
+    return wish()
   } catch (error) {
     say((error as Error).message)
     process.exit(1)
@@ -52,9 +54,11 @@ async function main(): Promise<void> {
     return
   }
   const memoryMib = memoryWish(process.env)
-  const cores = coresOrEnd()
+  const mostMemoryMib = wishOrEnd(() => mostMemoryWish(process.env, memoryMib))
+  const cores = wishOrEnd(() => coresWish(process.env))
   const machine = await startMachine({
-    memoryMib, cores, heatLimit: heatWish(process.env), codeCache: codeCachePath(process.env),
+    memoryMib, mostMemoryMib, cores, heatLimit: heatWish(process.env),
+    codeCache: codeCachePath(process.env),
     commandLine: process.env['XENOLITH_COMMAND_LINE'] ?? '',
     tftpFolder: process.env['XENOLITH_TFTP'], bootFile: process.env['XENOLITH_BOOTFILE'],
     deterministic: seedWish(process.env), log, failed: fail,

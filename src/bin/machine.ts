@@ -35,6 +35,8 @@ const TSC_KHZ = 2_000_000
 
 export interface MachineOptions {
   readonly memoryMib?: number
+  /** How far memory can be added to, in MiB; unless given, not at all. */
+  readonly mostMemoryMib?: number | undefined
   readonly commandLine?: string
   /** Files that guests may fetch by TFTP. */
   readonly tftpFolder?: string | undefined
@@ -64,6 +66,19 @@ export interface Machine {
 export function memoryWish(environment: Readonly<Record<string, string | undefined>>): number {
   const wish = Number(environment['XENOLITH_MEMORY'] ?? MOST_MIB)
   return Number.isInteger(wish) && wish >= 64 && wish <= MOST_MIB ? wish : MOST_MIB
+}
+
+/** How many MiB there is room for beside `memoryMib` that are there, by the environment's wish.
+ * Throws what is wrong with it. */
+export function mostMemoryWish(
+  environment: Readonly<Record<string, string | undefined>>, memoryMib: number,
+): number {
+  const text = environment['XENOLITH_MEMORY_MAX']
+  if (text === undefined) return memoryMib
+  const wish = Number(text)
+  if (/^\d+$/.test(text) && wish >= memoryMib && wish <= MOST_MIB) return wish
+  throw new Error(`XENOLITH_MEMORY_MAX is ${text}; a machine with ${memoryMib} MiB has room for ` +
+    `${memoryMib} to ${MOST_MIB}`)
 }
 
 /** The number of physical CPUs, by the environment's wish. Throws what is wrong with it. */
@@ -117,7 +132,8 @@ function keptCodeOf(
 }
 
 export async function startMachine(options: MachineOptions): Promise<Machine> {
-  const bytes = (options.memoryMib ?? MOST_MIB) * MIB
+  const memoryMib = options.memoryMib ?? MOST_MIB
+  const bytes = (options.mostMemoryMib ?? memoryMib) * MIB
   const pages = bytes / WASM_PAGE
   const machine = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true })
   const memory: MachineMemory = {
@@ -127,7 +143,7 @@ export async function startMachine(options: MachineOptions): Promise<Machine> {
   const { clock, now, toolstack } = surroundings
   Host.lay(buffersOf(memory), {
     cores: options.cores ?? 1, tscKhz: TSC_KHZ, commandLine: options.commandLine ?? '',
-    hwCap: hwCapOf(defaultPolicy),
+    presentFrames: memoryMib * MIB / 4096, hwCap: hwCapOf(defaultPolicy),
   }, clock)
   const { host, dispatcher } = machineOf(memory, clock)
   const dom0 = createControlDomain(host, BUFFER_PAGES)

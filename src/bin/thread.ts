@@ -25,7 +25,7 @@ export interface CoreStart {
   /** How often code is jumped to before it is compiled, if not as often as usual; 0 to interpret
    * only. */
   readonly heatLimit: number | undefined
-  readonly compiler?: CompilerEnd
+  readonly compiler: CompilerEnd
   /** What the compiler has kept of earlier processes, if it keeps anything. */
   readonly kept: KeptCode | undefined
 }

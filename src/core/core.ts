@@ -93,7 +93,6 @@ export class Core {
     const core = parts.host.core(parts.index)
     this.#kickCell = core.kickWord >>> 2
     this.#doorbell = core.base + CoreState.offsets.doorbell
-    core.online = 1
     showHeldLocks(parts.host.hypervisor.cells, core.base + CoreState.offsets.heldLocks)
   }
 

@@ -121,6 +121,12 @@ export interface NumaNode {
   readonly distances: readonly number[]
 }
 
+/** What became of a frame: 0 or the number of the error, and PG_OFFLINE_* or PG_ONLINE_* bits. */
+export interface PageOutcome {
+  readonly errno: number
+  readonly status: number
+}
+
 /** What credit and credit2 know of a domain: percent of a core for the cap, 0 for none. */
 export interface SchedTerms {
   readonly weight: number
@@ -184,6 +190,13 @@ export interface Xenctrl {
   numaNodes(): NumaNode[]
   cpupoolInfo(pool: number): CpupoolInfo | undefined
   cpupoolFreeCpus(): Uint8Array
+  /** Takes a CPU out of use or back, by XEN_SYSCTL_CPU_HOTPLUG_*. */
+  hotplugCpu(op: number, cpu: number): void
+  markPageOffline(mfn: number): PageOutcome
+  markPageOnline(mfn: number): PageOutcome
+  queryPageOffline(mfn: number): PageOutcome
+  /** Tells that there is memory in the frames from `first` to before `end`, near `node`. */
+  addMemory(first: number, end: number, node: number): void
   /** The hypervisor's log (`xl dmesg`), and empties it when `clear`. */
   readConsole(clear: boolean): Uint8Array
   sendDebugKeys(keys: string): void

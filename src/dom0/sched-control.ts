@@ -4,10 +4,10 @@
 import type { Domid } from '../abi/numbers.ts'
 import * as D from '../abi/xen/domctl.ts'
 import * as S from '../abi/xen/sysctl.ts'
-import { HostControl } from './host-control.ts'
+import { HotplugControl } from './hotplug-control.ts'
 import type { PoolTerms, Reservation, SchedTerms } from './interfaces.ts'
 
-export class SchedControl extends HostControl {
+export class SchedControl extends HotplugControl {
   #pool(call: string, op: number, pool: number, rest: {
     readonly schedId?: number, readonly cpu?: number, readonly domid?: number,
   } = {}): number {

@@ -8,6 +8,7 @@ import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { silentLog } from '../../src/base/log.ts'
 import { type Machine, startMachine } from '../../src/bin/machine.ts'
+import type { Hotplug } from '../../src/toolstack/domain/hotplug.ts'
 import type { DomainSummary } from '../../src/toolstack/domain/libxl.ts'
 
 const PATIENCE_MS = 100_000
@@ -70,6 +71,11 @@ export class InnerMachine {
   /** How many domains there are, the control domain among them. */
   async count(): Promise<number> {
     return (await this.#machine.libxl.list()).length
+  }
+
+  /** Physical CPUs and memory that come and go. */
+  get hotplug(): Hotplug {
+    return this.#machine.libxl.hotplug
   }
 
   destroy(domid: number): Promise<void> {

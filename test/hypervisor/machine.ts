@@ -11,18 +11,20 @@ import { ControlGate } from '../../src/hypervisor/domain/control.ts'
 import { createControlDomain } from '../../src/hypervisor/domain/lifecycle.ts'
 import { watchUpcalls } from '../../src/hypervisor/events/upcall.ts'
 import { assemble } from '../../src/hypervisor/host/assemble.ts'
-import { Host } from '../../src/hypervisor/host/host.ts'
+import { Host, type HostSettings } from '../../src/hypervisor/host/host.ts'
 
 const BUFFER_PAGES = 64
 
-export function newMachine(mebibytes = 32, cores = 2, commandLine = 'test') {
+export function newMachine(
+  mebibytes = 32, cores = 2, commandLine = 'test', more: Partial<HostSettings> = {},
+) {
   const machineBytes = mebibytes * 1024 * 1024
   const memory = {
     machine: new SharedArrayBuffer(machineBytes),
     hypervisor: new SharedArrayBuffer(Host.memorySize(machineBytes)),
   }
   const clock = new ManualClock()
-  Host.lay(memory, { cores, tscKhz: 1_000_000, commandLine }, clock)
+  Host.lay(memory, { cores, tscKhz: 1_000_000, commandLine, ...more }, clock)
   const { host, dispatcher } = assemble(memory, clock)
   const dom0 = createControlDomain(host, BUFFER_PAGES)
   const gate = new ControlGate(dom0, dispatcher, BUFFER_PAGES, watchUpcalls)

@@ -19,6 +19,7 @@ export const XEN_SYSCTL_debug_keys = 7
 export const XEN_SYSCTL_getcpuinfo = 8
 export const XEN_SYSCTL_availheap = 9
 export const XEN_SYSCTL_cpu_hotplug = 11
+export const XEN_SYSCTL_page_offline_op = 14
 export const XEN_SYSCTL_cputopoinfo = 16
 export const XEN_SYSCTL_numainfo = 17
 export const XEN_SYSCTL_cpupool_op = 18
@@ -37,6 +38,34 @@ export const XEN_SYSCTL_PHYSCAP_vmtrace = 1 << 6
 export const XEN_SYSCTL_PHYSCAP_vpmu = 1 << 7
 export const XEN_SYSCTL_PHYSCAP_gnttab_v1 = 1 << 8
 export const XEN_SYSCTL_PHYSCAP_gnttab_v2 = 1 << 9
+
+export const XEN_SYSCTL_CPU_HOTPLUG_ONLINE = 0
+export const XEN_SYSCTL_CPU_HOTPLUG_OFFLINE = 1
+export const XEN_SYSCTL_CPU_HOTPLUG_SMT_ENABLE = 2
+export const XEN_SYSCTL_CPU_HOTPLUG_SMT_DISABLE = 3
+
+export const sysctl_page_offline = 1
+export const sysctl_page_online = 2
+export const sysctl_query_page_offline = 3
+
+/** What became of a frame, in its low byte; above it why, and from bit 16 on whose it is. */
+export const PG_OFFLINE_STATUS_MASK = 0xff
+export const PG_OFFLINE_INVALID = 1 << 0
+export const PG_OFFLINE_OFFLINED = 1 << 1
+export const PG_OFFLINE_PENDING = 1 << 2
+export const PG_OFFLINE_FAILED = 1 << 3
+export const PG_ONLINE_ONLINED = PG_OFFLINE_OFFLINED
+export const PG_OFFLINE_STATUS_OFFLINED = 1 << 1
+export const PG_OFFLINE_STATUS_OFFLINE_PENDING = 1 << 3
+export const PG_OFFLINE_XENPAGE = 1 << 8
+export const PG_OFFLINE_ANONYMOUS = 1 << 10
+export const PG_OFFLINE_OWNED = 1 << 12
+export const PG_OFFLINE_OWNER_SHIFT = 16
+
+/** Where a CPU is that is not online. */
+export const XEN_INVALID_CORE_ID = 0xffff_ffff
+export const XEN_INVALID_SOCKET_ID = 0xffff_ffff
+export const XEN_INVALID_NODE_ID = 0xffff_ffff
 
 export const XEN_SYSCTL_CPUPOOL_OP_CREATE = 1
 export const XEN_SYSCTL_CPUPOOL_OP_DESTROY = 2
@@ -75,6 +104,10 @@ export const SysctlDebugKeys = struct('struct xen_sysctl_debug_keys', {
 export const SysctlCpuinfo = struct('struct xen_sysctl_cpuinfo', { idletime: u53 })
 export const SysctlGetcpuinfo = struct('struct xen_sysctl_getcpuinfo', {
   max_cpus: u32, info: pointer, nr_cpus: u32,
+})
+export const SysctlCpuHotplug = struct('struct xen_sysctl_cpu_hotplug', { cpu: u32, op: u32 })
+export const SysctlPageOfflineOp = struct('struct xen_sysctl_page_offline_op', {
+  cmd: u32, start: u32, end: u32, status: pointer,
 })
 export const SysctlCputopo = struct('struct xen_sysctl_cputopo', {
   core: u32, socket: u32, node: u32,
@@ -121,6 +154,8 @@ export const XenSysctl = struct('struct xen_sysctl', {
     getdomaininfolist: SysctlGetdomaininfolist,
     debug_keys: SysctlDebugKeys,
     getcpuinfo: SysctlGetcpuinfo,
+    cpu_hotplug: SysctlCpuHotplug,
+    page_offline: SysctlPageOfflineOp,
     cputopoinfo: SysctlCputopoinfo,
     numainfo: SysctlNumainfo,
     cpupool_op: SysctlCpupoolOp,

@@ -22,7 +22,7 @@ import { FRAME_ENTRY_WORDS, Frames } from '../memory/frames.ts'
 import { FrameUses } from '../memory/frame-uses.ts'
 import { dummyXsm, type Xsm } from '../xsm/xsm.ts'
 import { Presence } from './presence.ts'
-import { nodesWish } from './nodes.ts'
+import { equalNodes, layNodes, nodesOf, type NodeWish } from './nodes.ts'
 import type { Services, Subsystem } from './services.ts'
 import { CoreState, HOST_MAGIC, HostState, LOCK_RANK, MAX_CORES } from './state.ts'
 
@@ -40,6 +40,10 @@ export interface HostSettings {
   /** The rate of every guest's TSC. */
   readonly tscKhz: number
   readonly commandLine?: string
+  /** Frames in which there is memory from the start; unless given, all that there is room for. */
+  readonly presentFrames?: number | undefined
+  /** NUMA nodes with all cores and present frames; unless given, as the command line says. */
+  readonly nodes?: readonly NodeWish[] | undefined
   /** hw_cap of sysctl physinfo. */
   readonly hwCap?: readonly number[]
 }
@@ -49,6 +53,11 @@ export interface HostParts {
   readonly clock: Clock
   readonly xsm?: Xsm
   readonly services?: Partial<Services>
+}
+
+/** How many cores are online from the start, at most: `maxcpus=` on Xen's command line. */
+function onlineWish(commandLine: string): number {
+  return Number(/(?:^|\s)maxcpus=(\d+)(?:\s|$)/.exec(commandLine)?.[1] ?? 0) || MAX_CORES
 }
 
 export class Host {
@@ -123,17 +132,21 @@ export class Host {
     state.conringAt = take(CONRING_SIZE)
     state.conringSize = CONRING_SIZE
     state.coreCount = settings.cores
-    state.nodeCount = nodesWish(settings.commandLine ?? '', settings.cores)
+    const { commandLine = '' } = settings
+    const present = Math.min(settings.presentFrames ?? frames, frames)
+    const nodes = settings.nodes ?? equalNodes(commandLine, settings.cores, present)
+    state.nodeCount = nodes.length
+    layNodes(nodesOf(state, memory.hypervisor, HostState.offsets.nodes), nodes, frames)
     state.tscKhz = settings.tscKhz
     settings.hwCap?.forEach((word, i) => state.hwCap.set(i, word))
     state.bootWallClockMs = clock.wallClockMs() - clock.now() / 1e6
     state.nextDomid = 1
-    writeText(state.commandLine, settings.commandLine ?? '')
+    writeText(state.commandLine, commandLine)
     const region = new Region(memory.hypervisor)
     new Heap(region, HostState.offsets.heap, LOCK_RANK.heap)
       .initialise(at, memory.hypervisor.byteLength)
     region.words[state.bitmapAt >>> 2] = 1 // Frame 0 means none.
-    state.freeFrames = frames - 1
+    state.freeFrames = nodes.reduce((sum, node) => sum + node.frames, 0) - 1
     const machine = new Region(memory.machine)
     const allocator = new Frames(region, machine, () => {})
     const kickFrame = allocator.allocateXen(DOMID_XEN, 1)
@@ -143,6 +156,8 @@ export class Host {
     for (let i = 0; i < settings.cores; i++) {
       core.at(HostState.offsets.cores + i * CoreState.size)
       core.kickWord = kickFrame * 4096 + i * 64
+      core.online = i < onlineWish(commandLine) ? 1 : 0
+      core.node = Math.max(nodes.findIndex((node) => node.cores.includes(i)), 0)
     }
     state.magic = HOST_MAGIC
   }

@@ -9,7 +9,7 @@ import { atomic, f64, i32, u32, u8 } from '../../base/layout/scalar.ts'
 import { array, struct } from '../../base/layout/struct.ts'
 import { HeapState } from '../../base/shared/heap.ts'
 import { MAX_PROCESSORS } from '../../cpu/mmu/frame-uses.ts'
-import { MAX_NODES } from './nodes.ts'
+import { MAX_NODES, NodeState } from './nodes.ts'
 
 export const LOCK_RANK = {
   /** Creation and destruction of domains. */
@@ -44,6 +44,7 @@ export const NOTES = 4096
 export const CoreState = struct('core', {
   /** Counts rings; the idle core sleeps on it. */
   doorbell: atomic(u32),
+  /** Not 0 while it shall run vcpus: see sched/hotplug.ts. */
   online: atomic(u32),
   /** The vcpu that runs here, by address; 0 when idle. */
   currentVcpu: atomic(u32),
@@ -56,11 +57,13 @@ export const CoreState = struct('core', {
   awaited: atomic(u32),
   /** How many locks its thread holds. */
   heldLocks: u32,
-  pad: array(u32, 5),
+  node: u32,
+  pad: array(u32, 4),
 })
 
 export const HostState = struct('host', {
   magic: u32,
+  /** Frames that machine memory has room for. */
   machineFrames: u32,
   frameTableAt: u32,
   bitmapAt: u32,
@@ -77,9 +80,8 @@ export const HostState = struct('host', {
   freeFrames: atomic(u32),
   /** Frames given out to Xen itself: tables, shared pages. */
   xenFrames: atomic(i32),
-  /** NUMA nodes (nodes.ts), and for each the word of the bitmap where it pays to look first. */
   nodeCount: u32,
-  allocHints: array(u32, MAX_NODES),
+  nodes: array(NodeState, MAX_NODES),
   /** Machine address of the words of memory/frame-uses.ts. */
   frameUses: u32,
 

@@ -4,7 +4,7 @@
  * Not here, and so -ENOSYS: what only PV guests call (set_trap_table, mmu_update, set_gdt,
  * stack_switch, set_callbacks, fpu_taskswitch, the debug registers, update_descriptor,
  * update_va_mapping and its like, iret, set_segment_base, mmuext_op, nmi_op, callback_op), what
- * only a Dom0 with hardware does (platform_op, kexec_op, arch_0), the compat numbers 6, 16 and 19,
+ * only a Dom0 with hardware does (kexec_op, arch_0), the compat numbers 6, 16 and 19,
  * and xsm_op, xenoprof_op, tmem_op, argo_op, xenpmu_op, dm_op and hypfs_op.
  */
 import {
@@ -21,6 +21,7 @@ import { domctlCall } from './domctl/domctl.ts'
 import { hvmParamOps } from './hvm_param.ts'
 import { memoryOp } from './memory_op.ts'
 import { columns, type Hypercall, operation } from './operation.ts'
+import { platformOp } from './platform_op.ts'
 import { sysctlCall } from './sysctl/sysctl.ts'
 import { vmAssistCall } from './vm_assist.ts'
 import { xenVersion } from './xen_version.ts'
@@ -42,6 +43,7 @@ export const hypercalls: readonly Hypercall[] = [
   operation(__HYPERVISOR_hvm_op, 'hvm_op', [
     ...hvmParamOps, ...hvmEventOps,
   ], { columns: columns.everyone }),
+  platformOp,
   sysctlCall,
   domctlCall,
 ]

@@ -11,14 +11,24 @@ import { atomicAdd } from '../../base/layout/atomics.ts'
 import type { ViewOf } from '../../base/layout/struct.ts'
 import type { Region } from '../../base/shared/region.ts'
 import { DOMID_INVALID } from '../../abi/xen/xen.ts'
-import { ALL_NODES, firstFrame } from '../host/nodes.ts'
+import { ALL_NODES, type NodeView, nodesOf } from '../host/nodes.ts'
 import { HostState, LOCK_RANK } from '../host/state.ts'
 
-/** Words of a frame's entry: owner and flags, references, gfn in its owner. */
+/** Words of a frame's entry: owner and flags, references, gfn in its owner, presence. */
 export const FRAME_ENTRY_WORDS = 4
 const OWNER = 0
 const REFERENCES = 1
 const GFN = 2
+const PRESENCE = 3
+
+/** Whether a frame can be given out. What cannot counts as used in the bitmap. */
+export const FRAME = {
+  online: 0,
+  /** It goes offline when its owner gives it up. */
+  offlining: 1,
+  offline: 2,
+} as const
+export type FramePresence = typeof FRAME[keyof typeof FRAME]
 
 const OWNER_MASK = 0xffff
 /** Given out. */
@@ -37,6 +47,7 @@ export class Frames {
   readonly #table: number
   readonly #bitmap: number
   readonly #count: number
+  readonly #nodes: readonly NodeView[]
   readonly #lock: RankedLock
   readonly #freed: (mfn: number) => void
 
@@ -50,11 +61,13 @@ export class Frames {
     this.#table = this.#host.frameTableAt >>> 2
     this.#bitmap = this.#host.bitmapAt >>> 2
     this.#count = this.#host.machineFrames
+    this.#nodes = nodesOf(this.#host, hypervisor.buffer, HostState.offsets.nodes)
     this.#lock = new RankedLock(hypervisor.cells, LOCK_RANK.frames, 'frames')
   }
 
+  /** Frames in which there is memory. */
   get total(): number {
-    return this.#count
+    return this.#nodes.reduce((sum, { frames }) => sum + frames, 0)
   }
 
   get free(): number {
@@ -73,10 +86,11 @@ export class Frames {
 
   /** How many frames of a node are free. */
   freeOf(node: number): number {
-    if (this.#host.nodeCount === 1) return this.free
+    if (this.#nodes.length === 1) return this.free
     let free = 0
-    const end = firstFrame(this.#host, node + 1)
-    for (let mfn = firstFrame(this.#host, node); mfn < end; mfn++) {
+    const { firstFrame, frames } = this.#nodes[node]!
+    const end = firstFrame + frames
+    for (let mfn = firstFrame; mfn < end; mfn++) {
       const word = this.#words[this.#bitmap + (mfn >>> 5)]!
       if (word === 0xffff_ffff) mfn |= 31
       else if ((word >>> (mfn & 31) & 1) === 0) free++
@@ -156,6 +170,68 @@ export class Frames {
     this.#words[this.#entry(mfn) + GFN] = gfn < 0 ? NO_GFN : gfn
   }
 
+  /** Whether there is memory. */
+  has(mfn: number): boolean {
+    return this.#nodes.some(({ firstFrame, frames }) =>
+      mfn >= firstFrame && mfn < firstFrame + frames)
+  }
+
+  presence(mfn: number): FramePresence {
+    return this.#words[this.#entry(mfn) + PRESENCE]! as FramePresence
+  }
+
+  /** Takes a frame out of use, at once if it is free: what it is then. */
+  takeOffline(mfn: number): FramePresence {
+    return this.#change(mfn, (presence, free) =>
+      free || presence === FRAME.offline ? FRAME.offline : FRAME.offlining)
+  }
+
+  /** Ends that. */
+  takeOnline(mfn: number): void {
+    this.#change(mfn, () => FRAME.online)
+  }
+
+  /**
+   * There is memory in `count` frames from `mfn` from now on, behind what node `node` has: false if
+   * there is no room for it there.
+   */
+  add(mfn: number, count: number, node: number): boolean {
+    const grown = this.#nodes[node]
+    const lockAt = HostState.offsets.framesLock
+    this.#lock.acquire(lockAt)
+    const fits = grown !== undefined && mfn === grown.firstFrame + grown.frames
+      && grown.frames + count <= grown.room
+    if (fits) {
+      grown.frames += count
+      this.#host.freeFrames += count
+    }
+    this.#lock.release(lockAt)
+    return fits
+  }
+
+  /** Makes a frame what `next` says, given what it is and whether it is free. */
+  #change(
+    mfn: number, next: (presence: FramePresence, free: boolean) => FramePresence,
+  ): FramePresence {
+    const lockAt = HostState.offsets.framesLock
+    this.#lock.acquire(lockAt)
+    const word = this.#bitmap + (mfn >>> 5)
+    const bit = 1 << (mfn & 31)
+    const before = this.presence(mfn)
+    const free = (this.#words[word]! & bit) === 0
+    const after = next(before, free)
+    this.#words[this.#entry(mfn) + PRESENCE] = after
+    if (free && after !== FRAME.online) {
+      this.#words[word]! |= bit
+      this.#host.freeFrames--
+    } else if (before === FRAME.offline && after === FRAME.online) {
+      this.#words[word]! &= ~bit
+      this.#host.freeFrames++
+    }
+    this.#lock.release(lockAt)
+    return after
+  }
+
   #entry(mfn: number): number {
     return this.#table + mfn * FRAME_ENTRY_WORDS
   }
@@ -183,35 +259,36 @@ export class Frames {
   }
 
   #find(count: number, align: number, nodes: number): number {
-    const { nodeCount } = this.#host
-    for (let node = 0; node < nodeCount; node++) {
-      if ((nodes >>> node & 1) === 0) continue
+    for (let i = 0; i < this.#nodes.length; i++) {
+      if ((nodes >>> i & 1) === 0) continue
+      const node = this.#nodes[i]!
       const mfn = count === 1 ? this.#findOne(node) : this.#findRow(node, count, align)
       if (mfn !== 0) return mfn
     }
     return 0
   }
 
-  #findOne(node: number): number {
-    const first = firstFrame(this.#host, node) >>> 5
-    const end = firstFrame(this.#host, node + 1) + 31 >>> 5
-    let word = Math.max(this.#host.allocHints.get(node), first)
+  #findOne(node: NodeView): number {
+    const first = node.firstFrame >>> 5
+    const last = node.firstFrame + node.frames
+    const end = last + 31 >>> 5
+    let word = Math.max(node.allocHint, first)
     for (let i = first; i < end; i++, word = word + 1 < end ? word + 1 : first) {
       const used = this.#words[this.#bitmap + word]!
       if (used === 0xffff_ffff) continue
       const bit = 31 - Math.clz32(~used & used + 1)
       const mfn = word * 32 + bit
-      if (mfn >= this.#count) continue
-      this.#host.allocHints.set(node, word)
+      if (mfn >= last) continue
+      node.allocHint = word
       return mfn
     }
     return 0
   }
 
   /** First fit from above, so that single frames and rows seldom meet. */
-  #findRow(node: number, count: number, align: number): number {
-    const first = Math.max(firstFrame(this.#host, node), 1)
-    const end = firstFrame(this.#host, node + 1)
+  #findRow(node: NodeView, count: number, align: number): number {
+    const first = Math.max(node.firstFrame, 1)
+    const end = node.firstFrame + node.frames
     for (let mfn = Math.floor((end - count) / align) * align; mfn >= first;) {
       const used = this.#lastUsed(mfn, count)
       if (used < 0) return mfn
@@ -238,8 +315,12 @@ export class Frames {
     const entry = this.#entry(mfn)
     this.#words[entry + OWNER] = 0
     this.#words[entry + GFN] = NO_GFN
-    this.#words[this.#bitmap + (mfn >>> 5)]! &= ~(1 << (mfn & 31))
-    this.#host.freeFrames++
+    if (this.#words[entry + PRESENCE] === FRAME.offlining) {
+      this.#words[entry + PRESENCE] = FRAME.offline
+    } else {
+      this.#words[this.#bitmap + (mfn >>> 5)]! &= ~(1 << (mfn & 31))
+      this.#host.freeFrames++
+    }
     this.#lock.release(lockAt)
   }
 

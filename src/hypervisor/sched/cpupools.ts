@@ -42,7 +42,7 @@ export function destroyPool(scheduler: Scheduler, id: number): number {
 
 /** Gives a free core to a pool. */
 export function addCore(scheduler: Scheduler, id: number, wanted: number): number {
-  const { queues, host } = scheduler
+  const { host } = scheduler
   return scheduler.exclusively((now) => {
     const free = freeCores(scheduler)
     const any = wanted === XEN_SYSCTL_CPUPOOL_PAR_ANY
@@ -50,19 +50,25 @@ export function addCore(scheduler: Scheduler, id: number, wanted: number): numbe
     const pool = poolAt(scheduler, id)
     if (!pool) return -ENOENT
     if (any ? free === 0 : (free >>> wanted & 1) === 0) return -ENODEV
-    const core = any ? lowest(free) : wanted
-    queues.cores[core]!.pool = id + 1
-    const before = pool.cores
-    pool.cores |= 1 << core
-    scheduler.regroup(pool, before, now)
-    queues.kicks |= 1 << core
+    giveCore(scheduler, id, any ? lowest(free) : wanted, now)
     return 0
   })
 }
 
+/** Gives a core that is free to pool `id`, exclusively. */
+export function giveCore(scheduler: Scheduler, id: number, core: number, now: number): void {
+  const { queues } = scheduler
+  const pool = queues.pools[id]!
+  const before = pool.cores
+  queues.cores[core]!.pool = id + 1
+  pool.cores |= 1 << core
+  scheduler.regroup(pool, before, now)
+  queues.kicks |= 1 << core
+}
+
 /** Takes a core from its pool; vcpus that could run only there may run on all the pool's. */
 export function removeCore(scheduler: Scheduler, id: number, wanted: number): number {
-  const { host, queues } = scheduler
+  const { host } = scheduler
   return scheduler.exclusively((now) => {
     const pool = poolAt(scheduler, id)
     const any = wanted === XEN_SYSCTL_CPUPOOL_PAR_ANY
@@ -73,21 +79,30 @@ export function removeCore(scheduler: Scheduler, id: number, wanted: number): nu
     if (core === 0 && id === 0) return -EINVAL
     const rest = pool.cores & ~(1 << core)
     if (rest === 0 && pool.domainCount > 0) return -EBUSY
-    const runs = queues.runningOn(core)
-    const owner = queues.vcpuAt(queues.cores[core]!.owner)
-    const before = pool.cores
-    queues.cores[core]!.pool = 0
-    queues.cores[core]!.owner = 0
-    if (owner) owner.state.sched.policy.null.core = 0
-    pool.cores = rest
-    for (let domain = host.nextDomain(0); domain; domain = host.nextDomain(domain.id + 1)) {
-      if (domain.state.cpupool === id) leaveCore(domain, core, rest)
-    }
-    scheduler.regroup(pool, before, now)
-    if (runs) queues.bound(runs, core, now)
-    queues.kicks |= 1 << core | rest
+    freeCore(scheduler, core, now)
     return 0
   })
+}
+
+/** Takes `core` from the pool that has it, exclusively; vcpus go to the pool's others. */
+export function freeCore(scheduler: Scheduler, core: number, now: number): void {
+  const { host, queues } = scheduler
+  const id = queues.cores[core]!.pool - 1
+  const pool = queues.pools[id]!
+  const runs = queues.runningOn(core)
+  const owner = queues.vcpuAt(queues.cores[core]!.owner)
+  const before = pool.cores
+  const rest = before & ~(1 << core)
+  queues.cores[core]!.pool = 0
+  queues.cores[core]!.owner = 0
+  if (owner) owner.state.sched.policy.null.core = 0
+  pool.cores = rest
+  for (let domain = host.nextDomain(0); domain; domain = host.nextDomain(domain.id + 1)) {
+    if (domain.state.cpupool === id) leaveCore(domain, core, rest)
+  }
+  scheduler.regroup(pool, before, now)
+  if (runs) queues.bound(runs, core, now)
+  queues.kicks |= 1 << core | rest
 }
 
 /** Makes a domain's vcpus look to the cores that its pool still has. */
@@ -95,7 +110,10 @@ function leaveCore(domain: Domain, core: number, rest: number): void {
   for (let i = 0; i < domain.vcpuCount; i++) {
     const vcpu = domain.vcpu(i)
     if (!vcpu || rest === 0) continue
-    if ((vcpu.state.hardAffinity.get(0) & rest) === 0) setAll(vcpu.state.hardAffinity)
+    if ((vcpu.state.hardAffinity.get(0) & rest) === 0) {
+      domain.host.console.print(`Breaking affinity for d${domain.id}v${i}`)
+      setAll(vcpu.state.hardAffinity)
+    }
     if (vcpu.state.core === core && vcpu.state.running === 0) vcpu.state.core = lowest(rest)
   }
 }
@@ -148,10 +166,11 @@ export function poolAt(
   return undefined
 }
 
+/** The cores that are online and in no pool. */
 export function freeCores({ host, queues }: Scheduler): number {
   let free = 0
   for (let core = 0; core < host.state.coreCount; core++) {
-    if (queues.cores[core]!.pool === 0) free |= 1 << core
+    if (queues.cores[core]!.pool === 0 && host.core(core).online !== 0) free |= 1 << core
   }
   return free
 }

@@ -14,6 +14,7 @@ import { destroyDomain } from '../domain/lifecycle.ts'
 import type { Vcpu } from '../domain/vcpu.ts'
 import { sampleMachine } from '../host/sample-machine.ts'
 import { addCore, moveDomain, removeCore } from './cpupools.ts'
+import { onlineCore, withdrawCore } from './hotplug.ts'
 import { Scheduler } from './scheduler.ts'
 
 /** What a vcpu does: runs for `runNs`, sleeps for `sleepNs`, and so on; for ever, if left out. */
@@ -145,6 +146,8 @@ export class ModelMachine {
     else if (kind === 'remove core') {
       removeCore(this.scheduler, hard % 2, soft % this.cores.length)
     }
+    else if (kind === 'offline') withdrawCore(this.scheduler, soft % this.cores.length)
+    else if (kind === 'online') onlineCore(this.scheduler, soft % this.cores.length)
     else if (kind === 'create' && guests.length < 8) guests.push(this.guest(1 + who % 3))
     if (!life) return
     const { domain } = life.vcpu
@@ -279,6 +282,7 @@ export class ModelMachine {
       const { currentVcpu } = this.machine.host.core(core)
       assert(currentVcpu === (current?.vcpu.address ?? 0), 'the books agree')
       if (!current) return
+      assert(this.machine.host.core(core).online !== 0, 'who is offline runs nothing')
       const { vcpu } = current
       assert(vcpu.state.running === core + 1, 'the books agree')
       assert((queues.allowed(vcpu) >>> core & 1) === 1, 'a vcpu runs where it may')
@@ -288,6 +292,9 @@ export class ModelMachine {
     for (const { vcpu } of this.lives.values()) {
       if (vcpu.domain.isDying) continue
       assert(seen.has(vcpu.address) === vcpu.isRunnable, 'no vcpu is lost')
+      const { cores } = queues.poolOf(vcpu)
+      assert(vcpu.state.running !== 0 || (cores >>> vcpu.state.core & 1) === 1,
+        'whose timers count, a core of the pool looks after them')
     }
     this.#checkIdle(queues)
   }

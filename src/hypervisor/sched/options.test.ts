@@ -3,7 +3,7 @@
  */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { nodesWish } from '../host/nodes.ts'
+import { equalNodes } from '../host/nodes.ts'
 import { ModelMachine } from './model-machine.ts'
 import { schedOptions } from './options.ts'
 
@@ -26,7 +26,7 @@ test('an unknown scheduler is credit2', () => {
 
 test('numa=fake= makes no more nodes than there are cores', () => {
   assert.deepEqual(['', 'numa=fake=2', 'x numa=fake=9 y', 'numa=fake=0', 'numa=off']
-    .map((line) => nodesWish(line, 4)), [1, 2, 4, 1, 1])
+    .map((line) => equalNodes(line, 4, 1024).length), [1, 2, 4, 1, 1])
 })
 
 test('each node has a run queue of its own by default', () => {

@@ -181,7 +181,8 @@ const move = fc.oneof(
   fc.record({ kind: fc.constantFrom('wake', 'block', 'yield', 'pause', 'unpause'), who: fc.nat() }),
   fc.record({ kind: fc.constant('pin'), who: fc.nat(), hard: fc.nat(15), soft: fc.nat(15) }),
   fc.record({
-    kind: fc.constantFrom('move', 'add core', 'remove core'), who: fc.nat(), hard: fc.nat(1),
+    kind: fc.constantFrom('move', 'add core', 'remove core', 'offline', 'online'),
+    who: fc.nat(), hard: fc.nat(1),
     soft: fc.nat(3),
   }),
   fc.record({ kind: fc.constant('pass'), ns: fc.nat(30 * MS) }),

@@ -15,7 +15,6 @@ import { VcpuState } from '../domain/state.ts'
 import type { Vcpu } from '../domain/vcpu.ts'
 import type { Host } from '../host/host.ts'
 import type { SchedulerService, Subsystem } from '../host/services.ts'
-import { nodeOfCore } from '../host/nodes.ts'
 import { HostState, LOCK_RANK } from '../host/state.ts'
 import { restingRunstate, Timekeeper } from '../time/timekeeper.ts'
 import { Credit } from './credit.ts'
@@ -71,9 +70,10 @@ export class Scheduler implements SchedulerService, Subsystem, CoreScheduler {
     if (options.ratelimitUs !== undefined) pool.ratelimitUs = options.ratelimitUs
     for (let core = 0; core < host.state.coreCount; core++) {
       const own = this.queues.cores[core]!
-      own.pool = 1
-      own.node = nodeOfCore(host.state, core)
+      own.node = host.core(core).node
       own.socket = own.node
+      if (host.core(core).online === 0) continue
+      own.pool = 1
       pool.cores |= 1 << core
     }
     this.regroup(pool, 0, 0)
@@ -334,6 +334,7 @@ export class Scheduler implements SchedulerService, Subsystem, CoreScheduler {
     state.cpuTimeNs += Math.max(0, now - state.runningSinceNs)
     state.running = 0
     this.host.core(core).currentVcpu = 0
+    this.#settleAway(vcpu, core)
     // A wake-up that came while it was made to stop has found it running.
     this.#rest(vcpu, now)
     if (vcpu.isRunnable) {
@@ -344,6 +345,14 @@ export class Scheduler implements SchedulerService, Subsystem, CoreScheduler {
     this.#release()
     // Whoever waits until the vcpu has stopped sleeps on this word.
     Atomics.notify(state.cells, state.origin + state.base + VcpuState.offsets.running >>> 2)
+  }
+
+  /** The core that it ran on has left its pool: its timers become another's. */
+  #settleAway(vcpu: Vcpu, core: number): void {
+    const { cores } = this.queues.poolOf(vcpu)
+    if (cores === 0 || cores >>> core & 1) return
+    vcpu.state.core = lowest(this.queues.preferred(vcpu, this.queues.allowed(vcpu)))
+    this.queues.kicks |= 1 << vcpu.state.core
   }
 
   sliceEnd(vcpu: Vcpu): number {

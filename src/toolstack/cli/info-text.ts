@@ -5,7 +5,7 @@ import {
   XEN_SYSCTL_PHYSCAP_directio, XEN_SYSCTL_PHYSCAP_gnttab_v1, XEN_SYSCTL_PHYSCAP_gnttab_v2,
   XEN_SYSCTL_PHYSCAP_hap, XEN_SYSCTL_PHYSCAP_hvm, XEN_SYSCTL_PHYSCAP_iommu_hap_pt_share,
   XEN_SYSCTL_PHYSCAP_pv, XEN_SYSCTL_PHYSCAP_shadow, XEN_SYSCTL_PHYSCAP_vmtrace,
-  XEN_SYSCTL_PHYSCAP_vpmu,
+  XEN_SYSCTL_PHYSCAP_vpmu, XEN_INVALID_CORE_ID,
 } from '../../abi/xen/sysctl.ts'
 import type { HostInfo } from '../domain/libxl.ts'
 
@@ -88,6 +88,7 @@ function topologyText(info: HostInfo): string {
   const pad = (value: number, width: number): string => String(value).padStart(width)
   let text = 'cpu_topology           :\ncpu:    core    socket     node\n'
   info.cpus.forEach(({ core, socket, node }, cpu) => {
+    if (core === XEN_INVALID_CORE_ID) return
     text += `${pad(cpu, 3)}:    ${pad(core, 4)} ${pad(socket, 8)} ${pad(node, 8)}\n`
   })
   text += 'device topology        :\ndevice           node\nNo device topology data available\n'

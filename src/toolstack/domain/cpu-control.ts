@@ -6,12 +6,10 @@
  * Nothing keeps two pools from having one name but xl's own checks, as with real libxl.
  */
 import { asDomid } from '../../abi/numbers.ts'
-import {
-  EADDRNOTAVAIL, EBUSY, EINVAL, ENODEV, ENOENT,
-} from '../../abi/xen/errno.ts'
 import * as S from '../../abi/xen/sysctl.ts'
 import { XenError, type Xenctrl } from '../../dom0/interfaces.ts'
 import type { XenstoreClient } from '../../xenstore/client.ts'
+import { errorText } from './error-text.ts'
 import { bitsOf, gatherCpupools, schedulerNames } from './host-info.ts'
 import {
   ERROR_DOMAIN_NOTFOUND, ERROR_FAIL, ERROR_INVAL, LibxlError, type PoolParameters,
@@ -43,11 +41,6 @@ export interface CpuControl {
 }
 
 const MOST_WEIGHT = 65535
-const words: ReadonlyMap<number, string> = new Map([
-  [EADDRNOTAVAIL, 'Cannot assign requested address'], [EBUSY, 'Device or resource busy'],
-  [EINVAL, 'Invalid argument'], [ENODEV, 'No such device'],
-  [ENOENT, 'No such file or directory'],
-])
 const titles: ReadonlyMap<string, string> = new Map([
   ['credit', 'Credit'], ['credit2', 'Credit2'], ['rtds', 'RTDS'],
 ])
@@ -58,7 +51,7 @@ function attempt<T>(what: string, work: () => T, why = true): T {
     return work()
   } catch (cause) {
     if (!(cause instanceof XenError)) throw cause
-    const reason = why ? `: ${words.get(cause.errno) ?? cause.message}` : ''
+    const reason = why ? `: ${errorText(cause.errno)}` : ''
     throw new LibxlError(ERROR_FAIL, what + reason, { cause })
   }
 }

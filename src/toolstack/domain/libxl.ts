@@ -9,6 +9,7 @@ import type { ShutdownAction } from '../config/domain.ts'
 import type { VifSpec } from '../config/vif.ts'
 import type { CpuPlace, NumaNode } from '../../dom0/interfaces.ts'
 import type { CpuControl } from './cpu-control.ts'
+import type { Hotplug } from './hotplug.ts'
 
 // libxl's error numbers (libxl_types.idl).
 export const ERROR_FAIL = -3
@@ -311,6 +312,7 @@ export interface Libxl {
   setVcpuAffinity(domid: number, vcpu: number, change: AffinityChange): Promise<void>
   /** Schedulers and cpupools. */
   readonly cpus: CpuControl
+  readonly hotplug: Hotplug
   /** Resolves when the domain shuts down or is gone. */
   waitForEnd(domid: number): Promise<DomainEnd>
   /** The domain made again in place of one that ended; undefined when there will be none. */

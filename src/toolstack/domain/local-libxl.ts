@@ -14,6 +14,7 @@ import { requestControl } from './control-request.ts'
 import { LocalCpuControl } from './cpu-control.ts'
 import { DeathWatch } from './death-watch.ts'
 import { Devices, type ReadyDevices } from './devices.ts'
+import { type Hotplug, localHotplug } from './hotplug.ts'
 import { cpusOf, gatherCpupools, gatherInfo } from './host-info.ts'
 import { type PlannedImage, planImage } from './image-plan.ts'
 import {
@@ -46,6 +47,7 @@ export class LocalLibxl implements Libxl {
   readonly #control: ControlDomain
   readonly #xenstored: Xenstored
   readonly cpus: LocalCpuControl
+  readonly hotplug: Hotplug
   readonly #tuning: Tuning
   readonly #devices: Devices
   readonly #host: ToolstackHost
@@ -60,6 +62,7 @@ export class LocalLibxl implements Libxl {
     this.#host = host
     this.#startedMs = host.wallClockMs()
     this.store = new LocalClient(xenstored)
+    this.hotplug = localHotplug(control.xenctrl)
     this.cpus = new LocalCpuControl(this.store, control.xenctrl, host.random)
     this.#tuning = new Tuning(this.store, control.xenctrl)
     this.#devices = new Devices(this.store, {

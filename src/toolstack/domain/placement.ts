@@ -6,6 +6,7 @@
  * weighs candidates of several nodes as well; left out.
  */
 import type { Domid } from '../../abi/numbers.ts'
+import { XEN_INVALID_NODE_ID } from '../../abi/xen/sysctl.ts'
 import { XEN_SCHEDULER_CREDIT, XEN_SCHEDULER_CREDIT2 } from '../../abi/xen/domctl.ts'
 import type { Xenctrl } from '../../dom0/interfaces.ts'
 import { cpusIn } from '../config/cpu-range.ts'
@@ -38,13 +39,16 @@ function setAffinities(xenctrl: Xenctrl, spec: DomainSpec, domid: Domid): void {
   for (let vcpu = 0; vcpu < spec.maxVcpus; vcpu++) {
     const hard = cpusOf(spec.hardAffinity?.[vcpu], 'hard')
     const soft = cpusOf(spec.softAffinity?.[vcpu], 'soft')
-    for (const cpu of soft ?? hard ?? nodes.keys()) near.add(nodes[cpu] ?? 0)
+    for (const cpu of soft ?? hard ?? nodes.keys()) {
+      const node = nodes[cpu] ?? XEN_INVALID_NODE_ID
+      if (node !== XEN_INVALID_NODE_ID) near.add(node)
+    }
     if (!hard && !soft) continue
     xenctrl.setVcpuAffinity(domid, vcpu, {
       ...hard && { hard: cpuMapOf(hard) }, ...soft && { soft: cpuMapOf(soft) },
     })
   }
-  xenctrl.setNodeAffinity(domid, cpuMapOf([...near]))
+  if (near.size > 0) xenctrl.setNodeAffinity(domid, cpuMapOf([...near]))
 }
 
 function chooseNode(xenctrl: Xenctrl, spec: DomainSpec, domid: Domid): void {

@@ -10,10 +10,10 @@ import {
   XEN_DOMCTL_SENDTRIGGER_INIT, XEN_DOMCTL_SENDTRIGGER_NMI, XEN_DOMCTL_SENDTRIGGER_POWER,
   XEN_DOMCTL_SENDTRIGGER_RESET, XEN_DOMCTL_SENDTRIGGER_SLEEP,
 } from '../../abi/xen/domctl.ts'
-import { EINVAL, ENOSYS, ESRCH } from '../../abi/xen/errno.ts'
 import { XenError, type Xenctrl } from '../../dom0/interfaces.ts'
 import type { XenstoreClient } from '../../xenstore/client.ts'
 import { domainPath } from '../../xenstore/path.ts'
+import { errorText } from './error-text.ts'
 import {
   type AffinityChange, ERROR_FAIL, ERROR_INVAL, LibxlError,
 } from './libxl.ts'
@@ -27,15 +27,10 @@ const triggers: ReadonlyMap<string, number> = new Map([
   ['sleep', XEN_DOMCTL_SENDTRIGGER_SLEEP],
 ])
 
-const words: ReadonlyMap<number, string> = new Map([
-  [EINVAL, 'Invalid argument'], [ENOSYS, 'Function not implemented'], [ESRCH, 'No such process'],
-])
-
 /** The error for a hypercall that was refused; anything else is thrown on. */
 function refused(what: string, cause: unknown): LibxlError {
   if (!(cause instanceof XenError)) throw cause
-  const why = words.get(cause.errno) ?? cause.message
-  return new LibxlError(ERROR_FAIL, `${what}: ${why}`, { cause })
+  return new LibxlError(ERROR_FAIL, `${what}: ${errorText(cause.errno)}`, { cause })
 }
 
 /** One bit a CPU, as hypercalls take them. */

@@ -8,6 +8,7 @@ import {
   type VcpuSummary,
 } from '../domain/libxl.ts'
 import { remoteCpuControl } from './cpu-control.ts'
+import { remoteHotplug } from './hotplug.ts'
 import {
   encodeLine, errorOf, type Failure, type Hello, LineReader, PROTOCOL_VERSION, recordOf,
 } from './protocol.ts'
@@ -57,6 +58,7 @@ export class RemoteLibxl implements Libxl {
   readonly #lines: LineReader
   readonly #pending = new Map<number, Pending>()
   readonly cpus = remoteCpuControl((method, ...params) => this.#call(method, ...params))
+  readonly hotplug = remoteHotplug((method, ...params) => this.#call(method, ...params))
   #nextId = 1
   #closed = false
 

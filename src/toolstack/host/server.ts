@@ -15,6 +15,7 @@ import {
   checkAffinity, checkCount, checkDomid, checkName, checkOptions, checkSpec,
 } from './check-spec.ts'
 import { cpuMethods } from './cpu-control.ts'
+import { hotplugMethods } from './hotplug.ts'
 import {
   encodeLine, failureOf, LineReader, PROTOCOL_VERSION, recordOf, type Reply,
 } from './protocol.ts'
@@ -80,6 +81,7 @@ const methods: Readonly<Record<string, Method>> = {
   setVcpuAffinity: (libxl, [domid, vcpu, change]) =>
     libxl.setVcpuAffinity(checkDomid(domid), checkCount(vcpu), checkAffinity(change)),
   ...cpuMethods,
+  ...hotplugMethods,
   waitForEnd: (libxl, [domid]) => libxl.waitForEnd(checkDomid(domid)),
   successor: (libxl, [domid]) => libxl.successor(checkDomid(domid)),
   readLog: (libxl, [clear]) => libxl.readLog(clear === true),

@@ -9,22 +9,32 @@ import { DomctlGetdomaininfo } from '../../../abi/xen/domctl.ts'
 import * as S from '../../../abi/xen/sysctl.ts'
 import { __HYPERVISOR_sysctl } from '../../../abi/xen/xen.ts'
 import type { Vcpu } from '../../domain/vcpu.ts'
-import { firstFrame, LOCAL_DISTANCE, nodeOfCore, REMOTE_DISTANCE } from '../../host/nodes.ts'
+import type { Host } from '../../host/host.ts'
 import type { HypercallArgs } from '../args.ts'
 import { type SysctlCommand, sysctlCommand, type SysctlView } from '../domctl/control.ts'
 import { fillInfo } from '../domctl/info.ts'
 import { columns, type Hypercall, type Status } from '../operation.ts'
+import { hotplugCommands } from './hotplug.ts'
 import { schedCommands } from './sched.ts'
 
 const CAPABILITIES = S.XEN_SYSCTL_PHYSCAP_hvm | S.XEN_SYSCTL_PHYSCAP_hap
   | S.XEN_SYSCTL_PHYSCAP_gnttab_v1
 
+/** The node of each core that is online. */
+function onlineCores(host: Host): number[] {
+  return [...new Array(host.state.coreCount).keys()].flatMap((core) => {
+    const { node, online } = host.core(core)
+    return online !== 0 ? [node] : []
+  })
+}
+
 function physinfo(caller: Vcpu, op: SysctlView): Status {
   const { state, frames } = caller.host
   const info = op.u.physinfo
   info.threads_per_core = 1
-  info.cores_per_socket = Math.ceil(state.coreCount / state.nodeCount)
-  info.nr_cpus = state.coreCount
+  const online = onlineCores(caller.host)
+  info.cores_per_socket = online.filter((node) => node === caller.host.core(0).node).length
+  info.nr_cpus = online.length
   info.max_cpu_id = state.coreCount - 1
   info.nr_nodes = state.nodeCount
   info.max_node_id = state.nodeCount - 1
@@ -35,7 +45,7 @@ function physinfo(caller: Vcpu, op: SysctlView): Status {
   info.free_pages = frames.free
   info.scrub_pages = 0
   info.outstanding_pages = 0
-  info.max_mfn = frames.total - 1
+  info.max_mfn = state.machineFrames - 1
   for (let i = 0; i < 8; i++) info.hw_cap.set(i, state.hwCap.get(i))
   return 0
 }
@@ -139,14 +149,18 @@ function getcpuinfo(caller: Vcpu, op: SysctlView): Status {
 
 function cputopoinfo(caller: Vcpu, op: SysctlView): Status {
   const request = op.u.cputopoinfo
-  const { state } = caller.host
-  const { coreCount } = state
+  const { host } = caller
+  const { coreCount } = host.state
   if (request.cputopo !== 0) {
     const topo = S.SysctlCputopo.on(wordBytes)
+    const before = new Map<number, number>()
     for (let i = 0; i < Math.min(request.num_cpus, coreCount); i++) {
-      topo.node = nodeOfCore(state, i)
-      topo.socket = topo.node
-      topo.core = i - Math.ceil(topo.node * coreCount / state.nodeCount)
+      const { node, online } = host.core(i)
+      const rank = before.get(node) ?? 0
+      before.set(node, rank + 1)
+      topo.node = online !== 0 ? node : S.XEN_INVALID_NODE_ID
+      topo.socket = online !== 0 ? node : S.XEN_INVALID_SOCKET_ID
+      topo.core = online !== 0 ? rank : S.XEN_INVALID_CORE_ID
       const at = request.cputopo + i * S.SysctlCputopo.size
       if (!caller.memory.copyOut(wordBytes, at, S.SysctlCputopo.size)) return -EFAULT
     }
@@ -161,7 +175,7 @@ function numainfo(caller: Vcpu, op: SysctlView): Status {
   const { nodeCount } = state
   const memory = S.SysctlMeminfo.on(wordBytes)
   for (let node = 0; node < Math.min(request.num_nodes, nodeCount); node++) {
-    const size = firstFrame(state, node + 1) - firstFrame(state, node)
+    const { distances, frames: size } = state.nodes.item(node)
     memory.memsize = BigInt(size) * 4096n
     memory.memfree = BigInt(frames.freeOf(node)) * 4096n
     const at = request.meminfo + node * S.SysctlMeminfo.size
@@ -169,9 +183,8 @@ function numainfo(caller: Vcpu, op: SysctlView): Status {
       return -EFAULT
     }
     for (let to = 0; to < nodeCount && request.distance !== 0; to++) {
-      const distance = to === node ? LOCAL_DISTANCE : REMOTE_DISTANCE
       const cell = request.distance + (node * request.num_nodes + to) * 4
-      if (!caller.memory.writeU32(cell, distance)) return -EFAULT
+      if (!caller.memory.writeU32(cell, distances.get(to))) return -EFAULT
     }
   }
   request.num_nodes = nodeCount
@@ -187,6 +200,7 @@ const commands: readonly SysctlCommand[] = [
   sysctlCommand(S.XEN_SYSCTL_cputopoinfo, 'inout', cputopoinfo),
   sysctlCommand(S.XEN_SYSCTL_numainfo, 'inout', numainfo),
   ...schedCommands,
+  ...hotplugCommands,
 ]
 const byNumber = new Map(commands.map((command) => [command.number, command]))
 
