@@ -12,17 +12,14 @@ import { ControlGate } from '../hypervisor/domain/control.ts'
 import { createControlDomain } from '../hypervisor/domain/lifecycle.ts'
 import { Host } from '../hypervisor/host/host.ts'
 import { MAX_CORES } from '../hypervisor/host/state.ts'
-import { Bridge, defaultNetwork } from '../network/bridge.ts'
-import { openCapture } from '../node/capture-file.ts'
 import { monotonicNs } from '../node/clock.ts'
-import { hostNet } from '../node/host-net.ts'
 import { LocalLibxl } from '../toolstack/domain/local-libxl.ts'
-import { DEFAULT_BRIDGE } from '../toolstack/domain/vifs.ts'
 import { LocalClient } from '../xenstore/client.ts'
 import { defaultQuota } from '../xenstore/operations.ts'
 import { Xenstored } from '../xenstore/xenstored.ts'
 import type { DeterministicOptions } from './deterministic.ts'
 import { type KeptCode, keptCodeIn } from './kept-code.ts'
+import { type NetworkOptions, openNetworks } from './networks.ts'
 import { realSurroundings, type Surroundings } from './surroundings.ts'
 import { buffersOf, type MachineMemory, machineOf } from './thread.ts'
 
@@ -33,15 +30,11 @@ const MIB = 1024 * 1024
 const MOST_MIB = 4096
 const TSC_KHZ = 2_000_000
 
-export interface MachineOptions {
+export interface MachineOptions extends NetworkOptions {
   readonly memoryMib?: number
   /** How far memory can be added to, in MiB; unless given, not at all. */
   readonly mostMemoryMib?: number | undefined
   readonly commandLine?: string
-  /** Files that guests may fetch by TFTP. */
-  readonly tftpFolder?: string | undefined
-  /** The one of them that DHCP tells guests to boot from. */
-  readonly bootFile?: string | undefined
   /** Physical CPUs, each a thread. */
   readonly cores?: number
   /** How often code is jumped to before it is compiled; 0 to interpret only. */
@@ -152,9 +145,9 @@ export async function startMachine(options: MachineOptions): Promise<Machine> {
   const control = openControlDomain(gate)
   const xenstored = new Xenstored(defaultQuota, options.log)
   const libxl = new LocalLibxl(control, xenstored, toolstack)
-  const bridge = defaultBridge(surroundings, options)
+  const networks = openNetworks(surroundings, options)
   const interfaces = new NetDriver(new LocalClient(xenstored), { control, now, ...toolstack },
-    new Map([[DEFAULT_BRIDGE, bridge]]), options.log)
+    networks, options.log)
   const cores = await surroundings.startCores(memory, host, {
     log: options.log, heatLimit: options.heatLimit,
     kept: keptCodeOf(options, pages),
@@ -167,7 +160,7 @@ export async function startMachine(options: MachineOptions): Promise<Machine> {
     stop: async () => {
       await libxl.destroyAll()
       interfaces.close()
-      bridge.close()
+      await networks.close()
       await cores.stop()
       control.close()
     },
@@ -180,16 +173,4 @@ function hwCapOf({ features }: CpuPolicy): number[] {
     features['1.edx'], features['1.ecx'], features['80000001.edx'], features['80000001.ecx'],
     features['d1.eax'], features['7.ebx'], features['7.ecx'], features['80000007.edx'],
   ].map((word) => word >>> 0)
-}
-
-/** The bridge that every host has: with a way out, and without anybody's leave. */
-function defaultBridge(
-  { now, randomWord, readBelow, toolstack }: Surroundings, options: MachineOptions,
-): Bridge {
-  const { delay, log, wallClockMs } = toolstack
-  const { tftpFolder, bootFile } = options
-  return new Bridge({
-    timers: { now, after: delay }, hostNet, log, wallClockMs, random: randomWord, openCapture,
-    bootFile: tftpFolder === undefined ? undefined : (name) => readBelow(tftpFolder, name),
-  }, { ...defaultNetwork, bootFile })
 }

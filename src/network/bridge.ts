@@ -2,20 +2,18 @@
  * A bridge of the host: a switch, and perhaps a router to the host's network beside it.
  */
 import type { Log } from '../base/log.ts'
-import type { Frame, MacAddress } from './frame.ts'
+import { type CaptureWorld, startCapture } from './capture.ts'
+import type { MacAddress } from './frame.ts'
 import type { Closable, HostNet } from './nat/host-net.ts'
 import { type Ipv4Address, parseIpv4 } from './nat/ipv4.ts'
-import { type Forward, Nat, type NatSettings } from './nat/nat.ts'
-import { pcapngPacket, pcapngStart } from './pcapng.ts'
-import { type PortOptions, Switch, type SwitchPort } from './switch.ts'
+import { Nat, type NatSettings } from './nat/nat.ts'
+import type { Station, StationWish } from './station.ts'
+import { type PortOptions, Switch } from './switch.ts'
 import { TftpServer } from './tftp.ts'
 import type { Timers } from './timers.ts'
 
-/** Frames are captured up to this length, as by tcpdump. */
-const SNAP_LENGTH = 262_144
-
 /** What a bridge needs of its host. */
-export interface BridgeWorld {
+export interface BridgeWorld extends CaptureWorld {
   readonly timers: Timers
   readonly hostNet: HostNet
   readonly log: Log
@@ -23,32 +21,6 @@ export interface BridgeWorld {
   random(): number
   /** A file for guests that boot over the network; without it there is no TFTP. */
   readonly bootFile?: ((name: string) => Promise<Uint8Array | undefined>) | undefined
-  /** Milliseconds since 1970. */
-  wallClockMs(): number
-  /** Begins a file of captured frames; throws when it cannot be written. */
-  openCapture(path: string): CaptureFile
-}
-
-/** A file that what is captured is appended to. */
-export interface CaptureFile {
-  append(bytes: Uint8Array): void
-  close(): void
-}
-
-/** A guest's interface on a bridge, while it exists. */
-export interface StationWish {
-  readonly mac: MacAddress
-  readonly address: Ipv4Address | undefined
-  readonly forwards: readonly Forward[]
-  /** A file for all frames that the interface sends and gets. */
-  readonly capture?: string | undefined
-}
-
-export interface Station {
-  /** Plugs in, as often as the guest connects. */
-  attach(options: PortOptions, deliver: (frame: Frame) => void): SwitchPort
-  /** The interface is gone, with all that was for it. */
-  close(): void
 }
 
 export class Bridge {
@@ -75,18 +47,16 @@ export class Bridge {
   }
 
   /** Makes room for a guest's interface; throws when its capture cannot be written. */
-  station({ mac, address, forwards, capture }: StationWish): Station {
+  station({ mac, address, forwards, capture }: StationWish, place: PortOptions): Station {
     const nat = this.#nat
     const world = this.#world
-    const file = capture === undefined ? undefined : world.openCapture(capture)
-    file?.append(pcapngStart(SNAP_LENGTH))
-    const mirror = file && ((bytes: Uint8Array): void =>
-      file.append(pcapngPacket(bytes, world.wallClockMs(), SNAP_LENGTH)))
+    const file = capture === undefined ? undefined : startCapture(world, capture)
+    const mirror = file && ((bytes: Uint8Array): void => file.take(bytes))
     if (address !== undefined) nat?.reserve(mac, address)
     const open: Closable[] = forwards.flatMap((forward) => nat?.forward(mac, forward, (error) =>
       world.log.warn(`port ${forward.hostPort} cannot be forwarded: ${error.message}`)) ?? [])
     return {
-      attach: (options, deliver) => this.#switch.attach({ ...options, mirror }, deliver),
+      attach: (options, deliver) => this.#switch.attach({ ...place, ...options, mirror }, deliver),
       close: () => {
         file?.close()
         for (const forward of open) forward.close()

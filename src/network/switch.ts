@@ -6,9 +6,10 @@
  * is bounded: the addresses learned from it and the multicast groups it asks for.
  */
 import {
-  BROADCAST, ETHERNET_HEADER, ETHERTYPE_VLAN, type Frame, isMulticast, type MacAddress, macAt,
-  type Port, putU16, u16At,
+  ETHERNET_HEADER, ETHERTYPE_VLAN, type Frame, isMulticast, type MacAddress, macAt, type Port,
+  putU16, u16At,
 } from './frame.ts'
+import { MulticastFilter } from './multicast.ts'
 import { wireFrames } from './offload.ts'
 
 /** The VLANs of a port. Without any, the port is an access port of VLAN 1. */
@@ -36,7 +37,6 @@ export interface SwitchPort extends Port {
 const DEFAULT_VLAN = 1
 const AGE_MS = 300_000
 const ADDRESSES_A_PORT = 64
-const GROUPS_A_PORT = 64
 const TAG = 4
 
 interface Outlet {
@@ -44,8 +44,7 @@ interface Outlet {
   readonly vlan: number
   readonly trunks: ReadonlySet<number>
   readonly deliver: (frame: Frame) => void
-  /** Groups asked for; undefined while all are wanted. */
-  groups: Set<MacAddress> | undefined
+  readonly multicast: MulticastFilter
   learned: number
 }
 
@@ -76,21 +75,16 @@ export class Switch {
   attach(options: PortOptions, deliver: (frame: Frame) => void): SwitchPort {
     const outlet: Outlet = {
       options, vlan: options.vlan ?? DEFAULT_VLAN, trunks: new Set(options.trunks), deliver,
-      groups: undefined, learned: 0,
+      multicast: new MulticastFilter(), learned: 0,
     }
     this.#outlets.add(outlet)
     return {
       send: (frame) => {
         if (this.#outlets.has(outlet)) this.#forward(outlet, frame)
       },
-      controlMulticast: () => void (outlet.groups ??= new Set()),
-      addGroup: (group) => {
-        const groups = outlet.groups ??= new Set()
-        if (groups.size >= GROUPS_A_PORT && !groups.has(group)) return false
-        groups.add(group)
-        return true
-      },
-      removeGroup: (group) => void outlet.groups?.delete(group),
+      controlMulticast: () => outlet.multicast.control(),
+      addGroup: (group) => outlet.multicast.add(group),
+      removeGroup: (group) => outlet.multicast.remove(group),
       close: () => this.#detach(outlet),
     }
   }
@@ -103,7 +97,7 @@ export class Switch {
   }
 
   #forward(from: Outlet, frame: Frame): void {
-    if (frame.bytes.length < ETHERNET_HEADER || !fits(from, frame)) return
+    if (frame.bytes.length < ETHERNET_HEADER || !fitsMtu(from.options.mtu, frame)) return
     const tagged = u16At(frame.bytes, 12) === ETHERTYPE_VLAN
     if (tagged && frame.bytes.length < ETHERNET_HEADER + TAG) return
     const tag = tagged ? u16At(frame.bytes, 14) & 0xfff : 0
@@ -122,12 +116,12 @@ export class Switch {
       return
     }
     for (const outlet of [...this.#outlets]) {
-      if (outlet !== from && wants(outlet, target)) this.#deliver(outlet, plain, vlan)
+      if (outlet !== from && outlet.multicast.wants(target)) this.#deliver(outlet, plain, vlan)
     }
   }
 
   #deliver(outlet: Outlet, plain: Frame, vlan: number): void {
-    if (!fits(outlet, plain)) return
+    if (!fitsMtu(outlet.options.mtu, plain)) return
     const isOwn = vlan === outlet.vlan
     if (!isOwn && !outlet.trunks.has(vlan)) return
     const frame = isOwn ? plain : withTag(plain, vlan)
@@ -174,14 +168,8 @@ function mirror({ options }: Outlet, frame: Frame): void {
   if (options.mirror) for (const { bytes } of wireFrames(frame)) options.mirror(bytes)
 }
 
-function wants(outlet: Outlet, target: MacAddress): boolean {
-  const isGroup = isMulticast(target) && target !== BROADCAST
-  return !isGroup || !outlet.groups || outlet.groups.has(target)
-}
-
 /** Large frames are cut by whoever takes them, so only their pieces must fit. */
-function fits(outlet: Outlet, frame: Frame): boolean {
-  const { mtu } = outlet.options
+export function fitsMtu(mtu: number | undefined, frame: Frame): boolean {
   if (mtu === undefined || frame.segmentSize !== undefined) return true
   return frame.bytes.length <= mtu + ETHERNET_HEADER + TAG
 }

@@ -12,6 +12,7 @@ import {
 import { join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { madeFolder } from './cache.ts'
+import { type CommandResult, runCommand } from './command.ts'
 
 /** Thrown when a package cannot be had; the message says what the user can do. */
 export class PackageError extends Error {
@@ -162,29 +163,4 @@ export function packageInfoOf(paragraph: string): PackageInfo | undefined {
     return part.trim().replace(/[ (:].*$/, '')
   })
   return { name, version, sizeBytes: Number(field('Size') ?? 0), depends: depends.filter(Boolean) }
-}
-
-interface CommandResult {
-  readonly status: number | null
-  readonly output: string
-  /** The last lines of standard error. */
-  readonly errors: string
-}
-
-function runCommand(
-  command: string, args: readonly string[], folder: string,
-): Promise<CommandResult> {
-  return new Promise((resolve, reject) => {
-    const child = spawn(command, args, {
-      cwd: folder, env: { ...process.env, LC_ALL: 'C' }, stdio: ['ignore', 'pipe', 'pipe'],
-    })
-    let output = ''
-    let errors = ''
-    child.stdout.setEncoding('utf8').on('data', (text: string) => output += text)
-    child.stderr.setEncoding('utf8').on('data', (text: string) => errors += text)
-    child.on('error', reject)
-    child.on('close', (status) => {
-      resolve({ status, output, errors: errors.trim().split('\n').slice(-6).join('\n') })
-    })
-  })
 }

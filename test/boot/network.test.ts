@@ -1,6 +1,7 @@
 /**
  * Networks of Debian's cloud kernel with its own xen-netfront: an address by DHCP, the host's
- * loopback behind the NAT, ports into the guest, and guests among themselves.
+ * loopback behind the NAT, ports into the guest, and guests among themselves, on the built-in
+ * bridge and on Debian's Open vSwitch.
  */
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
@@ -13,6 +14,7 @@ import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { debian, Shell } from './debian.ts'
 import { freePort } from './loopback.ts'
+import { openVswitchMissing, TestOpenVswitch } from './openvswitch.ts'
 import { TestHost } from './test-host.ts'
 
 const cloud = await debian('cloud')
@@ -37,6 +39,7 @@ describe('network interfaces', { skip: cloud.missing }, () => {
   let port: number
   let capture: string
   let uploaded = 0
+  let ovs: TestOpenVswitch | undefined
   const server = createHttp((request, response) => {
     request.on('data', (bytes: Uint8Array) => (uploaded += bytes.length))
     request.on('end', () => response.end(request.url === '/big' ? 'x'.repeat(BIG) : 'hello\n'))
@@ -53,8 +56,9 @@ describe('network interfaces', { skip: cloud.missing }, () => {
 
   before(async () => {
     folder = mkdtempSync(join(tmpdir(), 'xenolith-tftp-'))
+    if (!openVswitchMissing) ovs = new TestOpenVswitch()
     host = new TestHost({
-      environment: { XENOLITH_TFTP: folder, XENOLITH_BOOTFILE: 'netboot' },
+      environment: { XENOLITH_TFTP: folder, XENOLITH_BOOTFILE: 'netboot', ...ovs?.environment },
     })
     server.listen(0, '127.0.0.1')
     await once(server, 'listening')
@@ -67,6 +71,7 @@ describe('network interfaces', { skip: cloud.missing }, () => {
   after(async () => {
     server.close()
     await host.close()
+    await ovs?.close()
     rmSync(folder, { recursive: true })
   })
 
@@ -154,10 +159,61 @@ describe('network interfaces', { skip: cloud.missing }, () => {
     assert.match(attached.err, /there is no bridge "nowhere"/)
   })
 
+  describe('on Open vSwitch', { skip: openVswitchMissing }, () => {
+    const attach = async (guest: string, bridge: string, rest = ''): Promise<string> => {
+      const vif = `script=vif-openvswitch,bridge=${bridge}${rest}`
+      return (await host.xl('network-attach', guest, vif)).err
+    }
+    const vsctl = (...words: readonly string[]): string =>
+      ovs!.run('ovs-vsctl', '--timeout=10', ...words)
+
+    before(async () => {
+      vsctl('add-br', 'ovsbr0', '--', 'set', 'bridge', 'ovsbr0', 'datapath_type=dummy')
+      for (const [guest, shell, last, tag] of [['one', one, 1, 20], ['two', two, 2, 30]] as const) {
+        assert.equal(await attach(guest, 'ovsbr0.10', ',mac=00:16:3e:00:00:0' + last), '')
+        assert.equal(await attach(guest, `ovsbr0.${tag}`, `,vifname=tag${tag}`), '')
+        await shell.output('for i in $(seq 100); do [ -e /sys/class/net/eth2 ] && break; ' +
+          'sleep 0.1; done; for i in 1 2; do ip link set eth$i up; ' +
+          `ip addr add 10.1.$i.${last}/24 dev eth$i; done`)
+      }
+    })
+
+    test('guests of one VLAN reach one another, and those of others do not', async () => {
+      assert.match(await one.output('ping -c 2 -W 5 10.1.1.2'), / 0% packet loss/)
+      assert.match((await one.run('ping -c 1 -W 1 10.1.2.2')).output, / 100% packet loss/)
+      // Large frames, and checksums that guests leave to others.
+      await two.output('tr "\\0" y </dev/zero | head -c 999999 >/tmp/b; httpd -p 81 -h /tmp')
+      assert.equal(await one.output('wget -qO- http://10.1.1.2:81/b | wc -c'), '999999\n')
+    })
+
+    test('the switch shows ports with their tags, guests and frames', () => {
+      const show = vsctl('show')
+      for (const [port, tag] of [['vif1.1', 10], ['tag20', 20], ['vif2.1', 10], ['tag30', 30]]) {
+        assert.match(show, new RegExp(`Port "?${port}"?\\n +tag: ${tag}\\n`))
+      }
+      assert.match(vsctl('get', 'interface', 'vif1.1', 'external_ids'),
+        /attached-mac="00:16:3e:00:00:01", xen-vm-name=one, xen-vm-uuid="[\da-f-]{36}"/)
+      const dump = ovs!.run('ovs-ofctl', 'dump-ports', 'ovsbr0', 'vif1.1')
+      assert.ok(Number(/rx pkts=(\d+)/.exec(dump)?.[1]) > 20, dump)
+    })
+
+    test('a bridge that is not there is refused; what is detached is gone', async () => {
+      assert.match(await attach('one', 'ovsbr9'),
+        /unable to add vif device 3: ovs-vsctl: no row "ovsbr9" in table Bridge/)
+      assert.equal((await host.xl('network-detach', 'one', '2')).code, 0)
+      // In the switch one follows the other.
+      assert.equal(await attach('one', 'ovsbr0:40:50', ',vifname=last'), '')
+      assert.deepEqual(vsctl('list-ports', 'ovsbr0').trim().split('\n').sort(),
+        ['last', 'tag30', 'vif1.1', 'vif2.1'])
+      assert.equal(vsctl('get', 'port', 'last', 'trunks'), '[40, 50]\n')
+    })
+  })
+
   test('a guest that ends leaves nothing of its interface behind', async () => {
     two.console.send('poweroff\n')
     await two.console.ended()
     const { out } = await host.xl('network-list', 'one', 'two')
-    assert.equal(out.trim().split('\n').length, 2)
+    assert.match(out, /\/vif\/1\/0/)
+    assert.doesNotMatch(out, /\/vif\/2\//)
   })
 })

@@ -1,34 +1,18 @@
 /**
- * The driver of PV network interfaces: what netback and the hotplug script of a bridge do together.
- *
- * An interface names its bridge in the store; VLANs may follow the name as they do for Open vSwitch
- * ("xenbr0.10", "xenbr0.10:20:30": the VLAN without tags, then those with).
+ * The driver of PV network interfaces: what netback does, and libxl with a hotplug script. Where an
+ * interface is plugged in is for the networks of the host to say.
  */
 import { Bug } from '../../base/assert.ts'
 import type { Log } from '../../base/log.ts'
-import type { Bridge, Station } from '../../network/bridge.ts'
 import { type Frame, parseMac } from '../../network/frame.ts'
 import { parseIpv4 } from '../../network/nat/ipv4.ts'
 import type { Forward } from '../../network/nat/nat.ts'
+import type { Networks, Station, StationWish } from '../../network/station.ts'
 import type { PortOptions, SwitchPort } from '../../network/switch.ts'
 import type { XenstoreClient } from '../../xenstore/client.ts'
+import { domainPath } from '../../xenstore/path.ts'
 import { type Backend, BackendBus, BackendError, type DeviceNodes, numberAt } from '../xenbus.ts'
 import { NetDevice, type NetDeviceHost, publishFeatures } from './device.ts'
-
-const BRIDGE = /^([^.]+)(?:\.(\d{1,4})?((?::\d{1,4})*))?$/
-const VLAN_LIMIT = 4095
-
-/** A bridge's name and the VLANs of a port on it; undefined when `text` is not of that form. */
-function parseBridge(text: string): { name: string, options: PortOptions } | undefined {
-  const match = BRIDGE.exec(text)
-  const name = match?.[1]
-  if (name === undefined) return undefined
-  const trunks = (match?.[3] ?? '').split(':').slice(1).map(Number)
-  const vlan = match?.[2] === undefined ? undefined : Number(match[2])
-  const all = vlan === undefined ? trunks : [vlan, ...trunks]
-  if (all.some((id) => id < 1 || id >= VLAN_LIMIT)) return undefined
-  return { name, options: { ...vlan === undefined ? {} : { vlan }, trunks } }
-}
 
 /** "tcp:8080:80", several after one another, as the toolstack writes them. */
 function parseForwards(text: string): Forward[] {
@@ -41,15 +25,28 @@ function parseForwards(text: string): Forward[] {
   })
 }
 
+/** What an interface's nodes ask for; throws BackendError when they make no sense. */
+function wishOf({ store, backend, frontend, domid, devid }: DeviceNodes): StationWish {
+  const read = (name: string): string => store.read(`${backend}/${name}`) ?? ''
+  const mac = parseMac(read('mac'))
+  if (mac === undefined) throw new BackendError(`"${read('mac')}" is no Ethernet address`)
+  const vm = store.read(`${domainPath(domid)}/vm`) ?? ''
+  return {
+    script: read('script').split('/').at(-1) ?? '', bridge: read('bridge'),
+    device: read('vifname') || `vif${domid}.${devid}`, mac,
+    mtu: numberAt(store, `${frontend}/mtu`), address: parseIpv4(read('ip')),
+    forwards: parseForwards(read('forward')), capture: read('capture') || undefined,
+    owner: { name: store.read(`${vm}/name`) ?? '', uuid: store.read(`${vm}/uuid`) ?? '' },
+  }
+}
+
 export class NetDriver {
   readonly #bus: BackendBus
 
-  /** Serves all interfaces that the store has or will have, on `bridges` by their names. */
-  constructor(
-    store: XenstoreClient, host: NetDeviceHost, bridges: ReadonlyMap<string, Bridge>, log: Log,
-  ) {
+  /** Serves all interfaces that the store has or will have. */
+  constructor(store: XenstoreClient, host: NetDeviceHost, networks: Networks, log: Log) {
     this.#bus = new BackendBus(store, 'vif',
-      (nodes, failed) => new Interface(nodes, host, bridges, failed), log)
+      (nodes, failed) => new Interface(nodes, host, networks, failed), log)
   }
 
   close(): void {
@@ -57,37 +54,42 @@ export class NetDriver {
   }
 }
 
-/** An interface with its place on a bridge. */
+/** An interface with its place on a network. */
 class Interface implements Backend {
+  readonly #nodes: DeviceNodes
   readonly #device: NetDevice
-  readonly #station: Station | undefined
+  #station: Station | undefined
+  #isRemoved = false
 
   constructor(
-    nodes: DeviceNodes, host: NetDeviceHost, bridges: ReadonlyMap<string, Bridge>,
-    failed: (why: string) => void,
+    nodes: DeviceNodes, host: NetDeviceHost, networks: Networks, failed: (why: string) => void,
   ) {
-    const { store, backend, frontend } = nodes
-    const read = (name: string): string => store.read(`${backend}/${name}`) ?? ''
-    const place = parseBridge(read('bridge'))
-    const bridge = place && bridges.get(place.name)
-    const mac = parseMac(read('mac'))
-    const mtu = numberAt(store, `${frontend}/mtu`)
-    const options = { ...place?.options, ...mtu === undefined ? {} : { mtu } }
+    this.#nodes = nodes
+    const mtu = numberAt(nodes.store, `${nodes.frontend}/mtu`)
+    const options: PortOptions = mtu === undefined ? {} : { mtu }
     this.#device = new NetDevice(nodes, host, (deliver) => this.#attach(options, deliver), failed)
-    publishFeatures(store, backend)
+    publishFeatures(nodes.store, nodes.backend)
     try {
-      if (!bridge) throw new BackendError(`there is no bridge "${read('bridge')}"`)
-      if (mac === undefined) throw new BackendError(`"${read('mac')}" is no Ethernet address`)
-      this.#station = bridge.station({
-        mac, address: parseIpv4(read('ip')), forwards: parseForwards(read('forward')),
-        capture: read('capture') || undefined,
-      })
-      store.write(`${backend}/hotplug-status`, 'connected')
+      const station = networks.station(wishOf(nodes))
+      if (station instanceof Promise) void station.then((it) => this.#plugged(it), this.#refused)
+      else this.#plugged(station)
     } catch (error) {
-      if (error instanceof Bug) throw error
-      store.write(`${backend}/hotplug-error`, (error as Error).message)
-      store.write(`${backend}/hotplug-status`, 'error')
+      this.#refused(error)
     }
+  }
+
+  #plugged(station: Station): void {
+    if (this.#isRemoved) return station.close()
+    this.#station = station
+    this.#nodes.store.write(`${this.#nodes.backend}/hotplug-status`, 'connected')
+  }
+
+  readonly #refused = (error: unknown): void => {
+    if (error instanceof Bug || !(error instanceof Error)) throw error
+    if (this.#isRemoved) return
+    const { store, backend } = this.#nodes
+    store.write(`${backend}/hotplug-error`, error.message)
+    store.write(`${backend}/hotplug-status`, 'error')
   }
 
   #attach(options: PortOptions, deliver: (frame: Frame) => void): SwitchPort {
@@ -104,6 +106,7 @@ class Interface implements Backend {
   }
 
   remove(): void {
+    this.#isRemoved = true
     this.#device.disconnect()
     this.#station?.close()
   }

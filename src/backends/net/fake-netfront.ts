@@ -8,9 +8,12 @@ import {
 } from '../../abi/xen/io/netif.ts'
 import { silentLog } from '../../base/log.ts'
 import { type ControlDomain, type GrantedPiece, XenError } from '../../dom0/interfaces.ts'
-import type { Bridge, Station } from '../../network/bridge.ts'
+import type { Bridge } from '../../network/bridge.ts'
 import { type Frame, type MacAddress, parseMac } from '../../network/frame.ts'
-import { Switch, type SwitchPort } from '../../network/switch.ts'
+import { HostNetworks } from '../../network/networks.ts'
+import type { OpenVswitch } from '../../network/openvswitch.ts'
+import type { Station, StationWish } from '../../network/station.ts'
+import { type PortOptions, Switch, type SwitchPort } from '../../network/switch.ts'
 import { LocalClient } from '../../xenstore/client.ts'
 import { defaultQuota } from '../../xenstore/operations.ts'
 import { Xenstored } from '../../xenstore/xenstored.ts'
@@ -62,10 +65,13 @@ export class FakeNetfront {
   constructor(backNodes: Readonly<Record<string, string>> = {}) {
     this.store = new LocalClient(new Xenstored(defaultQuota, silentLog))
     this.peer = this.bridge.attach({ trunks: [10] }, (frame) => void this.peerGot.push(frame))
-    const station: Station = {
-      attach: (options, deliver) => this.bridge.attach(options, deliver), close: () => {},
-    }
-    const bridges = new Map([['xenbr0', { station: () => station } as unknown as Bridge]])
+    const bridge = {
+      station: (_: StationWish, place: PortOptions): Station => ({
+        attach: (options, deliver) => this.bridge.attach({ ...place, ...options }, deliver),
+        close: () => {},
+      }),
+    } as Bridge
+    const networks = new HostNetworks(new Map([['xenbr0', bridge]]), {} as OpenVswitch)
     this.driver = new NetDriver(this.store, {
       control: this.#control(), now: () => this.nowMs,
       schedule: (work) => void this.later.push(work),
@@ -74,7 +80,7 @@ export class FakeNetfront {
         this.delays.push(entry)
         return () => void this.delays.splice(this.delays.indexOf(entry) >>> 0, 1)
       },
-    }, bridges, silentLog)
+    }, networks, silentLog)
     // As SHARED_RING_INIT leaves them.
     for (const ring of [TX_RING, RX_RING]) this.words(ring)[1] = this.words(ring)[3] = 1
     this.store.transaction((tree) => {

@@ -140,6 +140,26 @@ export function askForDetach(
     tree.write(`${back}/online`, '0')
     tree.write(`${back}/state`, `${XenbusStateClosing}`)
   })
+  const isClosed = (state: string | undefined): boolean =>
+    state === undefined || state === `${XenbusStateClosed}`
+  return waitForNode(store, host, `${back}/state`, isClosed, limitMs)
+}
+
+/** What a hotplug script says in the end: "connected" or "error"; undefined when it says nothing in
+ * time, or the device is gone before. */
+export async function waitForHotplug(
+  store: XenstoreClient, host: WaitingHost, back: string, limitMs: number,
+): Promise<string | undefined> {
+  const path = `${back}/hotplug-status`
+  if (store.read(path) === '') await waitForNode(store, host, path, (it) => it !== '', limitMs)
+  return store.read(path) || undefined
+}
+
+/** Waits until a node has a value that will do; resolves to whether that has happened in time. */
+function waitForNode(
+  store: XenstoreClient, host: WaitingHost, path: string,
+  isDone: (value: string | undefined) => boolean, limitMs: number,
+): Promise<boolean> {
   return new Promise((resolve) => {
     let over = false
     const end = (done: boolean): void => {
@@ -151,9 +171,8 @@ export function askForDetach(
       resolve(done)
     }
     const cancel = host.delay(limitMs, () => end(false))
-    const watch = store.watch(`${back}/state`, () => {
-      const state = store.read(`${back}/state`)
-      if (state === undefined || state === `${XenbusStateClosed}`) end(true)
+    const watch = store.watch(path, () => {
+      if (isDone(store.read(path))) end(true)
     })
   })
 }

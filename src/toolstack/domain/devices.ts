@@ -20,6 +20,8 @@ const DETACH_MS = 10_000
 export interface ReadyDevices {
   /** Gives them to a domain; may fail, and is then followed by `drop`. */
   connect(domid: number): void
+  /** Resolves when all that `connect` began is over; a device that fails then is gone again. */
+  connected?(): Promise<void>
   /** Gives up those that have not been given to a domain; resolves when they are closed. */
   drop(): Promise<void>
   /** The first disk, if there is one, which has no guest yet. */
@@ -73,6 +75,9 @@ export class Devices {
       connect: (domid) => {
         for (const one of ready) one.connect(domid)
       },
+      connected: async () => {
+        for (const one of ready) await one.connected?.()
+      },
       drop: () => this.#track(Promise.all(ready.map((one) => one.drop()))),
       get bootDisk() {
         return ready.find((one) => one.bootDisk)?.bootDisk
@@ -109,6 +114,7 @@ export class Devices {
     try {
       if (!exists()) throw new LibxlError(ERROR_FAIL, `Domain ${domid}:No such domain`)
       ready.connect(domid)
+      await ready.connected?.()
     } catch (error) {
       await this.#track(ready.drop())
       throw error

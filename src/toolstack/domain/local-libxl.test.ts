@@ -10,7 +10,7 @@ import { formatPermission } from '../../xenstore/permissions.ts'
 import { Xenstored } from '../../xenstore/xenstored.ts'
 import { sampleElf } from '../build/sample-kernel.ts'
 import { FakeControl, FakeHost, sampleSpec } from './fake-control.ts'
-import { LibxlError } from './libxl.ts'
+import { ERROR_FAIL, LibxlError } from './libxl.ts'
 import { LocalLibxl } from './local-libxl.ts'
 
 function world() {
@@ -145,6 +145,18 @@ test('a hypercall refused at any point of the making leaves nothing', async () =
     assert.equal(await names(), '', call)
     assert.deepEqual(libxl.store.directory('/local/domain'), ['0'], call)
   }
+})
+
+test('a domain waits for its interfaces; destroyed meanwhile, it does not come', async () => {
+  const { libxl, host } = world()
+  const created = assert.rejects(libxl.create({ ...sampleSpec, vifs: [{}] }, {}),
+    refused(ERROR_FAIL, /unable to add vif device 0/))
+  await host.pass(0)
+  assert.equal((await libxl.list()).at(-1)?.paused, true)
+  await libxl.destroy(1)
+  await created
+  assert.equal(libxl.store.read('/local/domain/1'), undefined)
+  assert.equal(libxl.domainCount, 0)
 })
 
 test('a domain that powers off is destroyed', async () => {

@@ -131,7 +131,7 @@ export class LocalLibxl implements Libxl {
       const devices = await this.#devices.prepare(spec)
       try {
         const planned = await planImage(spec, this.#host, devices.bootDisk)
-        return this.#make(spec, planned, devices, options)
+        return await this.#make(spec, planned, devices, options)
       } catch (error) {
         await devices.drop()
         throw error
@@ -311,10 +311,10 @@ export class LocalLibxl implements Libxl {
     throw new LibxlError(ERROR_INVAL, `${who}Domain with name "${name}" already exists.`)
   }
 
-  /** From here to the end nothing else runs. */
-  #make(
+  /** Nothing else runs until the domain has its name and devices. */
+  async #make(
     spec: DomainSpec, planned: PlannedImage, devices: ReadyDevices, options: CreateOptions,
-  ): number {
+  ): Promise<number> {
     this.#refuseName(spec.name)
     const uuid = spec.uuid ?? randomUuid(this.#host.random(16))
     const handle = uuidBytes(uuid)
@@ -337,6 +337,9 @@ export class LocalLibxl implements Libxl {
       this.#tenants.set(domid, tenant)
       devices.connect(domid)
       this.#keepDevices(domid)
+      await devices.connected?.()
+      // While others were waited for, somebody may have destroyed it.
+      this.#known(domid, `Domain ${domid}:No such domain`)
     } catch (error) {
       this.#tearDown(domid)
       throw error

@@ -5,7 +5,10 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { NetDriver } from '../../backends/net/driver.ts'
 import { silentLog } from '../../base/log.ts'
-import type { Bridge, Station, StationWish } from '../../network/bridge.ts'
+import type { Bridge } from '../../network/bridge.ts'
+import { HostNetworks } from '../../network/networks.ts'
+import type { OpenVswitch } from '../../network/openvswitch.ts'
+import { NetworkError, type Station, type StationWish } from '../../network/station.ts'
 import { Switch } from '../../network/switch.ts'
 import { LocalClient } from '../../xenstore/client.ts'
 import { defaultQuota } from '../../xenstore/operations.ts'
@@ -24,25 +27,31 @@ class House {
   readonly stations: StationWish[] = []
   readonly host = new FakeHost()
   readonly devices: Devices
+  /** What Open vSwitch says to the interfaces that are to be on it, in their order. */
+  readonly plugging: { plugged(): void, refused(error: Error): void }[] = []
   closed = 0
 
   constructor() {
     const network = new Switch(() => 0)
-    const bridge = {
-      station: (wish: StationWish): Station => {
-        this.stations.push(wish)
-        return {
-          attach: (options, deliver) => network.attach(options, deliver),
-          close: () => void this.closed++,
-        }
-      },
-    } as unknown as Bridge
+    const station = (wish: StationWish): Station => {
+      this.stations.push(wish)
+      return {
+        attach: (options, deliver) => network.attach(options, deliver),
+        close: () => void this.closed++,
+      }
+    }
+    const openVswitch = {
+      station: (wish: StationWish) => new Promise((resolve, reject) => this.plugging.push({
+        plugged: () => resolve(station(wish)), refused: reject,
+      })),
+    } as OpenVswitch
     const control = new FakeControl()
     control.xenctrl.createDomain({ handle: new Uint8Array(16), flags: 0, maxVcpus: 1 })
     new NetDriver(this.store, {
       control, now: () => 0, schedule: () => {}, delay: (ms, work) => this.host.delay(ms, work),
     },
-      new Map([['xenbr0', bridge]]), silentLog)
+      new HostNetworks(new Map([['xenbr0', { station } as unknown as Bridge]]), openVswitch),
+      silentLog)
     this.host.random = () => Uint8Array.of(0xff, 2, 3)
     const { schedule } = this.host
     this.devices = new Devices(this.store, { control, schedule, warn: () => {} }, this.host)
@@ -172,6 +181,43 @@ test('a number that is taken is refused, and the device stays', async () => {
   await house.attach({})
   await assert.rejects(house.attach({ devid: 0 }), /device already exists in xenstore/)
   assert.equal(house.list().length, 1)
+})
+
+const ovs: VifSpec = { script: 'vif-openvswitch', bridge: 'ovsbr0.10', vifname: 'web0', mtu: 9000 }
+
+test('an interface on Open vSwitch is there once that has it', async () => {
+  const house = new House()
+  house.store.write(`${HOME}/vm`, '/vm/7')
+  house.store.write('/vm/7/name', 'web')
+  let done = false
+  const attached = house.attach(ovs).then(() => (done = true))
+  await house.host.pass(100)
+  assert.deepEqual([done, house.plugging.length], [false, 1])
+  assert.equal(house.store.read('/local/domain/0/backend/vif/1/0/hotplug-status'), '')
+  house.plugging[0]!.plugged()
+  await attached
+  assert.equal(house.store.read('/local/domain/0/backend/vif/1/0/hotplug-status'), 'connected')
+  const { bridge, device, mtu, owner } = house.stations[0]!
+  assert.deepEqual({ bridge, device, mtu, owner },
+    { bridge: 'ovsbr0.10', device: 'web0', mtu: 9000, owner: { name: 'web', uuid: '' } })
+  assert.equal(await house.detach('0'), 0)
+  assert.equal(house.closed, 1)
+})
+
+test('an interface that Open vSwitch refuses, or never takes, leaves nothing', async () => {
+  const house = new House()
+  const refused = assert.rejects(house.attach(ovs), /unable to add vif device 0: no bridge/)
+  await house.host.pass(0)
+  house.plugging[0]!.refused(new NetworkError('no bridge'))
+  await refused
+  const late = assert.rejects(house.attach(ovs), /its script did not end in time/)
+  await house.host.pass(0)
+  await house.host.pass(40_000)
+  await late
+  assert.equal(house.store.read('/local/domain/0/backend/vif'), undefined)
+  house.plugging[1]!.plugged()
+  await house.host.pass(0)
+  assert.deepEqual([house.closed, house.list()], [1, []])
 })
 
 test('detaching waits for the back-end, which closes at once without a front-end', async () => {

@@ -5,7 +5,7 @@ import type { XenstoreClient } from '../../xenstore/client.ts'
 import type { VifSpec } from '../config/vif.ts'
 import {
   backDomidOf, type DeviceContents, type DevicePaths, deviceIds, devicePaths, numberIn,
-  removeDevice, writeDevice,
+  removeDevice, waitForHotplug, type WaitingHost, writeDevice,
 } from './device-nodes.ts'
 import type { DeviceClass, ReadyDevices } from './devices.ts'
 import { ERROR_FAIL, ERROR_INVAL, LibxlError, type VifSummary } from './libxl.ts'
@@ -15,8 +15,15 @@ export const DEFAULT_BRIDGE = 'xenbr0'
 const DEFAULT_SCRIPT = 'vif-bridge'
 const SCRIPTS = '/etc/xen/scripts'
 const DEFAULT_MTU = 1500
+/** How long a hotplug script may take, as in libxl. */
+const HOTPLUG_MS = 40_000
 
 type WholeVif = VifSpec & { readonly devid: number, readonly mac: string }
+
+interface VifHost extends WaitingHost {
+  /** `count` random bytes. */
+  random(count: number): Uint8Array
+}
 
 interface OwnVif {
   readonly vif: WholeVif
@@ -27,26 +34,30 @@ export class Vifs implements DeviceClass<'vifs'> {
   readonly type = 'vif'
   readonly guestMayKeep = false
   readonly #store: XenstoreClient
-  readonly #host: { random(count: number): Uint8Array }
+  readonly #host: VifHost
   /** By domain and number of device. */
   readonly #vifs = new Map<number, Map<number, OwnVif>>()
 
-  constructor(store: XenstoreClient, host: { random(count: number): Uint8Array }) {
+  constructor(store: XenstoreClient, host: VifHost) {
     this.#store = store
     this.#host = host
   }
 
   async prepare(specs: readonly VifSpec[]): Promise<ReadyDevices> {
+    const added: DevicePaths[] = []
     return {
       connect: (domid) => {
-        for (const spec of specs) this.add(domid, spec)
+        for (const spec of specs) added.push(this.#add(domid, spec))
+      },
+      connected: async () => {
+        for (const paths of added) await this.#connected(paths)
       },
       drop: async () => {},
     }
   }
 
-  /** Makes an interface; fails, and leaves nothing of it, when its bridge does not take it. */
-  add(domid: number, spec: VifSpec): void {
+  /** Makes an interface; what of it others do may be over later. */
+  #add(domid: number, spec: VifSpec): DevicePaths {
     const backDomid = backDomidOf(this.#store, spec.backend)
     if (backDomid === undefined) {
       throw new LibxlError(ERROR_INVAL, `Domain ${domid}:no backend domain "${spec.backend}"`)
@@ -59,19 +70,23 @@ export class Vifs implements DeviceClass<'vifs'> {
     }
     const paths = devicePaths(domid, devid, 'vif', 'vif', backDomid)
     writeDevice(this.#store, paths, contentsOf(vif))
-    // A driver domain takes its time; our own driver hears of nodes at once.
-    if (backDomid === 0) this.#mustBeConnected(paths, devid)
     let own = this.#vifs.get(domid)
     if (!own) this.#vifs.set(domid, own = new Map())
     own.set(devid, { vif, paths })
+    return paths
   }
 
-  #mustBeConnected(paths: DevicePaths, devid: number): void {
-    if (this.#store.read(`${paths.back}/hotplug-status`) === 'connected') return
-    const why = this.#store.read(`${paths.back}/hotplug-error`) ?? 'nobody serves it'
-    removeDevice(this.#store, paths)
-    throw new LibxlError(ERROR_FAIL,
-      `Domain ${paths.domid}:unable to add vif device ${devid}: ${why}`)
+  /** Resolves when an interface is on its network; fails, and leaves nothing of it, when it cannot.
+   * A driver domain is not waited for. */
+  async #connected(paths: DevicePaths): Promise<void> {
+    const { domid, backDomid, back } = paths
+    if (backDomid !== 0) return
+    const status = await waitForHotplug(this.#store, this.#host, back, HOTPLUG_MS)
+    if (status === 'connected') return
+    const devid = Number(back.split('/').at(-1))
+    const why = this.#store.read(`${back}/hotplug-error`) ?? 'its script did not end in time'
+    await this.remove(domid, devid)
+    throw new LibxlError(ERROR_FAIL, `Domain ${domid}:unable to add vif device ${devid}: ${why}`)
   }
 
   list(domid: number): VifSummary[] {
