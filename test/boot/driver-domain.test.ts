@@ -102,13 +102,16 @@ describe('a driver domain', { skip: root.missing || cloud.missing }, () => {
   test('passes bulk data on unchanged, both ways', async () => {
     const receive = (file: string): string =>
       `(nc -l -p 5000 | tee ${file} | md5sum >/tmp/sum; touch /tmp/done) &`
+    // Whoever receives may not listen yet.
+    const send = (to: string, file: string): string =>
+      `until nc ${to} 5000 <${file}; do sleep 0.1; done`
     await driver.output(receive('/tmp/got'))
     const sent = await client.output(`head -c ${BULK} /dev/urandom >/tmp/bulk; ` +
-      'md5sum </tmp/bulk; nc 192.168.7.1 5000 </tmp/bulk')
+      `md5sum </tmp/bulk; ${send('192.168.7.1', '/tmp/bulk')}`)
     assert.equal(await driver.output('until [ -e /tmp/done ]; do sleep 0.1; done; cat /tmp/sum'),
       sent)
     await client.output(receive('/dev/null'))
-    await driver.output('nc 192.168.7.2 5000 </tmp/got')
+    await driver.output(send('192.168.7.2', '/tmp/got'))
     assert.equal(await client.output('until [ -e /tmp/done ]; do sleep 0.1; done; cat /tmp/sum'),
       sent)
   })
