@@ -1,9 +1,6 @@
 /**
  * The compiler's thread: makes modules of the regions that cores ask for, several to a module, and
  * keeps them for later processes, from where it also loads them.
- *
- * Each thread of a core has a port of its own, because a module is made for one core: its code
- * knows the core's doorbell.
  */
 import { type MessagePort, parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads'
 import {
@@ -12,7 +9,6 @@ import {
 } from '../cpu/jit/compiler.ts'
 import { decode } from '../cpu/engine.ts'
 import { encodeKept, moduleOfKept } from '../cpu/jit/kept-file.ts'
-import type { KeptFiles } from '../node/kept-files.ts'
 import type { CompilerStart } from './compiler-port.ts'
 import { keptFilesOf } from './kept-code.ts'
 
@@ -20,35 +16,27 @@ import { keptFilesOf } from './kept-code.ts'
 const REGIONS_A_MODULE = 16
 
 const { kept } = workerData as CompilerStart
-const files = new Map<number, KeptFiles | undefined>()
 
 function say(line: string): void {
   parentPort?.postMessage(line)
 }
 
-/** What is kept for the core with this doorbell. */
-function filesOf(doorbell: number): KeptFiles | undefined {
-  if (!kept) return undefined
-  if (!files.has(doorbell)) {
-    files.set(doorbell, keptFilesOf(kept, doorbell, { info: say, warn: say, error: say }))
-  }
-  return files.get(doorbell)
-}
+const files = kept && keptFilesOf(kept, { info: say, warn: say, error: say })
 
 function compileSome(request: CompileRequest): CompiledRegions {
   const bytes = buildRegions(request, decode)
   const module = new WebAssembly.Module(bytes)
   const shapes = request.regions.map(({ shape }) => shape)
-  const name = filesOf(request.doorbell)?.keep(encodeKept({ shapes, module: bytes }))
+  const name = files?.keep(encodeKept({ shapes, module: bytes }))
   return {
     module, bytes: bytes.length, numbers: request.regions.map(({ number }) => number),
     ...name === undefined ? {} : { name },
   }
 }
 
-function load({ doorbell, name }: LoadRequest): LoadedRegions {
+function load({ name }: LoadRequest): LoadedRegions {
   try {
-    const bytes = moduleOfKept(filesOf(doorbell)!.read(name)!)
+    const bytes = moduleOfKept(files!.read(name)!)
     return { name, module: new WebAssembly.Module(bytes), bytes: bytes.length }
   } catch {
     return { name, bytes: 0 }

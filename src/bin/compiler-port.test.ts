@@ -33,8 +33,8 @@ function open() {
 test('what a core asks for before the thread runs is compiled', async () => {
   const { said, thread, port } = open()
   // add rax, rbx; nop
-  port.request({ doorbell: 0, sizes, regions: [regionOf(7, [0x48, 0x01, 0xd8])] })
-  port.request({ doorbell: 0, sizes, regions: [regionOf(9, [0x90])] })
+  port.request({ sizes, regions: [regionOf(7, [0x48, 0x01, 0xd8])] })
+  port.request({ sizes, regions: [regionOf(9, [0x90])] })
   const numbers: number[] = []
   await until(() => {
     const answer = port.take()
@@ -52,10 +52,10 @@ test('what a core asks for before the thread runs is compiled', async () => {
 
 test('a core whose thread is new is given an end while the compiler runs', async () => {
   const { thread, port } = open()
-  port.request({ doorbell: 0, sizes, regions: [regionOf(1, [0x90])] })
+  port.request({ sizes, regions: [regionOf(1, [0x90])] })
   await until(() => port.take() !== undefined)
   const next = new CompilerPort(thread.newEnd(), () => thread.start())
-  next.request({ doorbell: 0, sizes, regions: [regionOf(2, [0x90])] })
+  next.request({ sizes, regions: [regionOf(2, [0x90])] })
   await until(() => next.take() !== undefined)
   await thread.stop()
 })
@@ -63,7 +63,7 @@ test('a core whose thread is new is given an end while the compiler runs', async
 test('when the thread dies the core is told, and the log once', async () => {
   const { said, thread, port } = open()
   assert.ok(port.works)
-  port.request({ doorbell: 0, sizes, regions: [regionOf(1, [0x06])] })
+  port.request({ sizes, regions: [regionOf(1, [0x06])] })
   await until(() => !port.works)
   assert.equal(said.length, 1)
   assert.match(said[0]!, /interpreted from now on: a region has code that is none/)

@@ -29,13 +29,11 @@ function warn(line: string): void {
 
 const clock = new HostClock(start.memory.startNs)
 const { host, dispatcher, guests } = machineOf(start.memory, clock)
-const doorbell = host.core(start.index).kickWord
-const files = start.kept
-  && keptFilesOf(start.kept, doorbell, { info: warn, warn, error: warn })
+const files = start.kept && keptFilesOf(start.kept, { info: warn, warn, error: warn })
 const others = host.state.coreCount > 1
 const cpu: Cpu = new Cpu({
   machine: start.memory.machine,
-  doorbell,
+  doorbell: host.core(start.index).kickWord,
   tsc: tscOf(clock, host.state.tscKhz),
   random: randomWord,
   ...start.heatLimit === undefined ? {} : { heatLimit: start.heatLimit },

@@ -1,6 +1,6 @@
 /**
  * Where regions of guests' code are kept, and what they depend on: the sources that they were
- * compiled by, the size of the machine, and the address of their core's doorbell.
+ * compiled by, and the size of the machine.
  */
 import { createHash } from 'node:crypto'
 import { readdirSync, readFileSync } from 'node:fs'
@@ -38,15 +38,10 @@ export function keptCodeIn(folder: string, machinePages: number): KeptCode {
   }
 }
 
-/** The files for a core with its doorbell at a machine address; undefined when the folder cannot be
- * used, which is logged. */
-export function keptFilesOf(
-  { folder, version }: KeptCode, doorbell: number, log: Log,
-): KeptFiles | undefined {
+/** The files; undefined when the folder cannot be used, which is logged. */
+export function keptFilesOf({ folder, version }: KeptCode, log: Log): KeptFiles | undefined {
   try {
-    return new KeptFiles({
-      folder, version: `${version} ${doorbell}`, limitBytes: LIMIT_BYTES, log,
-    })
+    return new KeptFiles({ folder, version, limitBytes: LIMIT_BYTES, log })
   } catch (error) {
     log.warn(`compiled code is not kept: ${(error as Error).message}`)
     return undefined

@@ -119,6 +119,10 @@ export const CoreControl = struct('core control', {
   /** 1 while other processors reach memory too: a locked instruction whose accesses are not one for
    * WebAssembly then stops with Stop.BUS_LOCK. */
   busShared: u32,
+  /** Machine address of the core's doorbell: a word that is not zero while it should look up. */
+  doorbell: u32,
+  /** Number of the processor among those of its machine; see mmu/frame-uses.ts. */
+  processor: u32,
 })
 
 /** CoreControl.codeMode: which code, and whether one instruction at a time. Never 0, so that an

@@ -79,11 +79,11 @@ export class Engine {
     this.control = CoreControl.on(this.core.buffer, coreMap.control)
     const memories = { core: this.core, machine: options.machine }
     const handlers = new HandlerTable(memories, decode, options)
-    const { doorbell, compiler, kept, heatLimit = HEAT_LIMIT, preferServices = false } = options
+    const { compiler, kept, heatLimit = HEAT_LIMIT, preferServices = false } = options
     const machine = options.shared
     const module = buildEngine(handlers.sizes, {
-      doorbell, inline: handlers.inline, heatLimit, preferServices,
-      ...machine ? { uses: { table: machine.frameUses, processor: machine.processor } } : {},
+      inline: handlers.inline, heatLimit, preferServices,
+      ...machine ? { uses: { table: machine.frameUses } } : {},
     })
     const instance = new WebAssembly.Instance(new WebAssembly.Module(module), {
       env: { ...memories, handlers: handlers.table, ...this.#imports(service, options) },
@@ -92,6 +92,8 @@ export class Engine {
     this.exports = instance.exports as unknown as EngineExports
     this.exports.resetTlb()
     this.control.busShared = machine?.others ? 1 : 0
+    this.control.doorbell = options.doorbell
+    this.control.processor = machine?.processor ?? 0
     const shared = {
       core: this.core.buffer, machine: new Uint8Array(options.machine.buffer), decode,
     }
@@ -108,7 +110,7 @@ export class Engine {
       flushed: () => this.#jit.flushed(),
     })
     this.#jit = new Jit({
-      ...shared, doorbell, heatLimit, ...compiler ? { compiler } : {}, ...kept ? { kept } : {},
+      ...shared, heatLimit, ...compiler ? { compiler } : {}, ...kept ? { kept } : {},
       control: this.control,
       code: this.code,
       sizes: handlers.sizes,

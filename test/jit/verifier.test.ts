@@ -7,7 +7,6 @@ import { TLB_ENTRIES } from '../../src/cpu/core-memory.ts'
 import { MACHINE } from '../../src/cpu/interpreter/parts.ts'
 import { collectRegions } from './collect.ts'
 import { Lockstep } from './lockstep.ts'
-import { DOORBELL } from './machine.ts'
 import { READ_TABLE, WRITE_TABLE } from './symbols.ts'
 import { verifyModule } from './verifier.ts'
 import {
@@ -27,7 +26,7 @@ const regions = collectRegions(() => {
 }).map(readModule)
 
 test('the accesses of compiled regions stay where they may', (t) => {
-  for (const region of regions) assert.deepEqual(verifyModule(region, DOORBELL), [])
+  for (const region of regions) assert.deepEqual(verifyModule(region), [])
   const count = regions.reduce((sum, { functions }) => sum + functions.length, 0)
   assert.ok(count > programs, 'there is something to verify')
   t.diagnostic(`${count} regions`)
@@ -105,7 +104,7 @@ for (const [name, mutation] of Object.entries(mutations)) {
         const instead = mutation(code, index, region)
         if (!instead) continue
         const instructions = [...code.slice(0, index), ...instead, ...code.slice(index + 1)]
-        const problems = verifyModule({ ...region, functions: [{ ...f!, instructions }] }, DOORBELL)
+        const problems = verifyModule({ ...region, functions: [{ ...f!, instructions }] })
         assert.notEqual(problems.length, 0, `at byte ${code[index]!.from}`)
         count += 1
         break

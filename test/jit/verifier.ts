@@ -5,11 +5,11 @@
  * values that are not known, and a test that has succeeded is a fact about expressions. What is
  * demanded, of each load, store and atomic access:
  *
- * - of machine memory: the address is the doorbell's, or it was made (mmu/lookup.ts) of an entry of
- *   the TLB, for stores of that for stores, which hits() has accepted for the linear address, with
- *   all bytes in the page; or made with the addend of such an entry, and inPageFrom() has found all
- *   bytes in its page; or it is the engine's answer for a locked operand (mmu/locked.ts), and not
- *   PIECES.
+ * - of machine memory: the address is the doorbell's, which stands in core memory, or it was made
+ *   (mmu/lookup.ts) of an entry of the TLB, for stores of that for stores, which hits() has
+ *   accepted for the linear address, with all bytes in the page; or made with the addend of such an
+ *   entry, and inPageFrom() has found all bytes in its page; or it is the engine's answer for a
+ *   locked operand (mmu/locked.ts), and not PIECES.
  * - of core memory: it ends below coreMap.end, by what constants, masks and shifts say of the
  *   address; the TLB's tables begin where the engine's globals say.
  *
@@ -17,6 +17,7 @@
  * one root differ by less than farFrom() makes them differ; and the engine's own functions.
  */
 import { coreMap, TABLE_BYTES } from '../../src/cpu/core-memory.ts'
+import { controlAt } from '../../src/cpu/interpreter/core-fields.ts'
 import { CORE } from '../../src/cpu/interpreter/parts.ts'
 import {
   ATOMIC, isMemoryAccess, operandsOf, SIMD, type WasmFunction, type WasmInstruction,
@@ -40,28 +41,27 @@ interface Frame {
   readonly arriving: State[]
 }
 
-/** Problems of a module's functions, none when all is well. Where the doorbell is not known, it is
- * what is loaded from a constant address first. */
-export function verifyModule(module: WasmModule, doorbell?: number): string[] {
-  return module.functions.flatMap((f) => new Verifier(module, f, doorbell).run())
+/** Problems of a module's functions, none when all is well. */
+export function verifyModule(module: WasmModule): string[] {
+  return module.functions.flatMap((f) => new Verifier(module, f).run())
 }
 
+/** The name of a value of core memory. */
+const DOORBELL = 'doorbell'
 const FENCE = ATOMIC + 0x03
 
 class Verifier {
   readonly #module: WasmModule
   readonly #function: WasmFunction
-  #doorbell: number | undefined
   readonly #nodes = new Nodes()
   readonly #problems: string[] = []
   readonly #stack: Node[] = []
   readonly #frames: Frame[] = []
   #state: State | undefined
 
-  constructor(module: WasmModule, f: WasmFunction, doorbell: number | undefined) {
+  constructor(module: WasmModule, f: WasmFunction) {
     this.#module = module
     this.#function = f
-    this.#doorbell = doorbell
   }
 
   run(): string[] {
@@ -264,8 +264,14 @@ class Verifier {
       else this.#accessMachine(instruction, address, size, stores)
     }
     if (!loads) return
-    const isEntry = memory === CORE && opcode === op.load64 && this.#state
-    this.#stack.push(isEntry ? this.#nodes.loaded(address, offset) : this.#nodes.unknown())
+    this.#stack.push(this.#state && memory === CORE
+      ? this.#fromCore(opcode, address, offset) : this.#nodes.unknown())
+  }
+
+  #fromCore(opcode: number, address: Node, offset: number): Node {
+    if (opcode === op.load64) return this.#nodes.loaded(address, offset)
+    return opcode === op.load32 && address.constant === 0n && offset === controlAt('doorbell')
+      ? this.#nodes.named(DOORBELL) : this.#nodes.unknown()
   }
 
   #accessCore(instruction: WasmInstruction, address: Node, bytes: number): void {
@@ -279,10 +285,7 @@ class Verifier {
     instruction: WasmInstruction, address: Node, size: number, stores: boolean,
   ): void {
     const { offset } = instruction
-    if (address.constant !== undefined && offset === 0 && size === 4 && !stores) {
-      this.#doorbell ??= Number(address.constant)
-      if (address.constant === BigInt(this.#doorbell)) return
-    }
+    if (address === this.#nodes.named(DOORBELL) && offset === 0 && size === 4 && !stores) return
     const proof = addressProof(address, this.#state!.facts)
     if (!proof) {
       this.#problem(instruction, `machine memory at ${address.text()}, not looked up`)

@@ -86,20 +86,18 @@ function importMeetings(module: ModuleBuilder): Pick<FrameUses, 'storing' | 'dec
 }
 
 export interface EnginePlan {
-  /** Machine address of the core's doorbell word. */
-  readonly doorbell: number
   readonly inline: readonly InlineHandler[]
   /** As LoopNeeds'. */
   readonly heatLimit: number
   /** Every fault is delivered by TypeScript. */
   readonly preferServices: boolean
   /** As FrameUses'. */
-  readonly uses?: Pick<FrameUses, 'table' | 'processor'>
+  readonly uses?: Pick<FrameUses, 'table'>
 }
 
 /** Builds the engine's module. */
 export function buildEngine(
-  sizes: MemorySizes, { doorbell, inline, heatLimit, preferServices, uses }: EnginePlan,
+  sizes: MemorySizes, { inline, heatLimit, preferServices, uses }: EnginePlan,
 ): Uint8Array<ArrayBuffer> {
   const module = new ModuleBuilder()
   importMemories(module, sizes)
@@ -156,7 +154,7 @@ export function buildEngine(
   const run = buildLoop(module, parts, {
     ...buildTransfers(module, privilege, state),
     deliverFault: preferServices ? undefined : deliverFault,
-    doorbell, inline, service, decodeAgain, execTranslate: mmu.execTranslate, hot, heatLimit,
+    inline, service, decodeAgain, execTranslate: mmu.execTranslate, hot, heatLimit,
   })
   for (const name of Object.keys(partSignatures) as FunctionPart[]) {
     module.exportFunction(`part.${name}`, parts[name])

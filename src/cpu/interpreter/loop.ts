@@ -41,8 +41,6 @@ export interface InlineHandler {
 export interface LoopNeeds extends Transfers {
   /** () -> 1 when the noted fault was delivered, and the context's rip is its handler's. */
   readonly deliverFault: FunctionReference | undefined
-  /** Machine address of the core's doorbell word. */
-  readonly doorbell: number
   readonly inline: readonly InlineHandler[]
   /** (record) -> one of ServiceResult. */
   readonly service: FunctionReference
@@ -152,7 +150,7 @@ class Loop {
     f.brIf(leave, i32.eqz(this.#record))
     f.set(this.#start, this.#record)
     f.if(i32.leS(this.#budget, Z), () => this.#stop(Stop.BUDGET, stopAtRecord))
-    f.if(i32.load(MACHINE, i32.const(this.#needs.doorbell)),
+    f.if(i32.load(MACHINE, loadControl32('doorbell')),
       () => this.#stop(Stop.POLL, stopAtRecord))
     if (this.#needs.heatLimit > 0) this.#heat()
   }

@@ -22,15 +22,12 @@ export interface PackedRegion {
 }
 
 export interface CompileRequest {
-  /** Machine address of the core's doorbell word. */
-  readonly doorbell: number
   readonly sizes: MemorySizes
   readonly regions: readonly PackedRegion[]
 }
 
 /** Asks for a module that was kept. */
 export interface LoadRequest {
-  readonly doorbell: number
   readonly name: string
 }
 
@@ -111,10 +108,10 @@ function unpack({ shape, ends }: PackedRegion, decode: Decode): Region {
   return { blocks, entries: [...shape.entries], pages: [...shape.pages] }
 }
 
-/** The module of some regions. What it knows of where they are is the doorbell's address, and
- * globals to be set: the machine address of each page that is jumped to. */
+/** The module of some regions. Where they are it is told in globals: the machine address of each
+ * page that is jumped to. */
 export function buildRegions(request: CompileRequest, decode: Decode): Uint8Array<ArrayBuffer> {
-  const { doorbell, regions, sizes } = request
+  const { regions, sizes } = request
   return buildWithParts(sizes, (module, parts) => {
     regions.forEach((packed, index) => {
       const globals = new Map<number, number>()
@@ -128,7 +125,7 @@ export function buildRegions(request: CompileRequest, decode: Decode): Uint8Arra
       }
       const f = module.function({ parameters: ['i32'], result: 'i32' })
       translate(parts, f, unpack(packed, decode), {
-        doorbell, machineOf: (page) => globalGet(globalOf(page), 'i32'),
+        machineOf: (page) => globalGet(globalOf(page), 'i32'),
       })
       module.exportFunction(functionName(index), f)
     })

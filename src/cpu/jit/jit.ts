@@ -38,7 +38,6 @@ export interface JitNeeds {
   readonly decode: Decode
   readonly core: ArrayBuffer
   readonly machine: Uint8Array
-  readonly doorbell: number
   readonly sizes: MemorySizes
   readonly table: WebAssembly.Table
   /** Memories and parts, as modules import them. */
@@ -148,9 +147,7 @@ export class Jit {
   poll(): void {
     if (this.#queue.length > 0) {
       const regions = this.#queue.splice(0)
-      this.#compiler.request({
-        doorbell: this.#needs.doorbell, sizes: this.#needs.sizes, regions,
-      })
+      this.#compiler.request({ sizes: this.#needs.sizes, regions })
     }
     while (this.#awaited.size + this.#loading.size > 0) {
       const answer = this.#compiler.take()
@@ -243,7 +240,7 @@ export class Jit {
     batch.isAwaited = true
     this.#loading.set(batch, [{ live, index }])
     this.#loadingByName.set(batch.name!, batch)
-    this.#compiler.load({ doorbell: this.#needs.doorbell, name: batch.name! })
+    this.#compiler.load({ name: batch.name! })
   }
 
   #discover(offset: number): void {

@@ -36,8 +36,6 @@ const LONG = { long: true, stackWidth: 64 } as const
 
 /** What a region's code knows of where it is. */
 export interface Placement {
-  /** Machine address of the core's doorbell word. */
-  readonly doorbell: number
   /** Machine address of a page of the region. */
   machineOf(page: number): Expression
 }
@@ -233,7 +231,7 @@ class Translator {
 
   /** Leaves when the budget is used up or the doorbell rings; flags are settled. */
   #poll(target: Target): void {
-    const rings = i32.load(MACHINE, i32.const(this.#placement.doorbell))
+    const rings = i32.load(MACHINE, loadControl32('doorbell'))
     this.#f.ifUnlikely(i32.or(i32.leS(this.#budget, Z), rings),
       () => this.#leaving.goOnInherited(target.offset))
   }

@@ -7,7 +7,7 @@ import type { FunctionBuilder } from '../../wasm/function.ts'
 import type { ModuleBuilder } from '../../wasm/module.ts'
 import { coreMap, TLB_ENTRIES } from '../core-memory.ts'
 import type { MmuEnvironment } from './environment.ts'
-import { codeUse, emitUnuse, emitUse, storeUse } from './frame-uses.ts'
+import { emitUnuse, emitUse } from './frame-uses.ts'
 import { emptyEntry, machineAddress, pageOf } from './lookup.ts'
 import { forEachLogged, forEachUsedSet } from './spaces.ts'
 
@@ -59,7 +59,7 @@ export function buildNoteStores(module: ModuleBuilder, env: MmuEnvironment): Fun
   const [machine] = f.parameters as [Local]
   f.if(frameBit(env, coreMap.storeBitmap, machine), () => f.return())
   emitSetBit(f, env, coreMap.storeBitmap, machine, true)
-  if (env.uses) emitUse(f, env.machine, env.uses, machine, 'storing')
+  emitUse(f, env, machine, 'storing')
   return f
 }
 
@@ -70,7 +70,7 @@ export function buildDropStores(module: ModuleBuilder, env: MmuEnvironment): Fun
   f.if(i32.eqz(frameBit(env, coreMap.storeBitmap, machine)), () => f.return(i32.const(0)))
   emitSetBit(f, env, coreMap.storeBitmap, machine, false)
   emitEmptyStores(f, env, machine)
-  if (env.uses) emitUnuse(f, env.machine, env.uses, machine, storeUse(env.uses.processor))
+  emitUnuse(f, env, machine, 'storing')
   f.return(i32.const(1))
   return f
 }
@@ -83,7 +83,7 @@ export function buildMarkCode(
   const [machine] = f.parameters as [Local]
   f.if(holdsCode(env, machine), () => f.return())
   emitSetBit(f, env, coreMap.codeBitmap, machine, true)
-  if (env.uses) emitUse(f, env.machine, env.uses, machine, 'decoding')
+  emitUse(f, env, machine, 'decoding')
   f.drop(call(dropStores, machine))
   return f
 }
@@ -110,6 +110,6 @@ export function buildClearCode(module: ModuleBuilder, env: MmuEnvironment): Func
   const f = module.function({ parameters: ['i32'] })
   const [machine] = f.parameters as [Local]
   emitSetBit(f, env, coreMap.codeBitmap, machine, false)
-  if (env.uses) emitUnuse(f, env.machine, env.uses, machine, codeUse(env.uses.processor))
+  emitUnuse(f, env, machine, 'decoding')
   return f
 }

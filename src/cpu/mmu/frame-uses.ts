@@ -10,6 +10,7 @@
 import { atomics, i32, type Expression, type Local } from '../../wasm/expression.ts'
 import type { FunctionBuilder } from '../../wasm/function.ts'
 import type { FunctionReference } from '../../wasm/module.ts'
+import { CoreControl, coreMap } from '../core-memory.ts'
 
 /** The most processors that a machine has. */
 export const MAX_PROCESSORS = 16
@@ -26,12 +27,10 @@ export function storeUse(processor: number): number {
   return 1 << MAX_PROCESSORS + processor
 }
 
-/** Where the words are, and whose bits are this processor's; and what is called when it meets
- * others. */
+/** Where the words are, and what is called when this processor meets others. */
 export interface FrameUses {
   /** Machine address of frame 0's word. */
   readonly table: number
-  readonly processor: number
   /** (machine address i32): this processor is about to store to a frame from which others have
    * decoded code. */
   readonly storing: FunctionReference
@@ -39,25 +38,40 @@ export interface FrameUses {
   readonly decoding: FunctionReference
 }
 
-/** Sets a bit of this processor in the word of a frame; calls `meeting` if one of `against` is
- * set there. */
-export function emitUse(
-  f: FunctionBuilder, machineMemory: number, uses: FrameUses, machine: Local,
-  use: 'storing' | 'decoding',
-): void {
-  const { table, processor } = uses
-  const own = use === 'storing' ? storeUse(processor) : codeUse(processor)
-  const others = use === 'storing' ? CODE_USES & ~codeUse(processor)
-    : ~CODE_USES & ~storeUse(processor)
-  const before = atomics.i32.or(machineMemory, wordOf(machine), i32.const(own), table)
-  f.if(i32.and(before, i32.const(others)), () => f.call(uses[use], machine))
+export type Use = 'storing' | 'decoding'
+
+/** The memories by number, and whom else there is. */
+interface UsesEnvironment {
+  readonly core: number
+  readonly machine: number
+  readonly uses?: FrameUses
 }
 
-/** Clears a bit of this processor in the word of a frame. */
-export function emitUnuse(
-  f: FunctionBuilder, machineMemory: number, uses: FrameUses, machine: Local, bit: number,
+/** Sets this processor's bit for a use in the word of a frame, and calls what `uses` has for it if
+ * others use the frame in the other way. */
+export function emitUse(
+  f: FunctionBuilder, { core, machine: memory, uses }: UsesEnvironment, machine: Local, use: Use,
 ): void {
-  f.drop(atomics.i32.and(machineMemory, wordOf(machine), i32.const(~bit), uses.table))
+  if (!uses) return
+  const before = atomics.i32.or(memory, wordOf(machine), ownBit(core, use), uses.table)
+  const [theirs, mine] = use === 'storing' ? [CODE_USES, ownBit(core, 'decoding')]
+    : [~CODE_USES, ownBit(core, 'storing')]
+  const others = i32.and(i32.const(theirs), i32.xor(mine, i32.const(-1)))
+  f.if(i32.and(before, others), () => f.call(uses[use], machine))
+}
+
+/** Clears this processor's bit for a use in the word of a frame. */
+export function emitUnuse(
+  f: FunctionBuilder, { core, machine: memory, uses }: UsesEnvironment, machine: Local, use: Use,
+): void {
+  if (!uses) return
+  const others = i32.xor(ownBit(core, use), i32.const(-1))
+  f.drop(atomics.i32.and(memory, wordOf(machine), others, uses.table))
+}
+
+function ownBit(core: number, use: Use): Expression {
+  const processor = i32.load(core, i32.const(0), coreMap.control + CoreControl.offsets.processor)
+  return i32.shl(i32.const(use === 'storing' ? storeUse(0) : codeUse(0)), processor)
 }
 
 function wordOf(machine: Expression): Expression {
