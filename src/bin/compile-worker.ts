@@ -1,68 +1,74 @@
 /**
  * The compiler's thread: makes modules of the regions that cores ask for, several to a module, and
- * keeps them for later processes, from where it also loads them.
+ * keeps them for later processes, from where it also loads them. What one core asked for is news
+ * for the others.
  */
-import { type MessagePort, parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads'
-import {
-  buildRegions, type CompiledRegions, type CompileRequest, type LoadedRegions, type LoadRequest,
-  type PackedRegion,
-} from '../cpu/jit/compiler.ts'
+import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads'
 import { decode } from '../cpu/engine.ts'
+import {
+  buildRegions, type CompileRequest, type LoadedRegions, type LoadRequest, type PackedRegion,
+} from '../cpu/jit/compiler.ts'
 import { encodeKept, moduleOfKept } from '../cpu/jit/kept-file.ts'
-import type { CompilerStart } from './compiler-port.ts'
+import { CompilerDesk, type CompilerStart, type Letters } from './compiler-port.ts'
 import { keptFilesOf } from './kept-code.ts'
 
 /** More would keep those that are done waiting for the others. */
 const REGIONS_A_MODULE = 16
 
 const { kept } = workerData as CompilerStart
+const files = kept && keptFilesOf(kept, { info: say, warn: say, error: say })
+/** Of each core's thread that runs. */
+const desks = new Set<CompilerDesk>()
 
 function say(line: string): void {
   parentPort?.postMessage(line)
 }
 
-const files = kept && keptFilesOf(kept, { info: say, warn: say, error: say })
-
-function compileSome(request: CompileRequest): CompiledRegions {
-  const bytes = buildRegions(request, decode)
-  const module = new WebAssembly.Module(bytes)
+function compileSome(desk: CompilerDesk, request: CompileRequest): void {
+  const wasm = buildRegions(request, decode)
   const shapes = request.regions.map(({ shape }) => shape)
-  const name = files?.keep(encodeKept({ shapes, module: bytes }))
-  return {
-    module, bytes: bytes.length, numbers: request.regions.map(({ number }) => number),
+  const name = files?.keep(encodeKept({ shapes, module: wasm }))
+  const compiled = {
+    module: new WebAssembly.Module(wasm), bytes: wasm.length,
     ...name === undefined ? {} : { name },
   }
+  const numbers = request.regions.map(({ number }) => number)
+  desk.answer({ kind: 'compiled', ...compiled, numbers })
+  for (const other of desks) if (other !== desk) other.tell({ kind: 'shared', ...compiled, shapes })
 }
 
 function load({ name }: LoadRequest): LoadedRegions {
+  const kind = 'loaded'
   try {
     const bytes = moduleOfKept(files!.read(name)!)
-    return { name, module: new WebAssembly.Module(bytes), bytes: bytes.length }
+    return { kind, name, module: new WebAssembly.Module(bytes), bytes: bytes.length }
   } catch {
-    return { name, bytes: 0 }
+    return { kind, name, bytes: 0 }
   }
 }
 
 /** Carries out a request with all that waits behind it. */
-function work(port: MessagePort, first: CompileRequest | LoadRequest): void {
+function work(desk: CompilerDesk, first: CompileRequest | LoadRequest): void {
   const regions: PackedRegion[] = []
   let request: CompileRequest | undefined
   for (let next: typeof first | undefined = first; next;) {
     if ('name' in next) {
-      port.postMessage(load(next))
+      desk.answer(load(next))
     } else {
       request = next
       regions.push(...next.regions)
     }
-    next = receiveMessageOnPort(port)?.message as typeof first | undefined
+    next = receiveMessageOnPort(desk.port)?.message as typeof first | undefined
   }
   if (!request) return
   for (let at = 0; at < regions.length; at += REGIONS_A_MODULE) {
-    const some = regions.slice(at, at + REGIONS_A_MODULE)
-    port.postMessage(compileSome({ ...request, regions: some }))
+    compileSome(desk, { ...request, regions: regions.slice(at, at + REGIONS_A_MODULE) })
   }
 }
 
-parentPort?.on('message', (port: MessagePort) => {
-  port.on('message', (request: CompileRequest | LoadRequest) => work(port, request))
+parentPort?.on('message', (letters: Letters) => {
+  const desk = new CompilerDesk(letters)
+  desks.add(desk)
+  desk.port.on('message', (request: CompileRequest | LoadRequest) => work(desk, request))
+  desk.port.on('close', () => desks.delete(desk))
 })

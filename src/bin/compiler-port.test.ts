@@ -3,7 +3,7 @@
  */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { PackedRegion } from '../cpu/jit/compiler.ts'
+import type { CompilerAnswer, PackedRegion } from '../cpu/jit/compiler.ts'
 import { CompilerPort, CompilerThread } from './compiler-port.ts'
 
 const sizes = { corePages: 1, machinePages: 1 }
@@ -22,12 +22,19 @@ async function until(holds: () => boolean): Promise<void> {
   while (!holds()) await new Promise((resolve) => setTimeout(resolve, 5))
 }
 
-function open() {
+function open(cores = 1) {
   const said: string[] = []
   const say = (text: string): void => void said.push(text)
   const thread = new CompilerThread({ info: say, warn: say, error: say })
-  const port = new CompilerPort(thread.newEnd(), () => thread.start())
-  return { said, thread, port }
+  const ports = Array.from({ length: cores }, () =>
+    new CompilerPort(thread.newEnd(), () => thread.start()))
+  return { said, thread, ports, port: ports[0]! }
+}
+
+async function answerOf(port: CompilerPort): Promise<CompilerAnswer> {
+  let answer: CompilerAnswer | undefined
+  await until(() => (answer = port.take()) !== undefined)
+  return answer!
 }
 
 test('what a core asks for before the thread runs is compiled', async () => {
@@ -39,7 +46,7 @@ test('what a core asks for before the thread runs is compiled', async () => {
   await until(() => {
     const answer = port.take()
     if (!answer) return numbers.length === 2
-    assert.ok('numbers' in answer)
+    assert.ok(answer.kind === 'compiled')
     numbers.push(...answer.numbers)
     assert.equal(WebAssembly.Module.exports(answer.module).length, answer.numbers.length)
     return numbers.length === 2
@@ -57,6 +64,34 @@ test('a core whose thread is new is given an end while the compiler runs', async
   const next = new CompilerPort(thread.newEnd(), () => thread.start())
   next.request({ sizes, regions: [regionOf(2, [0x90])] })
   await until(() => next.take() !== undefined)
+  await thread.stop()
+})
+
+test('what a core asked for is news for the others', async () => {
+  const { thread, ports: [one, other] } = open(2)
+  one!.request({ sizes, regions: [regionOf(7, [0x90])] })
+  const compiled = await answerOf(one!)
+  const shared = await answerOf(other!)
+  assert.ok(compiled.kind === 'compiled' && shared.kind === 'shared')
+  assert.equal(compiled.bytes, shared.bytes)
+  assert.deepEqual(shared.shapes, [regionOf(7, [0x90]).shape])
+  assert.equal(one!.take(), undefined, 'not for itself')
+  await thread.stop()
+})
+
+test('news wait for a core that does not look, but not without bound', async () => {
+  const { thread, ports: [one, other] } = open(2)
+  const requests = 50
+  for (let i = 0; i < requests; i++) {
+    one!.request({ sizes, regions: [regionOf(i, [0x90])] })
+    await answerOf(one!)
+  }
+  other!.request({ sizes, regions: [regionOf(0, [0x90])] })
+  let news = 0
+  while ((await answerOf(other!)).kind === 'shared') news += 1
+  assert.ok(news > 10 && news < requests, `${news} of ${requests}`)
+  one!.request({ sizes, regions: [regionOf(0, [0x90])] })
+  assert.equal((await answerOf(other!)).kind, 'shared', 'it is told again')
   await thread.stop()
 })
 

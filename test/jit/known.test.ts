@@ -1,12 +1,12 @@
 /**
  * Random programs whose regions are known from before: of the same processor, which forgot them,
- * and of an earlier one, with the code in other frames.
+ * of an earlier one, with the code in other frames, and of another one of the same machine.
  */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import {
-  type CompiledRegions, type CompileRequest, ImmediateCompiler, type LoadedRegions,
-  type LoadRequest, type RegionCompiler,
+  type CompiledRegions, type CompilerAnswer, type CompileRequest, ImmediateCompiler,
+  type LoadedRegions, type LoadRequest, type RegionCompiler, type SharedRegions,
 } from '../../src/cpu/jit/compiler.ts'
 import type { KeptRegions } from '../../src/cpu/jit/shape.ts'
 import { decode } from '../../src/cpu/engine.ts'
@@ -15,6 +15,7 @@ import { makeProgram, type Program } from './program.ts'
 
 const FIRST = Number(process.env['JIT_SEED'] ?? 500)
 const PROGRAMS = 12
+const SHARED = 4
 const SLICES = 2000
 /** Between slices a processor looks for what has been compiled. */
 const SLICE = 100
@@ -35,10 +36,10 @@ class KeepingCompiler implements RegionCompiler {
 
   load({ name }: LoadRequest): void {
     const module = this.#modules.get(name)
-    this.#loaded.push({ name, bytes: 1, ...module ? { module } : {} })
+    this.#loaded.push({ kind: 'loaded', name, bytes: 1, ...module ? { module } : {} })
   }
 
-  take(): CompiledRegions | LoadedRegions | undefined {
+  take(): CompilerAnswer | undefined {
     const answer = this.#compiler.take() as CompiledRegions | undefined
     if (!answer) return this.#loaded.shift()
     const name = String(this.#modules.size)
@@ -46,9 +47,29 @@ class KeepingCompiler implements RegionCompiler {
     return { ...answer, name }
   }
 
+  /** What it compiled, as another core is told. */
+  get shared(): SharedRegions[] {
+    return this.kept.map(({ name, shapes }) =>
+      ({ kind: 'shared', module: this.#modules.get(name)!, shapes, bytes: 1 }))
+  }
+
   /** Has none of the modules any more. */
   lose(): void {
     this.#modules.clear()
+  }
+}
+
+/** Compiles at once, after what others had compiled. */
+class ToldCompiler extends ImmediateCompiler {
+  readonly #news: SharedRegions[]
+
+  constructor(news: readonly SharedRegions[]) {
+    super(decode)
+    this.#news = [...news]
+  }
+
+  override take(): CompilerAnswer | undefined {
+    return this.#news.shift() ?? super.take()
   }
 }
 
@@ -67,15 +88,21 @@ function same(program: Program, expected: TestMachine, found: TestMachine): void
 }
 
 /** The program on an interpreter and on a processor that knows what was compiled for another. */
-function runKept(program: Program, compiler: KeepingCompiler): TestMachine {
+function runLater(
+  program: Program, options: { compiler: RegionCompiler, kept?: readonly KeptRegions[] },
+): TestMachine {
   const expected = new TestMachine(0)
-  const later = new TestMachine(1, { compiler, kept: [...compiler.kept] })
+  const later = new TestMachine(1, options)
   for (const machine of [expected, later]) {
     machine.load(program)
     machine.scatterCode()
   }
   same(program, expected, later)
   return later
+}
+
+function runKept(program: Program, compiler: KeepingCompiler): TestMachine {
+  return runLater(program, { compiler, kept: [...compiler.kept] })
 }
 
 function runFirst(program: Program): { compiler: KeepingCompiler, machine: TestMachine } {
@@ -102,6 +129,20 @@ test('known code is entered wherever it lies, and does the same', () => {
   }
   assert.ok(known > PROGRAMS, `${known} were known the second time`)
   assert.ok(knownLater > PROGRAMS, `${knownLater} were known to the later processor`)
+  assert.ok(askedLater < asked / 2, `${askedLater} of ${asked} were asked for again`)
+})
+
+test('what was compiled for another processor is entered at once', () => {
+  let [asked, askedLater, knownLater] = [0, 0, 0]
+  for (let seed = FIRST; seed < FIRST + SHARED; seed++) {
+    const program = makeProgram(seed)
+    const { compiler, machine } = runFirst(program)
+    asked += machine.cpu.jitCounts.asked
+    const later = runLater(program, { compiler: new ToldCompiler(compiler.shared) })
+    askedLater += later.cpu.jitCounts.asked
+    knownLater += later.cpu.jitCounts.known
+  }
+  assert.ok(knownLater > SHARED, `${knownLater} were known to the other processor`)
   assert.ok(askedLater < asked / 2, `${askedLater} of ${asked} were asked for again`)
 })
 

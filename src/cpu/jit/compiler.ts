@@ -33,6 +33,7 @@ export interface LoadRequest {
 
 /** A module of functions `region0`, `region1`, ... */
 export interface CompiledRegions {
+  readonly kind: 'compiled'
   readonly module: WebAssembly.Module
   /** The numbers of the regions that were asked for. */
   readonly numbers: readonly number[]
@@ -44,10 +45,22 @@ export interface CompiledRegions {
 
 /** A module that was kept, or that it is not to be had any more. */
 export interface LoadedRegions {
+  readonly kind: 'loaded'
   readonly name: string
   readonly module?: WebAssembly.Module
   readonly bytes: number
 }
+
+/** What was compiled for another core. */
+export interface SharedRegions {
+  readonly kind: 'shared'
+  readonly module: WebAssembly.Module
+  readonly shapes: readonly RegionShape[]
+  readonly bytes: number
+  readonly name?: string
+}
+
+export type CompilerAnswer = CompiledRegions | LoadedRegions | SharedRegions
 
 /** Compiles for a core. What it answers comes in any order, and may never come. */
 export interface RegionCompiler {
@@ -55,8 +68,8 @@ export interface RegionCompiler {
   readonly works: boolean
   request(request: CompileRequest): void
   load(request: LoadRequest): void
-  /** An answer that has come. */
-  take(): CompiledRegions | LoadedRegions | undefined
+  /** An answer that has come, or news of other cores. */
+  take(): CompilerAnswer | undefined
 }
 
 /** The bytes of a region's code are those of `read` (offset, length), the keys of its entries those
@@ -148,7 +161,7 @@ export function pageName(index: number, page: number): string {
 export class ImmediateCompiler implements RegionCompiler {
   readonly works = true
   readonly #decode: Decode
-  readonly #answers: (CompiledRegions | LoadedRegions)[] = []
+  readonly #answers: CompilerAnswer[] = []
 
   constructor(decode: Decode) {
     this.#decode = decode
@@ -157,17 +170,17 @@ export class ImmediateCompiler implements RegionCompiler {
   request(request: CompileRequest): void {
     const bytes = buildRegions(request, this.#decode)
     this.#answers.push({
-      module: new WebAssembly.Module(bytes), bytes: bytes.length,
+      kind: 'compiled', module: new WebAssembly.Module(bytes), bytes: bytes.length,
       numbers: request.regions.map(({ number }) => number),
     })
   }
 
   /** It keeps nothing. */
   load({ name }: LoadRequest): void {
-    this.#answers.push({ name, bytes: 0 })
+    this.#answers.push({ kind: 'loaded', name, bytes: 0 })
   }
 
-  take(): CompiledRegions | LoadedRegions | undefined {
+  take(): CompilerAnswer | undefined {
     return this.#answers.shift()
   }
 }

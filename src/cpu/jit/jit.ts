@@ -149,11 +149,12 @@ export class Jit {
       const regions = this.#queue.splice(0)
       this.#compiler.request({ sizes: this.#needs.sizes, regions })
     }
-    while (this.#awaited.size + this.#loading.size > 0) {
-      const answer = this.#compiler.take()
-      if (!answer) return
-      if ('numbers' in answer) this.#install(answer)
-      else this.#installLoaded(answer)
+    for (let news = this.#compiler.take(); news; news = this.#compiler.take()) {
+      switch (news.kind) {
+        case 'compiled': this.#install(news); break
+        case 'loaded': this.#installLoaded(news); break
+        case 'shared': this.#store.addShared(news)
+      }
     }
   }
 
@@ -309,13 +310,14 @@ export class Jit {
     const waiting = this.#loading.get(batch)!
     this.#loadingByName.delete(name)
     this.#loading.delete(batch)
+    // It is not dropped meanwhile.
+    this.#makeRoom(bytes)
     batch.isAwaited = false
     if (!module) {
       this.#store.remove(batch)
       for (const { live } of waiting) if (!live.isForgotten) this.#giveUp(live)
       return
     }
-    this.#makeRoom(bytes)
     this.#store.loaded(batch, module, bytes)
     for (const { live, index } of waiting) if (!live.isForgotten) this.#enter(live, batch, index)
   }

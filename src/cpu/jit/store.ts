@@ -7,7 +7,7 @@
  * first, and regions by their number.
  */
 import { PAGE_BYTES, pageOf } from './region.ts'
-import { functionName, pageName } from './compiler.ts'
+import { functionName, pageName, type SharedRegions } from './compiler.ts'
 import { entryKey, type KeptRegions, liesIn, type PageAt, type RegionShape } from './shape.ts'
 
 /** Bytes of modules that are held; native code takes some five times as much. */
@@ -117,6 +117,7 @@ export class RegionStore {
   /** In the order in which they were last placed. */
   readonly #batches = new Set<Batch>()
   readonly #starts = new Map<number, StoredRegion[]>()
+  readonly #byName = new Map<string, Batch>()
   #bytes = 0
   #count = 0
 
@@ -145,8 +146,18 @@ export class RegionStore {
     return batch
   }
 
+  /** Adds what was compiled for another core, if there is room beside what is used here. */
+  addShared({ shapes, module, bytes, name }: SharedRegions): void {
+    if (this.isFull(bytes)) this.dropIdle()
+    if (this.isFull(bytes)) return
+    const kept = name === undefined ? undefined : this.#byName.get(name)
+    if (kept) this.loaded(kept, module, bytes)
+    else this.addCompiled(shapes, module, bytes, name)
+  }
+
   /** A batch that was kept has its module now. */
   loaded(batch: Batch, module: WebAssembly.Module, bytes: number): void {
+    if (batch.isCompiled) return
     batch.compiled(module, bytes)
     this.#bytes += bytes
   }
@@ -196,6 +207,7 @@ export class RegionStore {
     if (!this.#batches.delete(batch)) return
     this.#bytes -= batch.bytes
     this.#count -= batch.regions.length
+    if (batch.name !== undefined) this.#byName.delete(batch.name)
     batch.drop()
     for (const region of batch.regions) {
       for (const key of new Set(region.shape.keys)) {
@@ -209,6 +221,7 @@ export class RegionStore {
   #add(batch: Batch): void {
     this.#batches.add(batch)
     this.#count += batch.regions.length
+    if (batch.name !== undefined) this.#byName.set(batch.name, batch)
     for (const region of batch.regions) {
       for (const key of new Set(region.shape.keys)) {
         const there = this.#starts.get(key)
