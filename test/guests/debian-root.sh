@@ -27,13 +27,6 @@ customize() {
   rm -f "$1"/etc/apt/sources.list "$1"/etc/apt/sources.list.d/*
 }
 
-# The machine's sources as lines of sources.list, those of one release.
-sources() {
-  apt-get indextargets --format '$(CREATED_BY) $(REPO_URI) $(RELEASE) $(COMPONENT)' |
-    awk -v release="$1" '$1 == "Packages" && $3 ~ "^" release "(-updates|-security)?$" {
-      print "deb", $2, $3, $4 }' | sort -u
-}
-
 if [ "$1" = --customize ]; then
   customize "$2"
   exit
@@ -46,11 +39,7 @@ rm -rf "$folder"
 mkdir -p "$folder/tree"
 export folder
 release=$(. /etc/os-release && echo "$VERSION_CODENAME")
-sources "$release" >"$folder/sources"
-if [ ! -s "$folder/sources" ]; then
-  echo "the machine's apt sources have nothing of $release" >&2
-  exit 1
-fi
+sh "$(dirname "$0")/apt-sources.sh" "$release" >"$folder/sources"
 ssh-keygen -q -t ed25519 -N '' -C test -f "$folder/key"
 mmdebstrap --quiet --variant=minbase --architectures=amd64 --include="$PACKAGES" \
   --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/doc/*' \
