@@ -49,7 +49,7 @@ export const headers: readonly HeaderRow[] = [
   { header: 'xen/grant_table.h', module: grantTable, compat: true },
   {
     header: 'xen/memory.h', module: memory, compat: true,
-    own: ['MEMOP_CMD_MASK', 'MEMOP_EXTENT_SHIFT'],
+    own: ['MEMOP_CMD_MASK', 'MEMOP_EXTENT_SHIFT', 'XENMEMF_NODE_SHIFT'],
   },
   { header: 'xen/version.h', module: version, own: ['XEN_COMMANDLINE_LEN'] },
   { header: 'xen/sched.h', module: sched, compat: true },

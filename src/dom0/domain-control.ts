@@ -7,10 +7,13 @@ import { ESRCH } from '../abi/xen/errno.ts'
 import { HVMOP_get_param, HVMOP_set_param, XenHvmParam } from '../abi/xen/hvm/hvm_op.ts'
 import { SCHEDOP_remote_shutdown, SchedRemoteShutdown } from '../abi/xen/sched.ts'
 import { __HYPERVISOR_hvm_op, __HYPERVISOR_sched_op, DOMID_INVALID } from '../abi/xen/xen.ts'
+import { XenVmemrange } from '../abi/xen/memory.ts'
 import { unpackInfo } from './domain-info.ts'
 import type { DomctlView } from './hypercall-client.ts'
-import { type Affinity, type CreateDomainConfig, type DomainInfo, type VcpuInfo, XenError } from
-  './interfaces.ts'
+import {
+  type Affinity, type CreateDomainConfig, type DomainInfo, type VcpuInfo, type VnumaTopology,
+  XenError,
+} from './interfaces.ts'
 import { SchedControl } from './sched-control.ts'
 
 const CPU_MAP_BYTES = 16
@@ -175,6 +178,32 @@ export class DomainControl extends SchedControl {
         op.u.nodeaffinity.nodemap.nr_bits = NODE_MAP_BYTES * 8
       })
       return client.bytes(at, NODE_MAP_BYTES).slice()
+    })
+  }
+
+  setVnumaInfo(domid: Domid, topology: VnumaTopology): void {
+    const { client } = this
+    const { memory, distances, pnodeOfVnode, vnodeOfVcpu } = topology
+    client.scope(() => {
+      const { size } = XenVmemrange
+      const ranges = client.allocate(memory.length * size)
+      const range = client.view(XenVmemrange, ranges)
+      memory.forEach(({ start, end, vnode }, i) => {
+        range.at(ranges + i * size)
+        range.start = start
+        range.end = end
+        range.nid = vnode
+      })
+      const lists = [distances, vnodeOfVcpu, pnodeOfVnode].map((list) => client.ints(list))
+      client.domctl('xc_domain_setvnuma', D.XEN_DOMCTL_setvnumainfo, domid, ({ u: { vnuma } }) => {
+        vnuma.nr_vnodes = pnodeOfVnode.length
+        vnuma.nr_vcpus = vnodeOfVcpu.length
+        vnuma.nr_vmemranges = memory.length
+        vnuma.vdistance = lists[0]!
+        vnuma.vcpu_to_vnode = lists[1]!
+        vnuma.vnode_to_pnode = lists[2]!
+        vnuma.vmemrange = ranges
+      })
     })
   }
 

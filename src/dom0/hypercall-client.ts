@@ -85,6 +85,13 @@ export class HypercallClient {
     return at
   }
 
+  /** Lays out 32-bit numbers one after the other. */
+  ints(values: readonly number[]): number {
+    const at = this.allocate(values.length * 4)
+    values.forEach((value, i) => this.#window.setUint32(at + i * 4, value, true))
+    return at
+  }
+
   /** The signed 32-bit word at an address. */
   int(at: number): number {
     return this.#window.getInt32(at, true)

@@ -121,6 +121,18 @@ export interface NumaNode {
   readonly distances: readonly number[]
 }
 
+/** What a domain with virtual NUMA sees, and where on the host its nodes are. */
+export interface VnumaTopology {
+  /** Row by row. */
+  readonly distances: readonly number[]
+  readonly vnodeOfVcpu: readonly number[]
+  readonly pnodeOfVnode: readonly number[]
+  /** In bytes. */
+  readonly memory: readonly {
+    readonly start: number, readonly end: number, readonly vnode: number,
+  }[]
+}
+
 /** What became of a frame: 0 or the number of the error, and PG_OFFLINE_* or PG_ONLINE_* bits. */
 export interface PageOutcome {
   readonly errno: number
@@ -218,6 +230,7 @@ export interface Xenctrl {
   getVcpuInfo(domid: Domid, vcpu: number): VcpuInfo
   getVcpuAffinity(domid: Domid, vcpu: number): Affinity
   setVcpuAffinity(domid: Domid, vcpu: number, affinity: Partial<Affinity>): void
+  setVnumaInfo(domid: Domid, topology: VnumaTopology): void
   setNodeAffinity(domid: Domid, nodes: Uint8Array): void
   getNodeAffinity(domid: Domid): Uint8Array
   getHvmParam(domid: Domid, param: number): bigint
@@ -245,8 +258,9 @@ export interface Xenctrl {
 
   /** Gives RAM to each gfn; `order` is the extents' size as a power of two. Answers how many. */
   populatePhysmap(domid: Domid, gfns: readonly Gfn[], order: number): number
-  /** As populatePhysmap for `count` extents that follow one another; throws unless all succeed. */
-  populateRange(domid: Domid, first: Gfn, count: number, order: number): void
+  /** As populatePhysmap for `count` extents that follow one another, with frames of host node
+   * `node` only if that is given; throws unless all succeed. */
+  populateRange(domid: Domid, first: Gfn, count: number, order: number, node?: number): void
   decreaseReservation(domid: Domid, gfns: readonly Gfn[], order: number): number
   addToPhysmap(domid: Domid, space: number, index: number, gfn: Gfn): void
   setMemoryMap(domid: Domid, map: readonly E820Range[]): void

@@ -13,7 +13,9 @@ const EXTENTS_PER_CALL = 4096
 
 export class XenctrlClient extends DomainControl implements Xenctrl {
   /** One reservation call: how many extents it did. */
-  #reserve(call: string, cmd: number, domid: Domid, gfns: readonly number[], order: number) {
+  #reserve(
+    call: string, cmd: number, domid: Domid, gfns: readonly number[], order: number, flags: number,
+  ): number {
     const { client } = this
     return client.scope(() => {
       const list = client.words(gfns)
@@ -21,18 +23,19 @@ export class XenctrlClient extends DomainControl implements Xenctrl {
       op.extent_start = list
       op.nr_extents = gfns.length
       op.extent_order = order
+      op.mem_flags = flags
       op.domid = domid
       return client.call(call, __HYPERVISOR_memory_op, cmd, op.position)
     })
   }
 
   #reserveAll(
-    call: string, cmd: number, domid: Domid, gfns: readonly number[], order: number,
+    call: string, cmd: number, domid: Domid, gfns: readonly number[], order: number, flags = 0,
   ): number {
     let done = 0
     while (done < gfns.length) {
       const part = gfns.slice(done, done + EXTENTS_PER_CALL)
-      const count = this.#reserve(call, cmd, domid, part, order)
+      const count = this.#reserve(call, cmd, domid, part, order, flags)
       done += count
       if (count < part.length) break
     }
@@ -44,11 +47,13 @@ export class XenctrlClient extends DomainControl implements Xenctrl {
       order)
   }
 
-  populateRange(domid: Domid, first: Gfn, count: number, order: number): void {
+  populateRange(domid: Domid, first: Gfn, count: number, order: number, node?: number): void {
     const step = 2 ** order
     const gfns = Array.from({ length: count }, (_, i) => first + i * step)
     const call = 'xc_domain_populate_physmap_exact'
-    const done = this.#reserveAll(call, M.XENMEM_populate_physmap, domid, gfns, order)
+    const flags = node === undefined ? 0
+      : node + 1 << M.XENMEMF_NODE_SHIFT | M.XENMEMF_exact_node_request
+    const done = this.#reserveAll(call, M.XENMEM_populate_physmap, domid, gfns, order, flags)
     if (done < count) throw new XenError(call, ENOMEM, errnoName(ENOMEM))
   }
 

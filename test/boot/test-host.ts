@@ -74,7 +74,16 @@ export class TestHost {
 
   /** Runs `./xl` to its end. */
   async xl(...words: string[]): Promise<Result> {
-    const conversation = this.start(...words)
+    return this.#ended(this.start(...words))
+  }
+
+  /** Runs `./xen-hptool` to its end. */
+  async hptool(...words: string[]): Promise<Result> {
+    return this.#ended(
+      this.#spawn(join(root, 'xen-hptool'), words, `xen-hptool ${words.join(' ')}`))
+  }
+
+  async #ended(conversation: Conversation): Promise<Result> {
     conversation.endInput()
     const { code, err } = await conversation.ended()
     return { code, out: conversation.transcript, err }

@@ -251,3 +251,18 @@ test('xl info -n shows the nodes, and ranges may name them', async () => {
   assert.deepEqual((await xl('cpupool-list -c')).slice(1),
     ['Pool-node0         0,1', 'Pool-node1         2,3'])
 })
+
+test('a soft affinity that no hard one allows is warned of, and kept', async () => {
+  const { xl, domid } = session()
+  const warning = (vcpu: number): string => `libxl: warning: Domain ${domid}:All cpus in soft ` +
+    `affinity of vcpu ${vcpu} are unreachable. Only hard affinity will be considered for scheduling`
+  assert.deepEqual(await xl('vcpu-pin pv 0 0 2'), [warning(0)])
+  assert.deepEqual(await xl('vcpu-pin pv 0 0-1 1-2'), [])
+  assert.deepEqual(await xl('vcpu-pin pv 0 - 3'), [warning(0)])
+  assert.deepEqual(await xl('vcpu-pin pv 1 2-3 all'), [])
+  assert.deepEqual(await xl('vcpu-pin pv all - 0,3'), [])
+  assert.deepEqual(await xl('cpupool-cpu-remove Pool-0 3'), [])
+  assert.deepEqual(await xl('vcpu-pin pv all - 3'), [warning(0), warning(1)])
+  assert.deepEqual((await xl('vcpu-list pv')).slice(1)
+    .map((row) => / {2}(\S+ \/ \S+)$/.exec(row)?.[1]), ['0-1 / 3', '2-3 / 3'])
+})

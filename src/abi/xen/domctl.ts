@@ -44,6 +44,7 @@ export const XEN_DOMCTL_set_virq_handler = 66
 export const XEN_DOMCTL_setnodeaffinity = 68
 export const XEN_DOMCTL_getnodeaffinity = 69
 export const XEN_DOMCTL_get_cpu_policy = 82
+export const XEN_DOMCTL_setvnumainfo = 74
 export const XEN_DOMCTL_set_cpu_policy = 83
 export const XEN_DOMCTL_get_paging_mempool_size = 85
 export const XEN_DOMCTL_set_paging_mempool_size = 86
@@ -170,6 +171,10 @@ export const DomctlSendtrigger = struct('struct xen_domctl_sendtrigger', {
 export const DomctlGetpageframeinfo3 = struct('struct xen_domctl_getpageframeinfo3', {
   num: u53, array: pointer,
 })
+export const DomctlVnuma = struct('struct xen_domctl_vnuma', {
+  nr_vnodes: u32, nr_vmemranges: u32, nr_vcpus: u32, pad: u32, vdistance: pointer,
+  vcpu_to_vnode: pointer, vnode_to_pnode: pointer, vmemrange: pointer,
+})
 export const DomctlCpuPolicy = struct('struct xen_domctl_cpu_policy', {
   nr_leaves: u32, nr_msrs: u32, leaves: pointer, msrs: pointer,
   err_leaf: u32, err_subleaf: u32, err_msr: u32,
@@ -197,6 +202,7 @@ export const XenDomctl = struct('struct xen_domctl', {
     hvmcontext: DomctlHvmcontext,
     address_size: DomctlAddressSize,
     sendtrigger: DomctlSendtrigger,
+    vnuma: DomctlVnuma,
     cpu_policy: DomctlCpuPolicy,
     set_virq_handler: DomctlSetVirqHandler,
     paging_mempool: DomctlPagingMempool,

@@ -34,6 +34,8 @@ export const XENMEM_get_vnumainfo = 26
 export const XENMEM_reserved_device_memory_map = 27
 export const XENMEM_acquire_resource = 28
 
+/** A node's number plus one, from this bit on. */
+export const XENMEMF_NODE_SHIFT = 8
 export const XENMEMF_populate_on_demand = 1 << 16
 export const XENMEMF_exact_node_request = 1 << 17
 export const XENMEMF_vnode = 1 << 18
@@ -80,6 +82,14 @@ export const XenMachphysMapping = struct('struct xen_machphys_mapping', {
 })
 export const XenPodTarget = struct('struct xen_pod_target', {
   target_pages: u64, tot_pages: u64, pod_cache_pages: u64, pod_entries: u64, domid: domid_t,
+})
+export const XenVmemrange = struct('struct xen_vmemrange', {
+  start: u53, end: u53, flags: u32, nid: u32,
+})
+const handle = union({ h: pointer, pad: u64 })
+export const XenVnumaTopologyInfo = struct('struct xen_vnuma_topology_info', {
+  domid: domid_t, pad: u16, nr_vnodes: u32, nr_vcpus: u32, nr_vmemranges: u32,
+  vdistance: handle, vcpu_to_vnode: handle, vmemrange: handle,
 })
 export const XenMemAcquireResource = struct('struct xen_mem_acquire_resource', {
   domid: domid_t, type: u16, id: u32, nr_frames: u32, pad: u32, frame: u53, frame_list: pointer,

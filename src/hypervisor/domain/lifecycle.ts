@@ -15,6 +15,7 @@ import type { Host } from '../host/host.ts'
 import { ALL_NODES } from '../host/nodes.ts'
 import { HostState } from '../host/state.ts'
 import { p2mMfn, p2mType } from '../memory/p2m.ts'
+import { releaseVnuma } from '../memory/vnuma.ts'
 import { Domain } from './domain.ts'
 import { AFFINITY_WORDS, DomainState, LIFE, MAX_VCPUS, NO_FRAME, VcpuState, VPF_down } from
   './state.ts'
@@ -209,6 +210,7 @@ function dismantle(domain: Domain): void {
     state.vcpus.set(id, 0)
     host.returnVcpuBlock(at)
   }
+  releaseVnuma(domain)
   releaseMemory(domain)
 }
 
@@ -223,9 +225,7 @@ function releaseMemory(domain: Domain): void {
   }
   p2m.unlock()
   if (state.totPages > 0) {
-    for (let mfn = 1; mfn < frames.total; mfn++) {
-      if (frames.isReserved(mfn, domain.id)) frames.disown(mfn)
-    }
+    frames.disownAll(domain.id)
     state.totPages = 0
   }
   if (state.sharedInfoMfn !== 0) frames.releaseXen(state.sharedInfoMfn, 1)

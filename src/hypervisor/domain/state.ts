@@ -120,6 +120,7 @@ export const DomainState = struct('domain', {
   eventsAt: u32,
   grantsAt: u32,
   timeAt: u32,
+  vnumaAt: u32,
   /** Its pool counts it. */
   inPool: u32,
   sched: DomainSchedState,

@@ -5,22 +5,28 @@
  * and taken up again, as in Xen. Left out: exchange, machphys (PV), populate-on-demand, claims,
  * paging, access and sharing operations; they answer -ENOSYS.
  */
-import { ENOSYS, EPERM, ESRCH } from '../../abi/xen/errno.ts'
+import { EINVAL, ENOSYS, EPERM, ESRCH } from '../../abi/xen/errno.ts'
 import * as M from '../../abi/xen/memory.ts'
 import { __HYPERVISOR_memory_op } from '../../abi/xen/xen.ts'
 import type { View } from '../../base/layout/struct.ts'
 import type { Domain } from '../domain/domain.ts'
 import type { Vcpu } from '../domain/vcpu.ts'
-import { populate, release } from '../memory/reservation.ts'
+import { ALL_NODES } from '../host/nodes.ts'
+import { type NodeChoice, populate, release } from '../memory/reservation.ts'
+import { copyVnuma, pnodeOf, VnumaState } from '../memory/vnuma.ts'
 import type { HypercallArgs } from './args.ts'
 import { memoryMapOps } from './memory_map.ts'
 import { columns, operation, plainSubop, type Status, subop } from './operation.ts'
 import { physmapOps } from './physmap.ts'
+import { getVnumainfo } from './vnuma.ts'
 
 /** Frames handled before the guest gets another turn. */
 const FRAMES_PER_TURN = 8192
 const MAX_ORDER_GUEST = 9
 const MAX_ORDER_CONTROL = 18
+
+const vnumaBytes = new Uint8Array(VnumaState.size)
+const vnuma = VnumaState.on(vnumaBytes)
 
 type Reservation = View<typeof M.XenMemoryReservation.fields>
 
@@ -58,10 +64,26 @@ function eachExtent(
   return i
 }
 
+/** The node that frames are asked of, by its number or by that of a virtual node. */
+function nodeChoice(domain: Domain, flags: number): NodeChoice | undefined | 'none' {
+  let node = (flags >>> M.XENMEMF_NODE_SHIFT & 0xff) - 1
+  if (flags & M.XENMEMF_vnode) {
+    if (!copyVnuma(domain, vnumaBytes)) return undefined
+    node = pnodeOf(vnuma, node)
+    if (node < 0) return 'none'
+  }
+  if (node < 0 || node >= domain.host.state.nodeCount) return undefined
+  const exact = (flags & M.XENMEMF_exact_node_request) !== 0
+  return { nodes: 1 << node, others: exact ? 0 : ALL_NODES & ~(1 << node) }
+}
+
 const populatePhysmap = subop(M.XENMEM_populate_physmap, M.XenMemoryReservation, 'in',
   function populate_physmap(caller, op, args) {
     if (op.mem_flags & M.XENMEMF_populate_on_demand) return -ENOSYS
-    return eachExtent(caller, op, args, populate)
+    const domain = caller.host.domain(op.domid, caller.domain)
+    const choice = domain && nodeChoice(domain, op.mem_flags)
+    if (choice === 'none') return -EINVAL
+    return eachExtent(caller, op, args, (to, gfn, order) => populate(to, gfn, order, choice))
   })
 
 function releaseExtent(domain: Domain, gfn: number, order: number): number {
@@ -110,4 +132,5 @@ export const memoryOp = operation(__HYPERVISOR_memory_op, 'memory_op', [
   plainSubop(M.XENMEM_get_sharing_shared_pages, 'get_sharing_shared_pages', () => 0),
   ...physmapOps,
   ...memoryMapOps,
+  getVnumainfo,
 ], { columns: columns.everyone, commandMask: M.MEMOP_CMD_MASK })

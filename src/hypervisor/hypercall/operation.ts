@@ -60,9 +60,10 @@ class Argument<F extends Fields> {
   }
 }
 
-/** A sub-operation whose argument is one struct. */
+/** A sub-operation whose argument is one struct. 'inout' copies it back if there was no error,
+ * 'always' in any case. */
 export function subop<F extends Fields>(
-  number: number, layout: Layout<F>, direction: 'in' | 'inout',
+  number: number, layout: Layout<F>, direction: 'in' | 'inout' | 'always',
   handler: (caller: Vcpu, op: View<F>, args: HypercallArgs) => Status,
 ): Subop {
   const struct = new Argument(layout)
@@ -74,7 +75,7 @@ export function subop<F extends Fields>(
       const size = struct.sizeFor(caller)
       if (!caller.memory.copyIn(bytes, argument, size)) return -EFAULT
       const status = handler(caller, struct.viewFor(caller), args)
-      if (status < 0 || direction === 'in') return status
+      if (direction === 'in' || status < 0 && direction !== 'always') return status
       return caller.memory.copyOut(bytes, argument, size) ? status : -EFAULT
     },
   }

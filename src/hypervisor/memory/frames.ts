@@ -74,14 +74,16 @@ export class Frames {
     return this.#host.freeFrames
   }
 
-  /** One zeroed frame for `owner`, of the `nodes` if they have one; or 0. */
-  allocate(owner: number, nodes = ALL_NODES): number {
-    return this.#give(owner, 1, 1, 0, nodes)
+  /** One zeroed frame for `owner`, of the `nodes` if they have one, else of others; or 0. */
+  allocate(owner: number, nodes = ALL_NODES, others = ~nodes & ALL_NODES): number {
+    return this.#give(owner, 1, 1, 0, nodes, others)
   }
 
   /** `count` zeroed frames in a row, the first a multiple of `align`; or 0. */
-  allocateRow(owner: number, count: number, align: number, nodes = ALL_NODES): number {
-    return this.#give(owner, count, align, 0, nodes)
+  allocateRow(
+    owner: number, count: number, align: number, nodes = ALL_NODES, others = ~nodes & ALL_NODES,
+  ): number {
+    return this.#give(owner, count, align, 0, nodes, others)
   }
 
   /** How many frames of a node are free. */
@@ -100,7 +102,7 @@ export class Frames {
 
   /** Zeroed frames in a row that Xen keeps for `owner`, outside its reservation; or 0. */
   allocateXen(owner: number, count: number): number {
-    const mfn = this.#give(owner, count, 1, XEN_PAGE, ALL_NODES)
+    const mfn = this.#give(owner, count, 1, XEN_PAGE, ALL_NODES, 0)
     if (mfn !== 0) atomicAdd(this.#host, HostState.offsets.xenFrames, count)
     return mfn
   }
@@ -153,6 +155,15 @@ export class Frames {
   disown(mfn: number): void {
     this.abandon(mfn)
     this.put(mfn)
+  }
+
+  /** Every frame of `domid`'s own reservation is given up. */
+  disownAll(domid: number): void {
+    for (const { firstFrame, frames } of this.#nodes) {
+      for (let mfn = firstFrame; mfn < firstFrame + frames; mfn++) {
+        if (this.isReserved(mfn, domid)) this.disown(mfn)
+      }
+    }
   }
 
   /** The frame has no owner any more; the reference that the owner had is to be put. */
@@ -236,12 +247,14 @@ export class Frames {
     return this.#table + mfn * FRAME_ENTRY_WORDS
   }
 
-  #give(owner: number, count: number, align: number, flags: number, nodes: number): number {
+  #give(
+    owner: number, count: number, align: number, flags: number, nodes: number, others: number,
+  ): number {
     if (this.#host.freeFrames < count) return 0
     const lockAt = HostState.offsets.framesLock
     this.#lock.acquire(lockAt)
     let mfn = this.#find(count, align, nodes)
-    if (mfn === 0) mfn = this.#find(count, align, ~nodes & ALL_NODES)
+    if (mfn === 0) mfn = this.#find(count, align, others)
     if (mfn !== 0) this.#mark(mfn, count, owner | ALLOCATED | flags)
     this.#lock.release(lockAt)
     return mfn

@@ -11,8 +11,16 @@ import type { Domain } from '../domain/domain.ts'
 import { DomainState, NO_FRAME } from '../domain/state.ts'
 import { GFN_LIMIT, isBorrowed, isRam, p2mMfn, p2mType } from './p2m.ts'
 
+/** Nodes that frames should be of, and those that they may be of when there are none. */
+export interface NodeChoice {
+  readonly nodes: number
+  readonly others: number
+}
+
 /** Fills 2^order gfns from `gfn` with fresh RAM: 0, or an error with nothing changed. */
-export function populate(domain: Domain, gfn: number, order: number): number {
+export function populate(
+  domain: Domain, gfn: number, order: number, choice?: NodeChoice,
+): number {
   const count = 2 ** order
   const { state, p2m } = domain
   if (gfn % 1 !== 0 || gfn < 0 || gfn + count > GFN_LIMIT) return -EINVAL
@@ -22,7 +30,7 @@ export function populate(domain: Domain, gfn: number, order: number): number {
     return -ENOMEM
   }
   p2m.lock()
-  const done = fillPages(domain, gfn, count)
+  const done = fillPages(domain, gfn, count, choice)
   p2m.unlock()
   if (done === count) return 0
   atomicAdd(state, DomainState.offsets.totPages, done - count)
@@ -31,12 +39,14 @@ export function populate(domain: Domain, gfn: number, order: number): number {
 }
 
 /** With the p2m locked: how many of the pages got RAM. */
-function fillPages(domain: Domain, gfn: number, count: number): number {
+function fillPages(
+  domain: Domain, gfn: number, count: number, choice: NodeChoice | undefined,
+): number {
   const { frames } = domain.host
-  const { nodeAffinity } = domain.state
-  const row = count > 1 ? frames.allocateRow(domain.id, count, count, nodeAffinity) : 0
+  const { nodes, others } = choice ?? { nodes: domain.state.nodeAffinity, others: undefined }
+  const row = count > 1 ? frames.allocateRow(domain.id, count, count, nodes, others) : 0
   for (let i = 0; i < count; i++) {
-    const mfn = row !== 0 ? row + i : frames.allocate(domain.id, nodeAffinity)
+    const mfn = row !== 0 ? row + i : frames.allocate(domain.id, nodes, others)
     if (mfn === 0) return i
     clear(domain, gfn + i)
     if (domain.p2m.set(gfn + i, P2M_RAM_RW, mfn) < 0) {

@@ -22,6 +22,7 @@ export interface Xsm {
   /** Mapping `foreign`'s frames into `target`'s physical memory. */
   mapGmfnForeign(target: Domain, foreign: Domain): number
   memoryMap(caller: Domain, target: Domain): number
+  getVnumainfo(caller: Domain, target: Domain): number
   resourceMap(caller: Domain, target: Domain): number
   hvmParam(caller: Domain, target: Domain): number
   hvmControl(caller: Domain, target: Domain): number
@@ -67,6 +68,7 @@ export const dummyXsm: Xsm = {
   removeFromPhysmap: targetOrSelf,
   mapGmfnForeign: control,
   memoryMap: targetOrSelf,
+  getVnumainfo: targetOrSelf,
   resourceMap: control,
   hvmParam: targetOrSelf,
   hvmControl: control,

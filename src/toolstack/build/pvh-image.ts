@@ -16,6 +16,7 @@ import { asGfn, type Gfn, PAGE_SIZE } from '../../abi/numbers.ts'
 import { type AcpiImage, buildAcpi } from './acpi/tables.ts'
 import { ImageError } from './image-error.ts'
 import { type KernelImage, XEN_ELFNOTE_SUPPORTED_FEATURES } from './kernel.ts'
+import { layNodes, type NumaAffinity, type VirtualNode } from './numa.ts'
 import { pvhStartState, type StartState } from './start-state.ts'
 
 /** Where a domain's memory is written before it runs: foreign mapping, as a rule. */
@@ -32,11 +33,15 @@ export interface PvhRequest {
   readonly maxVcpus: number
   /** How many vcpus are present at the start; all, unless given. */
   readonly onlineVcpus?: number
+  /** Virtual NUMA nodes, which have all of the memory and all vcpus. */
+  readonly vnodes?: readonly VirtualNode[] | undefined
 }
 
 export interface FrameRange {
   readonly first: Gfn
   readonly count: number
+  /** The virtual node that it belongs to. */
+  readonly vnode?: number
 }
 
 /** An entry of the guest's e820 map; `type` is XEN_HVM_MEMMAP_TYPE_*. */
@@ -68,6 +73,7 @@ export interface PvhImage {
   readonly startInfoAddress: number
   readonly startState: StartState
   readonly contents: readonly PlacedBytes[]
+  readonly numa: NumaAffinity | undefined
 }
 
 /** Frames not written stay as they come, which is zero. */
@@ -104,7 +110,10 @@ export function planPvhImage(request: PvhRequest): PvhImage {
     throw new ImageError('unsupported', `${memoryBytes / MIB} MB of memory; at most 65536 MB`)
   }
   const lowEnd = Math.min(memoryBytes, LOW_MEMORY_END)
-  const acpi = placeAcpi(kernel, buildAcpi(ACPI_TABLES, maxVcpus, request.onlineVcpus ?? maxVcpus))
+  const numa = request.vnodes?.length
+    ? layNodes(request.vnodes, maxVcpus, { start: LOW_MEMORY_END, end: GIB_4 }) : undefined
+  const acpi = placeAcpi(kernel,
+    buildAcpi(ACPI_TABLES, maxVcpus, request.onlineVcpus ?? maxVcpus, numa))
   const memoryMap = memoryMapOf(memoryBytes, lowEnd, acpi.end)
 
   const startInfoAddress = roundUp(kernel.end)
@@ -124,7 +133,9 @@ export function planPvhImage(request: PvhRequest): PvhImage {
   contents.push({ address: startInfoAddress, bytes: startInfo }, ...acpi.contents)
   if (ramdisk) contents.push({ address: ramdiskAddress, bytes: ramdisk })
   return {
-    ram: memoryMap.filter((range) => range.type === XEN_HVM_MEMMAP_TYPE_RAM).map(framesOf),
+    ram: numa ? numa.memory.map(({ start, end, vnode }) =>
+      ({ ...framesOf({ address: start, size: end - start }), vnode }))
+      : memoryMap.filter((range) => range.type === XEN_HVM_MEMMAP_TYPE_RAM).map(framesOf),
     extra: [
       framesOf({ address: ACPI_START, size: roundUp(acpi.end) - ACPI_START }),
       framesOf({ address: SPECIAL_START, size: SPECIAL_END - SPECIAL_START }),
@@ -134,6 +145,7 @@ export function planPvhImage(request: PvhRequest): PvhImage {
     startInfoAddress,
     startState: pvhStartState(kernel.pvhEntry, startInfoAddress),
     contents,
+    numa,
   }
 }
 

@@ -4,6 +4,7 @@
 import type { DiskSpec } from '../config/disk.ts'
 import { type DomainConfig, TSC_MODES } from '../config/domain.ts'
 import type { VifSpec } from '../config/vif.ts'
+import type { VnodeConfig } from '../config/vnuma.ts'
 import type { DomainSpec, DomainSummary } from '../domain/libxl.ts'
 
 type Json = string | number | boolean | null | readonly Json[] | JsonObject
@@ -23,6 +24,7 @@ type Common = Pick<DomainConfig, 'type' | 'name' | 'commandLine' | 'memoryKib' |
     readonly vcpusGiven?: boolean | undefined
     readonly vifs?: readonly VifSpec[] | undefined
     readonly disks?: readonly DiskSpec[] | undefined
+    readonly vnuma?: readonly VnodeConfig[] | undefined
   }
 
 /** libxl's generator puts an empty line into empty objects. */
@@ -57,9 +59,11 @@ function configOf(common: Common, creation: JsonObject, build: JsonObject): Json
       max_vcpus: common.vcpusGiven || common.maxVcpus > 1 ? common.maxVcpus : undefined,
       avail_vcpus: common.vcpusGiven
         ? Array.from({ length: common.vcpus }, (_, vcpu) => vcpu) : undefined,
+      numa_placement: common.vnuma?.length ? 'False' : undefined,
       tsc_mode: common.tscMode === 0 ? undefined : TSC_MODES[common.tscMode],
       max_memkb: common.maxMemoryKib,
       target_memkb: common.memoryKib,
+      vnuma_nodes: common.vnuma?.length ? common.vnuma.map(vnodeOf) : undefined,
       // Those of `build` have their places here, and their values below.
       video_memkb: undefined,
       max_grant_frames: undefined,
@@ -86,6 +90,11 @@ function configOf(common: Common, creation: JsonObject, build: JsonObject): Json
     on_crash: actionName(common.onCrash),
     on_soft_reset: actionName(common.onSoftReset),
   }
+}
+
+/** A virtual node as libxl's libxl_vnode_info. */
+function vnodeOf({ distances, memoryKib, pnode, vcpus }: VnodeConfig): Json {
+  return { memkb: memoryKib || undefined, distances, pnode: pnode || undefined, vcpus }
 }
 
 /** An interface as libxl's libxl_device_nic. */

@@ -1,13 +1,16 @@
 /**
  * `xl create`.
  */
+import type { DomainConfig } from '../config/domain.ts'
+import { vnumaRefusal } from '../config/vnuma.ts'
 import { type Libxl, LibxlError } from '../domain/libxl.ts'
 import { HostGone } from '../host/client.ts'
 import type { Command, Invocation } from './command.ts'
 import { configOperands, parseDomain, readConfigText, specFor } from './config-file.ts'
 import { createJson } from './config-json.ts'
 import { type ConsoleEnd, runConsole } from './console-client.ts'
-import { complain, type World } from './world.ts'
+import { warnUnreachable } from './soft-affinity.ts'
+import { complain, Exit, type World } from './world.ts'
 
 const EXIT_NO_CONFIG = 6
 const EXIT_FAILED = 3
@@ -33,6 +36,7 @@ async function create(invocation: Invocation): Promise<number> {
   if (options.has('vnc')) world.err('xl: this domain has no VNC display\n')
   const own = options.has('foreground')
   const libxl = await (own ? world.ownMachine() : world.machine())
+  await checkVnodes(world, libxl, config)
   const attach = options.has('console')
   const paused = options.has('paused')
   let domid: number
@@ -45,6 +49,7 @@ async function create(invocation: Invocation): Promise<number> {
     complain(world, error)
     return EXIT_FAILED
   }
+  if (spec.softAffinity) await warnUnreachable(world, libxl, domid)
   if (attach && own) return await followConsole(world, libxl, domid, paused)
   if (attach) {
     const end = await attachTo(world, libxl, domid, paused)
@@ -52,6 +57,17 @@ async function create(invocation: Invocation): Promise<number> {
   }
   if (own || options.has('wait')) return await untilItEnds(world, libxl, spec.name, domid)
   return 0
+}
+
+/** Exit when the host has not what the virtual nodes ask of it. */
+async function checkVnodes(world: World, libxl: Libxl, config: DomainConfig): Promise<void> {
+  if (config.vnuma.length === 0) return
+  const { nrCpus, nrNodes } = await libxl.info()
+  const refusal = vnumaRefusal(config.vnuma, { maxvcpus: config.maxVcpusGiven },
+    { nodes: nrNodes, cpus: nrCpus })
+  if (refusal === undefined) return
+  world.err(`${refusal}\n`)
+  throw new Exit(1)
 }
 
 async function attachTo(

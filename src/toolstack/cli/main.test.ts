@@ -248,7 +248,9 @@ test('what cannot be changed of a running domain is said as real xl says it', as
   await expectXl(run, 'trigger pvh s3resume', 0,
     "!libxl: error: Domain 1:Send trigger 's3resume' failed, rc=-6")
   await expectXl(run, 'vcpu-set pvh x', 1, '!Error: Invalid argument.')
-  await expectXl(run, 'vcpu-set pvh 2', 1, '!libxl: error: Domain 1:Requested 2 VCPUs, however ' +
-    'maxcpus is 1!: Function not implemented',
+  await expectXl(run, 'vcpu-set pvh 2', 1, '!You are overcommmitting! You have 1 physical ' +
+    'CPUs and want 2 vCPUs! Aborting, use --ignore-host to continue')
+  await expectXl(run, 'vcpu-set -i pvh 2', 1,
+    '!libxl: error: Domain 1:Requested 2 VCPUs, however maxcpus is 1!: Function not implemented',
   '!libxl_set_vcpuonline failed domid=1 max_vcpus=2, rc: -3')
 })

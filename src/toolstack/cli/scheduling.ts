@@ -12,6 +12,7 @@ import {
 import { cpuRange, schedulingHeader, schedulingRow } from './columns.ts'
 import type { Command, Invocation } from './command.ts'
 import { reservationCommand } from './reservations.ts'
+import { warnUnreachable } from './soft-affinity.ts'
 import { complain, Exit, findDomain, type World } from './world.ts'
 
 /**
@@ -55,6 +56,7 @@ async function vcpuPin({ world, operands, globals }: Invocation): Promise<number
     try {
       if (hard || soft) {
         await libxl.setVcpuAffinity(domid, vcpu, { hard, soft })
+        if (soft) await warnUnreachable(world, libxl, domid, [vcpu])
         continue
       }
     } catch (error) {

@@ -88,7 +88,7 @@ async function buttonPress({ world, operands }: Invocation): Promise<number> {
   return 0
 }
 
-async function vcpuSet({ world, operands }: Invocation): Promise<number> {
+async function vcpuSet({ world, operands, options }: Invocation): Promise<number> {
   const [name = '', text = ''] = operands
   const libxl = await world.machine()
   const domid = await findDomain(world, libxl, name)
@@ -96,6 +96,15 @@ async function vcpuSet({ world, operands }: Invocation): Promise<number> {
   if (!/^\d+$/.test(text) || count === 0) {
     world.err('Error: Invalid argument.\n')
     return 1
+  }
+  if (!options.has('ignore-host')) {
+    const { nrCpus } = await libxl.info()
+    const online = (await libxl.list()).find((domain) => domain.domid === domid)?.onlineVcpus ?? 0
+    if (count > online && count > nrCpus) {
+      world.err(`You are overcommmitting! You have ${nrCpus} physical CPUs and want ${count} ` +
+        'vCPUs! Aborting, use --ignore-host to continue\n')
+      return 1
+    }
   }
   try {
     await libxl.setOnlineVcpus(domid, count)

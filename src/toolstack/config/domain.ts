@@ -11,6 +11,7 @@ import { ConfigError, type ParsedConfig, parseConfig, type Value } from './parse
 import { DEVICE_LISTS, KNOWN_OPTIONS, SERVICES } from './options.ts'
 import { Settings } from './settings.ts'
 import { parseVif, VifError, type VifSpec } from './vif.ts'
+import { parseVnuma, type VnodeConfig, VnumaError } from './vnuma.ts'
 
 export type DomainType = 'pv' | 'pvh' | 'hvm'
 
@@ -35,8 +36,9 @@ export interface DomainConfig {
   readonly maxMemoryKib: number
   readonly vcpus: number
   readonly maxVcpus: number
-  /** Whether `vcpus` was asked for, or is a default. */
+  /** Whether `vcpus` and `maxVcpus` were asked for, or are defaults. */
   readonly vcpusGiven: boolean
+  readonly maxVcpusGiven: boolean
   readonly onPoweroff: ShutdownAction
   readonly onReboot: ShutdownAction
   readonly onWatchdog: ShutdownAction
@@ -48,6 +50,8 @@ export interface DomainConfig {
   /** Ranges of CPUs for each VCPU; undefined where no wish was made. */
   readonly hardAffinity: readonly string[] | undefined
   readonly softAffinity: readonly string[] | undefined
+  /** Virtual NUMA nodes; none, unless asked for. */
+  readonly vnuma: readonly VnodeConfig[]
   readonly cpuWeight: number | undefined
   readonly cap: number | undefined
   readonly maxGrantFrames: number | undefined
@@ -119,10 +123,11 @@ class Reader {
     const pool = settings.string('pool')
     const cpuWeight = settings.number('cpu_weight')
     const cap = settings.number('cap')
-    const cpus = this.#vcpus()
+    const vnuma = this.#vnuma()
+    const cpus = this.#vcpus(vnuma)
     const hardAffinity = this.#affinity('cpus', cpus.maxVcpus)
     const softAffinity = this.#affinity('cpus_soft', cpus.maxVcpus)
-    const memory = this.#memory()
+    const memory = this.#memory(vnuma)
     const actions = {
       onPoweroff: this.#action('on_poweroff', 'destroy'),
       onReboot: this.#action('on_reboot', 'restart'),
@@ -154,7 +159,8 @@ class Reader {
       config: {
         name, uuid, type, pool, kernel, ramdisk, bootloader, bootloaderArgs, commandLine, ...memory,
         ...cpus, ...actions,
-        tscMode, disks, vifs, hardAffinity, softAffinity, cpuWeight, cap, ...limits, wishes,
+        tscMode, disks, vifs, hardAffinity, softAffinity, vnuma, cpuWeight, cap, ...limits,
+        wishes,
       },
       messages: settings.messages,
     }
@@ -185,9 +191,27 @@ class Reader {
     return uuid?.toLowerCase()
   }
 
-  #vcpus(): { vcpus: number, maxVcpus: number, vcpusGiven: boolean } {
+  #vnuma(): VnodeConfig[] {
+    const value = this.#settings.valueOf('vnuma')
+    try {
+      return value?.kind !== 'list' ? []
+        : parseVnuma(value.items, () => this.#settings.warnNoList('vnuma'))
+    } catch (error) {
+      if (!(error instanceof VnumaError)) throw error
+      return this.#fail(error.message)
+    }
+  }
+
+  #vcpus(vnuma: readonly VnodeConfig[]): {
+    vcpus: number, maxVcpus: number, vcpusGiven: boolean, maxVcpusGiven: boolean,
+  } {
     const vcpus = this.#count('vcpus')
-    const max = this.#count('maxvcpus')
+    const given = this.#count('maxvcpus')
+    const inNodes = vnuma.reduce((sum, vnode) => sum + vnode.vcpus.length, 0)
+    if (vnuma.length > 0 && given && given !== inNodes) {
+      this.#fail('xl: vnuma vcpus and maxvcpus= mismatch')
+    }
+    const max = vnuma.length > 0 ? inNodes : given
     if (max !== undefined && vcpus !== undefined && max < vcpus) this.#fail('xl: maxvcpus < vcpus')
     const most = max ?? vcpus
     if (most !== undefined && most > MOST_VCPUS) {
@@ -195,14 +219,22 @@ class Reader {
     }
     // Zero is as good as nothing to xl.
     const maxVcpus = max || vcpus || 1
-    return { vcpus: vcpus || maxVcpus, maxVcpus, vcpusGiven: Boolean(vcpus) }
+    return {
+      vcpus: vcpus || maxVcpus, maxVcpus, vcpusGiven: Boolean(vcpus),
+      maxVcpusGiven: Boolean(given),
+    }
   }
 
-  #memory(): { memoryKib: number, maxMemoryKib: number } {
+  #memory(vnuma: readonly VnodeConfig[]): { memoryKib: number, maxMemoryKib: number } {
     const memory = this.#count('memory')
     const max = this.#count('maxmem')
     const memoryKib = memory === undefined ? undefined : memory * KIB_A_MIB
-    const maxMemoryKib = max === undefined ? memoryKib ?? DEFAULT_MEMORY_KIB : max * KIB_A_MIB
+    const inNodes = vnuma.reduce((sum, vnode) => sum + vnode.memoryKib, 0)
+    if (vnuma.length > 0 && max !== undefined && max * KIB_A_MIB !== inNodes) {
+      this.#fail('xl: maxmem and vnuma memory size mismatch')
+    }
+    const maxMemoryKib = vnuma.length > 0 ? inNodes
+      : max === undefined ? memoryKib ?? DEFAULT_MEMORY_KIB : max * KIB_A_MIB
     return { memoryKib: Math.min(memoryKib ?? maxMemoryKib, maxMemoryKib), maxMemoryKib }
   }
 

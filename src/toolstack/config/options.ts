@@ -10,7 +10,7 @@ const HONOURED = [
   'maxmem', 'vcpus', 'maxvcpus', 'on_poweroff', 'on_reboot', 'on_watchdog', 'on_crash',
   'on_soft_reset', 'tsc_mode', 'pool', 'cpus', 'cpus_soft', 'cpu_weight', 'cap', 'max_grant_frames',
   'max_maptrack_frames', 'max_grant_version', 'max_event_channels', 'disk', 'vif',
-  'bootloader', 'bootloader_args',
+  'bootloader', 'bootloader_args', 'vnuma',
 ]
 
 /** Options that have no effect here, and may. */
@@ -60,7 +60,6 @@ export const DEVICE_LISTS: ReadonlyMap<string, string> = new Map([
   ['irqs', 'interrupt access'],
   ['dtdev', 'device tree passthrough'],
   ['rdm', 'reserved device memory'],
-  ['vnuma', 'virtual NUMA'],
 ])
 
 /** Single values that ask for a service. */

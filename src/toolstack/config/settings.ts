@@ -30,6 +30,12 @@ export class Settings {
     return this.#settings.get(name)?.value
   }
 
+  /** A part of a setting that should be a list. */
+  warnNoList(name: string): void {
+    const line = this.#settings.get(name)?.line ?? 0
+    this.messages.push(`${this.source}:${line}:0: warning: value is not a list`)
+  }
+
   string(name: string): string | undefined {
     const setting = this.#settings.get(name)
     if (!setting) return undefined

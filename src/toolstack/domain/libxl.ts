@@ -7,6 +7,7 @@
 import type { DiskSpec } from '../config/disk.ts'
 import type { ShutdownAction } from '../config/domain.ts'
 import type { VifSpec } from '../config/vif.ts'
+import type { VnodeConfig } from '../config/vnuma.ts'
 import type { CpuPlace, NumaNode } from '../../dom0/interfaces.ts'
 import type { CpuControl } from './cpu-control.ts'
 import type { Hotplug } from './hotplug.ts'
@@ -63,6 +64,8 @@ export interface DomainSpec extends DeviceSpecs {
   /** Ranges of CPUs that each VCPU may run on, and should. */
   readonly hardAffinity?: readonly string[] | undefined
   readonly softAffinity?: readonly string[] | undefined
+  /** Virtual NUMA nodes, if it has any. */
+  readonly vnuma?: readonly VnodeConfig[] | undefined
   /** The scheduler's parameters; its own defaults when left out. */
   readonly cpuWeight?: number | undefined
   readonly cap?: number | undefined

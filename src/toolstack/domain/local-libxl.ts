@@ -30,6 +30,7 @@ import { poolName, summaryOf } from './summary.ts'
 import type { ToolstackHost } from './toolstack-host.ts'
 import { Tuning } from './tuning.ts'
 import { randomUuid, uuidBytes } from './uuid.ts'
+import { checkVnuma } from './vnuma.ts'
 
 /** A domain of ours: what it was made from and what serves it. */
 export interface Tenant {
@@ -128,6 +129,7 @@ export class LocalLibxl implements Libxl {
     this.#creating++
     try {
       this.#refuseName(spec.name)
+      checkVnuma(spec, this.#control.xenctrl.physinfo().nrNodes)
       const devices = await this.#devices.prepare(spec)
       try {
         const planned = await planImage(spec, this.#host, devices.bootDisk)

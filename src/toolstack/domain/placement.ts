@@ -16,7 +16,7 @@ import { cpuMapOf } from './tuning.ts'
 /** Before the domain has memory. */
 export function placeDomain(xenctrl: Xenctrl, spec: DomainSpec, domid: Domid): void {
   if (spec.hardAffinity || spec.softAffinity) setAffinities(xenctrl, spec, domid)
-  else chooseNode(xenctrl, spec, domid)
+  else if (!spec.vnuma?.length) chooseNode(xenctrl, spec, domid)
   if (spec.cpuWeight === undefined && spec.cap === undefined) return
   const pool = xenctrl.getDomainInfo(domid)?.cpupool ?? 0
   const scheduler = xenctrl.cpupoolInfo(pool)?.schedId

@@ -21,6 +21,7 @@ import { startContext } from '../build/hvm-context.ts'
 import { type FrameRange, type PvhImage, writePvhImage } from '../build/pvh-image.ts'
 import { type DomainSpec, ERROR_FAIL, LibxlError } from './libxl.ts'
 import { placeDomain } from './placement.ts'
+import { setVnuma } from './vnuma.ts'
 
 /** What others need to know of a domain just made. */
 export interface MadeDomain {
@@ -90,7 +91,11 @@ function build(
   xenctrl.setTscInfo(domid, spec.tscMode, 0n, 0, 0)
   placeDomain(xenctrl, spec, domid)
   xenctrl.setPagingMempoolSize(domid, mempoolSizeOf(spec))
-  for (const range of [...image.ram, ...image.extra]) populate(control, domid, range)
+  if (image.numa) setVnuma(xenctrl, spec, domid, image.numa)
+  for (const range of [...image.ram, ...image.extra]) {
+    const node = range.vnode === undefined ? undefined : spec.vnuma?.[range.vnode]?.pnode
+    populate(control, domid, range, node)
+  }
   xenctrl.setMemoryMap(domid, image.memoryMap)
   writePvhImage(image, {
     write: (physicalAddress, bytes) => memory.write(domid, physicalAddress, bytes),
@@ -110,8 +115,10 @@ function mempoolSizeOf(spec: DomainSpec): number {
   return Math.ceil(kib / 1024) * 1024 * 1024
 }
 
-/** Gives RAM to a range, in superpages where they fit. */
-function populate(control: ControlDomain, domid: Domid, range: FrameRange): void {
+/** Gives RAM to a range, in superpages where they fit; of one node of the host if that is given. */
+function populate(
+  control: ControlDomain, domid: Domid, range: FrameRange, node: number | undefined,
+): void {
   const end = range.first + range.count
   const large = Math.min(end, Math.ceil(range.first / SUPERPAGE_FRAMES) * SUPERPAGE_FRAMES)
   const tail = Math.max(large, Math.floor(end / SUPERPAGE_FRAMES) * SUPERPAGE_FRAMES)
@@ -121,7 +128,7 @@ function populate(control: ControlDomain, domid: Domid, range: FrameRange): void
     [tail, end - tail, 0],
   ]
   for (const [first, count, order] of parts) {
-    if (count > 0) control.xenctrl.populateRange(domid, asGfn(first), count, order)
+    if (count > 0) control.xenctrl.populateRange(domid, asGfn(first), count, order, node)
   }
 }
 

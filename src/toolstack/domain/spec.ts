@@ -33,6 +33,7 @@ export function specOf(
     pool: config.pool, hardAffinity: config.hardAffinity, softAffinity: config.softAffinity,
     cpuWeight: config.cpuWeight, cap: config.cap, tscMode: config.tscMode,
     vifs: config.vifs,
+    ...config.vnuma.length > 0 ? { vnuma: config.vnuma } : {},
     onPoweroff: config.onPoweroff,
     onReboot: config.onReboot, onCrash: config.onCrash, onWatchdog: config.onWatchdog,
     onSoftReset: config.onSoftReset,

@@ -6,7 +6,9 @@ import type { ShutdownAction } from '../config/domain.ts'
 import {
   type AffinityChange, type CreateOptions, type DomainSpec, ERROR_INVAL, LibxlError,
 } from '../domain/libxl.ts'
-import { type Check, flag, listOf, matching, oneOf, optional, text, within } from './check.ts'
+import {
+  type Check, fields, flag, listOf, matching, oneOf, optional, text, within,
+} from './check.ts'
 import { deviceChecks } from './check-device.ts'
 import { recordOf } from './protocol.ts'
 
@@ -16,6 +18,7 @@ const ACTIONS: readonly ShutdownAction[] = [
 ]
 const MAX_VCPUS = 128
 const MOST_CPU = 4095
+const MAX_VNODES = 16
 const MOST_WORDS = 256
 const MAX_MEMORY_KIB = 2 ** 31
 const action = oneOf(ACTIONS)
@@ -38,6 +41,11 @@ const checks: Readonly<Record<keyof DomainSpec, Check>> = {
   pool: optional(text),
   hardAffinity: optional(listOf(isRange, MAX_VCPUS)),
   softAffinity: optional(listOf(isRange, MAX_VCPUS)),
+  vnuma: optional(listOf(fields({
+    pnode: within(0, MOST_CPU), memoryKib: within(0, MAX_MEMORY_KIB),
+    vcpus: listOf(within(0, MOST_CPU), MOST_CPU + 1),
+    distances: listOf(within(0, 0xffff_ffff), MAX_VNODES),
+  }), MAX_VNODES)),
   cpuWeight: optional(within(1, 65535)),
   cap: optional(within(0, 65535)),
   tscMode: within(0, 3),

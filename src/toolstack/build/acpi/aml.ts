@@ -1,5 +1,6 @@
 /**
- * A writer of ACPI Machine Language, as small as our DSDT: scopes, devices, names, constants.
+ * A writer of ACPI Machine Language, as small as our DSDT: scopes, devices, names, constants and
+ * buffers.
  *
  * Obeys the ACPI specification 6.5, section 20.2. Each function gives the bytes of one term.
  */
@@ -11,6 +12,7 @@ const WORD_PREFIX = 0x0b
 const DWORD_PREFIX = 0x0c
 const STRING_PREFIX = 0x0d
 const SCOPE_OP = 0x10
+const BUFFER_OP = 0x11
 const EXTENDED_PREFIX = 0x5b
 const DEVICE_OP = 0x82
 const ROOT_CHARACTER = '\\'.charCodeAt(0)
@@ -27,6 +29,10 @@ export function integer(value: number): Aml {
 
 export function string(text: string): Aml {
   return [STRING_PREFIX, ...ascii(text), 0]
+}
+
+export function buffer(bytes: Uint8Array): Aml {
+  return [BUFFER_OP, ...packaged([...integer(bytes.length), ...bytes])]
 }
 
 export function name(segment: string, value: Aml): Aml {

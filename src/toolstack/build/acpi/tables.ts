@@ -4,21 +4,15 @@
  * Obeys the ACPI specification (FADT revision 5, MADT revision 2) and, where there was a choice,
  * does as Xen's tools/libacpi: the FADT claims fixed hardware at 0xb000 although no device answers
  * there, and the MADT a pair of 8259s; guests are used to that. There is no PM timer. The DSDT is
- * our own: one ACPI0007 device a vcpu.
+ * our own: one ACPI0007 device a vcpu, with its entry of the MADT, by which a guest finds the APIC
+ * of one that is not present at the start.
  */
 import { array, struct } from '../../../base/layout/struct.ts'
 import { u16, u32, u53, u8 } from '../../../base/layout/scalar.ts'
-import { type Aml, device, integer, name, rootScope, string } from './aml.ts'
-
-const OEM_ID = 'Xen'
-const OEM_TABLE_ID = 'HVM'
-const CREATOR_ID = 'HVML'
-
-const TableHeader = struct('struct acpi_header', {
-  signature: array(u8, 4), length: u32, revision: u8, checksum: u8,
-  oem_id: array(u8, 6), oem_table_id: array(u8, 8), oem_revision: u32,
-  creator_id: array(u8, 4), creator_revision: u32,
-})
+import type { NumaAffinity } from '../numa.ts'
+import { slit, srat } from './affinity.ts'
+import { type Aml, buffer, device, integer, name, rootScope, string } from './aml.ts'
+import { apicIdOf, checksumOf, finished, hasX2apicId, OEM_ID, put, TableHeader } from './header.ts'
 
 const FACS_SIZE = 64
 const FADT_SIZE = 0x10c
@@ -63,7 +57,8 @@ const MADT_LOCAL_APIC = 0
 const MADT_LOCAL_X2APIC = 9
 const MADT_ENABLED = 1
 const MADT_PCAT_COMPAT = 1
-const FIRST_X2APIC_ID = 255
+/** Of a device: present, enabled, shown, working. */
+const STATUS_WORKS = 0xf
 
 const MadtHeader = struct('struct acpi_madt', { header: TableHeader, address: u32, flags: u32 })
 const MadtLocalApic = struct('struct acpi_madt_local_apic', {
@@ -78,11 +73,6 @@ const Rsdp = struct('struct acpi_rsdp', {
   extended_checksum: u8, reserved: array(u8, 3),
 })
 
-/** The local APIC's id of a vcpu; CPUID must say the same. */
-function apicIdOf(vcpu: number): number {
-  return vcpu * 2
-}
-
 export interface AcpiImage {
   /** All tables but the RSDP, to lie at the address they were made for. */
   readonly tables: Uint8Array
@@ -90,8 +80,11 @@ export interface AcpiImage {
   readonly rsdp: Uint8Array
 }
 
-/** Makes the tables of a domain with `maxVcpus` vcpus, the first `onlineVcpus` of them present. */
-export function buildAcpi(address: number, maxVcpus: number, onlineVcpus: number): AcpiImage {
+/** Makes the tables of a domain with `maxVcpus` vcpus, the first `onlineVcpus` of them present, and
+ * with virtual nodes if `numa` says so. */
+export function buildAcpi(
+  address: number, maxVcpus: number, onlineVcpus: number, numa?: NumaAffinity,
+): AcpiImage {
   const parts: Uint8Array[] = []
   let next = address
   const place = (table: Uint8Array): number => {
@@ -106,7 +99,8 @@ export function buildAcpi(address: number, maxVcpus: number, onlineVcpus: number
   const dsdtAt = place(dsdt(maxVcpus))
   const fadtAt = place(fadt(facsAt, dsdtAt))
   const madtAt = place(madt(maxVcpus, onlineVcpus))
-  const xsdtAt = place(xsdt([fadtAt, madtAt]))
+  const affinityAt = numa ? [place(srat(numa)), place(slit(numa))] : []
+  const xsdtAt = place(xsdt([fadtAt, madtAt, ...affinityAt]))
   const tables = new Uint8Array(next - address)
   let at = 0
   for (const part of parts) {
@@ -114,30 +108,6 @@ export function buildAcpi(address: number, maxVcpus: number, onlineVcpus: number
     at += part.length
   }
   return { tables, rsdp: rsdp(xsdtAt) }
-}
-
-function put(target: Uint8Array, at: number, text: string, width: number): void {
-  for (let i = 0; i < width; i++) target[at + i] = i < text.length ? text.charCodeAt(i) : 0
-}
-
-/** The byte that makes the sum of all bytes zero. */
-function checksumOf(bytes: Uint8Array): number {
-  return -bytes.reduce((sum, byte) => sum + byte, 0) & 0xff
-}
-
-/** Fills in the header of a finished table. */
-function finished(table: Uint8Array, signature: string, revision: number): Uint8Array {
-  const { offsets } = TableHeader
-  const header = TableHeader.on(table.buffer)
-  put(table, 0, signature, 4)
-  put(table, offsets.oem_id, OEM_ID, 6)
-  put(table, offsets.oem_table_id, OEM_TABLE_ID, 8)
-  put(table, offsets.creator_id, CREATOR_ID, 4)
-  header.length = table.length
-  header.revision = revision
-  header.checksum = 0
-  header.checksum = checksumOf(table)
-  return table
 }
 
 function facs(): Uint8Array {
@@ -157,7 +127,10 @@ function processorName(vcpu: number): string {
 function dsdt(vcpus: number): Uint8Array {
   const processors: Aml[] = []
   for (let vcpu = 0; vcpu < vcpus; vcpu++) {
-    const terms = [name('_HID', string('ACPI0007')), name('_UID', integer(vcpu))]
+    const terms = [
+      name('_HID', string('ACPI0007')), name('_UID', integer(vcpu)),
+      name('_MAT', buffer(localApic(vcpu, MADT_ENABLED))), name('_STA', integer(STATUS_WORKS)),
+    ]
     processors.push(device(processorName(vcpu), terms))
   }
   const aml = rootScope('_SB', processors)
@@ -199,35 +172,40 @@ function fadt(facsAt: number, dsdtAt: number): Uint8Array {
 }
 
 function madt(vcpus: number, online: number): Uint8Array {
-  const small = Math.min(vcpus, Math.ceil(FIRST_X2APIC_ID / 2))
-  const size = MadtHeader.size + small * MadtLocalApic.size +
-    (vcpus - small) * MadtLocalX2apic.size
-  const table = new Uint8Array(size)
+  const entries = Array.from({ length: vcpus }, (_, vcpu) =>
+    localApic(vcpu, vcpu < online ? MADT_ENABLED : 0))
+  const table = new Uint8Array(entries.reduce((sum, entry) => sum + entry.length, MadtHeader.size))
   const header = MadtHeader.on(table.buffer)
   header.address = LOCAL_APIC_ADDRESS
   header.flags = MADT_PCAT_COMPAT
   let at = MadtHeader.size
-  for (let vcpu = 0; vcpu < vcpus; vcpu++) {
-    const flags = vcpu < online ? MADT_ENABLED : 0
-    if (vcpu < small) {
-      const entry = MadtLocalApic.on(table.buffer, at)
-      entry.type = MADT_LOCAL_APIC
-      entry.length = MadtLocalApic.size
-      entry.processor_id = vcpu
-      entry.id = apicIdOf(vcpu)
-      entry.lapic_flags = flags
-      at += MadtLocalApic.size
-    } else {
-      const entry = MadtLocalX2apic.on(table.buffer, at)
-      entry.type = MADT_LOCAL_X2APIC
-      entry.length = MadtLocalX2apic.size
-      entry.local_apic_id = apicIdOf(vcpu)
-      entry.uid = vcpu
-      entry.lapic_flags = flags
-      at += MadtLocalX2apic.size
-    }
+  for (const entry of entries) {
+    table.set(entry, at)
+    at += entry.length
   }
   return finished(table, 'APIC', MADT_REVISION)
+}
+
+/** The entry of a vcpu's local APIC. */
+function localApic(vcpu: number, flags: number): Uint8Array {
+  if (hasX2apicId(vcpu)) {
+    const bytes = new Uint8Array(MadtLocalX2apic.size)
+    const entry = MadtLocalX2apic.on(bytes.buffer)
+    entry.type = MADT_LOCAL_X2APIC
+    entry.length = MadtLocalX2apic.size
+    entry.local_apic_id = apicIdOf(vcpu)
+    entry.uid = vcpu
+    entry.lapic_flags = flags
+    return bytes
+  }
+  const bytes = new Uint8Array(MadtLocalApic.size)
+  const entry = MadtLocalApic.on(bytes.buffer)
+  entry.type = MADT_LOCAL_APIC
+  entry.length = MadtLocalApic.size
+  entry.processor_id = vcpu
+  entry.id = apicIdOf(vcpu)
+  entry.lapic_flags = flags
+  return bytes
 }
 
 function xsdt(addresses: readonly number[]): Uint8Array {
