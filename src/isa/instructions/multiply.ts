@@ -18,9 +18,15 @@ function writeProduct<V>(m: Backend<V>, width: number, low: V, high: V): void {
   }
 }
 
+/** CF and OF say whether the upper half is needed. The others, which are undefined, are set as by
+ * the lower half: so nobody has to keep what they were. */
+function setProductFlags<V>(m: Backend<V>, width: number, low: V, wide: V): void {
+  m.setFlags({ ...m.resultFlags(low, width), af: m.const(0), cf: wide, of: wide })
+}
+
 const mul = define('mul', {
   encodings: [row('f6 /4', 'Eb'), row('f7 /4', 'Ev')],
-  flags: 'oc',
+  flags: 'oszapc',
   undefinedFlags: 'szap',
   execute(m, source) {
     const width = m.widthOf(source!)
@@ -29,8 +35,7 @@ const mul = define('mul', {
     const low = m.mul(a, b)
     const high = width === 64 ? m.mulHighUnsigned(a, b) : m.shr(low, m.const(width))
     writeProduct(m, width, low, high)
-    const wide = m.isZero(m.isZero(high))
-    m.setFlags({ cf: wide, of: wide })
+    setProductFlags(m, width, low, m.isZero(m.isZero(high)))
   },
 })
 
@@ -46,8 +51,7 @@ function multiplyInto<V>(m: Backend<V>, target: Operand, a: V, b: V): void {
   const low = m.mul(a, b)
   const high = width === 64 ? m.mulHighSigned(a, b) : low
   m.write(target, low)
-  const wide = overflows(m, low, high, width)
-  m.setFlags({ cf: wide, of: wide })
+  setProductFlags(m, width, low, overflows(m, low, high, width))
 }
 
 const imul = define('imul', {
@@ -58,7 +62,7 @@ const imul = define('imul', {
     row('69 /r', 'Gv', 'Ev', 'Iz'),
     row('6b /r', 'Gv', 'Ev', 'Ib'),
   ],
-  flags: 'oc',
+  flags: 'oszapc',
   undefinedFlags: 'szap',
   execute(m, first, second, third) {
     if (third) {
@@ -73,7 +77,7 @@ const imul = define('imul', {
       const high = width === 64 ? m.mulHighSigned(a, b) : m.sar(low, m.const(width))
       const wide = overflows(m, low, high, width)
       writeProduct(m, width, low, high)
-      m.setFlags({ cf: wide, of: wide })
+      setProductFlags(m, width, low, wide)
     }
   },
 })

@@ -94,7 +94,7 @@ function verifyRows(
 
 /** Undefined flags that are not as Zen 4 has them. */
 const notMirrored: Readonly<Record<string, string>> = {
-  div: 'oszapc', idiv: 'oszapc', bextr: 'p',
+  mul: 'szap', imul: 'szap', div: 'oszapc', idiv: 'oszapc', bextr: 'p',
   daa: 'o', das: 'o', aaa: 'oszp', aas: 'oszp', aam: 'oac', aad: 'oac',
 }
 

@@ -46,8 +46,15 @@ export abstract class ScalarReading extends StepCollector {
     return this.#binary((x, n) => i64.extendU(i32.rotr(i32.wrap(x), i32.wrap(n))), a, count)
   }
 
+  /** By the four products of halves: a call would have the caller's registers spilled. */
   mulHighUnsigned(a: Value, b: Value): Value {
-    return this.#binary((x, y) => call(this.parts.mulHighUnsigned, x, y), a, b)
+    const [low, half] = [this.const(0xffff_ffffn), this.const(32)]
+    const [aLow, aHigh] = [this.and(a, low), this.shr(a, half)]
+    const [bLow, bHigh] = [this.and(b, low), this.shr(b, half)]
+    const middle = this.add(this.mul(aHigh, bLow), this.shr(this.mul(aLow, bLow), half))
+    const other = this.add(this.mul(aLow, bHigh), this.and(middle, low))
+    const high = this.add(this.mul(aHigh, bHigh), this.shr(middle, half))
+    return this.add(high, this.shr(other, half))
   }
 
   mulHighSigned(a: Value, b: Value): Value {
