@@ -102,8 +102,10 @@ export const CoreControl = struct('core control', {
   generation: u64,
   /** 1 while the caller waits for the moment at which an interrupt can be taken. */
   windowWanted: u32,
-  /** How much of the budget a region leaves untouched, beside what it was given: see Cpu.run. */
+  /** How much of the budget a region leaves untouched: see Cpu.run. */
   regionReserve: u32,
+  /** What of the budget the running region has not been given yet, with the reserve. */
+  withheld: u32,
   /** 1 while each round of a repeated string instruction counts. */
   roundByRound: u32,
   /** What of the instructions is looked at, as bits of debug.ts's Watching. */
@@ -150,6 +152,9 @@ export const coreMap = {
   x87Result: 0x2100,
   /** 1 once a part has noted a denormal (u32); see fpu/denormals.ts. */
   denormals: 0x2200,
+  /** What flags that a region has not computed are computed from where paths meet: the number of
+   * their epoch (u32), and in 16 bytes each, values; see jit/epochs.ts. */
+  waiting: 0x2300,
   /** TLB_SETS of TlbSet. */
   tlbSets: 0x8000,
   /** Where large pages were filled from; see mmu/large-pages.ts. */

@@ -10,7 +10,7 @@ import { Cpu, type ExitKind } from '../../src/cpu/cpu.ts'
 import { LEAF_SHIFT, P2M_MFN_SHIFT, P2M_RAM_RW } from '../../src/cpu/p2m-format.ts'
 import { CPU_CONTEXT_SIZE, CpuContext, flagsOf, RFLAGS, setFlags } from '../../src/cpu/state.ts'
 
-export const DOORBELL = 0x1000
+const DOORBELL = 0x1000
 const MACHINE_BYTES = 8 << 20
 const PAGE = 0x1000
 const P2M = 0x100000

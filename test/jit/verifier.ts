@@ -5,11 +5,10 @@
  * values that are not known, and a test that has succeeded is a fact about expressions. What is
  * demanded, of each load, store and atomic access:
  *
- * - of machine memory: the address is the doorbell's, which stands in core memory, or it was made
- *   (mmu/lookup.ts) of an entry of the TLB, for stores of that for stores, which hits() has
- *   accepted for the linear address, with all bytes in the page; or made with the addend of such an
- *   entry, and inPageFrom() has found all bytes in its page; or it is the engine's answer for a
- *   locked operand (mmu/locked.ts), and not PIECES.
+ * - of machine memory: the address was made (mmu/lookup.ts) of an entry of the TLB, for stores of
+ *   that for stores, which hits() has accepted for the linear address, with all bytes in the page;
+ *   or made with the addend of such an entry, and inPageFrom() has found all bytes in its page; or
+ *   it is the engine's answer for a locked operand (mmu/locked.ts), and not PIECES.
  * - of core memory: it ends below coreMap.end, by what constants, masks and shifts say of the
  *   address; the TLB's tables begin where the engine's globals say.
  *
@@ -17,7 +16,6 @@
  * one root differ by less than farFrom() makes them differ; and the engine's own functions.
  */
 import { coreMap, TABLE_BYTES } from '../../src/cpu/core-memory.ts'
-import { controlAt } from '../../src/cpu/interpreter/core-fields.ts'
 import { CORE } from '../../src/cpu/interpreter/parts.ts'
 import {
   ATOMIC, isMemoryAccess, operandsOf, SIMD, type WasmFunction, type WasmInstruction,
@@ -46,8 +44,6 @@ export function verifyModule(module: WasmModule): string[] {
   return module.functions.flatMap((f) => new Verifier(module, f).run())
 }
 
-/** The name of a value of core memory. */
-const DOORBELL = 'doorbell'
 const FENCE = ATOMIC + 0x03
 
 class Verifier {
@@ -264,14 +260,8 @@ class Verifier {
       else this.#accessMachine(instruction, address, size, stores)
     }
     if (!loads) return
-    this.#stack.push(this.#state && memory === CORE
-      ? this.#fromCore(opcode, address, offset) : this.#nodes.unknown())
-  }
-
-  #fromCore(opcode: number, address: Node, offset: number): Node {
-    if (opcode === op.load64) return this.#nodes.loaded(address, offset)
-    return opcode === op.load32 && address.constant === 0n && offset === controlAt('doorbell')
-      ? this.#nodes.named(DOORBELL) : this.#nodes.unknown()
+    const isEntry = memory === CORE && opcode === op.load64 && this.#state
+    this.#stack.push(isEntry ? this.#nodes.loaded(address, offset) : this.#nodes.unknown())
   }
 
   #accessCore(instruction: WasmInstruction, address: Node, bytes: number): void {
@@ -285,7 +275,6 @@ class Verifier {
     instruction: WasmInstruction, address: Node, size: number, stores: boolean,
   ): void {
     const { offset } = instruction
-    if (address === this.#nodes.named(DOORBELL) && offset === 0 && size === 4 && !stores) return
     const proof = addressProof(address, this.#state!.facts)
     if (!proof) {
       this.#problem(instruction, `machine memory at ${address.text()}, not looked up`)

@@ -19,6 +19,7 @@ import { controlAt, loadControl32, loadControl64, Z } from './core-fields.ts'
 import { DEFERRED, emitHandler, STOPPED_AT_RECORD, UNCOUNTED_AGAIN } from './handlers.ts'
 import { CORE, type EngineParts, type InstructionShape, MACHINE } from './parts.ts'
 import { LocalPool } from './reading/value.ts'
+import { sliceOf } from './support.ts'
 import { field, RECORD_BYTES, RECORD_SHIFT, Special } from './record.ts'
 
 export const ServiceResult = {
@@ -224,15 +225,19 @@ class Loop {
   }
 
   /** The region counts the instructions that it executes. It looks at the budget when it jumps back
-   * only, so what it is given is less by what it may execute until then. */
+   * only, so the reserve is what it may execute until then. The rest it is given in slices, between
+   * which the doorbell is looked at. */
   #enterRegion(labels: Labels): void {
     const f = this.#function
-    f.set(this.#next, i32.sub(this.#left(), loadControl32('regionReserve')))
+    const reserve = loadControl32('regionReserve')
+    f.set(this.#next, i32.sub(this.#left(), reserve))
     f.if(i32.leS(this.#next, Z), () => this.#stop(Stop.BUDGET, labels.stopAtRecord))
-    f.store('i32', CORE, Z, this.#next, controlAt('budget'))
+    const slice = sliceOf(this.#next)
+    f.store('i32', CORE, Z, slice, controlAt('budget'))
+    f.store('i32', CORE, Z, i32.add(i32.sub(this.#next, slice), reserve), controlAt('withheld'))
     f.set(this.#next, callIndirect(this.#handlerType, 'i32',
       i32.load(CORE, this.#record, field.link), i32.load(CORE, this.#record, field.immediate)))
-    f.set(this.#budget, i32.add(loadControl32('budget'), loadControl32('regionReserve')))
+    f.set(this.#budget, i32.add(loadControl32('budget'), loadControl32('withheld')))
     f.set(this.#record, this.#next)
     f.brIf(labels.jumped, this.#next)
     const stop = loadControl32('stop')

@@ -54,6 +54,9 @@ export const partSignatures = {
   fused: { parameters: ['i32', 'i64', 'i64', 'i64'], result: 'i64' },
   /** Stops with #XM when an unmasked exception was collected. */
   floatCheck: CHECK,
+  /** (a region's used up budget) -> the same with the next slice of what is withheld, unless there
+   * is none or the doorbell rang. */
+  nextSlice: { parameters: ['i32'], result: 'i32' },
   /** (number): operands and result lie in scratch. */
   pure: { parameters: ['i32'] },
   /** (vector, error code, has error code): notes an exception, and stops. */

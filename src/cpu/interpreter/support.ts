@@ -16,7 +16,7 @@ import { CpuContext, RFLAGS, SegmentState } from '../state.ts'
 import {
   controlAt, loadControl32, loadControl64, loadControlRegister, segmentAt, Z,
 } from './core-fields.ts'
-import { CORE, type EngineParts, partSignatures } from './parts.ts'
+import { CORE, type EngineParts, MACHINE, partSignatures } from './parts.ts'
 import { field } from './record.ts'
 
 /** What the support functions call in turn. */
@@ -38,6 +38,7 @@ export function buildSupport(module: ModuleBuilder, needs: SupportNeeds) {
     lookUp,
     jump,
     resolve: buildResolve(module, jump),
+    nextSlice: buildNextSlice(module),
     segmentLinear: buildSegmentLinear(module, raise),
     divide: buildDivide(module),
     ...buildMulHigh(module),
@@ -58,6 +59,27 @@ function buildRaise(module: ModuleBuilder, stopped: number): FunctionBuilder {
   f.store('i32', CORE, Z, hasErrorCode!, controlAt('faultHasErrorCode'))
   f.store('i32', CORE, Z, i32.const(Stop.FAULT), controlAt('stop'))
   f.setGlobal(stopped, i32.const(1))
+  return f
+}
+
+/** How many instructions a region that loops executes until it looks at the doorbell. */
+const SLICE = 2000
+
+/** -> i32: what a region is given of so many instructions. */
+export function sliceOf(left: Expression): Expression {
+  return select(left, i32.const(SLICE), i32.ltS(left, i32.const(SLICE)))
+}
+
+function buildNextSlice(module: ModuleBuilder): FunctionBuilder {
+  const f = module.function(partSignatures.nextSlice)
+  const [budget] = f.parameters
+  const left = f.local('i32')
+  f.set(left, i32.sub(loadControl32('withheld'), loadControl32('regionReserve')))
+  const rings = i32.load(MACHINE, loadControl32('doorbell'))
+  f.if(i32.or(rings, i32.eqz(left)), () => f.return(budget!))
+  f.set(left, sliceOf(left))
+  f.store('i32', CORE, Z, i32.sub(loadControl32('withheld'), left), controlAt('withheld'))
+  f.return(i32.add(budget!, left))
   return f
 }
 

@@ -4,17 +4,22 @@
  * An *epoch* is a set of flags pending at some place. A region that is left says by number which
  * epoch it was in, and one switch at its end computes the flags of that epoch.
  *
- * Where paths meet, what the flags of each would be computed from is in the same locals, and one
- * more local says which epoch it came from.
+ * Where paths meet, what the flags of each would be computed from is put into core memory, with the
+ * number of the epoch that it came from. That is two or three stores, while values in locals would
+ * take registers from those that somebody looks at.
  */
-import { i32, select, type Expression, type Local } from '../../wasm/expression.ts'
+import {
+  i32, i64, select, v128, type Expression, type Local, type ValueType,
+} from '../../wasm/expression.ts'
 import { Bytes } from '../../wasm/bytes.ts'
-import type { FunctionBuilder } from '../../wasm/function.ts'
+import type { FunctionBuilder, StoreKind } from '../../wasm/function.ts'
+import { coreMap } from '../core-memory.ts'
+import { Z } from '../interpreter/core-fields.ts'
+import { CORE } from '../interpreter/parts.ts'
 import { slotAt } from '../interpreter/reading/flag-slots.ts'
 import type { StateFile } from '../interpreter/reading/state-file.ts'
 import type { FlagState, SlotWrite } from './flag-state.ts'
 
-const NONE = i32.const(0)
 /** In place of an epoch's number: the local says which. */
 export const INHERITED = -1
 
@@ -24,15 +29,17 @@ export class Epochs {
   readonly #epochs: (readonly SlotWrite[])[] = []
   /** Epochs of places where paths meet, by their code. */
   readonly #known = new Map<string, number>()
-  /** What flags that were not computed where paths met are computed from. */
+  /** Locals for what waits in memory, at its place there. */
   readonly #waiting: Local[] = []
-  /** The epoch of flags that were not computed where paths met, or 0. */
-  readonly #inherited: Local
 
   constructor(target: FunctionBuilder, state: StateFile) {
     this.#target = target
     this.#state = state
-    this.#inherited = target.local('i32')
+  }
+
+  /** At the region's entry, nothing is pending. */
+  emitEntry(): void {
+    if (this.#epochs.length > 0) this.#noteInherited(0)
   }
 
   /** The epoch of a place where the region is left with these flags: 0 for none, or INHERITED, as
@@ -47,18 +54,21 @@ export class Epochs {
   meet(flags: FlagState, areNeeded: boolean): void {
     if (flags.isEmpty && flags.inherited) return
     if (flags.isWhole && !areNeeded) {
-      this.#target.set(this.#inherited, i32.const(this.#keep(flags)))
+      this.#noteInherited(this.#keep(flags))
       return
     }
     this.#write(flags.writes())
-    this.#target.set(this.#inherited, NONE)
+    this.#noteInherited(0)
   }
 
   /** Computes the flags of the epoch in which the region was left, or of the inherited one. */
   emitComputing(epoch: Expression, isInherited: Expression): void {
     const f = this.#target
     if (this.#epochs.length === 0) return
-    const left = select(this.#inherited, epoch, isInherited)
+    f.if(isInherited, () => {
+      this.#waiting.forEach((local, index) => f.set(local, waitingAt(index, local.type)))
+    })
+    const left = select(i32.load(CORE, Z, coreMap.waiting), epoch, isInherited)
     f.block((done) => {
       const cases = this.#epochs.map((writes) => () => {
         this.#write(writes)
@@ -66,6 +76,10 @@ export class Epochs {
       })
       f.switch(i32.sub(left, i32.const(1)), cases, () => {})
     })
+  }
+
+  #noteInherited(epoch: number): void {
+    this.#target.store('i32', CORE, Z, i32.const(epoch), coreMap.waiting)
   }
 
   #numberOf(flags: FlagState): number {
@@ -76,17 +90,17 @@ export class Epochs {
   /** Has pending flags wait where paths meet; the number of their epoch. */
   #keep(flags: FlagState): number {
     const origins = flags.origins()
-    const free = [...this.#waiting]
+    const free = new Set(this.#waiting.keys())
     const places = origins.map(({ type }) => {
-      const index = free.findIndex((local) => local.type === type)
-      if (index >= 0) return free.splice(index, 1)[0]!
-      const local = this.#target.local(type)
-      this.#waiting.push(local)
-      return local
+      const known = [...free].find((index) => this.#waiting[index]!.type === type)
+      const place = known ?? this.#waiting.push(this.#target.local(type)) - 1
+      free.delete(place)
+      return place
     })
     const before = origins.map(({ local }) => local!)
-    places.forEach((place, index) => this.#target.set(place, before[index]!))
-    origins.forEach((origin, index) => { origin.local = places[index] })
+    places.forEach((place, index) => this.#target.store(
+      before[index]!.type as StoreKind, CORE, Z, before[index]!, addressOf(place)))
+    origins.forEach((origin, index) => { origin.local = this.#waiting[places[index]!] })
     const writes = flags.writes()
     origins.forEach((origin, index) => { origin.local = before[index] })
     const code = codeOf(writes)
@@ -100,6 +114,16 @@ export class Epochs {
       this.#state.store(i32.const(slotAt(name)), 64, value)
     }
   }
+}
+
+function addressOf(index: number): number {
+  return coreMap.waiting + 16 * (1 + index)
+}
+
+/** What waits at a place. */
+function waitingAt(index: number, type: ValueType): Expression {
+  return type === 'v128' ? v128.load(CORE, Z, addressOf(index))
+    : type === 'i32' ? i32.load(CORE, Z, addressOf(index)) : i64.load(CORE, Z, addressOf(index))
 }
 
 /** What tells flags apart that are computed in different ways. */

@@ -8,12 +8,12 @@
  * the number of the *epoch* that the leaving place is in: the set of flags pending there.
  */
 import {
-  globalGet, i32, i64, type Expression, type Local,
+  call, globalGet, i32, i64, type Expression, type Local,
 } from '../../wasm/expression.ts'
 import type { FunctionBuilder, Label } from '../../wasm/function.ts'
 import { Stop } from '../core-memory.ts'
 import { controlAt, loadControl32, loadControl64, Z } from '../interpreter/core-fields.ts'
-import { CORE, type EngineParts, type Exits, MACHINE } from '../interpreter/parts.ts'
+import { CORE, type EngineParts, type Exits } from '../interpreter/parts.ts'
 import { shapeOf } from '../interpreter/shape.ts'
 import { Access } from '../mmu/environment.ts'
 import { emitExecHit } from '../mmu/exec-tlb.ts'
@@ -118,6 +118,7 @@ class Translator {
     f.set(this.#tables.write, globalGet(this.#parts.writeTable, 'i32'))
     this.#state.emitLoads()
     this.#floats.emitLoads()
+    this.#epochs.emitEntry()
   }
 
   /** A path of which nothing is known; flags may be inherited where others meet. */
@@ -229,11 +230,13 @@ class Translator {
     this.#f.ifUnlikely(i32.eqz(isThere), () => this.#leaving.goOn(target.offset, path.flags))
   }
 
-  /** Leaves when the budget is used up or the doorbell rings; flags are settled. */
+  /** Leaves when the budget is used up and no more is to be had; flags are settled. */
   #poll(target: Target): void {
-    const rings = i32.load(MACHINE, loadControl32('doorbell'))
-    this.#f.ifUnlikely(i32.or(i32.leS(this.#budget, Z), rings),
-      () => this.#leaving.goOnInherited(target.offset))
+    const f = this.#f
+    f.ifUnlikely(i32.leS(this.#budget, Z), () => {
+      f.set(this.#budget, call(this.#parts.nextSlice, this.#budget))
+      f.ifUnlikely(i32.leS(this.#budget, Z), () => this.#leaving.goOnInherited(target.offset))
+    })
   }
 
   // Instructions.
@@ -287,7 +290,7 @@ class Translator {
       again: () => f.br(again!),
       noteBudget: () => {
         const before = i32.add(this.#budget, i32.const(left))
-        f.store('i32', CORE, Z, i32.add(before, loadControl32('regionReserve')),
+        f.store('i32', CORE, Z, i32.add(before, loadControl32('withheld')),
           controlAt('budget'))
       },
       defer: () => {
