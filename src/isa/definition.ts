@@ -24,15 +24,21 @@ export type MandatoryPrefix = 'any' | 'none' | '66' | 'f3' | 'f2'
 
 /** One encoding, immutable once its definition is made. The methods return a changed copy. */
 export class Row {
+  static #count = 0
   /** As written, for printing: `66 0f 3a 0f /r`. */
   readonly pattern: string
   readonly operands: readonly string[]
   readonly properties: RowProperties
+  /** No other row has it; they are small. */
+  readonly number = Row.#count++
+  /** The x87 unit has an opcode to remember of its instructions. */
+  readonly isX87: boolean
 
   constructor(pattern: string, operands: readonly string[], properties: RowProperties) {
     this.pattern = pattern
     this.operands = operands
     this.properties = properties
+    this.isX87 = /^d[89a-f] /.test(pattern)
   }
 
   /** LOCK may stand before it when its destination is memory. */

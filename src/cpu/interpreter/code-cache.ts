@@ -14,12 +14,13 @@ import { assert } from '../../base/assert.ts'
 import { type Decode, MAX_LENGTH } from '../../isa/decode/decoder.ts'
 import type { Instruction } from '../../isa/operand.ts'
 import { CODE_HASH_BITS, CODE_MODE_LONG, CODE_MODE_STEP, coreMap } from '../core-memory.ts'
-import { CodeLines, isWithin, linesAt, linesOf } from './code-lines.ts'
+import { CodeLines, linesAt } from './code-lines.ts'
 import { codeModeOf, modeShapeOf } from './code-mode.ts'
 import { controlAt } from './core-fields.ts'
 import { fillRecord, type RecordWords } from './fill-record.ts'
 import { field, heatWordOf, RECORD_BYTES, Special } from './record.ts'
 import type { CodeModeShape } from './shape.ts'
+import { linesOf, type Trace, Traces } from './traces.ts'
 
 /** The interpreter executes no more instructions than that until it looks at the budget again. */
 export const TRACE_LIMIT = 64
@@ -27,17 +28,6 @@ const PAGE = 4096
 const PAGE_SHIFT = 12
 const UD = 6
 const GP = 13
-
-interface Trace {
-  readonly machine: number
-  readonly mode: number
-  readonly first: number
-  readonly records: number
-  /** It begins with a check of the following page: no entry but its first record. */
-  readonly crosses: boolean
-  /** Offset in its page behind its last instruction. */
-  readonly end: number
-}
 
 /** What the cache needs of the engine around it. */
 export interface CodeCacheNeeds {
@@ -68,9 +58,7 @@ export class CodeCache {
   readonly #u16: Uint16Array
   readonly #u32: Uint32Array
   readonly #words: RecordWords
-  /** By frame number. A frame stays when its code is gone: a map whose keys come and go walks
-   * over those that went. */
-  readonly #traces = new Map<number, Trace[]>()
+  readonly #traces: Traces
   /** Instructions of records that services carry out, always or at times. */
   readonly #serviced = new Map<number, Instruction>()
   readonly #window = new Uint8Array(MAX_LENGTH)
@@ -86,7 +74,11 @@ export class CodeCache {
     this.#u8 = new Uint8Array(needs.core)
     this.#u16 = new Uint16Array(needs.core)
     this.#u32 = new Uint32Array(needs.core)
-    this.#words = { u8: this.#u8, u16: this.#u16, i64: new BigInt64Array(needs.core) }
+    this.#words = {
+      u8: this.#u8, u16: this.#u16, i32: new Int32Array(needs.core),
+      i64: new BigInt64Array(needs.core),
+    }
+    this.#traces = new Traces(needs.core)
   }
 
   /** The instruction of a record that a service carries out. */
@@ -129,58 +121,19 @@ export class CodeCache {
 
   /** The record of an instruction that stands in some trace already, or 0. */
   #find(machine: number, mode: number): number {
-    const traces = this.#traces.get(machine >>> PAGE_SHIFT)
-    if (!traces) return 0
-    for (const trace of traces) {
-      if (trace.mode !== mode || !isWithin(trace, machine)) continue
-      const record = trace.crosses
-        ? trace.machine === machine ? trace.first : 0
-        : this.#recordIn(trace, machine & PAGE - 1)
-      if (record === 0 || !this.#isEntry(record)) continue
-      this.#enter(machine, record, mode)
-      return record
-    }
-    return 0
-  }
-
-  /** A record that only looks up its own address would lead back to itself, and so would one that
-   * joins a trace which is forgotten. */
-  #isEntry(record: number): boolean {
-    const handler = this.#u16[record + field.handler >>> 1]!
-    return handler !== Special.LOOK_UP && handler !== Special.STEP_END
-      && handler !== Special.JOIN
-  }
-
-  /** The record of a trace's instruction at `offset`, or 0; offsets ascend in a trace. */
-  #recordIn(trace: Trace, offset: number): number {
-    let low = 0
-    let high = trace.records - 1
-    while (low <= high) {
-      const middle = low + high >> 1
-      const record = trace.first + middle * RECORD_BYTES
-      const found = this.#u16[record + field.pageOffset >>> 1]!
-      if (found === offset) return record
-      if (found < offset) low = middle + 1
-      else high = middle - 1
-    }
-    return 0
+    const record = this.#traces.recordAt(machine, mode)
+    if (record !== 0) this.#enter(machine, record, mode)
+    return record
   }
 
   /** How often the instruction at `machine` was jumped to; -1 when no trace for `mode` has it. */
   heatAt(machine: number, mode: number): number {
-    let heat = -1
-    for (const trace of this.#traces.get(machine >>> PAGE_SHIFT) ?? []) {
-      if (trace.mode !== mode || !isWithin(trace, machine) || trace.crosses) continue
-      const record = this.#recordIn(trace, machine & PAGE - 1)
-      if (record !== 0) heat = Math.max(heat, this.#u16[heatWordOf(record)]!)
-    }
-    return heat
+    return this.#traces.heatAt(machine, mode)
   }
 
   /** Sees to it that writes to lines of a frame are noticed, whether it has records or not. */
   watch(page: number, lines: CodeLines): void {
-    const frame = page >>> PAGE_SHIFT
-    if (!this.#traces.has(frame)) this.#traces.set(frame, [])
+    this.#traces.toAdd(page)
     const place = linesAt(page)
     if ((this.#u32[place]! | this.#u32[place + 1]!) === 0) this.#needs.markCode(page)
     this.#u32[place]! |= lines.low
@@ -211,7 +164,7 @@ export class CodeCache {
   /** As decode, for the trace that `record` begins, in place of it. */
   decodeAgain(record: number, machinePage: number): number {
     const machine = (machinePage | this.#u16[record + field.pageOffset >>> 1]!) >>> 0
-    const traces = this.#traces.get(machinePage >>> PAGE_SHIFT)
+    const traces = this.#traces.at(machinePage)
     const stale = traces?.findIndex((trace) => trace.first === record) ?? -1
     if (traces && stale >= 0) this.#forget(traces.splice(stale, 1)[0]!)
     return this.#decode(machine, this.#u32[controlAt('codeMode') >>> 2]!)
@@ -221,7 +174,7 @@ export class CodeCache {
    * on unless said otherwise. */
   invalidate(machine: number, bytes: number = PAGE): void {
     const page = (machine & -PAGE) >>> 0
-    const traces = this.#traces.get(page >>> PAGE_SHIFT)
+    const traces = this.#traces.at(page)
     if (!traces) return
     const written = new CodeLines()
     written.addRange(machine & PAGE - 1, bytes)
@@ -239,7 +192,7 @@ export class CodeCache {
     this.#needs.invalidated(page, written)
     this.#needs.addLines(page, left)
     this.#u32.set([left.low, left.high], linesAt(page))
-    this.#traces.set(page >>> PAGE_SHIFT, kept)
+    this.#traces.replace(page, kept)
     if (left.isEmpty) this.#needs.clearCode(page)
   }
 
@@ -260,7 +213,7 @@ export class CodeCache {
 
   /** Forgets everything. No record may be in use but the one that asked for decoding. */
   flush(): void {
-    for (const frame of this.#traces.keys()) {
+    for (const frame of this.#traces.frames()) {
       const page = frame << PAGE_SHIFT >>> 0
       this.#needs.clearCode(page)
       this.#u32.fill(0, linesAt(page), linesAt(page) + 2)
@@ -279,7 +232,7 @@ export class CodeCache {
   #remember(page: number, trace: Trace): void {
     linesOf(trace, page >>> 0, this.#lines)
     this.watch(page, this.#lines)
-    this.#traces.get(page >>> PAGE_SHIFT)!.push(trace)
+    this.#traces.toAdd(page).push(trace)
   }
 
   /** Appends a trace's records; whether it crosses into the next page, undefined if that faults. */
@@ -288,16 +241,20 @@ export class CodeCache {
     const codeMode = codeModeOf(mode)
     const shape = modeShapeOf(mode)
     const limit = mode & CODE_MODE_STEP ? 1 : TRACE_LIMIT
+    const bytes = this.#needs.machine.subarray(page, page + PAGE)
     let offset = machine & PAGE - 1
+    // Where the next trace begins that this one may run into; not sought yet.
+    let next = 0
     for (let count = 0; count < limit; count++) {
-      const from = page + offset
-      const known = count > 0 ? this.#find(from, mode) : 0
-      if (known !== 0) {
-        this.#appendJoin(offset, known)
-        return false
+      if (count > 0 && offset >= next) {
+        const known = this.#find(page + offset, mode)
+        if (known !== 0) {
+          this.#appendJoin(offset, known)
+          return false
+        }
+        next = this.#traces.nextAt(page + offset + 1, mode)
       }
-      const bytes = this.#needs.machine.subarray(from, Math.min(from + MAX_LENGTH, page + PAGE))
-      const instruction = this.#needs.decode(bytes, codeMode)
+      const instruction = this.#needs.decode(bytes, codeMode, offset)
       if (instruction === 'truncated') {
         if (count > 0) break
         return this.#decodeCrossing(page, offset, mode)

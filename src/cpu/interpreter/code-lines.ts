@@ -1,7 +1,6 @@
 /**
  * Which lines of a page hold code: its 64 lines of 64 bytes, as bits.
  */
-import { MAX_LENGTH } from '../../isa/decode/decoder.ts'
 import { coreMap } from '../core-memory.ts'
 
 const PAGE = 4096
@@ -37,27 +36,4 @@ export class CodeLines {
 /** Index of the 32-bit word of a frame's first lines in core memory. */
 export function linesAt(page: number): number {
   return (coreMap.codeLines >>> 2) + (page >>> 12) * 2
-}
-
-/** Where a trace begins, and the offset in that page behind its last instruction. */
-interface Extent {
-  readonly machine: number
-  readonly end: number
-}
-
-/** Whether an instruction at a machine address of the trace's page may be the trace's. */
-export function isWithin(trace: Extent, machine: number): boolean {
-  return trace.machine <= machine && (machine & PAGE - 1) < trace.end
-}
-
-/** Sets `lines` to those of a page that a trace has code in, which may begin in the page before. */
-export function linesOf(trace: Extent, page: number, lines: CodeLines): void {
-  lines.low = 0
-  lines.high = 0
-  if ((trace.machine & -PAGE) >>> 0 !== page) {
-    lines.addRange(0, MAX_LENGTH)
-    return
-  }
-  const offset = trace.machine & PAGE - 1
-  lines.addRange(offset, trace.end - offset)
 }

@@ -2,7 +2,7 @@
  * From an instruction to the operand fields of its record (record.ts).
  */
 import type { Instruction, Operand } from '../../isa/operand.ts'
-import { isX87, opcodeOf } from '../../isa/x87/unit.ts'
+import { opcodeOf } from '../../isa/x87/unit.ts'
 import { CpuContext } from '../state.ts'
 import { controlAt } from './core-fields.ts'
 import { field, registerAddress, registerFields } from './record.ts'
@@ -13,6 +13,7 @@ const at = CpuContext.offsets
 export interface RecordWords {
   readonly u8: Uint8Array
   readonly u16: Uint16Array
+  readonly i32: Int32Array
   readonly i64: BigInt64Array
 }
 
@@ -21,7 +22,7 @@ export function fillRecord(
   words: RecordWords, record: number, instruction: Instruction, nextOffset: number,
 ): void {
   words.u8[record + field.segment] = instruction.segment
-  if (isX87(instruction)) words.u16[record + field.x87Opcode >>> 1] = opcodeOf(instruction)
+  if (instruction.row.isX87) words.u16[record + field.x87Opcode >>> 1] = opcodeOf(instruction)
   const isString = instruction.row.properties.string !== undefined
   const fields = registerFields(instruction.operands)
   let registers = 0
@@ -39,8 +40,9 @@ export function fillRecord(
 }
 
 function fillOperand(
-  { u8, u16, i64 }: RecordWords, record: number, operand: Operand, nextOffset: number,
+  words: RecordWords, record: number, operand: Operand, nextOffset: number,
 ): void {
+  const { u8, u16 } = words
   switch (operand.kind) {
     case 'memory': {
       const base = operand.ripRelative ? controlAt('codePage')
@@ -50,15 +52,24 @@ function fillOperand(
       u16[record + field.index >>> 1] = index
       u8[record + field.scale] = operand.scale
       u8[record + field.segment] = operand.segment
-      i64[record + field.displacement >>> 3] = operand.ripRelative
-        ? operand.displacement + BigInt(nextOffset) : operand.displacement
+      if (operand.ripRelative) {
+        put(words, record + field.displacement, Number(operand.displacement) + nextOffset)
+      } else {
+        words.i64[record + field.displacement >>> 3] = operand.displacement
+      }
       break
     }
     case 'relative':
-      i64[record + field.immediate >>> 3] = BigInt(nextOffset + operand.displacement)
+      put(words, record + field.immediate, nextOffset + operand.displacement)
       u8[record + field.scale] = operand.width === 16 ? 1 : operand.width === 32 ? 2 : 0
       break
     default:
       break
   }
+}
+
+/** Writes a whole number as 64 bits; through a bigint it would take several times as long. */
+function put({ i32 }: RecordWords, at: number, value: number): void {
+  i32[at >>> 2] = value
+  i32[(at >>> 2) + 1] = Math.floor(value / 0x1_0000_0000)
 }

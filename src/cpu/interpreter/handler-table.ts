@@ -10,7 +10,7 @@ import { hotInstructions } from './hot-instructions.ts'
 import type { InlineHandler } from './loop.ts'
 import type { InstructionShape } from './parts.ts'
 import { Special } from './record.ts'
-import { type CodeModeShape, keyOf, shapeOf } from './shape.ts'
+import { type CodeModeShape, keyOf, rowKeyOf, shapeOf } from './shape.ts'
 
 const PAGE_BYTES = 65536
 
@@ -31,7 +31,9 @@ export class HandlerTable {
   readonly sizes: MemorySizes
   readonly #memories: HandlerMemories
   readonly #options: HandlerOptions
+  /** By keyOf, and by rowKeyOf. */
   readonly #numbers = new Map<number, number>()
+  readonly #rowNumbers = new Map<number, number>()
   readonly #firstInTable: number
   #engine: WebAssembly.Exports = {}
 
@@ -53,6 +55,15 @@ export class HandlerTable {
 
   /** Number of the handler for an instruction; -1: a service does it. */
   numberOf(instruction: Instruction, mode: CodeModeShape): number {
+    const key = rowKeyOf(instruction, mode)
+    const known = this.#rowNumbers.get(key)
+    if (known !== undefined) return known
+    const number = this.#numberOfShape(instruction, mode)
+    this.#rowNumbers.set(key, number)
+    return number
+  }
+
+  #numberOfShape(instruction: Instruction, mode: CodeModeShape): number {
     if (!this.#handles(instruction)) return this.#transferOf(instruction, mode)
     const shape = shapeOf(instruction, mode)
     const key = keyOf(instruction, shape)

@@ -45,6 +45,22 @@ const KINDS = ['gpr', 'memory', 'immediate', 'relative', 'segment', 'control', '
   'mm', 'st', 'far'] as const
 const ADDRESSINGS = ['base', 'indexed', 'segmented', 'address32', 'legacy'] as const
 
+/**
+ * A small number that is the same only for instructions of the same shape: those of a row that are
+ * alike in all that an instruction may vary. Rows of one definition have shapes in common.
+ */
+export function rowKeyOf(instruction: Instruction, { stackWidth }: CodeModeShape): number {
+  const memory = memoryOf(instruction.operands)
+  let addressing = 0
+  if (memory) {
+    addressing = memory.segment >= 4 ? 3 : memory.index < 0 ? 1 : 2
+  }
+  const { row, operandSize, addressSize, repeat, lock } = instruction
+  // Only 64-bit code has a stack that wide.
+  return row.number << 12 | (operandSize >> 5) << 10 | (addressSize >> 5) << 8
+    | (stackWidth >> 5) << 6 | addressing << 4 | (repeat & 3) << 1 | (lock ? 1 : 0)
+}
+
 const definitionNumbers = new Map<object, number>()
 
 /** A number that is the same for instructions of the same shape, and only for those. */

@@ -111,7 +111,7 @@ function unpack({ shape, ends }: PackedRegion, decode: Decode): Region {
     const [offset, end] = [shape.blocks[block * 2]!, shape.blocks[block * 2 + 1]!]
     const instructions = []
     while (at < end) {
-      const instruction = decode(shape.bytes.subarray(at, end), CODE_MODE)
+      const instruction = decode(shape.bytes, CODE_MODE, at)
       if (typeof instruction === 'string') throw new Error('a region has code that is none')
       instructions.push({ instruction, offset: offset + at - start })
       at += instruction.length

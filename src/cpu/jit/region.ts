@@ -5,7 +5,7 @@
  * Places are byte offsets from the start of the page of the entry (page 0 of the region), so that a
  * region is the same wherever its pages are mapped, as long as they keep their distances.
  */
-import { type Decode, MAX_LENGTH } from '../../isa/decode/decoder.ts'
+import type { Decode } from '../../isa/decode/decoder.ts'
 import type { Instruction } from '../../isa/operand.ts'
 
 export const PAGE_BYTES = 4096
@@ -226,8 +226,7 @@ class Discovery {
     const page = this.#source.page(pageOf(offset))
     if (!page) return undefined
     const within = offset - pageOf(offset) * PAGE_BYTES
-    const bytes = page.subarray(within, within + MAX_LENGTH)
-    const instruction = this.#source.decode(bytes, CODE_MODE)
+    const instruction = this.#source.decode(page, CODE_MODE, within)
     // An instruction that crosses into the next page is the interpreter's.
     return typeof instruction === 'string' ? undefined : { instruction, offset }
   }

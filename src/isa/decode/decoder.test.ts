@@ -139,6 +139,14 @@ test('addresses based on rBP and rSP use SS, and overrides count as the mode has
   assert.equal(segmentOf('8b 06 00 00', real), 3)
 })
 
+test('decoding may begin anywhere in the bytes, and sees those from there on only', () => {
+  const bytes = Uint8Array.of(0x66, 0x66, 0x01, 0xd8, 0x48)
+  const found = decode(bytes, long, 2)
+  assert.ok(typeof found !== 'string')
+  assert.deepEqual([found.operandSize, found.length], [32, 2])
+  assert.equal(decode(bytes, long, 4), 'truncated')
+})
+
 test('POP to memory based on rSP counts from the popped pointer', () => {
   const found = decodeHex('8f 44 24 10')
   assert(typeof found !== 'string' && found.operands[0]!.kind === 'memory')

@@ -30,7 +30,9 @@ export interface CodeMode {
  */
 export type NoInstruction = 'invalid' | 'truncated' | 'too-long'
 
-export type Decode = (bytes: Uint8Array, mode: CodeMode) => Instruction | NoInstruction
+/** Decodes the instruction that begins at a place in `bytes`, the first unless said otherwise. */
+export type Decode = (bytes: Uint8Array, mode: CodeMode, at?: number) =>
+  Instruction | NoInstruction
 
 interface Candidate extends Pattern {
   readonly readers: readonly OperandReader[]
@@ -78,7 +80,7 @@ function segmentOfPrefix(byte: number): number {
 /** Makes a decoder for the instructions of `definitions`. */
 export function makeDecoder(definitions: readonly Definition[]): Decode {
   const decoder = new Decoder(slotsOf(definitions))
-  return (bytes, mode) => decoder.decode(bytes, mode)
+  return (bytes, mode, at = 0) => decoder.decode(bytes, mode, at)
 }
 
 /** Pairs of rows of which both match some bytes with equal rank: mistakes in the definitions. */
@@ -169,16 +171,18 @@ class Decoder {
     this.#slots = slots
   }
 
-  decode(bytes: Uint8Array, mode: CodeMode): Instruction | NoInstruction {
+  decode(bytes: Uint8Array, mode: CodeMode, at: number): Instruction | NoInstruction {
     const state = this.#state
     state.bytes = bytes
-    state.position = 0
-    state.limit = bytes.length < MAX_LENGTH ? bytes.length : MAX_LENGTH
+    const isWhole = bytes.length - at >= MAX_LENGTH
+    state.start = at
+    state.position = at
+    state.limit = isWhole ? at + MAX_LENGTH : bytes.length
     state.short = false
     state.bad = false
     state.long = mode.long
     const result = this.#decode(mode)
-    if (state.short) return bytes.length >= MAX_LENGTH ? 'too-long' : 'truncated'
+    if (state.short) return isWhole ? 'too-long' : 'truncated'
     return result
   }
 
@@ -223,7 +227,7 @@ class Decoder {
     return {
       definition: candidate.definition,
       row: candidate.row,
-      length: state.position,
+      length: state.position - state.start,
       operands,
       operandSize: state.operandSize as 16 | 32 | 64,
       addressSize: state.addressSize,

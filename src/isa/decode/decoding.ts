@@ -14,6 +14,7 @@ const indexes16 = [RSI, RDI, RSI, RDI, NO_REGISTER, NO_REGISTER, NO_REGISTER, NO
 
 export class Decoding {
   bytes: Uint8Array = new Uint8Array(0)
+  start = 0
   position = 0
   limit = 0
   /** Set when bytes beyond the limit were asked for. */

@@ -72,11 +72,6 @@ function remember(m: Machine, instruction: Instruction, address: bigint | undefi
   x87.lastDs = m.selector(memory.segment)
 }
 
-/** Whether the unit has an opcode to remember of an instruction. */
-export function isX87({ row }: Instruction): boolean {
-  return /^d[89a-f] /.test(row.pattern)
-}
-
 /** The low three bits of the opcode and the ModRM byte. */
 export function opcodeOf({ row, modrm, operands }: Instruction): number {
   const [opcode = '', second = ''] = row.pattern.split(' ')
