@@ -10,6 +10,7 @@ import { openCapture } from '../node/capture-file.ts'
 import { runIfThere } from '../node/command.ts'
 import { listenForStream } from '../node/frame-socket.ts'
 import { hostNet } from '../node/host-net.ts'
+import { openTap } from '../node/tap.ts'
 import { DEFAULT_BRIDGE } from '../toolstack/domain/vifs.ts'
 import type { Surroundings } from './surroundings.ts'
 
@@ -29,10 +30,11 @@ export function openNetworks(
   surroundings: Surroundings, options: NetworkOptions,
 ): OpenNetworks {
   const bridge = defaultBridge(surroundings, options)
-  const openVswitch = new OpenVswitch({
-    run: runIfThere, listenForFrames, openCapture, ...surroundings.toolstack,
-  })
-  const networks = new HostNetworks(new Map([[DEFAULT_BRIDGE, bridge]]), openVswitch)
+  const host = {
+    run: runIfThere, listenForFrames, openCapture, openTap, ...surroundings.toolstack,
+  }
+  const openVswitch = new OpenVswitch(host)
+  const networks = new HostNetworks(new Map([[DEFAULT_BRIDGE, bridge]]), openVswitch, host)
   return {
     station: (wish) => networks.station(wish),
     close: async () => {

@@ -6,8 +6,9 @@
  * "xenbr0.10:20:30": the VLAN without tags, then those with).
  */
 import type { Bridge } from './bridge.ts'
+import { type HostBridgeHost, stationOnHostBridge } from './host-bridge.ts'
 import type { OpenVswitch } from './openvswitch.ts'
-import { NetworkError, type Networks, type Station, type StationWish } from './station.ts'
+import type { Networks, Station, StationWish } from './station.ts'
 import type { PortOptions } from './switch.ts'
 
 const BRIDGE = /^([^.]+)(?:\.(\d{1,4})?((?::\d{1,4})*))?$/
@@ -16,19 +17,23 @@ const VLAN_LIMIT = 4095
 export class HostNetworks implements Networks {
   readonly #bridges: ReadonlyMap<string, Bridge>
   readonly #openVswitch: OpenVswitch
+  readonly #host: HostBridgeHost
 
   /** `bridges` are the built-in ones, by their names. */
-  constructor(bridges: ReadonlyMap<string, Bridge>, openVswitch: OpenVswitch) {
+  constructor(
+    bridges: ReadonlyMap<string, Bridge>, openVswitch: OpenVswitch, host: HostBridgeHost,
+  ) {
     this.#bridges = bridges
     this.#openVswitch = openVswitch
+    this.#host = host
   }
 
   station(wish: StationWish): Station | Promise<Station> {
     if (wish.script === 'vif-openvswitch') return this.#openVswitch.station(wish)
     const place = parseBridge(wish.bridge)
     const bridge = place && this.#bridges.get(place.name)
-    if (!bridge) throw new NetworkError(`there is no bridge "${wish.bridge}"`)
-    return bridge.station(wish, place.options)
+    if (bridge) return bridge.station(wish, place.options)
+    return stationOnHostBridge(this.#host, wish)
   }
 }
 

@@ -7,13 +7,15 @@ import { test } from 'node:test'
 import fc from 'fast-check'
 import { BROADCAST, ethernet, type Frame, type MacAddress } from './frame.ts'
 import { FrameReader, lengthPrefixed } from './frame-stream.ts'
-import { type CommandResult, OpenVswitch } from './openvswitch.ts'
+import type { CommandResult } from './command.ts'
+import { OpenVswitch } from './openvswitch.ts'
 import type { StationWish } from './station.ts'
 
 const MAC = 0x00163e000001 as MacAddress
 const GROUP = 0x01005e000001 as MacAddress
 const OK: CommandResult = { status: 0, output: '', errors: '' }
 const DUMMY = { ...OK, output: 'dummy\n[bareudp, dummy, geneve, vxlan]\n' }
+const KERNEL = { ...OK, output: 'system\n[dummy]\n' }
 
 const WISH: StationWish = {
   script: 'vif-openvswitch', bridge: 'ovsbr0', device: 'vif1.0', mac: MAC, mtu: 1500,
@@ -28,6 +30,8 @@ class Rig {
   readonly #timers: (() => void)[] = []
   receive: (frame: Uint8Array) => void = () => {}
   isWireOpen = false
+  /** Why there can be no TAP device. */
+  tapRefused: string | undefined = 'no TAP'
   readonly ovs: OpenVswitch
 
   constructor(
@@ -45,6 +49,16 @@ class Rig {
         this.isWireOpen = true
         return {
           path: `/run/${name}`, connected, send: (frame) => void this.sent.push(frame),
+          close: () => void (this.isWireOpen = false),
+        }
+      },
+      openTap: (name, receive) => {
+        if (this.tapRefused !== undefined) throw new Error(this.tapRefused)
+        this.said.push(`tap ${name}`)
+        this.receive = receive
+        this.isWireOpen = true
+        return {
+          send: (frame) => void this.sent.push(frame),
           close: () => void (this.isWireOpen = false),
         }
       },
@@ -101,12 +115,25 @@ test('a port whose name comes again is removed first', async () => {
     ['get', 'add-port', 'del-port vif1.0', 'get', 'add-port'])
 })
 
+test('a bridge of the kernel gets a TAP device, which is brought up', async () => {
+  const rig = new Rig([KERNEL])
+  rig.tapRefused = undefined
+  const station = await rig.ovs.station(WISH)
+  assert.equal(rig.said[1], 'tap vif1.0')
+  assert.ok(rig.said[2]?.startsWith(`${PORT} -- set interface vif1.0 mtu_request=1500 -- `))
+  assert.match(rig.said[3] ?? '', /^ip link set vif1.0 address fe:ff:ff:ff:ff:ff .* up$/)
+  station.close()
+  await rig.ovs.settled()
+  assert.match(rig.said[4] ?? '', /del-port vif1.0$/)
+  assert.equal(rig.isWireOpen, false)
+})
+
 const refusals: readonly [string, Partial<StationWish>, (CommandResult | undefined)[], RegExp][] = [
   ['no ovs-vsctl', {}, [undefined], /^Unable to find ovs-vsctl tool$/],
   ['a bridge that is not there', {}, [{ status: 1, output: '', errors: 'ovs-vsctl: no row' }],
     /^ovs-vsctl: no row$/],
-  ['a bridge of the kernel', {}, [{ ...OK, output: 'system\n[dummy]\n' }], /kernel only/],
-  ['a switch without streams', {}, [{ ...OK, output: 'netdev\n[vxlan]\n' }], /--enable-dummy/],
+  ['a bridge of the kernel without TAP devices', {}, [KERNEL], /^no TAP$/],
+  ['a switch without streams or TAP', {}, [{ ...OK, output: 'netdev\n[vxlan]\n' }], /^no TAP$/],
   ['a name with two VLANs', { bridge: 'ovsbr0.1.2' }, [], /No valid bridge/],
   ['a device like an option', { device: '--x' }, [], /"--x" cannot be a device's name/],
   ['forwarded ports', { forwards: [{ protocol: 'tcp', hostPort: 1, guestPort: 2 }] }, [],

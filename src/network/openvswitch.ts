@@ -4,27 +4,20 @@
  *
  * The script adds a network device that the kernel's netback made. Here the other end of a port is
  * this process: a stream to a device of type "dummy", where the switch offers that type and has the
- * bridge in user space, so that nobody needs a privilege.
+ * bridge in user space, so that nobody needs a privilege; else a TAP device.
  */
 import { type Capture, type CaptureWorld, startCapture } from './capture.ts'
+import { outputOf } from './command.ts'
+import {
+  checkDevice, type DeviceHost, openDevice, refuseForwards, setUpDevice,
+} from './device-wire.ts'
 import { formatMac } from './frame.ts'
 import { NetworkError, type Station, type StationWish } from './station.ts'
 import { Uplink, type Wire } from './uplink.ts'
 
-const PROGRAM = 'ovs-vsctl'
 const PATIENCE = '--timeout=30'
 const CONNECT_MS = 10_000
 const BRIDGE = /^([^.:]+)(?:\.(\d+))?(?::(\d+(?::\d+)*))?$/
-/** What the kernel takes as a device's name, less what would look like an option. */
-const DEVICE = /^\w[\w.-]{0,14}$/
-
-/** What a program had to say. */
-export interface CommandResult {
-  readonly status: number | null
-  readonly output: string
-  /** The last lines of standard error. */
-  readonly errors: string
-}
 
 /** A wire whose other end is found by a path, and is up once somebody connects there. */
 export interface StreamWire extends Wire {
@@ -32,9 +25,7 @@ export interface StreamWire extends Wire {
   readonly connected: Promise<void>
 }
 
-export interface OpenVswitchHost extends CaptureWorld {
-  /** Runs a program to its end; undefined when there is no such program. */
-  run(program: string, args: readonly string[]): Promise<CommandResult | undefined>
+export interface OpenVswitchHost extends CaptureWorld, DeviceHost {
   /** Waits for a stream of frames. */
   listenForFrames(name: string, receive: (frame: Uint8Array) => void): Promise<StreamWire>
   /** Runs `work` after `ms`; the result cancels it. */
@@ -80,28 +71,23 @@ export class OpenVswitch {
   }
 
   async #plug(wish: StationWish): Promise<Station> {
-    const { device } = wish
     const place = parsePlace(wish.bridge)
     if (!place) throw new NetworkError('No valid bridge was specified')
-    if (!DEVICE.test(device)) throw new NetworkError(`"${device}" cannot be a device's name`)
-    if (wish.forwards.length > 0) {
-      throw new NetworkError('ports are forwarded on the built-in bridge only')
-    }
-    await this.#mustTakeStreams(place.bridge)
+    checkDevice(wish.device)
+    refuseForwards(wish)
+    const takesStreams = await this.#takesStreams(place.bridge)
     const capture = wish.capture === undefined ? undefined : startCapture(this.#host, wish.capture)
-    return this.#connect(wish, place, capture)
+    return this.#connect(wish, place, takesStreams, capture)
   }
 
   async #connect(
-    wish: StationWish, place: Place, capture: Capture | undefined,
+    wish: StationWish, place: Place, takesStreams: boolean, capture: Capture | undefined,
   ): Promise<Station> {
     const { device } = wish
     const uplink = new Uplink(capture, () => void this.#inOrder(() => this.#remove(device)))
     try {
-      const wire = await this.#host.listenForFrames(device, (frame) => uplink.receive(frame))
-      uplink.plug(wire)
-      await this.#vsctl(portCommand(wish, place, wire.path))
-      await this.#mustConnect(wire)
+      if (takesStreams) await this.#connectStream(wish, place, uplink)
+      else await this.#connectDevice(wish, place, uplink)
       return uplink
     } catch (error) {
       uplink.close()
@@ -109,14 +95,27 @@ export class OpenVswitch {
     }
   }
 
-  async #mustTakeStreams(bridge: string): Promise<void> {
+  async #connectStream(wish: StationWish, place: Place, uplink: Uplink): Promise<void> {
+    const wire = await this.#host.listenForFrames(wish.device, (frame) => uplink.receive(frame))
+    uplink.plug(wire)
+    const stream = `options:stream=${JSON.stringify(`unix:${wire.path}`)}`
+    await this.#vsctl(portCommand(wish, place, ['type=dummy', stream]))
+    await this.#mustConnect(wire)
+  }
+
+  async #connectDevice(wish: StationWish, place: Place, uplink: Uplink): Promise<void> {
+    uplink.plug(openDevice(this.#host, wish.device, (frame) => uplink.receive(frame)))
+    await this.#vsctl(portCommand(wish, place, []))
+    await setUpDevice(this.#host, wish.device, [])
+  }
+
+  /** Whether a bridge's ports may be streams; else they are devices of the host. */
+  async #takesStreams(bridge: string): Promise<boolean> {
     const answer = await this.#vsctl([
       'get', 'bridge', bridge, 'datapath_type', '--', 'get', 'Open_vSwitch', '.', 'iface_types',
     ])
     const [datapath = '', types = ''] = answer.split('\n')
-    if (/^"?(dummy|netdev)"?$/.test(datapath) && /\bdummy\b/.test(types)) return
-    throw new NetworkError(`Open vSwitch's bridge ${bridge} takes network devices of the kernel ` +
-      'only; one with datapath_type=netdev or dummy, of ovs-vswitchd --enable-dummy, takes streams')
+    return /^"?(dummy|netdev)"?$/.test(datapath) && /\bdummy\b/.test(types)
   }
 
   #mustConnect(wire: StreamWire): Promise<void> {
@@ -138,16 +137,13 @@ export class OpenVswitch {
     }
   }
 
-  async #vsctl(words: readonly string[]): Promise<string> {
-    const result = await this.#host.run(PROGRAM, [PATIENCE, ...words])
-    if (!result) throw new NetworkError(`Unable to find ${PROGRAM} tool`)
-    if (result.status === 0) return result.output
-    throw new NetworkError(result.errors || `${PROGRAM} failed with status ${result.status}`)
+  #vsctl(words: readonly string[]): Promise<string> {
+    return outputOf(this.#host, 'ovs-vsctl', [PATIENCE, ...words])
   }
 }
 
-/** The words that make a port anew. */
-function portCommand(wish: StationWish, place: Place, path: string): string[] {
+/** The words that make a port anew; `type` says what its device is. */
+function portCommand(wish: StationWish, place: Place, type: readonly string[]): string[] {
   const { device, mac, mtu, owner } = wish
   const set = (words: readonly string[]): string[] => ['--', 'set', 'interface', device, ...words]
   const ids = {
@@ -157,7 +153,7 @@ function portCommand(wish: StationWish, place: Place, path: string): string[] {
     '--', '--if-exists', 'del-port', device, '--', 'add-port', place.bridge, device,
     ...place.tag === undefined ? [] : [`tag=${place.tag}`],
     ...place.trunks.length === 0 ? [] : [`trunks=${place.trunks.join(',')}`],
-    ...set(['type=dummy', `options:stream=${JSON.stringify(`unix:${path}`)}`]),
+    ...type.length === 0 ? [] : set(type),
     ...mtu === undefined ? [] : set([`mtu_request=${mtu}`]),
     ...Object.entries(ids).flatMap(([key, value]) =>
       set([`external-ids:${key}=${JSON.stringify(value)}`])),

@@ -10,6 +10,7 @@ import { silentLog } from '../../base/log.ts'
 import { type ControlDomain, type GrantedPiece, XenError } from '../../dom0/interfaces.ts'
 import type { Bridge } from '../../network/bridge.ts'
 import { type Frame, type MacAddress, parseMac } from '../../network/frame.ts'
+import type { HostBridgeHost } from '../../network/host-bridge.ts'
 import { HostNetworks } from '../../network/networks.ts'
 import type { OpenVswitch } from '../../network/openvswitch.ts'
 import type { Station, StationWish } from '../../network/station.ts'
@@ -71,7 +72,8 @@ export class FakeNetfront {
         close: () => {},
       }),
     } as Bridge
-    const networks = new HostNetworks(new Map([['xenbr0', bridge]]), {} as OpenVswitch)
+    const networks = new HostNetworks(new Map([['xenbr0', bridge]]), {} as OpenVswitch,
+      { run: async () => undefined } as unknown as HostBridgeHost)
     this.driver = new NetDriver(this.store, {
       control: this.#control(), now: () => this.nowMs,
       schedule: (work) => void this.later.push(work),

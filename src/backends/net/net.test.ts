@@ -310,8 +310,9 @@ test('a device that is to go closes with its front-end, and lets go when its nod
   assert.equal(other.backState, undefined)
 })
 
-test('an interface on a bridge that is not there says so', () => {
+test('an interface on a bridge that is not there says so', async () => {
   const guest = new FakeNetfront({ bridge: 'other' })
+  await turn()
   assert.equal(guest.store.read(`${BACK}/hotplug-status`), 'error')
   assert.equal(guest.store.read(`${BACK}/hotplug-error`), 'there is no bridge "other"')
   guest.connect()

@@ -6,6 +6,7 @@ import { test } from 'node:test'
 import { NetDriver } from '../../backends/net/driver.ts'
 import { silentLog } from '../../base/log.ts'
 import type { Bridge } from '../../network/bridge.ts'
+import type { HostBridgeHost } from '../../network/host-bridge.ts'
 import { HostNetworks } from '../../network/networks.ts'
 import type { OpenVswitch } from '../../network/openvswitch.ts'
 import { NetworkError, type Station, type StationWish } from '../../network/station.ts'
@@ -50,8 +51,8 @@ class House {
     new NetDriver(this.store, {
       control, now: () => 0, schedule: () => {}, delay: (ms, work) => this.host.delay(ms, work),
     },
-      new HostNetworks(new Map([['xenbr0', { station } as unknown as Bridge]]), openVswitch),
-      silentLog)
+      new HostNetworks(new Map([['xenbr0', { station } as unknown as Bridge]]), openVswitch,
+        { run: async () => undefined } as unknown as HostBridgeHost), silentLog)
     this.host.random = () => Uint8Array.of(0xff, 2, 3)
     const { schedule } = this.host
     this.devices = new Devices(this.store, { control, schedule, warn: () => {} }, this.host)
