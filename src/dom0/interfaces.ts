@@ -261,6 +261,8 @@ export interface Xenctrl {
   /** As populatePhysmap for `count` extents that follow one another, with frames of host node
    * `node` only if that is given; throws unless all succeed. */
   populateRange(domid: Domid, first: Gfn, count: number, order: number, node?: number): void
+  /** Promises the domain so many pages in all; 0 ends the promise. */
+  claimPages(domid: Domid, pages: number): void
   decreaseReservation(domid: Domid, gfns: readonly Gfn[], order: number): number
   addToPhysmap(domid: Domid, space: number, index: number, gfn: Gfn): void
   setMemoryMap(domid: Domid, map: readonly E820Range[]): void

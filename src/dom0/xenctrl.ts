@@ -57,6 +57,16 @@ export class XenctrlClient extends DomainControl implements Xenctrl {
     if (done < count) throw new XenError(call, ENOMEM, errnoName(ENOMEM))
   }
 
+  claimPages(domid: Domid, pages: number): void {
+    this.client.scope(() => {
+      const op = this.client.struct(M.XenMemoryReservation)
+      op.domid = domid
+      op.nr_extents = pages
+      this.client.call('xc_domain_claim_pages', __HYPERVISOR_memory_op, M.XENMEM_claim_pages,
+        op.position)
+    })
+  }
+
   decreaseReservation(domid: Domid, gfns: readonly Gfn[], order: number): number {
     return this.#reserveAll('xc_domain_decrease_reservation', M.XENMEM_decrease_reservation,
       domid, gfns, order)

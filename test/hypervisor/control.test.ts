@@ -5,7 +5,7 @@ import assert from 'node:assert/strict'
 import test from 'node:test'
 import { asDomid, asGfn, asGrantRef, type Domid } from '../../src/abi/numbers.ts'
 import { HvmHwCpu, HvmSaveDescriptor } from '../../src/abi/save/hvm.ts'
-import { ENOMEM, EPERM, ESRCH } from '../../src/abi/xen/errno.ts'
+import { EINVAL, ENOMEM, EPERM, ESRCH } from '../../src/abi/xen/errno.ts'
 import { SHUTDOWN_crash } from '../../src/abi/xen/sched.ts'
 import { VIRQ_DOM_EXC } from '../../src/abi/xen/xen.ts'
 import { HVM_PARAM_ALTP2M, HVM_PARAM_STORE_PFN } from '../../src/abi/xen/hvm/params.ts'
@@ -38,6 +38,29 @@ test('a domain is created, listed and destroyed, and everything comes back', () 
   xenctrl.destroyDomain(domid)
   assert.equal(xenctrl.getDomainInfo(domid), undefined)
   assert.deepEqual({ frames: host.frames.free, heap: host.heap.used }, before)
+  control.close()
+})
+
+test('memory is claimed for a domain, as much as it may have and the machine has', () => {
+  const machine = newMachine(16)
+  const { host, control } = machine
+  const { xenctrl } = control
+  const domid = newDomain(machine, 16)
+  xenctrl.setMaxMem(domid, 1024 * 1024)
+  const outstanding = (): number[] =>
+    [xenctrl.getDomainInfo(domid)!.outstandingPages, xenctrl.physinfo().outstandingPages]
+  for (const pages of [16, 1024 * 256 + 1]) {
+    assert.throws(() => xenctrl.claimPages(domid, pages), isError(EINVAL))
+  }
+  assert.throws(() => xenctrl.claimPages(domid, 16 + host.frames.free + 1), isError(ENOMEM))
+  xenctrl.claimPages(domid, 116)
+  assert.deepEqual(outstanding(), [100, 100])
+  assert.throws(() => xenctrl.claimPages(domid, 117), isError(EINVAL))
+  xenctrl.populateRange(domid, asGfn(100), 40, 0)
+  assert.deepEqual(outstanding(), [60, 60])
+  xenctrl.claimPages(domid, 0)
+  assert.deepEqual(outstanding(), [0, 0])
+  assert.throws(() => xenctrl.claimPages(asDomid(77), 1), isError(EINVAL))
   control.close()
 })
 

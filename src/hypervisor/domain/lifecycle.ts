@@ -97,6 +97,7 @@ function fill(host: Host, at: number, domid: number, config: DomainConfig): Doma
   state.nodeAffinity = ALL_NODES
   state.maxVcpus = config.maxVcpus
   state.maxPages = 0
+  state.claimedPages = 0
   state.p2mFrameLimit = P2M_SLACK_FRAMES
   state.sharedInfoGfn = NO_FRAME
   state.pauseCount = 1
@@ -217,6 +218,7 @@ function dismantle(domain: Domain): void {
 function releaseMemory(domain: Domain): void {
   const { host, p2m, state } = domain
   const { frames } = host
+  frames.claim(state, 0)
   p2m.lock()
   for (let gfn = p2m.next(0); gfn >= 0; gfn = p2m.next(gfn + 1)) {
     const entry = p2m.get(gfn)

@@ -73,6 +73,8 @@ export const DomainState = struct('domain', {
 
   totPages: atomic(u32),
   maxPages: u32,
+  /** Pages that it has claimed and not got yet. */
+  claimedPages: u32,
   /** Machine frame of the p2m directory. */
   p2mDirectory: u32,
   p2mFrames: u32,

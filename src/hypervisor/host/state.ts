@@ -78,6 +78,8 @@ export const HostState = struct('host', {
   schedLock: atomic(u32),
 
   freeFrames: atomic(u32),
+  /** Among them, promised to domains by XENMEM_claim_pages. */
+  claimedFrames: u32,
   /** Frames given out to Xen itself: tables, shared pages. */
   xenFrames: atomic(i32),
   nodeCount: u32,

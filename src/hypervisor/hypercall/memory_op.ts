@@ -2,10 +2,10 @@
  * HYPERVISOR_memory_op: reservations and the physical map (xen/include/public/memory.h).
  *
  * The command's high bits count the extents that are done, so that a long call can be interrupted
- * and taken up again, as in Xen. Left out: exchange, machphys (PV), populate-on-demand, claims,
- * paging, access and sharing operations; they answer -ENOSYS.
+ * and taken up again, as in Xen. Left out: exchange, machphys (PV), populate-on-demand, paging,
+ * access and sharing operations; they answer -ENOSYS.
  */
-import { EINVAL, ENOSYS, EPERM, ESRCH } from '../../abi/xen/errno.ts'
+import { EINVAL, ENOMEM, ENOSYS, EPERM, ESRCH } from '../../abi/xen/errno.ts'
 import * as M from '../../abi/xen/memory.ts'
 import { __HYPERVISOR_memory_op } from '../../abi/xen/xen.ts'
 import type { View } from '../../base/layout/struct.ts'
@@ -109,6 +109,23 @@ const increaseReservation = subop(M.XENMEM_increase_reservation, M.XenMemoryRese
     return refusal < 0 ? refusal : 0
   })
 
+/** Promises a domain so many pages in all, or ends the promise (0). */
+function claim_pages(caller: Vcpu, op: Reservation, args: HypercallArgs): Status {
+  if (args.u32(0) >>> M.MEMOP_EXTENT_SHIFT !== 0) return -EINVAL
+  if (op.extent_start !== 0 || op.extent_order !== 0 || op.mem_flags !== 0) return -EINVAL
+  const domain = caller.host.domain(op.domid)
+  if (!domain) return -EINVAL
+  const refusal = caller.host.xsm.claimPages(caller.domain, domain)
+  if (refusal < 0) return refusal
+  const { state } = domain
+  const pages = op.nr_extents
+  if (pages > 0 && (state.claimedPages > 0 || pages <= state.totPages || pages > state.maxPages)) {
+    return -EINVAL
+  }
+  const wanted = pages === 0 ? 0 : pages - state.totPages
+  return caller.host.frames.claim(state, wanted) ? 0 : -ENOMEM
+}
+
 function statistic(number: number, name: string, of: (domain: Domain) => number) {
   const ask = subop(number, M.XenMemoryDomain, 'in', (caller, op) => {
     const domain = caller.host.domain(op.domid, caller.domain)
@@ -130,6 +147,7 @@ export const memoryOp = operation(__HYPERVISOR_memory_op, 'memory_op', [
   statistic(M.XENMEM_maximum_gpfn, 'maximum_gpfn', (d) => d.state.maxGfn),
   plainSubop(M.XENMEM_get_sharing_freed_pages, 'get_sharing_freed_pages', () => 0),
   plainSubop(M.XENMEM_get_sharing_shared_pages, 'get_sharing_shared_pages', () => 0),
+  subop(M.XENMEM_claim_pages, M.XenMemoryReservation, 'in', claim_pages),
   ...physmapOps,
   ...memoryMapOps,
   getVnumainfo,

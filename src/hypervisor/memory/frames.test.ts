@@ -5,6 +5,7 @@ import assert from 'node:assert/strict'
 import test from 'node:test'
 import { ENOENT, ENOMEM } from '../../abi/xen/errno.ts'
 import { P2M_RAM_RO, P2M_RAM_RW } from '../../cpu/p2m-format.ts'
+import { destroyDomain } from '../domain/lifecycle.ts'
 import { sampleMachine } from '../host/sample-machine.ts'
 import { GFN_LIMIT, p2mMfn, p2mType } from './p2m.ts'
 import { movePage, populate, release, showXenFrame, unmap } from './reservation.ts'
@@ -118,4 +119,42 @@ test('moving a page leaves a hole and keeps its frame', () => {
   assert.equal(p2mMfn(domain.p2m.get(900)), mfn)
   assert.equal(p2mType(domain.p2m.get(900)), P2M_RAM_RW)
   assert.equal(domain.host.frames.gfnOf(mfn), 900)
+})
+
+test('what a domain wrote is gone before another can have its frames', () => {
+  const { host, guest } = sampleMachine(4)
+  const { machine } = host
+  const { domain } = guest(8)
+  domain.state.maxPages = 4096
+  let gfn = 8
+  while (populate(domain, gfn, 0) === 0) gfn++
+  assert.ok(gfn > 700 && host.frames.free < 8)
+  const owned = Array.from({ length: gfn }, (_, i) => p2mMfn(domain.p2m.get(i)))
+  for (const mfn of owned) machine.octets.fill(0x5a, mfn * 4096, (mfn + 1) * 4096)
+  const isZero = (mfn: number): boolean =>
+    machine.octets.subarray(mfn * 4096, (mfn + 1) * 4096).every((byte) => byte === 0)
+  assert.equal(release(domain, 7), 0)
+  assert.ok(isZero(owned[7]!))
+  destroyDomain(domain)
+  assert.ok(owned.every(isZero))
+})
+
+test('a claim keeps frames for a domain, and is used up by what it gets', () => {
+  const { host, guest } = sampleMachine(4)
+  const { frames } = host
+  const one = guest(8).domain
+  const two = guest(8).domain
+  for (const { state } of [one, two]) state.maxPages = 4096
+  assert.equal(frames.claim(one.state, frames.free + 1), false)
+  assert.equal(frames.claim(one.state, frames.free - 50), true)
+  let gfn = 8
+  while (populate(two, gfn, 0) === 0) gfn++
+  assert.ok(gfn > 40 && gfn <= 58, `${gfn}`)
+  assert.equal(frames.allocateXen(two.id, 1), 0)
+  const claimed = frames.claimed
+  assert.equal(populate(one, 512, 4), 0)
+  assert.deepEqual([frames.claimed, one.state.claimedPages], [claimed - 16, claimed - 16])
+  destroyDomain(one)
+  assert.equal(frames.claimed, 0)
+  assert.equal(populate(two, gfn, 0), 0)
 })

@@ -39,6 +39,14 @@ const XEN_PAGE = 1 << 17
 const NO_GFN = 0xffff_ffff
 const WORDS_PER_FRAME = 1024
 
+/** Who has claimed frames: a domain's state. */
+export interface Claimant {
+  /** Claimed and not got yet. */
+  claimedPages: number
+}
+
+const NOBODY: Claimant = { claimedPages: 0 }
+
 export class Frames {
   readonly #host: ViewOf<typeof HostState>
   readonly #words: Uint32Array
@@ -74,16 +82,41 @@ export class Frames {
     return this.#host.freeFrames
   }
 
+  /** Promised to domains that have claimed them. */
+  get claimed(): number {
+    return this.#host.claimedFrames
+  }
+
   /** One zeroed frame for `owner`, of the `nodes` if they have one, else of others; or 0. */
-  allocate(owner: number, nodes = ALL_NODES, others = ~nodes & ALL_NODES): number {
-    return this.#give(owner, 1, 1, 0, nodes, others)
+  allocate(
+    owner: number, nodes = ALL_NODES, others = ~nodes & ALL_NODES, claimant = NOBODY,
+  ): number {
+    return this.#give(owner, 1, 1, 0, nodes, others, claimant)
   }
 
   /** `count` zeroed frames in a row, the first a multiple of `align`; or 0. */
   allocateRow(
     owner: number, count: number, align: number, nodes = ALL_NODES, others = ~nodes & ALL_NODES,
+    claimant = NOBODY,
   ): number {
-    return this.#give(owner, count, align, 0, nodes, others)
+    return this.#give(owner, count, align, 0, nodes, others, claimant)
+  }
+
+  /**
+   * Promises `count` of the free frames to a domain, or none any more: what is promised is given to
+   * nobody else. False when not so many are free and unclaimed.
+   */
+  claim(claimant: Claimant, count: number): boolean {
+    const lockAt = HostState.offsets.framesLock
+    this.#lock.acquire(lockAt)
+    const others = this.#host.claimedFrames - claimant.claimedPages
+    const fits = count === 0 || others + count <= this.#host.freeFrames
+    if (fits) {
+      this.#host.claimedFrames = others + count
+      claimant.claimedPages = count
+    }
+    this.#lock.release(lockAt)
+    return fits
   }
 
   /** How many frames of a node are free. */
@@ -102,7 +135,7 @@ export class Frames {
 
   /** Zeroed frames in a row that Xen keeps for `owner`, outside its reservation; or 0. */
   allocateXen(owner: number, count: number): number {
-    const mfn = this.#give(owner, count, 1, XEN_PAGE, ALL_NODES, 0)
+    const mfn = this.#give(owner, count, 1, XEN_PAGE, ALL_NODES, 0, NOBODY)
     if (mfn !== 0) atomicAdd(this.#host, HostState.offsets.xenFrames, count)
     return mfn
   }
@@ -249,13 +282,23 @@ export class Frames {
 
   #give(
     owner: number, count: number, align: number, flags: number, nodes: number, others: number,
+    claimant: Claimant,
   ): number {
     if (this.#host.freeFrames < count) return 0
     const lockAt = HostState.offsets.framesLock
     this.#lock.acquire(lockAt)
-    let mfn = this.#find(count, align, nodes)
-    if (mfn === 0) mfn = this.#find(count, align, others)
-    if (mfn !== 0) this.#mark(mfn, count, owner | ALLOCATED | flags)
+    const mayHave = claimant.claimedPages >= count ||
+      this.#host.claimedFrames + count <= this.#host.freeFrames
+    let mfn = mayHave ? this.#find(count, align, nodes) : 0
+    if (mayHave && mfn === 0) mfn = this.#find(count, align, others)
+    if (mfn !== 0) {
+      this.#mark(mfn, count, owner | ALLOCATED | flags)
+      const kept = Math.min(claimant.claimedPages, count)
+      if (kept > 0) {
+        claimant.claimedPages -= kept
+        this.#host.claimedFrames -= kept
+      }
+    }
     this.#lock.release(lockAt)
     return mfn
   }

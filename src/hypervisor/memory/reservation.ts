@@ -43,10 +43,11 @@ function fillPages(
   domain: Domain, gfn: number, count: number, choice: NodeChoice | undefined,
 ): number {
   const { frames } = domain.host
-  const { nodes, others } = choice ?? { nodes: domain.state.nodeAffinity, others: undefined }
-  const row = count > 1 ? frames.allocateRow(domain.id, count, count, nodes, others) : 0
+  const { id, state } = domain
+  const { nodes, others } = choice ?? { nodes: state.nodeAffinity, others: undefined }
+  const row = count > 1 ? frames.allocateRow(id, count, count, nodes, others, state) : 0
   for (let i = 0; i < count; i++) {
-    const mfn = row !== 0 ? row + i : frames.allocate(domain.id, nodes, others)
+    const mfn = row !== 0 ? row + i : frames.allocate(id, nodes, others, state)
     if (mfn === 0) return i
     clear(domain, gfn + i)
     if (domain.p2m.set(gfn + i, P2M_RAM_RW, mfn) < 0) {

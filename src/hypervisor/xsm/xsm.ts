@@ -15,6 +15,8 @@ export interface Xsm {
   platformOp(caller: Domain, cmd: number): number
   /** Changing another domain's reservation. */
   memoryAdjustReservation(caller: Domain, target: Domain): number
+  /** Promising free frames to a domain. */
+  claimPages(caller: Domain, target: Domain): number
   /** Reading a domain's reservation or highest frame. */
   memoryStatReservation(caller: Domain, target: Domain): number
   addToPhysmap(caller: Domain, target: Domain): number
@@ -63,6 +65,7 @@ export const dummyXsm: Xsm = {
   sysctl: privileged,
   platformOp: privileged,
   memoryAdjustReservation: targetOrSelf,
+  claimPages: privileged,
   memoryStatReservation: targetOrSelf,
   addToPhysmap: targetOrSelf,
   removeFromPhysmap: targetOrSelf,

@@ -136,6 +136,7 @@ export class FakeControl implements ControlDomain {
       void this.domain(domid).parameters.set(parameter, value),
     populateRange: (domid: Domid, _first: Gfn, count: number, order: number) =>
       this.#set(domid, { totalPages: this.domain(domid).info.totalPages + (count << order) }),
+    claimPages: () => {},
     getHvmContext: () => emptyContext(),
     setHvmContext: (domid: Domid, bytes: Uint8Array) => {
       this.domain(domid).context = bytes

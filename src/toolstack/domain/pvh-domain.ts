@@ -46,7 +46,8 @@ const STORE_REF = asGrantRef(GNTTAB_RESERVED_XENSTORE)
 export function makePvhDomain(
   control: ControlDomain, spec: DomainSpec, handle: Uint8Array, image: PvhImage, cpupool: number,
 ): MadeDomain {
-  const { freePages } = control.xenctrl.physinfo()
+  const physical = control.xenctrl.physinfo()
+  const freePages = physical.freePages - physical.outstandingPages
   if (freePages * 4 < spec.memoryKib) {
     throw new LibxlError(ERROR_FAIL, `can't allocate memory for domain: ` +
       `${spec.memoryKib >> 10} MB asked for, ${freePages >> 8} MB free: Out of memory`)
@@ -92,10 +93,13 @@ function build(
   placeDomain(xenctrl, spec, domid)
   xenctrl.setPagingMempoolSize(domid, mempoolSizeOf(spec))
   if (image.numa) setVnuma(xenctrl, spec, domid, image.numa)
+  // All of it or nothing, whoever else makes domains meanwhile.
+  xenctrl.claimPages(domid, spec.memoryKib >> 2)
   for (const range of [...image.ram, ...image.extra]) {
     const node = range.vnode === undefined ? undefined : spec.vnuma?.[range.vnode]?.pnode
     populate(control, domid, range, node)
   }
+  xenctrl.claimPages(domid, 0)
   xenctrl.setMemoryMap(domid, image.memoryMap)
   writePvhImage(image, {
     write: (physicalAddress, bytes) => memory.write(domid, physicalAddress, bytes),

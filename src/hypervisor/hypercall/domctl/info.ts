@@ -17,7 +17,7 @@ export function fillInfo(domain: Domain, info: ViewOf<typeof DomctlGetdomaininfo
   info.pad1 = 0
   info.tot_pages = state.totPages
   info.max_pages = state.maxPages
-  info.outstanding_pages = 0
+  info.outstanding_pages = state.claimedPages
   info.shr_pages = 0
   info.paged_pages = 0
   // ~0 says "not mapped", as in Xen.

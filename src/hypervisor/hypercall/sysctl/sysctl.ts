@@ -44,7 +44,7 @@ function physinfo(caller: Vcpu, op: SysctlView): Status {
   info.total_pages = frames.total
   info.free_pages = frames.free
   info.scrub_pages = 0
-  info.outstanding_pages = 0
+  info.outstanding_pages = frames.claimed
   info.max_mfn = state.machineFrames - 1
   for (let i = 0; i < 8; i++) info.hw_cap.set(i, state.hwCap.get(i))
   return 0
