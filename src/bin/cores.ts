@@ -89,7 +89,7 @@ class CoreThreads implements Cores {
     this.#ends.set(core, new Promise((resolve) => worker.once('exit', (code) => {
       resolve()
       if (this.#stopping) return
-      if (code === 0) this.#wentOffline(core)
+      if (code === 0) this.#startAgain(core)
       else this.#died(core, cause ?? new Error(`it ended with code ${code}`), runs)
     })))
     return new Promise((resolve) => worker.on('message', (message: CoreMessage) => {
@@ -101,8 +101,8 @@ class CoreThreads implements Cores {
     }))
   }
 
-  /** It may have come online again since it was told to end. */
-  #wentOffline(core: number): void {
+  /** Its thread has ended; at once, unless it is offline. */
+  #startAgain(core: number): void {
     if (this.#host.core(core).online !== 0) void this.start(core)
     else void this.startWhenRung(core)
   }
@@ -116,7 +116,7 @@ class CoreThreads implements Cores {
       return
     }
     log.error(`${why}; ${lost.domid < 0 ? 'it was idle' : `domain ${lost.domid} has crashed`}`)
-    void this.start(core)
+    this.#startAgain(core)
   }
 
   async stop(): Promise<void> {

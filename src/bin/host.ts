@@ -16,10 +16,11 @@ import { runFolderPath, socketName, storeSocketName } from '../node/run-folder.t
 import { UnixListener } from '../node/unix-socket.ts'
 import { autostart } from '../toolstack/host/autostart.ts'
 import { HostServer } from '../toolstack/host/server.ts'
-import {
-  coresWish, heatWish, memoryWish, mostMemoryWish, seedWish, startMachine,
-} from './machine.ts'
+import { startMachine } from './machine.ts'
 import { serveStore } from './store-socket.ts'
+import {
+  coresWish, heatWish, memoryWish, mostMemoryWish, nodesWish, seedWish,
+} from './wishes.ts'
 
 function say(message: string): void {
   console.log(`${new Date().toISOString()} ${message}`)
@@ -56,8 +57,9 @@ async function main(): Promise<void> {
   const memoryMib = memoryWish(process.env)
   const mostMemoryMib = wishOrEnd(() => mostMemoryWish(process.env, memoryMib))
   const cores = wishOrEnd(() => coresWish(process.env))
+  const nodes = wishOrEnd(() => nodesWish(process.env, memoryMib, cores))
   const machine = await startMachine({
-    memoryMib, mostMemoryMib, cores, heatLimit: heatWish(process.env),
+    memoryMib, mostMemoryMib, cores, nodes, heatLimit: heatWish(process.env),
     codeCache: codeCachePath(process.env),
     commandLine: process.env['XENOLITH_COMMAND_LINE'] ?? '',
     tftpFolder: process.env['XENOLITH_TFTP'], bootFile: process.env['XENOLITH_BOOTFILE'],

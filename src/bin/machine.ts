@@ -2,7 +2,6 @@
  * The emulated machine put together: its memories, the hypervisor on the control thread, the
  * control domain with its xenstored and toolstack, and the cores.
  */
-import { availableParallelism } from 'node:os'
 import { NetDriver } from '../backends/net/driver.ts'
 import type { Log } from '../base/log.ts'
 import { type CpuPolicy, defaultPolicy } from '../cpu/cpuid.ts'
@@ -11,7 +10,7 @@ import type { HypercallGate } from '../dom0/interfaces.ts'
 import { ControlGate } from '../hypervisor/domain/control.ts'
 import { createControlDomain } from '../hypervisor/domain/lifecycle.ts'
 import { Host } from '../hypervisor/host/host.ts'
-import { MAX_CORES } from '../hypervisor/host/state.ts'
+import type { NodeWish } from '../hypervisor/host/nodes.ts'
 import { monotonicNs } from '../node/clock.ts'
 import { LocalLibxl } from '../toolstack/domain/local-libxl.ts'
 import { LocalClient } from '../xenstore/client.ts'
@@ -22,12 +21,11 @@ import { type KeptCode, keptCodeIn } from './kept-code.ts'
 import { type NetworkOptions, openNetworks } from './networks.ts'
 import { realSurroundings, type Surroundings } from './surroundings.ts'
 import { buffersOf, type MachineMemory, machineOf } from './thread.ts'
+import { MOST_MIB } from './wishes.ts'
 
 const WASM_PAGE = 65536
 const BUFFER_PAGES = 64
 const MIB = 1024 * 1024
-/** The most that one machine memory can be, and what a machine has unless told otherwise. */
-const MOST_MIB = 4096
 const TSC_KHZ = 2_000_000
 
 export interface MachineOptions extends NetworkOptions {
@@ -37,6 +35,8 @@ export interface MachineOptions extends NetworkOptions {
   readonly commandLine?: string
   /** Physical CPUs, each a thread. */
   readonly cores?: number
+  /** NUMA nodes with all cores and all of the memory; unless given, as the command line says. */
+  readonly nodes?: readonly NodeWish[] | undefined
   /** How often code is jumped to before it is compiled; 0 to interpret only. */
   readonly heatLimit?: number | undefined
   /** What happens follows from a seed, and from what comes from outside. */
@@ -53,58 +53,6 @@ export interface Machine {
   readonly xenstored: Xenstored
   /** Destroys all domains and stops the cores. */
   stop(): Promise<void>
-}
-
-/** The machine's size in MiB, by the environment's wish. */
-export function memoryWish(environment: Readonly<Record<string, string | undefined>>): number {
-  const wish = Number(environment['XENOLITH_MEMORY'] ?? MOST_MIB)
-  return Number.isInteger(wish) && wish >= 64 && wish <= MOST_MIB ? wish : MOST_MIB
-}
-
-/** How many MiB there is room for beside `memoryMib` that are there, by the environment's wish.
- * Throws what is wrong with it. */
-export function mostMemoryWish(
-  environment: Readonly<Record<string, string | undefined>>, memoryMib: number,
-): number {
-  const text = environment['XENOLITH_MEMORY_MAX']
-  if (text === undefined) return memoryMib
-  const wish = Number(text)
-  if (/^\d+$/.test(text) && wish >= memoryMib && wish <= MOST_MIB) return wish
-  throw new Error(`XENOLITH_MEMORY_MAX is ${text}; a machine with ${memoryMib} MiB has room for ` +
-    `${memoryMib} to ${MOST_MIB}`)
-}
-
-/** The number of physical CPUs, by the environment's wish. Throws what is wrong with it. */
-export function coresWish(environment: Readonly<Record<string, string | undefined>>): number {
-  const text = environment['XENOLITH_CORES']
-  if (text === undefined) {
-    return seedWish(environment) ? 1 : Math.min(availableParallelism(), MAX_CORES)
-  }
-  const wish = Number(text)
-  if (wish > 1 && seedWish(environment)) {
-    throw new Error(`XENOLITH_CORES is ${text}; a deterministic machine has one core`)
-  }
-  if (/^\d+$/.test(text) && wish >= 1 && wish <= MAX_CORES) return wish
-  throw new Error(`XENOLITH_CORES is ${text}; a machine has 1 to ${MAX_CORES} cores`)
-}
-
-/** How often code is jumped to before it is compiled, by the environment's wish: a number, or `off`
- * to interpret only; undefined if it has none. */
-export function heatWish(
-  environment: Readonly<Record<string, string | undefined>>,
-): number | undefined {
-  const text = environment['XENOLITH_JIT'] ?? ''
-  if (text === 'off') return 0
-  const wish = Number(text)
-  return Number.isInteger(wish) && wish > 0 && wish < 65535 ? wish : undefined
-}
-
-/** Whether the machine shall be deterministic, by the environment's wish: its seed. */
-export function seedWish(
-  environment: Readonly<Record<string, string | undefined>>,
-): DeterministicOptions | undefined {
-  const seed = environment['XENOLITH_DETERMINISTIC'] ?? ''
-  return seed === '' ? undefined : { seed }
 }
 
 /** The processor is loaded on the control thread only for a deterministic machine, which has it
@@ -136,7 +84,7 @@ export async function startMachine(options: MachineOptions): Promise<Machine> {
   const { clock, now, toolstack } = surroundings
   Host.lay(buffersOf(memory), {
     cores: options.cores ?? 1, tscKhz: TSC_KHZ, commandLine: options.commandLine ?? '',
-    presentFrames: memoryMib * MIB / 4096, hwCap: hwCapOf(defaultPolicy),
+    presentFrames: memoryMib * MIB / 4096, nodes: options.nodes, hwCap: hwCapOf(defaultPolicy),
   }, clock)
   const { host, dispatcher } = machineOf(memory, clock)
   const dom0 = createControlDomain(host, BUFFER_PAGES)

@@ -19,7 +19,8 @@ let own: Machine | undefined
 
 /** Loaded only when asked for: it is most of the program. */
 async function ownMachine(): Promise<Libxl> {
-  const { heatWish, memoryWish, seedWish, startMachine } = await import('./machine.ts')
+  const { startMachine } = await import('./machine.ts')
+  const { heatWish, memoryWish, seedWish } = await import('./wishes.ts')
   const failed = (error: Error): never => {
     process.stderr.write(`xl: ${error.stack ?? error.message}\n`)
     process.exit(1)

@@ -14,8 +14,8 @@ import { Xenstored } from '../../src/xenstore/xenstored.ts'
 import { newDomain, newMachine } from './machine.ts'
 
 /** xl over four CPUs and a domain `pv` with two VCPUs. */
-function session(commandLine = 'test') {
-  const machine = newMachine(64, 4, commandLine)
+function session(commandLine = 'test', settings: Parameters<typeof newMachine>[3] = {}) {
+  const machine = newMachine(64, 4, commandLine, settings)
   const { control } = machine
   const libxl = new LocalLibxl(control, new Xenstored(), new FakeHost())
   const domid = newDomain(machine, 16, 2)
@@ -265,4 +265,18 @@ test('a soft affinity that no hard one allows is warned of, and kept', async () 
   assert.deepEqual(await xl('vcpu-pin pv all - 3'), [warning(0), warning(1)])
   assert.deepEqual((await xl('vcpu-list pv')).slice(1)
     .map((row) => / {2}(\S+ \/ \S+)$/.exec(row)?.[1]), ['0-1 / 3', '2-3 / 3'])
+})
+
+test('nodes may differ in size, CPUs and distances', async () => {
+  const { xl } = session('', {
+    nodes: [
+      { frames: 4096, cores: [0, 3], distances: [10, 25] },
+      { frames: 12288, cores: [1, 2], distances: [35, 10] },
+    ],
+  })
+  const said = (await xl('info -n')).join('\n')
+  assert.match(said, /^ {3}0: {8}16 +\d+ {6}10,25\n {3}1: {8}48 +\d+ {6}35,10$/m)
+  assert.match(said, /^ {2}0: {7}0 {8}0 {8}0\n {2}1: {7}0 {8}1 {8}1\n {2}2: {7}1 {8}1 {8}1\n/m)
+  assert.deepEqual(await xl('vcpu-pin pv 0 node:1'), [])
+  assert.match((await xl('vcpu-list pv')).join('\n'), /1-2 \/ all/)
 })
