@@ -92,10 +92,11 @@ export async function startMachine(options: MachineOptions): Promise<Machine> {
     surroundings.watchUpcalls)
   const control = openControlDomain(gate)
   const xenstored = new Xenstored(defaultQuota, options.log)
-  const libxl = new LocalLibxl(control, xenstored, toolstack)
   const networks = openNetworks(surroundings, options)
   const interfaces = new NetDriver(new LocalClient(xenstored), { control, now, ...toolstack },
     networks, options.log)
+  const libxl = new LocalLibxl(control, xenstored, toolstack,
+    (domid) => interfaces.counters(domid))
   const cores = await surroundings.startCores(memory, host, {
     log: options.log, heatLimit: options.heatLimit,
     kept: keptCodeOf(options, pages),

@@ -18,6 +18,18 @@ import { Transmitter, type TransmitHost } from './transmit.ts'
 
 const QUEUES_OFFERED = 4
 
+/** What went through an interface, from the back-end's side: to the guest is sent, `tx`. */
+export interface NetCounters {
+  readonly rxBytes: number
+  readonly rxPackets: number
+  readonly rxErrors: number
+  readonly rxDropped: number
+  readonly txBytes: number
+  readonly txPackets: number
+  readonly txErrors: number
+  readonly txDropped: number
+}
+
 /** What a device needs of its host. */
 export interface NetDeviceHost {
   readonly control: ControlDomain
@@ -100,15 +112,17 @@ class Queue {
     })
   }
 
-  /** Gives the guest a frame, together with others that come at the same time. */
-  push(frame: Frame): void {
-    this.receiver.push(frame)
-    if (this.#filling) return
+  /** Gives the guest a frame, together with others that come at the same time; false when it does
+   * not find room. */
+  push(frame: Frame): boolean {
+    const isTaken = this.receiver.push(frame)
+    if (this.#filling) return isTaken
     this.#filling = true
     queueMicrotask(() => {
       this.#filling = false
       this.fill()
     })
+    return isTaken
   }
 
   fill(): void {
@@ -138,6 +152,11 @@ export class NetDevice {
   readonly #attach: (deliver: (frame: Frame) => void) => SwitchPort
   readonly #failed: (why: string) => void
   readonly #rate: { readonly bytes: number, readonly intervalUs: number } | undefined
+  readonly #counters = {
+    rxBytes: 0, rxPackets: 0, rxErrors: 0, rxDropped: 0,
+    txBytes: 0, txPackets: 0, txErrors: 0, txDropped: 0,
+  }
+
   #port: SwitchPort | undefined
   #queues: Queue[] = []
 
@@ -155,7 +174,13 @@ export class NetDevice {
 
   /** Takes a frame of the guest. */
   send(frame: Frame): void {
+    this.#counters.rxPackets++
+    this.#counters.rxBytes += frame.bytes.length
     this.#port?.send(frame)
+  }
+
+  get counters(): NetCounters {
+    return { ...this.#counters }
   }
 
   connect(): void {
@@ -242,7 +267,13 @@ export class NetDevice {
   #deliver(frame: Frame): void {
     const queues = this.#queues
     const queue = queues.length > 1 ? queues[flowOf(frame.bytes) % queues.length] : queues[0]
-    queue?.push(frame)
+    if (!queue) return
+    if (!queue.push(frame)) {
+      this.#counters.txDropped++
+      return
+    }
+    this.#counters.txPackets++
+    this.#counters.txBytes += frame.bytes.length
   }
 }
 

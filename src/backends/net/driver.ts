@@ -12,7 +12,7 @@ import type { PortOptions, SwitchPort } from '../../network/switch.ts'
 import type { XenstoreClient } from '../../xenstore/client.ts'
 import { domainPath } from '../../xenstore/path.ts'
 import { type Backend, BackendBus, BackendError, type DeviceNodes, numberAt } from '../xenbus.ts'
-import { NetDevice, type NetDeviceHost, publishFeatures } from './device.ts'
+import { type NetCounters, NetDevice, type NetDeviceHost, publishFeatures } from './device.ts'
 
 /** "tcp:8080:80", several after one another, as the toolstack writes them. */
 function parseForwards(text: string): Forward[] {
@@ -42,11 +42,27 @@ function wishOf({ store, backend, frontend, domid, devid }: DeviceNodes): Statio
 
 export class NetDriver {
   readonly #bus: BackendBus
+  readonly #interfaces = new Set<Interface>()
 
   /** Serves all interfaces that the store has or will have. */
   constructor(store: XenstoreClient, host: NetDeviceHost, networks: Networks, log: Log) {
     this.#bus = new BackendBus(store, 'vif',
-      (nodes, failed) => new Interface(nodes, host, networks, failed), log)
+      (nodes, failed) => this.#probe(nodes, host, networks, failed), log)
+  }
+
+  #probe(
+    nodes: DeviceNodes, host: NetDeviceHost, networks: Networks, failed: (why: string) => void,
+  ): Backend {
+    const made: Interface = new Interface(nodes, host, networks, failed,
+      () => this.#interfaces.delete(made))
+    this.#interfaces.add(made)
+    return made
+  }
+
+  /** What went through a domain's interfaces, in the order of their numbers. */
+  counters(domid: number): NetCounters[] {
+    return [...this.#interfaces].filter(({ nodes }) => nodes.domid as number === domid)
+      .sort((a, b) => a.nodes.devid - b.nodes.devid).map(({ counters }) => counters)
   }
 
   close(): void {
@@ -56,15 +72,18 @@ export class NetDriver {
 
 /** An interface with its place on a network. */
 class Interface implements Backend {
-  readonly #nodes: DeviceNodes
+  readonly nodes: DeviceNodes
   readonly #device: NetDevice
   #station: Station | undefined
   #isRemoved = false
+  readonly #removed: () => void
 
   constructor(
     nodes: DeviceNodes, host: NetDeviceHost, networks: Networks, failed: (why: string) => void,
+    removed: () => void,
   ) {
-    this.#nodes = nodes
+    this.nodes = nodes
+    this.#removed = removed
     const mtu = numberAt(nodes.store, `${nodes.frontend}/mtu`)
     const options: PortOptions = mtu === undefined ? {} : { mtu }
     this.#device = new NetDevice(nodes, host, (deliver) => this.#attach(options, deliver), failed)
@@ -81,13 +100,13 @@ class Interface implements Backend {
   #plugged(station: Station): void {
     if (this.#isRemoved) return station.close()
     this.#station = station
-    this.#nodes.store.write(`${this.#nodes.backend}/hotplug-status`, 'connected')
+    this.nodes.store.write(`${this.nodes.backend}/hotplug-status`, 'connected')
   }
 
   readonly #refused = (error: unknown): void => {
     if (error instanceof Bug || !(error instanceof Error)) throw error
     if (this.#isRemoved) return
-    const { store, backend } = this.#nodes
+    const { store, backend } = this.nodes
     store.write(`${backend}/hotplug-error`, error.message)
     store.write(`${backend}/hotplug-status`, 'error')
   }
@@ -105,8 +124,13 @@ class Interface implements Backend {
     this.#device.disconnect()
   }
 
+  get counters(): NetCounters {
+    return this.#device.counters
+  }
+
   remove(): void {
     this.#isRemoved = true
+    this.#removed()
     this.#device.disconnect()
     this.#station?.close()
   }

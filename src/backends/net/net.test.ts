@@ -326,3 +326,23 @@ test('a VLAN after the bridge\'s name is the port\'s', () => {
   guest.kick()
   assert.deepEqual([...guest.peerGot[0]!.bytes.subarray(12, 16)], [0x81, 0, 0, 10])
 })
+
+test('what goes through is counted, from the back-end\'s side, and what finds no room', () => {
+  const guest = new FakeNetfront()
+  guest.connect()
+  guest.page(300).set(frame(guest.mac, BROADCAST, 100))
+  guest.transmit({ ref: 300, size: 100 })
+  guest.kick()
+  guest.peer.send({ bytes: frame(PEER, guest.mac, 60) })
+  const [counters, ...others] = guest.driver.counters(1)
+  assert.deepEqual([counters, others.length], [{
+    rxBytes: 100, rxPackets: 1, rxErrors: 0, rxDropped: 0,
+    txBytes: 60, txPackets: 1, txErrors: 0, txDropped: 0,
+  }, 0])
+  for (let i = 0; i < 5000; i++) guest.peer.send({ bytes: frame(PEER, guest.mac, 1500) })
+  const after = guest.driver.counters(1)[0]!
+  assert.ok(after.txDropped > 0)
+  assert.equal(after.txDropped + after.txPackets, 5001)
+  guest.store.remove(BACK)
+  assert.deepEqual(guest.driver.counters(1), [])
+})

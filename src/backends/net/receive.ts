@@ -63,16 +63,22 @@ export class Receiver {
     this.#request = NetifRxRequest.on(this.ring.request)
   }
 
-  /** Puts a frame where `service` finds it, in a form that the guest takes. */
-  push(frame: Frame): void {
+  /** Puts a frame where `service` finds it, in a form that the guest takes; false when there is no
+   * room for it, or for a part of it. */
+  push(frame: Frame): boolean {
+    let isWhole = true
     for (const form of this.#forms(frame)) {
       const { length } = form.bytes
-      if (slotCount(form) > (this.#features.scatter ? XEN_NETIF_NR_SLOTS_MIN : 1)) continue
-      if (this.#waitingBytes + length > WAITING_BYTES) return
-      if (this.#waiting.length >= WAITING_FRAMES) return
+      if (slotCount(form) > (this.#features.scatter ? XEN_NETIF_NR_SLOTS_MIN : 1)) {
+        isWhole = false
+        continue
+      }
+      if (this.#waitingBytes + length > WAITING_BYTES) return false
+      if (this.#waiting.length >= WAITING_FRAMES) return false
       this.#waiting.push(form)
       this.#waitingBytes += length
     }
+    return isWhole
   }
 
   /** Moves frames into the guest; `publish` of the ring is left to the caller. */

@@ -1,8 +1,8 @@
 /**
- * What `xl info` tells, gathered from the hypervisor.
+ * What `xl info` and `xl vcpu-list` tell, gathered from the hypervisor.
  */
-import type { Xenctrl } from '../../dom0/interfaces.ts'
-import type { CpupoolSummary, HostInfo, SchedulerName } from './libxl.ts'
+import type { DomainInfo, Xenctrl } from '../../dom0/interfaces.ts'
+import type { CpupoolSummary, HostInfo, SchedulerName, VcpuSummary } from './libxl.ts'
 
 // XEN_SCHEDULER_* of xen/include/public/domctl.h.
 export const schedulerNames: Readonly<Record<number, SchedulerName>> = {
@@ -73,4 +73,16 @@ export function bitsOf(map: Uint8Array): number[] {
 export function cpusOf(map: Uint8Array, count: number): number[] | undefined {
   const cpus = bitsOf(map).filter((cpu) => cpu < count)
   return cpus.length === count ? undefined : cpus
+}
+
+export function gatherVcpus(xenctrl: Xenctrl, { domid, maxVcpuId }: DomainInfo): VcpuSummary[] {
+  const cpus = xenctrl.physinfo().maxCpuId + 1
+  return Array.from({ length: maxVcpuId + 1 }, (_, vcpu) => {
+    const { online, cpu, running, blocked, cpuTimeNs } = xenctrl.getVcpuInfo(domid, vcpu)
+    const { hard, soft } = xenctrl.getVcpuAffinity(domid, vcpu)
+    return {
+      vcpu, online, cpu, running, blocked, cpuTimeNs,
+      hard: cpusOf(hard, cpus), soft: cpusOf(soft, cpus),
+    }
+  })
 }

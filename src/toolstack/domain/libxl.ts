@@ -85,7 +85,7 @@ export interface CreateOptions {
   readonly unattended?: boolean
 }
 
-/** What went through a network interface of a domain, as the guest sees it. */
+/** What went through a network interface of a domain, as the control domain's end counts it. */
 export interface NetworkCounters {
   readonly rxBytes: number
   readonly rxPackets: number

@@ -15,13 +15,13 @@ import { LocalCpuControl } from './cpu-control.ts'
 import { DeathWatch } from './death-watch.ts'
 import { Devices, type ReadyDevices } from './devices.ts'
 import { type Hotplug, localHotplug } from './hotplug.ts'
-import { cpusOf, gatherCpupools, gatherInfo } from './host-info.ts'
+import { cpusOf, gatherCpupools, gatherInfo, gatherVcpus } from './host-info.ts'
 import { type PlannedImage, planImage } from './image-plan.ts'
 import {
   type AffinityChange, type ConsoleSession, type ConsoleSink, type CpupoolSummary,
   type CreateOptions, type DeviceKind, type DeviceKinds, type DomainEnd, type DomainSpec,
   type DomainSummary, ERROR_DOMAIN_NOTFOUND, ERROR_FAIL, ERROR_INVAL, type HostInfo, type Libxl,
-  LibxlError, type VcpuSummary,
+  LibxlError, type NetworkCounters, type VcpuSummary,
 } from './libxl.ts'
 import { makePvhDomain } from './pvh-domain.ts'
 import { type ConnectedConsole, connectConsole, connectStore } from './services.ts'
@@ -55,9 +55,15 @@ export class LocalLibxl implements Libxl {
   readonly #tenants = new Map<number, Tenant>()
   readonly #deaths: DeathWatch
   readonly #startedMs: number
+  readonly #networkCounters: (domid: number) => readonly NetworkCounters[]
   #creating = 0
 
-  constructor(control: ControlDomain, xenstored: Xenstored, host: ToolstackHost) {
+  /** `networkCounters` says what went through a domain's interfaces. */
+  constructor(
+    control: ControlDomain, xenstored: Xenstored, host: ToolstackHost,
+    networkCounters: (domid: number) => readonly NetworkCounters[] = () => [],
+  ) {
+    this.#networkCounters = networkCounters
     this.#control = control
     this.#xenstored = xenstored
     this.#host = host
@@ -102,23 +108,13 @@ export class LocalLibxl implements Libxl {
     const { xenctrl } = this.#control
     const { nrNodes } = xenctrl.physinfo()
     return all.map((info) => summaryOf(this.store, info, this.#startedMs,
-      this.#devices.disks.counters(info.domid),
+      this.#devices.disks.counters(info.domid), this.#networkCounters(info.domid),
       cpusOf(xenctrl.getNodeAffinity(info.domid), nrNodes)))
   }
 
   async vcpus(domid: number): Promise<VcpuSummary[]> {
     const info = this.#known(domid, `Domain ${domid}:Getting infolist: No such file or directory`)
-    const { xenctrl } = this.#control
-    const cpus = xenctrl.physinfo().maxCpuId + 1
-    return Array.from({ length: info.maxVcpuId + 1 }, (_, vcpu) => {
-      const state = xenctrl.getVcpuInfo(info.domid, vcpu)
-      const affinity = xenctrl.getVcpuAffinity(info.domid, vcpu)
-      return {
-        vcpu, online: state.online, cpu: state.cpu, running: state.running,
-        blocked: state.blocked, cpuTimeNs: state.cpuTimeNs,
-        hard: cpusOf(affinity.hard, cpus), soft: cpusOf(affinity.soft, cpus),
-      }
-    })
+    return gatherVcpus(this.#control.xenctrl, info)
   }
 
   async cpupools(): Promise<CpupoolSummary[]> {

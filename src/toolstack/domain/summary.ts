@@ -4,14 +4,14 @@
 import type { DomainInfo } from '../../dom0/interfaces.ts'
 import type { StoreAccess } from '../../xenstore/client.ts'
 import { domainPath } from '../../xenstore/path.ts'
-import type { DiskCounters, DomainSummary } from './libxl.ts'
+import type { DiskCounters, DomainSummary, NetworkCounters } from './libxl.ts'
 import { nameOf } from './store-tree.ts'
 import { uuidText } from './uuid.ts'
 
 /** `hostStartedMs` is when the control domain began. */
 export function summaryOf(
   store: StoreAccess, info: DomainInfo, hostStartedMs: number, disks: readonly DiskCounters[],
-  nodes: readonly number[] | undefined,
+  networks: readonly NetworkCounters[], nodes: readonly number[] | undefined,
 ): DomainSummary {
   const { domid } = info
   const vm = store.read(`${domainPath(domid)}/vm`)
@@ -32,8 +32,7 @@ export function summaryOf(
     dying: info.dying,
     shutdownReason: info.shutdownReason,
     cpuTimeNs: info.cpuTimeNs,
-    // The network back-end does not count yet.
-    networks: [],
+    networks,
     disks,
     poolName: poolName(store, info.cpupool),
     nodes,
