@@ -39,12 +39,13 @@ export function deterministicSurroundings(
   const upcalls = new PolledUpcalls()
   const order = new OneByOne()
   const real = realSurroundings(log, 0)
-  const { decompressor, images, largeBuffersDropped, readFile } = real.toolstack
+  const { decompressor, fetchFile, images, largeBuffersDropped, readFile } = real.toolstack
   const after = (ms: number, work: () => void): (() => void) => time.after(ms, work)
   return {
     clock: time,
     toolstack: {
       readFile: (path) => order.do(() => readFile(path)),
+      fetchFile: (url, limitBytes) => order.do(() => fetchFile(url, limitBytes)),
       decompressor,
       images: { ...images, files: order.files(images.files) },
       largeBuffersDropped,

@@ -8,12 +8,15 @@ import type { Log } from '../base/log.ts'
 import { watchUpcalls } from '../hypervisor/events/upcall.ts'
 import type { Vcpu } from '../hypervisor/domain/vcpu.ts'
 import type { Host } from '../hypervisor/host/host.ts'
+import { fetchByTftp } from '../network/tftp-client.ts'
 import { HostClock } from '../node/clock.ts'
 import { readBelow } from '../node/boot-folder.ts'
 import { nodeDecompressor } from '../node/compression.ts'
+import { fetchFile } from '../node/fetch-file.ts'
 import { readPlainFile } from '../node/files.ts'
 import { collectGarbageSoon } from '../node/garbage.ts'
 import { nodeHostFiles } from '../node/host-files.ts'
+import { hostNet } from '../node/host-net.ts'
 import { randomWord } from '../node/random.ts'
 import type { ToolstackHost } from '../toolstack/domain/toolstack-host.ts'
 import { type Cores, type CoresOptions, startCores } from './cores.ts'
@@ -34,25 +37,32 @@ export interface Surroundings {
   startCores(memory: MachineMemory, host: Host, options: CoresOptions): Promise<Cores>
 }
 
+const now = (): number => performance.now()
+
+function delay(ms: number, work: () => void): () => void {
+  const timer = setTimeout(work, ms)
+  return () => clearTimeout(timer)
+}
+
 export function realSurroundings(log: Log, startNs: number): Surroundings {
   return {
     clock: new HostClock(startNs),
     toolstack: {
       readFile: readPlainFile,
+      fetchFile: (url, limitBytes) => url.startsWith('tftp:')
+        ? fetchByTftp({ timers: { now, after: delay }, hostNet }, url, limitBytes)
+        : fetchFile(url, limitBytes),
       decompressor: nodeDecompressor,
       images: { files: nodeHostFiles, decompressor: nodeDecompressor },
       log,
       wallClockMs: () => Date.now(),
       random: (count) => randomBytes(count),
       schedule: (work) => void setImmediate(work),
-      delay: (ms, work) => {
-        const timer = setTimeout(work, ms)
-        return () => clearTimeout(timer)
-      },
+      delay,
       largeBuffersDropped: collectGarbageSoon,
     },
     readBelow,
-    now: () => performance.now(),
+    now,
     randomWord,
     watchUpcalls,
     startCores: (memory, host, options) => startCores(memory, host, options),

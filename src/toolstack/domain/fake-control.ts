@@ -240,6 +240,10 @@ export class FakeHost implements ToolstackHost {
     return bytes
   }
 
+  async fetchFile(url: string): Promise<Uint8Array> {
+    return this.readFile(url)
+  }
+
   largeBuffersDropped(): void {
     // Nothing is large here.
   }

@@ -1,6 +1,6 @@
 /**
  * A domain's image, planned from the files that its specification names, or that a boot loader
- * finds on its disk.
+ * finds.
  */
 import type { HostDecompressor } from '../../base/compression/formats.ts'
 import type { BlockStore } from '../../storage/block-store.ts'
@@ -9,10 +9,10 @@ import { loadKernel } from '../build/kernel.ts'
 import { type PvhImage, planPvhImage } from '../build/pvh-image.ts'
 import { runBootloader } from './bootloader.ts'
 import { type DomainSpec, ERROR_FAIL, LibxlError } from './libxl.ts'
+import type { NetbootSource } from './pvnetboot.ts'
 
 /** Where files come from, and how kernels are unpacked. */
-export interface ImageSource {
-  readFile(path: string): Promise<Uint8Array>
+export interface ImageSource extends NetbootSource {
   readonly decompressor: HostDecompressor
 }
 
@@ -35,7 +35,7 @@ export async function planImage(
 ): Promise<PlannedImage> {
   if (spec.memoryKib < 1024) throw new LibxlError(ERROR_FAIL, tooLittle(spec))
   const { name, kernel, ramdisk, commandLine } = spec.bootloader === undefined
-    ? await filesOf(spec, source) : await filesOnDisk(spec, bootDisk)
+    ? await filesOf(spec, source) : await filesOfBootloader(spec, source, bootDisk)
   try {
     const image = planPvhImage({
       kernel: loadKernel(kernel, source.decompressor, name), ramdisk, commandLine,
@@ -57,9 +57,11 @@ async function filesOf(spec: DomainSpec, source: ImageSource): Promise<Files> {
   }
 }
 
-async function filesOnDisk(spec: DomainSpec, disk: BlockStore | undefined): Promise<Files> {
-  const { kernel, ramdisk, args } = await runBootloader(spec, disk)
-  return { name: 'the kernel on the disk', kernel, ramdisk, commandLine: args }
+async function filesOfBootloader(
+  spec: DomainSpec, source: ImageSource, disk: BlockStore | undefined,
+): Promise<Files> {
+  const { kernel, ramdisk, args } = await runBootloader(spec, source, disk)
+  return { name: 'the boot loader\'s kernel', kernel, ramdisk, commandLine: args }
 }
 
 async function read(source: ImageSource, path: string, what: string): Promise<Uint8Array> {
