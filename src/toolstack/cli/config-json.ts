@@ -23,7 +23,7 @@ type Common = Pick<DomainConfig, 'type' | 'name' | 'commandLine' | 'memoryKib' |
     readonly bootloaderArgs?: readonly string[] | undefined
     readonly vcpusGiven?: boolean | undefined
     readonly vifs?: readonly VifSpec[] | undefined
-    readonly disks?: readonly DiskSpec[] | undefined
+    readonly disks?: readonly (DiskSpec & { readonly hasNoColo?: boolean })[] | undefined
     readonly vnuma?: readonly VnodeConfig[] | undefined
   }
 
@@ -82,8 +82,8 @@ function configOf(common: Common, creation: JsonObject, build: JsonObject): Json
       arch_x86: {},
       ...build,
     },
-    nics: common.vifs?.length ? common.vifs.map(nicOf) : undefined,
     disks: common.disks?.length ? common.disks.map(diskOf) : undefined,
+    nics: common.vifs?.length ? common.vifs.map(nicOf) : undefined,
     on_poweroff: actionName(common.onPoweroff),
     on_reboot: actionName(common.onReboot),
     on_watchdog: actionName(common.onWatchdog),
@@ -116,7 +116,7 @@ export function nicJson(vif: VifSpec): string {
 }
 
 /** A libxl_device_disk. */
-function diskOf(disk: DiskSpec): Json {
+function diskOf(disk: DiskSpec & { readonly hasNoColo?: boolean }): Json {
   const one = (value: boolean): number | undefined => value ? 1 : undefined
   return {
     backend_domname: disk.backendDomain,
@@ -131,6 +131,7 @@ function diskOf(disk: DiskSpec): Json {
     direct_io_safe: disk.directIoSafe || undefined,
     discard_enable: disk.discard === undefined ? undefined : disk.discard ? 'True' : 'False',
     specification: disk.specification,
+    colo_restore_enable: disk.hasNoColo ? 'False' : undefined,
   }
 }
 
@@ -150,8 +151,11 @@ function asked(config: DomainConfig): Json {
   })
 }
 
+/** With what libxl chooses when it makes a domain. */
 function made(spec: DomainSpec, uuid: string): Json {
-  return configOf(spec, { domid: 4294967295, uuid }, {
+  const vifs = spec.vifs?.map((vif): VifSpec => ({ ...vif, type: vif.type ?? 'vif' }))
+  const disks = spec.disks?.map((disk) => ({ ...disk, hasNoColo: true }))
+  return configOf({ ...spec, vifs, disks }, { domid: 4294967295, uuid }, {
     video_memkb: 0,
     sched_params: { sched: 'credit2', weight: spec.cpuWeight ?? 256, cap: spec.cap ?? 0 },
     arch_x86: { msr_relaxed: 'False' },

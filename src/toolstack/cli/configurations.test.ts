@@ -3,6 +3,9 @@
  */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { sampleSpec } from '../domain/fake-control.ts'
+import type { DomainSummary } from '../domain/libxl.ts'
+import { listJson } from './config-json.ts'
 import { expectXl, settle, xl } from './fake-world.ts'
 
 const uuid = '11111111-2222-3333-4444-555555555555'
@@ -140,6 +143,24 @@ test('list -l prints what a domain was made from, defaults included', async () =
   await run('destroy b')
   const both = JSON.parse((await run('list -l')).out) as { domid: number }[]
   assert.deepEqual(both.map(({ domid }) => domid), [0, 1])
+})
+
+test('disks and interfaces are listed in that order, with what was chosen for them', () => {
+  const disk = {
+    path: '/dev/loop0', vdev: 'xvda', format: 'raw', writable: true, removable: false,
+    isCdrom: false, directIoSafe: false,
+  } as const
+  const spec = { ...sampleSpec, disks: [disk], vifs: [{ devid: 0, bridge: 'xenbr0' }] }
+  const summary = { domid: 1, uuid } as DomainSummary
+  const [listed] = JSON.parse(listJson([{ summary, spec }])) as { config: object }[]
+  const entries = Object.entries(listed?.config ?? {}).filter(([key]) => /disks|nics/.test(key))
+  assert.deepEqual(entries, [
+    ['disks', [{
+      pdev_path: '/dev/loop0', vdev: 'xvda', format: 'raw', readwrite: 1,
+      colo_restore_enable: 'False',
+    }]],
+    ['nics', [{ devid: 0, bridge: 'xenbr0', nictype: 'vif' }]],
+  ])
 })
 
 test('a domain has the weight and cap that it was given', async () => {

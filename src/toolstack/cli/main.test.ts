@@ -247,6 +247,10 @@ test('what cannot be changed of a running domain is said as real xl says it', as
   await expectXl(run, 'trigger pvh foo', 1, '!Invalid trigger "foo"')
   await expectXl(run, 'trigger pvh s3resume', 0,
     "!libxl: error: Domain 1:Send trigger 's3resume' failed, rc=-6")
+  await expectXl(run, 'network-detach pvh 9', 1, '!libxl: error: xenstore read failed: ' +
+    "`/libxl/1/device/vif/9': No such file or directory", '!Unknown device 9.')
+  await expectXl(run, 'devd -F -p /run/devd.pid', 0,
+    '!devd: the host process serves the devices of domain 0 itself; nothing is started')
   await expectXl(run, 'vcpu-set pvh x', 1, '!Error: Invalid argument.')
   await expectXl(run, 'vcpu-set pvh 2', 1, '!You are overcommmitting! You have 1 physical ' +
     'CPUs and want 2 vCPUs! Aborting, use --ignore-host to continue')

@@ -11,6 +11,7 @@ import { cpupoolCommands } from './cpupools.ts'
 import { createCommand } from './create.ts'
 import { getopt, type Option } from './getopt.ts'
 import { allNames } from './names.ts'
+import { devdCommand } from './devd.ts'
 import { networkCommands } from './network.ts'
 import { queryCommands } from './queries.ts'
 import { schedulingCommands } from './scheduling.ts'
@@ -21,7 +22,7 @@ import { Exit, type World } from './world.ts'
 const commands: ReadonlyMap<string, Command> = new Map(
   [createCommand, configUpdateCommand, ...controlCommands, ...tuningCommands, ...queryCommands,
     ...blockCommands, ...networkCommands, ...schedulingCommands, ...cpupoolCommands, topCommand,
-    completionCommand(() => commands.values())]
+    devdCommand, completionCommand(() => commands.values())]
     .map((command) => [command.name, command]))
 
 const globalOptions: readonly Option[] = [

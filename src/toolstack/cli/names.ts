@@ -83,7 +83,7 @@ export const allNames: readonly (readonly [string, string?])[] = [
   ['setenforce', 'Sets the current enforcing mode of the Flask Xen security module'],
   ['loadpolicy', 'Loads a new policy into the Flask Xen security module'],
   ['remus', 'Enable Remus HA for domain'],
-  ['devd', 'Daemon that listens for devices and launches backends'],
+  ['devd'],
   ['psr-hwinfo', 'Show hardware information for Platform Shared Resource'],
   ['psr-cmt-attach', 'Attach Cache Monitoring Technology service to a domain'],
   ['psr-cmt-detach', 'Detach Cache Monitoring Technology service from a domain'],

@@ -79,6 +79,10 @@ async function detach({ world, operands }: Invocation): Promise<number> {
   const domid = await findDomain(world, libxl, name)
   const devid = await libxl.detachDevice(domid, 'vifs', device, false)
   if (devid !== undefined) return 0
+  if (/^\d+$/.test(device)) {
+    world.err(`libxl: error: xenstore read failed: \`/libxl/${domid}/device/vif/${device}': ` +
+      'No such file or directory\n')
+  }
   world.err(`Unknown device ${device}.\n`)
   return 1
 }
