@@ -1,14 +1,17 @@
 /**
- * Fuzz target: any text as an xl.cfg gives a configuration or ConfigError, and soon.
+ * Fuzz target: any text as an xl.cfg gives a configuration or ConfigError, and soon; so do items of
+ * `vif=` and `disk=` in their own ways.
  *
  * `node fuzz/config.ts [runs] [seed]`; short by default. Words of the grammar are mixed with noise,
  * for noise alone never gets past the scanner.
  */
 import assert from 'node:assert/strict'
 import fc from 'fast-check'
+import { DiskSpecError, parseDisk } from '../src/toolstack/config/disk.ts'
 import { loadDomainConfig } from '../src/toolstack/config/domain.ts'
 import { KNOWN_OPTIONS } from '../src/toolstack/config/options.ts'
 import { ConfigError } from '../src/toolstack/config/parser.ts'
+import { parseVif, VifError } from '../src/toolstack/config/vif.ts'
 
 const word = fc.oneof(
   fc.constantFrom(...KNOWN_OPTIONS),
@@ -19,6 +22,30 @@ const word = fc.oneof(
 const line = fc.tuple(fc.constantFrom(...KNOWN_OPTIONS), fc.constantFrom('=', '+='), word)
   .map((parts) => `${parts.join('')}\n`)
 const text = fc.array(fc.oneof(word, line), { maxLength: 60 }).map((parts) => parts.join(''))
+
+const item = fc.array(fc.oneof(
+  fc.tuple(
+    fc.constantFrom('mac', 'bridge', 'script', 'rate', 'mtu', 'devid', 'forward', 'capture', 'type',
+      'format', 'vdev', 'access', 'target', 'backendtype', 'sector-size', 'discard', 'trusted'),
+    fc.oneof(fc.string({ maxLength: 8 }), fc.constantFrom('10Mb/s@20ms', '0', '65536', 'xvda1',
+      'tcp:1:2', '00:16:3e:0:0:1', 'raw', 'w', '/dev/loop0', 'hdc:cdrom')),
+  ).map((parts) => parts.join('=')),
+  fc.constantFrom('tap2:', 'vhd:', 'file:', 'phy:', '/a', 'qcow2', 'xvdb', 'r', 'cdrom', ''),
+  fc.string({ maxLength: 6 }),
+), { maxLength: 6 }).map((parts) => parts.join(','))
+
+/** Throws unless `text` is an interface and a disk, or refused as such. */
+function tryItem(text: string): void {
+  for (const [parse, error] of [
+    [() => parseVif(text, () => {}), VifError], [() => parseDisk(text), DiskSpecError],
+  ] as const) {
+    try {
+      parse()
+    } catch (thrown) {
+      assert(thrown instanceof error, String(thrown))
+    }
+  }
+}
 
 /** Throws unless `source` is dealt with in one of the two ways. */
 export function tryConfig(source: string): void {
@@ -33,7 +60,9 @@ export function tryConfig(source: string): void {
 }
 
 export function fuzzConfig(runs: number, seed?: number): void {
-  fc.assert(fc.property(text, tryConfig), { numRuns: runs, ...seed === undefined ? {} : { seed } })
+  const options = { numRuns: runs, ...seed === undefined ? {} : { seed } }
+  fc.assert(fc.property(text, tryConfig), options)
+  fc.assert(fc.property(item, tryItem), options)
   // What is nested or long must not exhaust the stack or take quadratic time.
   for (const part of ['[', '["a",', 'a=[', ';', '"', '\\', 'a', '#\n', 'a=1\n']) {
     tryConfig(`a=${part.repeat(100_000)}`)
