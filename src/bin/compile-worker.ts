@@ -9,11 +9,14 @@ import {
   buildRegions, type CompileRequest, type LoadedRegions, type LoadRequest, type PackedRegion,
 } from '../cpu/jit/compiler.ts'
 import { encodeKept, moduleOfKept } from '../cpu/jit/kept-file.ts'
+import { collectGarbageSoon } from '../node/garbage.ts'
 import { CompilerDesk, type CompilerStart, type Letters } from './compiler-port.ts'
 import { keptFilesOf } from './kept-code.ts'
 
 /** More would keep those that are done waiting for the others. */
 const REGIONS_A_MODULE = 16
+/** Of translating, nothing stays. */
+const IDLE_MS = 3000
 
 const { kept } = workerData as CompilerStart
 const files = kept && keptFilesOf(kept, { info: say, warn: say, error: say })
@@ -47,8 +50,12 @@ function load({ name }: LoadRequest): LoadedRegions {
   }
 }
 
+let idle: NodeJS.Timeout | undefined
+
 /** Carries out a request with all that waits behind it. */
 function work(desk: CompilerDesk, first: CompileRequest | LoadRequest): void {
+  clearTimeout(idle)
+  idle = setTimeout(collectGarbageSoon, IDLE_MS)
   const regions: PackedRegion[] = []
   let request: CompileRequest | undefined
   for (let next: typeof first | undefined = first; next;) {

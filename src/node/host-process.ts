@@ -17,8 +17,16 @@ export class HostProcessError extends Error {
 const START_MS = 30_000
 const POLL_MS = 40
 const LOG_TAIL = 2000
-/** Small young generations: the host makes little garbage, and stays for long. */
-const FRUGAL = ['--max-semi-space-size=2']
+/** Small generations: the host makes little garbage, and stays for long. Without the latter two a
+ * thread's old generation grows by tens of megabytes of garbage until it is collected first. */
+const FRUGAL = [
+  '--max-semi-space-size=2', '--initial-old-space-size=12', '--heap-growing-percent=50',
+]
+/** The C library's allocator shall give back what compilers leave: their work space comes in blocks
+ * of some 8 to 32 KiB, which otherwise keep each thread's heap as large as it once was. */
+const MALLOC = {
+  MALLOC_ARENA_MAX: '1', MALLOC_MMAP_THRESHOLD_: '8192', MALLOC_TRIM_THRESHOLD_: '65536',
+}
 
 type Environment = Readonly<Record<string, string | undefined>>
 
@@ -45,7 +53,7 @@ export async function connectOrStart(
   const log = openSync(join(folder, logName), 'w', 0o600)
   const child = spawn(process.execPath, [...FRUGAL, program], {
     detached: true, stdio: ['ignore', log, log], cwd: '/',
-    env: { MALLOC_ARENA_MAX: '2', ...compileCacheOf(environment), ...environment },
+    env: { ...MALLOC, ...compileCacheOf(environment), ...environment },
   })
   closeSync(log)
   let exited: string | undefined
