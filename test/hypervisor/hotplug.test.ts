@@ -5,6 +5,9 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { asDomid, asGfn } from '../../src/abi/numbers.ts'
+import { EACCES, EINVAL, ENOSYS, EOPNOTSUPP } from '../../src/abi/xen/errno.ts'
+import * as P from '../../src/abi/xen/platform.ts'
+import { __HYPERVISOR_platform_op } from '../../src/abi/xen/xen.ts'
 import { runHptool } from '../../src/toolstack/cli/hptool.ts'
 import { runXl } from '../../src/toolstack/cli/main.ts'
 import type { World } from '../../src/toolstack/cli/world.ts'
@@ -184,4 +187,31 @@ test('memory is added behind what a node has, and a domain fits that did not', a
   assert.deepEqual(await hptool('mem-hotadd 2000 4000 0'), [
     'Prepare to add MEMORY mfn 2000-4000', 'Memory mfn 2000-4000 added successfully'])
   assert.match((await xl('info -n')).join('\n'), /^   0: {8}64 {9}\d\d {6}10$/m)
+})
+
+test('platform_op takes CPUs offline and back, and tells of them', async () => {
+  const { machine, xl } = session()
+  const { buffer } = machine.gate
+  const op = P.XenPlatformOp.on(buffer)
+  const ask = (cmd: number, cpu: number): number => {
+    op.cmd = cmd
+    op.interface_version = P.XENPF_INTERFACE_VERSION
+    op.u.cpu_ol.cpuid = cpu
+    return machine.gate.call(__HYPERVISOR_platform_op, 0)
+  }
+  const flags = (cpu: number): number => {
+    assert.equal(ask(P.XENPF_get_cpuinfo, cpu), 0)
+    assert.equal(op.u.pcpu_info.max_present, 3)
+    return op.u.pcpu_info.flags
+  }
+  assert.deepEqual([ask(P.XENPF_cpu_offline, 2), ask(P.XENPF_cpu_offline, 2)], [0, 0])
+  assert.deepEqual([flags(1), flags(2), flags(4)],
+    [P.XEN_PCPU_FLAGS_ONLINE, 0, P.XEN_PCPU_FLAGS_INVALID])
+  assert.deepEqual((await xl('cpupool-list -c')).slice(1), ['Pool-0             0,1,3'])
+  assert.deepEqual([ask(P.XENPF_cpu_online, 2), ask(P.XENPF_cpu_online, 2)], [0, 0])
+  assert.deepEqual([ask(P.XENPF_cpu_offline, 0), ask(P.XENPF_cpu_offline, 4),
+    ask(P.XENPF_cpu_online, 4), ask(P.XENPF_enter_acpi_sleep, 0)],
+  [-EOPNOTSUPP, -EINVAL, -EINVAL, -ENOSYS])
+  op.interface_version = 1
+  assert.equal(machine.gate.call(__HYPERVISOR_platform_op, 0), -EACCES)
 })

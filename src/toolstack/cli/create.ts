@@ -1,6 +1,7 @@
 /**
  * `xl create`.
  */
+import { cpusIn } from '../config/cpu-range.ts'
 import type { DomainConfig } from '../config/domain.ts'
 import { vnumaRefusal } from '../config/vnuma.ts'
 import { type Libxl, LibxlError } from '../domain/libxl.ts'
@@ -9,6 +10,7 @@ import type { Command, Invocation } from './command.ts'
 import { configOperands, parseDomain, readConfigText, specFor } from './config-file.ts'
 import { createJson } from './config-json.ts'
 import { type ConsoleEnd, runConsole } from './console-client.ts'
+import { nodesOf } from './scheduling.ts'
 import { warnUnreachable } from './soft-affinity.ts'
 import { complain, Exit, type World } from './world.ts'
 
@@ -36,7 +38,7 @@ async function create(invocation: Invocation): Promise<number> {
   if (options.has('vnc')) world.err('xl: this domain has no VNC display\n')
   const own = options.has('foreground')
   const libxl = await (own ? world.ownMachine() : world.machine())
-  await checkVnodes(world, libxl, config)
+  await checkAgainstHost(world, libxl, config)
   const attach = options.has('console')
   const paused = options.has('paused')
   let domid: number
@@ -59,12 +61,16 @@ async function create(invocation: Invocation): Promise<number> {
   return 0
 }
 
-/** Exit when the host has not what the virtual nodes ask of it. */
-async function checkVnodes(world: World, libxl: Libxl, config: DomainConfig): Promise<void> {
-  if (config.vnuma.length === 0) return
+/** Exit when the host has not what the configuration names of it. */
+async function checkAgainstHost(world: World, libxl: Libxl, config: DomainConfig): Promise<void> {
+  const { hardAffinity = [], vnuma } = config
+  if (hardAffinity.length === 0 && vnuma.length === 0) return
   const { nrCpus, nrNodes } = await libxl.info()
-  const refusal = vnumaRefusal(config.vnuma, { maxvcpus: config.maxVcpusGiven },
+  const nodes = await nodesOf(libxl)
+  const refusal = vnumaRefusal(vnuma, { maxvcpus: config.maxVcpusGiven },
     { nodes: nrNodes, cpus: nrCpus })
+    ?? (hardAffinity.some((range) => cpusIn(range, nodes)?.length === 0)
+      ? 'vcpu hard affinity map is empty' : undefined)
   if (refusal === undefined) return
   world.err(`${refusal}\n`)
   throw new Exit(1)

@@ -30,7 +30,7 @@ function affinityOf(
 ): readonly number[] | undefined {
   if (text === '-') return undefined
   const cpus = cpusIn(text, nodes)
-  if (cpus && cpus.length > 0) return cpus
+  if (cpus && (cpus.length > 0 || kind === 'soft')) return cpus
   world.err(cpus ? `vcpu ${kind} affinity map is empty\n` : `Invalid pcpu range: ${text}.\n`)
   throw new Exit(1)
 }

@@ -34,7 +34,9 @@ function setAffinities(xenctrl: Xenctrl, spec: DomainSpec, domid: Domid): void {
   const cpusOf = (text: string | undefined, kind: string): number[] | undefined => {
     if (text === undefined) return undefined
     const cpus = cpusIn(text, nodes) ?? []
-    if (cpus.length === 0) throw new LibxlError(ERROR_INVAL, `vcpu ${kind} affinity map is empty`)
+    if (cpus.length === 0 && kind === 'hard') {
+      throw new LibxlError(ERROR_INVAL, 'vcpu hard affinity map is empty')
+    }
     return cpus
   }
   const near = new Set<number>()

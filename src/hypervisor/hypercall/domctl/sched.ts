@@ -24,7 +24,7 @@ function bitOf(words: Bits, index: number): boolean {
 
 /** A hard affinity that names no core of the domain's pool is refused; a soft one is not. */
 function setAffinity(
-  caller: Vcpu, words: Bits, map: { bitmap: number, nr_bits: number }, cores: number,
+  caller: Vcpu, words: Bits, map: { bitmap: number, nr_bits: number }, cores?: number,
 ): number {
   const bytes = getBitmap(caller, map)
   if (!bytes) return -EFAULT
@@ -33,7 +33,7 @@ function setAffinity(
     for (let j = 0; j < 4; j++) value |= (bytes[i * 4 + j] ?? 0) << j * 8
     return value >>> 0
   }
-  if ((word(0) & cores) === 0) return -EINVAL
+  if (cores !== undefined && (word(0) & cores) === 0) return -EINVAL
   for (let i = 0; i < AFFINITY_WORDS; i++) words.set(i, word(i))
   return 0
 }
@@ -54,7 +54,7 @@ function affinity(caller: Vcpu, vcpu: Vcpu | undefined, op: DomctlView, set: boo
     if (!putBitmap(caller, cpumap_hard, there)) return -EFAULT
   }
   if (flags & D.XEN_VCPUAFFINITY_SOFT) {
-    const status = set ? setAffinity(caller, softAffinity, cpumap_soft, -1) : 0
+    const status = set ? setAffinity(caller, softAffinity, cpumap_soft) : 0
     if (status < 0) return status
     const allowed = scheduler.queues.allowed(vcpu)
     const there = (i: number): boolean =>
