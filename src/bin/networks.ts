@@ -3,9 +3,13 @@
  */
 import { Bridge, defaultNetwork } from '../network/bridge.ts'
 import { FrameReader, lengthPrefixed } from '../network/frame-stream.ts'
+import type { Frame } from '../network/frame.ts'
 import { HostNetworks } from '../network/networks.ts'
+import { wireFrames } from '../network/offload.ts'
 import { OpenVswitch, type StreamWire } from '../network/openvswitch.ts'
 import type { Networks } from '../network/station.ts'
+import type { Wire } from '../network/uplink.ts'
+import { readVnetHeader, withVnetHeader } from '../network/vnet-header.ts'
 import { openCapture } from '../node/capture-file.ts'
 import { runIfThere } from '../node/command.ts'
 import { listenForStream } from '../node/frame-socket.ts'
@@ -31,7 +35,7 @@ export function openNetworks(
 ): OpenNetworks {
   const bridge = defaultBridge(surroundings, options)
   const host = {
-    run: runIfThere, listenForFrames, openCapture, openTap, ...surroundings.toolstack,
+    run: runIfThere, listenForFrames, openCapture, openTap: tapWire, ...surroundings.toolstack,
   }
   const openVswitch = new OpenVswitch(host)
   const networks = new HostNetworks(new Map([[DEFAULT_BRIDGE, bridge]]), openVswitch, host)
@@ -56,19 +60,35 @@ function defaultBridge(
   }, { ...defaultNetwork, bootFile })
 }
 
+/** A TAP device, which takes frames as they are. */
+function tapWire(name: string, receive: (frame: Frame) => void): Wire {
+  const tap = openTap(name, (packet) => {
+    const frame = readVnetHeader(packet)
+    if (frame) receive(frame)
+  })
+  return {
+    send: (frame) => {
+      for (const packet of withVnetHeader(frame)) tap.send(packet)
+    },
+    close: () => tap.close(),
+  }
+}
+
 /** A stream of frames that others connect to. */
 async function listenForFrames(
-  name: string, receive: (frame: Uint8Array) => void,
+  name: string, receive: (frame: Frame) => void,
 ): Promise<StreamWire> {
   const stream = await listenForStream(name, () => {
     const reader = new FrameReader()
-    return (bytes) => reader.take(bytes, receive)
+    return (bytes) => reader.take(bytes, (frame) => receive({ bytes: frame }))
   })
   return {
     path: stream.path, connected: stream.connected, close: () => stream.close(),
     send: (frame) => {
-      const bytes = lengthPrefixed(frame)
-      if (bytes) stream.write(bytes)
+      for (const { bytes } of wireFrames(frame)) {
+        const message = lengthPrefixed(bytes)
+        if (message) stream.write(message)
+      }
     },
   }
 }

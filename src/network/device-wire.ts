@@ -3,6 +3,7 @@
  * netback: a TAP device, set up by ip(8), and gone with its wire.
  */
 import { type CommandHost, outputOf } from './command.ts'
+import type { Frame } from './frame.ts'
 import { NetworkError, type StationWish } from './station.ts'
 import type { Wire } from './uplink.ts'
 
@@ -11,7 +12,7 @@ const DEVICE = /^\w[\w.-]{0,14}$/
 
 export interface DeviceHost extends CommandHost {
   /** A TAP device of this name; throws when there can be none. */
-  openTap(name: string, receive: (frame: Uint8Array) => void): Wire
+  openTap(name: string, receive: (frame: Frame) => void): Wire
 }
 
 export function isDeviceName(name: string): boolean {
@@ -31,7 +32,7 @@ export function refuseForwards(wish: StationWish): void {
 }
 
 export function openDevice(
-  host: DeviceHost, device: string, receive: (frame: Uint8Array) => void,
+  host: DeviceHost, device: string, receive: (frame: Frame) => void,
 ): Wire {
   try {
     return host.openTap(device, receive)

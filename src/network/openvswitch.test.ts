@@ -25,10 +25,10 @@ const WISH: StationWish = {
 /** An Open vSwitch that answers `answers`, a command each, and then that all is well. */
 class Rig {
   readonly said: string[] = []
-  readonly sent: Uint8Array[] = []
+  readonly sent: Frame[] = []
   readonly warnings: string[] = []
   readonly #timers: (() => void)[] = []
-  receive: (frame: Uint8Array) => void = () => {}
+  receive: (frame: Frame) => void = () => {}
   isWireOpen = false
   /** Why there can be no TAP device. */
   tapRefused: string | undefined = 'no TAP'
@@ -168,15 +168,15 @@ test('frames go both ways; groups that were not asked for and long frames do not
     ethernet(mac, MAC, 0x88b5, new Uint8Array(size))
   port.send({ bytes: to(BROADCAST, 46) })
   port.send({ bytes: to(BROADCAST, 1600) })
-  assert.deepEqual(rig.sent, [to(BROADCAST, 46)])
-  rig.receive(to(GROUP, 46))
+  assert.deepEqual(rig.sent, [{ bytes: to(BROADCAST, 46) }])
+  rig.receive({ bytes: to(GROUP, 46) })
   port.controlMulticast()
   for (const frame of [to(GROUP, 47), to(MAC, 48), to(MAC, 1600), new Uint8Array(3)]) {
-    rig.receive(frame)
+    rig.receive({ bytes: frame })
   }
   assert.deepEqual(got.map(({ bytes }) => bytes.length), [60, 62])
   port.close()
-  rig.receive(to(MAC, 48))
+  rig.receive({ bytes: to(MAC, 48) })
   assert.equal(got.length, 2)
 })
 

@@ -11,7 +11,7 @@ import { outputOf } from './command.ts'
 import {
   checkDevice, type DeviceHost, openDevice, refuseForwards, setUpDevice,
 } from './device-wire.ts'
-import { formatMac } from './frame.ts'
+import { formatMac, type Frame } from './frame.ts'
 import { NetworkError, type Station, type StationWish } from './station.ts'
 import { Uplink, type Wire } from './uplink.ts'
 
@@ -27,7 +27,7 @@ export interface StreamWire extends Wire {
 
 export interface OpenVswitchHost extends CaptureWorld, DeviceHost {
   /** Waits for a stream of frames. */
-  listenForFrames(name: string, receive: (frame: Uint8Array) => void): Promise<StreamWire>
+  listenForFrames(name: string, receive: (frame: Frame) => void): Promise<StreamWire>
   /** Runs `work` after `ms`; the result cancels it. */
   delay(ms: number, work: () => void): () => void
   readonly log: { warn(message: string): void }

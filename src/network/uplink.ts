@@ -1,6 +1,6 @@
 /**
  * A guest's interface on a wire to a switch that is not ours. VLANs, and what else is forwarded
- * where, are that switch's matter; checksums and segments are done here, as wires take no others.
+ * where, are that switch's matter.
  */
 import type { Capture } from './capture.ts'
 import { ETHERNET_HEADER, type Frame, macAt } from './frame.ts'
@@ -11,7 +11,7 @@ import { fitsMtu, type PortOptions, type SwitchPort } from './switch.ts'
 
 /** One end of a wire. What it cannot take at once is lost. */
 export interface Wire {
-  send(bytes: Uint8Array): void
+  send(frame: Frame): void
   close(): void
 }
 
@@ -33,24 +33,22 @@ export class Uplink implements Station {
   }
 
   /** A frame comes from the wire. */
-  receive(bytes: Uint8Array): void {
-    if (bytes.length >= ETHERNET_HEADER) this.#receive?.({ bytes })
+  receive(frame: Frame): void {
+    if (frame.bytes.length >= ETHERNET_HEADER) this.#receive?.(frame)
   }
 
   attach({ mtu }: PortOptions, deliver: (frame: Frame) => void): SwitchPort {
     const filter = new MulticastFilter()
     const receive = this.#receive = (frame: Frame): void => {
       if (!fitsMtu(mtu, frame) || !filter.wants(macAt(frame.bytes, 0))) return
-      this.#capture?.take(frame.bytes)
+      this.#note(frame)
       deliver(frame)
     }
     return {
       send: (frame) => {
         if (frame.bytes.length < ETHERNET_HEADER || !fitsMtu(mtu, frame)) return
-        for (const { bytes } of wireFrames(frame)) {
-          this.#capture?.take(bytes)
-          this.#wire?.send(bytes)
-        }
+        this.#note(frame)
+        this.#wire?.send(frame)
       },
       controlMulticast: () => filter.control(),
       addGroup: (group) => filter.add(group),
@@ -59,6 +57,11 @@ export class Uplink implements Station {
         if (this.#receive === receive) this.#receive = undefined
       },
     }
+  }
+
+  #note(frame: Frame): void {
+    const capture = this.#capture
+    if (capture) for (const { bytes } of wireFrames(frame)) capture.take(bytes)
   }
 
   close(): void {

@@ -25,7 +25,7 @@ ip('link add br0 type bridge')
 ip('addr add 10.0.0.1/24 dev br0')
 ip('link set br0 up')
 const tap = openTap('vif1.0', (frame) => {
-  const text = Buffer.from(frame).toString('hex')
+  const text = Buffer.from(frame).subarray(10).toString('hex')
   // An answer to us.
   if (!text.startsWith('020000000001') || !text.includes('08060001080006040002')) return
   console.log('answered', text.slice(56, 64))
@@ -45,7 +45,7 @@ try {
 ip('link set vif1.0 master br0 up')
 const ask = Buffer.from('ffffffffffff020000000001' + '08060001080006040001' +
   '0200000000010a000002' + '0000000000000a000001', 'hex')
-setInterval(() => tap.send(ask), 50)
+setInterval(() => tap.send(Buffer.concat([Buffer.alloc(10), ask])), 50)
 `
 
 const isPermitted = spawnSync('unshare', ['--net', 'ip', 'link', 'add', 'br0', 'type', 'bridge'])
