@@ -6,6 +6,7 @@ import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { writeWhole } from '../../src/node/cache.ts'
+import { HOST_OPTIONS } from '../../src/node/host-process.ts'
 import { scratchFolder } from '../lib/guest.ts'
 import type { Image } from './image.ts'
 import { kernels } from './list.ts'
@@ -87,7 +88,7 @@ export function runInQemu(
 
 /** The command that runs kernels on our processor, as a program and its options. */
 export function ourCommand(image: Image, commandLine: string): [string, string[]] {
-  return [process.execPath, [bareCpu, image.elf, commandLine]]
+  return [process.execPath, [...HOST_OPTIONS, bareCpu, image.elf, commandLine]]
 }
 
 /** Runs all kernels given on a fresh processor; the first is run for a while before. */

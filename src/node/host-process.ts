@@ -17,10 +17,16 @@ export class HostProcessError extends Error {
 const START_MS = 30_000
 const POLL_MS = 40
 const LOG_TAIL = 2000
-/** Small generations: the host makes little garbage, and stays for long. Without the latter two a
- * thread's old generation grows by tens of megabytes of garbage until it is collected first. */
-const FRUGAL = [
+/**
+ * How the host process is run. Small generations: it makes little garbage, and stays for long.
+ * Without the second and third a thread's old generation grows by tens of megabytes of garbage
+ * until it is collected first. No looking for interruptions where WebAssembly loops, which costs
+ * short ones a tenth of their time: guests' code looks up by itself
+ * (docs/decisions/0008-regions.md), and calls do not nest deeply.
+ */
+export const HOST_OPTIONS: readonly string[] = [
   '--max-semi-space-size=2', '--initial-old-space-size=12', '--heap-growing-percent=50',
+  '--no-wasm-stack-checks',
 ]
 /** The C library's allocator shall give back what compilers leave: their work space comes in blocks
  * of some 8 to 32 KiB, which otherwise keep each thread's heap as large as it once was. */
@@ -51,7 +57,7 @@ export async function connectOrStart(
   if (running) return running
   const folder = openPrivateFolder(runFolderPath(environment))
   const log = openSync(join(folder, logName), 'w', 0o600)
-  const child = spawn(process.execPath, [...FRUGAL, program], {
+  const child = spawn(process.execPath, [...HOST_OPTIONS, program], {
     detached: true, stdio: ['ignore', log, log], cwd: '/',
     env: { ...MALLOC, ...compileCacheOf(environment), ...environment },
   })
