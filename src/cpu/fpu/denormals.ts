@@ -13,6 +13,7 @@ import {
 import type { FunctionBuilder } from '../../wasm/function.ts'
 import type { FunctionReference, ModuleBuilder } from '../../wasm/module.ts'
 import { coreMap } from '../core-memory.ts'
+import { writeExactDoubles } from './exact-doubles.ts'
 import { FLOAT_DOUBLE, FLOAT_OP_MASK, floatOps } from './float-number.ts'
 
 const CORE = 0
@@ -88,6 +89,7 @@ function buildFloatVectorNoting(
   const f = module.function({ parameters: ['i32', 'v128', 'v128'], result: 'v128' })
   const [number, a, b] = f.parameters as [Local, Local, Local]
   const result = f.local('v128')
+  f.block((usual) => writeExactDoubles({ f, number, a, b, result, usual }))
   f.set(result, call(floatVector, number, a, b))
   const check = (width: 32 | 64): void => {
     for (const vector of [a, b, result]) {
