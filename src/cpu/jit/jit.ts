@@ -197,6 +197,7 @@ export class Jit {
 
   /** The records are gone, and no frame is watched. */
   flushed(): void {
+    this.#rewrites.clear()
     for (const [page, regions] of this.#pages) {
       for (const region of regions) this.#needs.code.watch(page, region.lines.get(page)!)
     }

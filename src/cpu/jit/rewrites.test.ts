@@ -33,3 +33,12 @@ test('what is remembered is bounded', () => {
   assert.equal(askedUntilAllowed(rewrites, 0), 1)
   assert.equal(askedUntilAllowed(rewrites, 4096), 2)
 })
+
+test('when all is forgotten, a page asks once again', () => {
+  const rewrites = new Rewrites()
+  for (let i = 0; i < 100; i++) rewrites.note(0)
+  rewrites.clear()
+  assert.equal(askedUntilAllowed(rewrites, 0), 1)
+  rewrites.note(0)
+  assert.equal(askedUntilAllowed(rewrites, 0), 2)
+})

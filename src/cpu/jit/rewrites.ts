@@ -1,6 +1,7 @@
 /**
  * Pages whose compiled code was written to: the more often that was, the more often code in them
- * must be hot before it is compiled again.
+ * must be hot before it is compiled again. When all code is forgotten, so is that: frames have
+ * another use then, or another owner.
  */
 const MOST = 12
 /** Pages that are remembered; beyond that all begin anew. */
@@ -19,6 +20,11 @@ export class Rewrites {
     }
     if (this.#pages.size >= PAGES) this.#pages.clear()
     this.#pages.set(page, { count: 1, asked: 0 })
+  }
+
+  /** Nothing is known of any page. */
+  clear(): void {
+    this.#pages.clear()
   }
 
   /** Whether hot code in a page shall be compiled. */
