@@ -5,6 +5,7 @@
  * system's. So each thread learns once how far apart the two are: closer than threads can tell one
  * another of the time, so that guests find the TSCs of their processors in step.
  */
+import { performance } from 'node:perf_hooks'
 import type { Clock } from '../base/clock.ts'
 
 const NS_A_MS = 1e6
