@@ -8,6 +8,7 @@
  */
 import { Worker } from 'node:worker_threads'
 import type { Log } from '../base/log.ts'
+import { ringCount, rung } from '../base/shared/doorbell.ts'
 import { abandonCore } from '../core/abandon.ts'
 import type { Host } from '../hypervisor/host/host.ts'
 import { CoreState } from '../hypervisor/host/state.ts'
@@ -62,10 +63,9 @@ class CoreThreads implements Cores {
   /** Starts a core's thread once something wants it to look for work, and it is online. */
   async startWhenRung(core: number): Promise<void> {
     const { cells } = this.#host.hypervisor
-    const cell = this.#host.core(core).base + CoreState.offsets.doorbell >>> 2
+    const doorbell = this.#host.core(core).base + CoreState.offsets.doorbell
     do {
-      const rung = Atomics.waitAsync(cells, cell, Atomics.load(cells, cell))
-      if (rung.async) await rung.value
+      await rung(cells, doorbell, ringCount(cells, doorbell))
       if (this.#stopping) return
     } while (this.#host.core(core).online === 0)
     await this.start(core)

@@ -8,6 +8,7 @@
  */
 import { OneByOne } from '../base/one-by-one.ts'
 import { SeededRandom } from '../base/seeded-random.ts'
+import { ringCount, rung } from '../base/shared/doorbell.ts'
 import { VirtualTime } from '../base/virtual-time.ts'
 import type { Log } from '../base/log.ts'
 import { Core } from '../core/core.ts'
@@ -137,10 +138,9 @@ class TurnLoop implements Cores {
     this.#isAsleep = true
     if (this.#waits) return
     const { cells } = this.#host.hypervisor
-    const cell = this.#host.core(0).base + CoreState.offsets.doorbell >>> 2
-    const wait = Atomics.waitAsync(cells, cell, Atomics.load(cells, cell))
+    const doorbell = this.#host.core(0).base + CoreState.offsets.doorbell
     this.#waits = true
-    void Promise.resolve(wait.value).then(() => {
+    void rung(cells, doorbell, ringCount(cells, doorbell)).then(() => {
       this.#waits = false
       this.#wake()
     })

@@ -64,7 +64,8 @@ export function realSurroundings(log: Log, startNs: number): Surroundings {
     readBelow,
     now,
     randomWord,
-    watchUpcalls,
+    watchUpcalls: (vcpu, handler) =>
+      watchUpcalls(vcpu, handler, (work) => void setImmediate(work)),
     startCores: (memory, host, options) => startCores(memory, host, options),
   }
 }

@@ -27,7 +27,8 @@ export function newMachine(
   Host.lay(memory, { cores, tscKhz: 1_000_000, commandLine, ...more }, clock)
   const { host, dispatcher } = assemble(memory, clock)
   const dom0 = createControlDomain(host, BUFFER_PAGES)
-  const gate = new ControlGate(dom0, dispatcher, BUFFER_PAGES, watchUpcalls)
+  const gate = new ControlGate(dom0, dispatcher, BUFFER_PAGES,
+    (vcpu, handler) => watchUpcalls(vcpu, handler, setImmediate))
   const control = openControlDomain(gate)
   return { memory, clock, host, dispatcher, dom0, gate, control }
 }

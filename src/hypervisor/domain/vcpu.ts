@@ -70,10 +70,11 @@ export class Vcpu {
     this.host.services.scheduler.wake(this)
   }
 
-  /** Asks its core to do WORK_… before the guest goes on, soon. */
+  /** Asks its core to do WORK_… before the guest goes on, soon: when it is asked already, whoever
+   * did has seen to that. */
   requestWork(work: number): void {
-    atomicOr(this.state, VcpuState.offsets.work, work)
-    this.kick()
+    const before = atomicOr(this.state, VcpuState.offsets.work, work)
+    if ((before & work) !== work) this.kick()
   }
 
   /** Takes the work that was asked for: the core, before it enters the guest. */

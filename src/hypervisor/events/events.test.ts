@@ -147,7 +147,7 @@ test('Dom0 is told through its work word, in its own turn', async () => {
   m.host.machine.octets.fill(0, m.dom0.state.sharedInfoMfn * 4096 + 2048,
     m.dom0.state.sharedInfoMfn * 4096 + 2560)
   const told = Promise.withResolvers<void>()
-  const end = watchUpcalls(m.vcpu(m.dom0), told.resolve)
+  const end = watchUpcalls(m.vcpu(m.dom0), told.resolve, setImmediate)
   op(m, m.vcpu(guest), E.EVTCHNOP_send, guestPort)
   await told.promise
   end()

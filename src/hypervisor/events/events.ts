@@ -3,7 +3,7 @@
  *
  * Obeys xen/include/public/event_channel.h, and xen/common/event_channel.c where that is silent.
  * Every change of a domain's ports, and every delivery to it, holds its events lock; what joins two
- * domains holds both, in the order of their addresses.
+ * domains holds both, in the order of their addresses. Vcpus are interrupted after it.
  *
  * Left out: pirqs (EVTCHNOP_bind_pirq), consumers inside Xen.
  */
@@ -21,7 +21,7 @@ import { Fifo } from './fifo.ts'
 import { Ports, type PortView } from './ports.ts'
 import { POLL_MANY, PORT, PortState, VcpuEventsState } from './state.ts'
 import { clearPending2L, isPending2L, setPending2L, unmask2L } from './two-level.ts'
-import { interrupt } from './upcall.ts'
+import { interrupt, OwedUpcalls } from './upcall.ts'
 
 export class Events implements EventService, Subsystem {
   readonly name = 'events'
@@ -33,12 +33,13 @@ export class Events implements EventService, Subsystem {
   readonly remote: PortView
   readonly #vcpuEvents: ViewOf<typeof VcpuEventsState>
   readonly #lock: RankedLock
+  readonly #owed = new OwedUpcalls()
   readonly #isBusy = (domain: Domain, port: number): boolean => this.fifo.isBusy(domain, port)
 
   constructor(host: Host) {
     this.host = host
     this.ports = new Ports(host)
-    this.fifo = new Fifo(host, this.ports)
+    this.fifo = new Fifo(host, this.ports, this.#owed)
     this.local = PortState.on(host.hypervisor.buffer)
     this.remote = PortState.on(host.hypervisor.buffer)
     this.#vcpuEvents = VcpuEventsState.on(host.hypervisor.buffer)
@@ -56,7 +57,13 @@ export class Events implements EventService, Subsystem {
     this.#lock.acquire(domain.address + DomainState.offsets.eventsLock)
   }
 
+  /** Gives the lock back; whom something was raised at hears of it then. */
   unlock(domain: Domain): void {
+    this.#release(domain)
+    this.#owed.pay()
+  }
+
+  #release(domain: Domain): void {
     this.#lock.release(domain.address + DomainState.offsets.eventsLock)
   }
 
@@ -70,11 +77,7 @@ export class Events implements EventService, Subsystem {
   }
 
   unlockBoth(a: Domain, b: Domain): void {
-    if (a.address === b.address) {
-      this.unlock(a)
-      return
-    }
-    this.unlock(a.address < b.address ? b : a)
+    if (a.address !== b.address) this.#release(a.address < b.address ? b : a)
     this.unlock(a.address < b.address ? a : b)
   }
 
@@ -129,8 +132,8 @@ export class Events implements EventService, Subsystem {
   raise(domain: Domain, port: number, channel: PortView): void {
     const vcpu = domain.vcpu(channel.vcpu)
     if (!vcpu || vcpu.state.eventsAt === 0) return
-    const fifo = this.ports.stateOf(domain).fifo !== 0
-    const fresh = fifo ? this.fifo.setPending(vcpu, port, channel) : setPending2L(vcpu, port)
+    const fresh = this.ports.stateOf(domain).fifo !== 0
+      ? this.fifo.setPending(vcpu, port, channel) : setPending2L(vcpu, port, this.#owed)
     if (fresh) this.#wakePollers(domain, port)
   }
 
@@ -151,7 +154,7 @@ export class Events implements EventService, Subsystem {
     const vcpu = found ? domain.vcpu(this.local.vcpu) : undefined
     if (vcpu && vcpu.state.eventsAt !== 0) {
       if (this.ports.stateOf(domain).fifo !== 0) this.fifo.unmask(vcpu, port, this.local)
-      else unmask2L(vcpu, port)
+      else unmask2L(vcpu, port, this.#owed)
     }
     this.unlock(domain)
     return vcpu ? 0 : -EINVAL

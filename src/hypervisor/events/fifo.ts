@@ -18,7 +18,7 @@ import type { Host } from '../host/host.ts'
 import { type PortView, Ports } from './ports.ts'
 import { MAX_FIFO_PAGES, PORT, PortState, VcpuEventsState, WORDS_PER_PAGE } from './state.ts'
 import { isPending2L } from './two-level.ts'
-import { markEventsPending } from './upcall.ts'
+import type { OwedUpcalls } from './upcall.ts'
 
 const PENDING = 1 << EVTCHN_FIFO_PENDING
 const MASKED = 1 << EVTCHN_FIFO_MASKED
@@ -31,12 +31,14 @@ const LINK_TRIES = 64
 export class Fifo {
   readonly #host: Host
   readonly #ports: Ports
+  readonly #owed: OwedUpcalls
   readonly #vcpuEvents: ViewOf<typeof VcpuEventsState>
   readonly #port: PortView
 
-  constructor(host: Host, ports: Ports) {
+  constructor(host: Host, ports: Ports, owed: OwedUpcalls) {
     this.#host = host
     this.#ports = ports
+    this.#owed = owed
     this.#vcpuEvents = VcpuEventsState.on(host.hypervisor.buffer)
     this.#port = PortState.on(host.hypervisor.buffer)
   }
@@ -105,7 +107,7 @@ export class Fifo {
     queues.tails.set(queue, port)
     if (linked) return
     const ready = (control + EvtchnFifoControlBlock.offsets.ready) / 4
-    if ((Atomics.or(cells, ready, 1 << queue) & 1 << queue) === 0) markEventsPending(vcpu)
+    if ((Atomics.or(cells, ready, 1 << queue) & 1 << queue) === 0) this.#owed.owe(vcpu)
   }
 
   /** A port that is linked anew was taken off its old queue, which is empty if it was the tail. */

@@ -10,7 +10,7 @@ import { EVTCHN_2L_NR_CHANNELS } from '../../abi/xen/event_channel.ts'
 import { SharedInfo, VcpuInfo } from '../../abi/xen/xen.ts'
 import type { Domain } from '../domain/domain.ts'
 import type { Vcpu } from '../domain/vcpu.ts'
-import { markEventsPending, vcpuInfoAt } from './upcall.ts'
+import { type OwedUpcalls, vcpuInfoAt } from './upcall.ts'
 
 const pendingAt = SharedInfo.offsets.evtchn_pending
 const maskAt = SharedInfo.offsets.evtchn_mask
@@ -22,13 +22,15 @@ function cellOfPort(domain: Domain, offset: number, port: number): number {
 }
 
 /** Raises `port` at `vcpu`; true if it was not pending. */
-export function setPending2L(vcpu: Vcpu, port: number): boolean {
+export function setPending2L(vcpu: Vcpu, port: number, owed: OwedUpcalls): boolean {
   const domain = vcpu.domain
   if (port >= EVTCHN_2L_NR_CHANNELS || domain.state.sharedInfoMfn === 0) return false
   const cells = vcpu.host.machine.cells
   const bit = 1 << (port & 31)
   if (Atomics.or(cells, cellOfPort(domain, pendingAt, port), bit) & bit) return false
-  if ((Atomics.load(cells, cellOfPort(domain, maskAt, port)) & bit) === 0) select(vcpu, port)
+  if ((Atomics.load(cells, cellOfPort(domain, maskAt, port)) & bit) === 0) {
+    select(vcpu, port, owed)
+  }
   return true
 }
 
@@ -45,21 +47,21 @@ export function isPending2L(domain: Domain, port: number): boolean {
 }
 
 /** Clears the mask bit, and delivers what waited behind it. */
-export function unmask2L(vcpu: Vcpu, port: number): void {
+export function unmask2L(vcpu: Vcpu, port: number, owed: OwedUpcalls): void {
   const domain = vcpu.domain
   if (port >= EVTCHN_2L_NR_CHANNELS || domain.state.sharedInfoMfn === 0) return
   const cells = vcpu.host.machine.cells
   const bit = 1 << (port & 31)
   if ((Atomics.and(cells, cellOfPort(domain, maskAt, port), ~bit) & bit) === 0) return
-  if (Atomics.load(cells, cellOfPort(domain, pendingAt, port)) & bit) select(vcpu, port)
+  if (Atomics.load(cells, cellOfPort(domain, pendingAt, port)) & bit) select(vcpu, port, owed)
 }
 
-/** Sets the selector bit of the port's word, and on its edge tells the vcpu. */
-function select(vcpu: Vcpu, port: number): void {
+/** Sets the selector bit of the port's word, and on its edge owes the vcpu an upcall. */
+function select(vcpu: Vcpu, port: number, owed: OwedUpcalls): void {
   const info = vcpuInfoAt(vcpu)
   if (info < 0) return
   const word = port >>> 6
   const cell = (info + selectorAt) / 4 + (word >>> 5)
   const bit = 1 << (word & 31)
-  if ((Atomics.or(vcpu.host.machine.cells, cell, bit) & bit) === 0) markEventsPending(vcpu)
+  if ((Atomics.or(vcpu.host.machine.cells, cell, bit) & bit) === 0) owed.owe(vcpu)
 }

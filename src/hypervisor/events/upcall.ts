@@ -22,20 +22,34 @@ export function upcallPending(vcpu: Vcpu): boolean {
   return at >= 0 && Atomics.load(vcpu.host.machine.octets, at) !== 0
 }
 
-/** Sets the pending byte, and on its edge interrupts the vcpu. */
-export function markEventsPending(vcpu: Vcpu): void {
+/** Sets the pending byte; whether that is its edge, on which the vcpu is to be interrupted. */
+function markEventsPending(vcpu: Vcpu): boolean {
   const at = vcpuInfoAt(vcpu)
-  if (at < 0) return
-  if (Atomics.exchange(vcpu.host.machine.octets, at, 1) !== 0) return
-  interrupt(vcpu)
+  return at >= 0 && Atomics.exchange(vcpu.host.machine.octets, at, 1) === 0
 }
 
 /** Makes the vcpu's core deliver the upcall, and the vcpu runnable if it was blocked. */
 export function interrupt(vcpu: Vcpu): void {
   vcpu.requestWork(WORK_EVENTS)
-  const state = vcpu.state
-  Atomics.notify(state.cells, cellOf(state, VcpuState.offsets.work))
   unblock(vcpu)
+}
+
+/**
+ * Vcpus that are to be interrupted once the events lock is given back. To wake a thread takes long,
+ * and what it wants first is that lock.
+ */
+export class OwedUpcalls {
+  readonly #vcpus: Vcpu[] = []
+
+  /** Says that the vcpu has events; the events lock of its domain is held. */
+  owe(vcpu: Vcpu): void {
+    if (markEventsPending(vcpu)) this.#vcpus.push(vcpu)
+  }
+
+  /** Interrupts all that are owed it; no events lock is held. */
+  pay(): void {
+    for (let vcpu = this.#vcpus.pop(); vcpu; vcpu = this.#vcpus.pop()) interrupt(vcpu)
+  }
 }
 
 /** Ends SCHEDOP_block or HLT, and as in Xen SCHEDOP_poll. */
@@ -76,19 +90,25 @@ export class PolledUpcalls {
 /**
  * Calls `handler` soon after events for `vcpu`, which no core runs, arrive; for the thread of the
  * control domain. Answers what ends the watch.
+ *
+ * After events it looks again by itself, in the next turn of the event loop, which `later` is to
+ * have: what comes until then needs nobody to wake the thread.
  */
-export function watchUpcalls(vcpu: Vcpu, handler: () => void): () => void {
+export function watchUpcalls(
+  vcpu: Vcpu, handler: () => void, later: (work: () => void) => void,
+): () => void {
   const cells = vcpu.state.cells
   const cell = cellOf(vcpu.state, VcpuState.offsets.work)
   let watching = true
   const look = (): void => {
-    while (watching) {
-      if (Atomics.exchange(cells, cell, 0) & WORK_EVENTS) handler()
-      const wait = Atomics.waitAsync(cells, cell, 0)
-      if (!wait.async) continue
-      void wait.value.then(look)
-      return
+    if (!watching) return
+    if (Atomics.exchange(cells, cell, 0) & WORK_EVENTS) {
+      handler()
+      return later(look)
     }
+    const wait = Atomics.waitAsync(cells, cell, 0)
+    if (wait.async) void wait.value.then(look)
+    else later(look)
   }
   queueMicrotask(look)
   return () => {

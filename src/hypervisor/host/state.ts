@@ -7,6 +7,7 @@
  */
 import { atomic, f64, i32, u32, u8 } from '../../base/layout/scalar.ts'
 import { array, struct } from '../../base/layout/struct.ts'
+import { Doorbell } from '../../base/shared/doorbell.ts'
 import { HeapState } from '../../base/shared/heap.ts'
 import { MAX_PROCESSORS } from '../../cpu/mmu/frame-uses.ts'
 import { MAX_NODES, NodeState } from './nodes.ts'
@@ -42,8 +43,8 @@ export const NOTES = 4096
 
 /** A physical CPU, which is a worker thread. */
 export const CoreState = struct('core', {
-  /** Counts rings; the idle core sleeps on it. */
-  doorbell: atomic(u32),
+  /** The idle core sleeps on it. */
+  doorbell: Doorbell,
   /** Not 0 while it shall run vcpus: see sched/hotplug.ts. */
   online: atomic(u32),
   /** The vcpu that runs here, by address; 0 when idle. */
@@ -58,7 +59,7 @@ export const CoreState = struct('core', {
   /** How many locks its thread holds. */
   heldLocks: u32,
   node: u32,
-  pad: array(u32, 4),
+  pad: array(u32, 3),
 })
 
 export const HostState = struct('host', {
