@@ -11,13 +11,14 @@
  * file is opened. A QEMU that is started later is not kept out.
  */
 import { spawn } from 'node:child_process'
-import { constants, writeSync } from 'node:fs'
+import { constants, readSync, writeSync } from 'node:fs'
 import { type FileHandle, open, readFile } from 'node:fs/promises'
 import { dirname, isAbsolute, relative, resolve } from 'node:path'
 import {
   type HostFile, HostFileError, type HostFileProblem, type HostFiles, type Piece,
 } from '../base/host-file.ts'
 import { wordsOf } from './files.ts'
+import { Promptness } from './promptness.ts'
 
 const SECTOR_BYTES = 512
 /** QEMU's permission bytes: byte 100 + n is locked by who holds n, 200 + n by who forbids it. */
@@ -47,6 +48,7 @@ class NodeHostFile implements HostFile {
   sizeBytes: number
   readonly #handle: FileHandle
   readonly #key: string
+  readonly #promptness = new Promptness()
   #canPunch: boolean
 
   constructor(
@@ -64,6 +66,7 @@ class NodeHostFile implements HostFile {
 
   async read(at: number, into: Uint8Array): Promise<number> {
     return this.#guard(async () => {
+      if (this.#promptness.isLikely()) return this.#timed(into, () => this.#readNow(at, into))
       let done = 0
       while (done < into.length) {
         const { bytesRead } = await this.#handle.read(into, done, into.length - done, at + done)
@@ -76,6 +79,7 @@ class NodeHostFile implements HostFile {
 
   async write(at: number, from: Uint8Array): Promise<void> {
     await this.#guard(async () => {
+      if (this.#promptness.isLikely()) return this.#timed(from, () => this.#writeNow(at, from))
       let done = 0
       while (done < from.length) {
         const { bytesWritten } =
@@ -88,14 +92,35 @@ class NodeHostFile implements HostFile {
 
   async writeInOrder(pieces: readonly Piece[]): Promise<void> {
     await this.#guard(async () => {
-      for (const { at, bytes } of pieces) {
-        let done = 0
-        while (done < bytes.length) {
-          done += writeSync(this.#handle.fd, bytes, done, bytes.length - done, at + done)
-          this.#reached(at + done)
-        }
-      }
+      for (const { at, bytes } of pieces) this.#writeNow(at, bytes)
     })
+  }
+
+  #timed<T>({ length }: Uint8Array, run: () => T): T {
+    const start = performance.now()
+    try {
+      return run()
+    } finally {
+      this.#promptness.took(performance.now() - start, length)
+    }
+  }
+
+  #readNow(at: number, into: Uint8Array): number {
+    let done = 0
+    while (done < into.length) {
+      const count = readSync(this.#handle.fd, into, done, into.length - done, at + done)
+      if (count === 0) break
+      done += count
+    }
+    return done
+  }
+
+  #writeNow(at: number, from: Uint8Array): void {
+    let done = 0
+    while (done < from.length) {
+      done += writeSync(this.#handle.fd, from, done, from.length - done, at + done)
+      this.#reached(at + done)
+    }
   }
 
   async flush(): Promise<void> {

@@ -37,6 +37,7 @@ export class BlockQueue {
   #inFlight = 0
   #barrier: Request | undefined
   #scheduled = false
+  #responding = false
   #closed = false
 
   constructor(ring: BlockRing, pages: FrontendPages, disk: BlockDisk, host: QueueHost) {
@@ -51,7 +52,7 @@ export class BlockQueue {
   service(): void {
     for (let taken = 0; !this.#closed && !this.#barrier; taken++) {
       if (taken === REQUESTS_A_TURN) return this.#later()
-      if (!this.#disk.hasRoom(() => this.service())) return
+      if (!this.#disk.hasRoom(() => this.#later())) return
       const bytes = this.#ring.take()
       if (bytes) this.#start(bytes)
       else if (this.#ring.isBroken) return this.#host.broken()
@@ -138,8 +139,15 @@ export class BlockQueue {
     })
   }
 
+  /** Answers, together with what is done at the same time. */
   #respond({ id, operation }: { id: bigint, operation: number }, status: number): void {
     if (this.#closed) return
-    if (this.#ring.respond(id, operation, status)) this.#host.notify()
+    this.#ring.respond(id, operation, status)
+    if (this.#responding) return
+    this.#responding = true
+    queueMicrotask(() => {
+      this.#responding = false
+      if (!this.#closed && this.#ring.publish()) this.#host.notify()
+    })
   }
 }

@@ -29,6 +29,8 @@ export class BlockRing {
   readonly #response
   #consumed: number
   #produced: number
+  /** How many answers the guest has been shown. */
+  #known: number
   #broken = false
 
   /** `abi` is that of the guest, whose requests differ in padding. */
@@ -45,7 +47,7 @@ export class BlockRing {
     this.#responseBytes = new Uint8Array(response.size)
     this.#response = response.on(this.#responseBytes)
     // A guest that connects again goes on from its last response.
-    this.#consumed = this.#produced = Atomics.load(this.#words, RSP_PROD)
+    this.#consumed = this.#produced = this.#known = Atomics.load(this.#words, RSP_PROD)
   }
 
   get isBroken(): boolean {
@@ -68,8 +70,8 @@ export class BlockRing {
     return this.#waiting() > 0
   }
 
-  /** Answers a request that was taken; whether the guest wants to be told. */
-  respond(id: bigint, operation: number, status: number): boolean {
+  /** Writes the answer to a request that was taken. */
+  respond(id: bigint, operation: number, status: number): void {
     this.#response.id = id
     this.#response.operation = operation
     this.#response.status = status
@@ -78,14 +80,21 @@ export class BlockRing {
       page.set(bytes.subarray(done, done + length), at)
     })
     this.#produced = (this.#produced + 1) | 0
+  }
+
+  /** Shows the guest all answers; whether it wants to be told. */
+  publish(): boolean {
+    const old = this.#known
+    this.#known = this.#produced
     Atomics.store(this.#words, RSP_PROD, this.#produced)
-    return Atomics.load(this.#words, RSP_EVENT) === this.#produced
+    const event = Atomics.load(this.#words, RSP_EVENT)
+    return ((this.#produced - event) >>> 0) < ((this.#produced - old) >>> 0)
   }
 
   #waiting(): number {
     if (this.#broken) return 0
     const count = (Atomics.load(this.#words, REQ_PROD) - this.#consumed) >>> 0
-    if (count <= this.size - ((this.#consumed - this.#produced) >>> 0)) return count
+    if (count <= this.size - ((this.#consumed - this.#known) >>> 0)) return count
     this.#broken = true
     return 0
   }
