@@ -38,6 +38,13 @@ export interface HostFile {
   /** Writes all of `from`, beyond the end too. */
   write(at: number, from: Uint8Array): Promise<void>
   /**
+   * As `read`, into pieces one after the other, and before it returns: if that is likely to take no
+   * longer than a copy in memory. Undefined, and nothing done, if not.
+   */
+  readNow(at: number, into: readonly Uint8Array[]): number | undefined
+  /** As `write`, in the manner of `readNow`; false, and nothing done, if it is not likely. */
+  writeNow(at: number, from: readonly Uint8Array[]): boolean
+  /**
    * Writes small pieces in the order given with as little time between them as the host can do, so
    * that a sudden death seldom falls in between. After an error any first part may be written.
    */

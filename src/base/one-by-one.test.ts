@@ -34,6 +34,7 @@ test('operations on files are done so, and say what the file says', async () => 
   const file: HostFile = {
     path: 'a', writable: true, isDevice: false, sizeBytes: 10,
     read: async () => { await say('read')(); return 3 },
+    readNow: () => 3, writeNow: () => true,
     write: say('write'), writeInOrder: say('write in order'), flush: say('flush'),
     truncate: say('truncate'), close: say('close'),
     punchHole: async () => { await say('punch')(); return true },
@@ -48,6 +49,8 @@ test('operations on files are done so, and say what the file says', async () => 
   assert.equal(ordered.resolve('a', 'b'), 'ab')
   assert.equal(ordered.relative('a', 'b'), 'ba')
   const nothing = new Uint8Array(0)
+  assert.equal(opened.readNow(0, []), undefined)
+  assert.equal(opened.writeNow(0, []), false)
   const all = [opened.flush(), opened.write(0, nothing), opened.writeInOrder([]),
     opened.truncate(1), opened.punchHole(0, 1), opened.read(0, nothing), opened.close()]
   assert.deepEqual(await Promise.all(all),

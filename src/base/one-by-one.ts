@@ -63,6 +63,13 @@ class OrderedFile implements HostFile {
     return this.#order.do(() => this.#file.write(at, from))
   }
 
+  /** Whether it would be likely is a matter of time. */
+  readNow(): undefined {}
+
+  writeNow(): boolean {
+    return false
+  }
+
   writeInOrder(pieces: readonly Piece[]): Promise<void> {
     return this.#order.do(() => this.#file.writeInOrder(pieces))
   }

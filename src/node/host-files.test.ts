@@ -26,6 +26,21 @@ test('one writer or several readers have a file open; others are told that it is
     await (await nodeHostFiles.open(path, 'write')).close()
   }))
 
+test('pieces of any memory are written and read on the spot, up to the end of the file', () =>
+  inFolder(async (folder) => {
+    const file = await nodeHostFiles.create(join(folder, 'disk'))
+    const shared = new Uint8Array(new SharedArrayBuffer(3000)).fill(1)
+    const pieces = [new Uint8Array(1000).fill(7), shared.subarray(0, 0), shared.subarray(500, 1500)]
+    assert(file.writeNow(100, pieces))
+    assert.equal(file.sizeBytes, 2100)
+    const found = [new Uint8Array(150), shared, new Uint8Array(10).fill(9)]
+    assert.equal(file.readNow(0, found), 2100)
+    assert.deepEqual([found[0]![99], found[0]![100], shared[949], shared[950], shared[1950]],
+      [0, 7, 7, 1, 1])
+    await file.close()
+    assert.throws(() => file.readNow(0, found), HostFileError)
+  }))
+
 test('what is not there, or no file, is refused with the system\'s words', async () => {
   await assert.rejects(nodeHostFiles.open('/none/disk', 'read'), {
     name: 'HostFileError', problem: 'not found', message: '/none/disk: No such file or directory',

@@ -11,7 +11,7 @@
  * file is opened. A QEMU that is started later is not kept out.
  */
 import { spawn } from 'node:child_process'
-import { constants, readSync, writeSync } from 'node:fs'
+import { constants, readvSync, writevSync } from 'node:fs'
 import { type FileHandle, open, readFile } from 'node:fs/promises'
 import { dirname, isAbsolute, relative, resolve } from 'node:path'
 import {
@@ -66,7 +66,8 @@ class NodeHostFile implements HostFile {
 
   async read(at: number, into: Uint8Array): Promise<number> {
     return this.#guard(async () => {
-      if (this.#promptness.isLikely()) return this.#timed(into, () => this.#readNow(at, into))
+      const count = this.readNow(at, [into])
+      if (count !== undefined) return count
       let done = 0
       while (done < into.length) {
         const { bytesRead } = await this.#handle.read(into, done, into.length - done, at + done)
@@ -79,7 +80,7 @@ class NodeHostFile implements HostFile {
 
   async write(at: number, from: Uint8Array): Promise<void> {
     await this.#guard(async () => {
-      if (this.#promptness.isLikely()) return this.#timed(from, () => this.#writeNow(at, from))
+      if (this.writeNow(at, [from])) return
       let done = 0
       while (done < from.length) {
         const { bytesWritten } =
@@ -90,35 +91,45 @@ class NodeHostFile implements HostFile {
     })
   }
 
-  async writeInOrder(pieces: readonly Piece[]): Promise<void> {
-    await this.#guard(async () => {
-      for (const { at, bytes } of pieces) this.#writeNow(at, bytes)
+  readNow(at: number, into: readonly Uint8Array[]): number | undefined {
+    if (!this.#promptness.isLikely()) return undefined
+    return this.#timed(into, () => {
+      let count = readvSync(this.#handle.fd, into, at)
+      for (let rest = after(into, count); rest.length > 0; rest = after(into, count)) {
+        const more = readvSync(this.#handle.fd, rest, at + count)
+        if (more === 0) break
+        count += more
+      }
+      return count
     })
   }
 
-  #timed<T>({ length }: Uint8Array, run: () => T): T {
+  writeNow(at: number, from: readonly Uint8Array[]): boolean {
+    if (!this.#promptness.isLikely()) return false
+    this.#timed(from, () => this.#writeAll(at, from))
+    return true
+  }
+
+  async writeInOrder(pieces: readonly Piece[]): Promise<void> {
+    await this.#guard(async () => {
+      for (const { at, bytes } of pieces) this.#writeAll(at, [bytes])
+    })
+  }
+
+  #timed<T>(pieces: readonly Uint8Array[], run: () => T): T {
     const start = performance.now()
     try {
       return run()
+    } catch (cause) {
+      throw hostError(this.path, cause)
     } finally {
-      this.#promptness.took(performance.now() - start, length)
+      this.#promptness.took(performance.now() - start, lengthOf(pieces))
     }
   }
 
-  #readNow(at: number, into: Uint8Array): number {
-    let done = 0
-    while (done < into.length) {
-      const count = readSync(this.#handle.fd, into, done, into.length - done, at + done)
-      if (count === 0) break
-      done += count
-    }
-    return done
-  }
-
-  #writeNow(at: number, from: Uint8Array): void {
-    let done = 0
-    while (done < from.length) {
-      done += writeSync(this.#handle.fd, from, done, from.length - done, at + done)
+  #writeAll(at: number, from: readonly Uint8Array[]): void {
+    for (let rest = from, done = 0; rest.length > 0; rest = after(from, done)) {
+      done += writevSync(this.#handle.fd, rest, at + done)
       this.#reached(at + done)
     }
   }
@@ -155,6 +166,22 @@ class NodeHostFile implements HostFile {
       throw hostError(this.path, cause)
     }
   }
+}
+
+function lengthOf(pieces: readonly Uint8Array[]): number {
+  let sum = 0
+  for (const { length } of pieces) sum += length
+  return sum
+}
+
+/** What is left of pieces after their first `count` bytes. */
+function after(pieces: readonly Uint8Array[], count: number): Uint8Array[] {
+  let index = 0
+  let left = count
+  while (index < pieces.length && left >= pieces[index]!.length) left -= pieces[index++]!.length
+  const rest = pieces.slice(index)
+  if (left > 0) rest[0] = rest[0]!.subarray(left)
+  return rest
 }
 
 /** Runs a program that finds `fd` as its descriptor 3; its exit code, or undefined without it. */

@@ -9,6 +9,7 @@
  * What fails rejects with a StorageError or a HostFileError and leaves earlier data alone; of the
  * range that failed, each sector holds what it held or what was written.
  */
+import type { HostFile } from '../base/host-file.ts'
 import { StorageError } from './error.ts'
 
 export const SECTOR_BYTES = 512
@@ -26,6 +27,12 @@ export interface Extent {
   readonly offset?: number
 }
 
+/** Where in a file something is. */
+export interface Place {
+  readonly file: HostFile
+  readonly at: number
+}
+
 export interface BlockStore {
   readonly format: ImageFormat
   readonly writable: boolean
@@ -33,6 +40,11 @@ export interface BlockStore {
   readonly sizeBytes: number
   read(at: number, into: Uint8Array): Promise<void>
   write(at: number, from: Uint8Array): Promise<void>
+  /**
+   * Where a range is stored, if that is known without asking the host, is in one piece, and reading
+   * there (or writing, if it is for that) is all that is to be done. Good until this turn ends.
+   */
+  placeOf(at: number, lengthBytes: number, toWrite: boolean): Place | undefined
   flush(): Promise<void>
   /** Says that the range is not needed: each sector then reads as before or as zeros. */
   discard(at: number, lengthBytes: number): Promise<void>

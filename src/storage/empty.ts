@@ -17,6 +17,8 @@ class EmptyStore implements BlockStore {
     checkChange(this, at, from.length)
   }
 
+  placeOf(): undefined {}
+
   async flush(): Promise<void> {}
 
   async discard(at: number, lengthBytes: number): Promise<void> {

@@ -11,6 +11,8 @@ export class MemoryFile implements HostFile {
   sizeBytes = 0
   flushes = 0
   reads = 0
+  /** Whether it is likely to be as fast as it is. */
+  isPrompt = true
   /** Asked before each write; true makes it fail as on a full disk. */
   isFull: (at: number, lengthBytes: number) => boolean = () => false
   /** Told after each write. */
@@ -27,17 +29,43 @@ export class MemoryFile implements HostFile {
   }
 
   async read(at: number, into: Uint8Array): Promise<number> {
-    this.reads += 1
-    const part = this.bytes.subarray(
-      Math.min(at, this.sizeBytes), Math.min(at + into.length, this.sizeBytes))
-    into.set(part)
-    return part.length
+    return this.#read(at, [into])
   }
 
   async write(at: number, from: Uint8Array): Promise<void> {
-    if (this.isFull(at, from.length)) throw new HostFileError('no space', `${this.path}: full`)
-    this.#grow(at + from.length)
-    this.bytes.set(from, at)
+    this.#write(at, [from])
+  }
+
+  readNow(at: number, into: readonly Uint8Array[]): number | undefined {
+    return this.isPrompt ? this.#read(at, into) : undefined
+  }
+
+  writeNow(at: number, from: readonly Uint8Array[]): boolean {
+    if (this.isPrompt) this.#write(at, from)
+    return this.isPrompt
+  }
+
+  #read(at: number, into: readonly Uint8Array[]): number {
+    let done = 0
+    for (const piece of into) {
+      const start = Math.min(at + done, this.sizeBytes)
+      const part = this.bytes.subarray(start, Math.min(start + piece.length, this.sizeBytes))
+      piece.set(part)
+      done += part.length
+    }
+    this.reads += 1
+    return done
+  }
+
+  #write(at: number, from: readonly Uint8Array[]): void {
+    const lengthBytes = from.reduce((sum, { length }) => sum + length, 0)
+    if (this.isFull(at, lengthBytes)) throw new HostFileError('no space', `${this.path}: full`)
+    this.#grow(at + lengthBytes)
+    let done = 0
+    for (const piece of from) {
+      this.bytes.set(piece, at + done)
+      done += piece.length
+    }
     this.wrote()
   }
 

@@ -44,6 +44,12 @@ export class RangeLock {
     }
   }
 
+  /** Whether a shared claim would not have to wait. */
+  isFree(first: number, last: number): boolean {
+    return !this.#claims.some((claim) =>
+      claim.exclusive && claim.first <= last && first <= claim.last)
+  }
+
   #mustWait(index: number): boolean {
     const claim = this.#claims[index]!
     for (let i = 0; i < index; i++) {

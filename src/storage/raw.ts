@@ -7,7 +7,8 @@
  */
 import type { HostFile } from '../base/host-file.ts'
 import {
-  type BlockStore, checkChange, checkRange, checkResize, type Extent, isZero, SECTOR_BYTES,
+  type BlockStore, checkChange, checkRange, checkResize, type Extent, isZero, type Place,
+  SECTOR_BYTES,
 } from './block-store.ts'
 import { StorageError } from './error.ts'
 
@@ -45,6 +46,12 @@ export class RawStore implements BlockStore {
   async write(at: number, from: Uint8Array): Promise<void> {
     checkChange(this, at, from.length)
     await this.#file.write(at, from)
+  }
+
+  placeOf(at: number, lengthBytes: number, toWrite: boolean): Place {
+    if (toWrite) checkChange(this, at, lengthBytes)
+    else checkRange(this, at, lengthBytes)
+    return { file: this.#file, at }
   }
 
   async flush(): Promise<void> {

@@ -76,14 +76,14 @@ export class DiskModel {
       case 'write':
         // Every sector tells which write it is of.
         for (let i = 0; i < length; i++) part[i] = step.seed + (i >> 9) + i & 0xff
-        await store.write(at, part.slice())
+        if (!writeNow(store, at, part.slice(), step.seed)) await store.write(at, part.slice())
         return
       case 'zero':
         part.fill(0)
         await store.writeZeroes(at, length)
         return
       case 'read':
-        await store.read(at, found)
+        if (!readNow(store, at, found, step.seed)) await store.read(at, found)
         assert.deepEqual(found, part)
         return
       case 'discard':
@@ -106,4 +106,21 @@ export class DiskModel {
     await store.read(0, found)
     assert.equal(Buffer.compare(found, this.bytes), 0, 'the disk is not what the model is')
   }
+}
+
+/** Some writes on the spot, as a back-end does them; false if it is not one, or cannot be. */
+function writeNow(store: BlockStore, at: number, from: Uint8Array, seed: number): boolean {
+  const place = seed % 2 === 0 ? undefined : store.placeOf(at, from.length, true)
+  return place?.file.writeNow(place.at, halves(from)) ?? false
+}
+
+function readNow(store: BlockStore, at: number, into: Uint8Array, seed: number): boolean {
+  const place = seed % 2 === 0 ? undefined : store.placeOf(at, into.length, false)
+  const count = place?.file.readNow(place.at, halves(into))
+  into.fill(0, count)
+  return count !== undefined
+}
+
+function halves(bytes: Uint8Array): Uint8Array[] {
+  return [bytes.subarray(0, bytes.length >> 1), bytes.subarray(bytes.length >> 1)]
 }

@@ -23,25 +23,28 @@ test('what is offered stands in the store, and the states lead to Connected', as
   ['2048', '0', '512', '1', '1', '1', '1'])
 })
 
-for (const abi of ['x86_64', 'x86_32'] as const) {
-  for (const order of [0, 2]) {
-    test(`reads and writes go where they should (${abi}, ring of order ${order})`, async () => {
-      const f = new TestFrontend()
-      await f.connect(order, abi)
-      f.page(10).forEach((_, i, page) => { page[i] = i * 7 })
-      f.page(11)
-      // More than the ring has slots, so that it wraps and entries cross its pages.
-      for (let i = 0; i < 300; i++) {
-        assert.equal(await f.ask(BLKIF_OP_WRITE, 8 * (i % 9), [[10, 2, 4]]), BLKIF_RSP_OKAY)
-      }
-      assert.deepEqual(f.file.content().subarray(8 * 512, 11 * 512), f.page(10).slice(1024, 2560))
-      assert.equal(await f.ask(BLKIF_OP_READ, 8, [[11, 1, 2], [11, 5, 5]]), BLKIF_RSP_OKAY)
-      assert.deepEqual(f.page(11).slice(512, 1536), f.page(10).slice(1024, 2048))
-      assert.deepEqual(f.page(11).slice(2560, 3072), f.page(10).slice(2048, 2560))
-      assert.deepEqual(f.page(11).slice(0, 512), new Uint8Array(512))
-      assert.equal(f.mapped, 2 ** order)
-    })
-  }
+for (const [abi, order, isPrompt] of [
+  ['x86_64', 0, true], ['x86_64', 0, false], ['x86_64', 2, true], ['x86_32', 0, true],
+  ['x86_32', 2, false],
+] as const) {
+  const how = isPrompt ? 'on the spot' : 'in their time'
+  test(`reads and writes go where they should, ${how} (${abi}, order ${order})`, async () => {
+    const f = new TestFrontend()
+    f.file.isPrompt = isPrompt
+    await f.connect(order, abi)
+    f.page(10).forEach((_, i, page) => { page[i] = i * 7 })
+    f.page(11)
+    // More than the ring has slots, so that it wraps and entries cross its pages.
+    for (let i = 0; i < 300; i++) {
+      assert.equal(await f.ask(BLKIF_OP_WRITE, 8 * (i % 9), [[10, 2, 4]]), BLKIF_RSP_OKAY)
+    }
+    assert.deepEqual(f.file.content().subarray(8 * 512, 11 * 512), f.page(10).slice(1024, 2560))
+    assert.equal(await f.ask(BLKIF_OP_READ, 8, [[11, 1, 2], [11, 5, 5]]), BLKIF_RSP_OKAY)
+    assert.deepEqual(f.page(11).slice(512, 1536), f.page(10).slice(1024, 2048))
+    assert.deepEqual(f.page(11).slice(2560, 3072), f.page(10).slice(2048, 2560))
+    assert.deepEqual(f.page(11).slice(0, 512), new Uint8Array(512))
+    assert.equal(f.mapped, 2 ** order)
+  })
 }
 
 test('an indirect request carries up to 256 segments', async () => {
@@ -128,11 +131,38 @@ test('an error of the disk reaches the guest as an error', async () => {
   const f = new TestFrontend()
   await f.connect()
   f.page(10)
-  f.file.isFull = () => true
-  assert.equal(await f.ask(BLKIF_OP_WRITE, 0, [FULL]), BLKIF_RSP_ERROR)
-  assert.match(f.warnings.join(), /full/)
-  f.file.isFull = () => false
-  assert.equal(await f.ask(BLKIF_OP_WRITE, 0, [FULL]), BLKIF_RSP_OKAY)
+  for (const isPrompt of [true, false]) {
+    f.file.isPrompt = isPrompt
+    f.file.isFull = () => true
+    assert.equal(await f.ask(BLKIF_OP_WRITE, 0, [FULL]), BLKIF_RSP_ERROR)
+    assert.match(f.warnings.splice(0).join(), /full/)
+    f.file.isFull = () => false
+    assert.equal(await f.ask(BLKIF_OP_WRITE, 0, [FULL]), BLKIF_RSP_OKAY)
+  }
+})
+
+test('what lies beyond the end of a file reads as zeros', async () => {
+  const f = new TestFrontend({}, 8000)
+  await f.connect()
+  f.file.bytes.fill(9)
+  for (const isPrompt of [true, false]) {
+    f.file.isPrompt = isPrompt
+    f.page(10).fill(7)
+    assert.equal(await f.ask(BLKIF_OP_READ, 8, [[10, 0, 3], [10, 4, 7]]), BLKIF_RSP_OKAY)
+    const page = f.page(10)
+    assert.deepEqual([page[0], page[8000 - 4097], page[8000 - 4096], page[4095]], [9, 9, 0, 0])
+  }
+})
+
+test('requests that come together are answered together', async () => {
+  const f = new TestFrontend()
+  await f.connect()
+  f.page(10)
+  const before = f.notified
+  for (let i = 0; i < 10; i++) f.request(BLKIF_OP_READ, i * 8, [FULL])
+  assert.equal(await f.answer(), BLKIF_RSP_OKAY)
+  for (let i = 1; i < 10; i++) assert.equal(await f.answer(), BLKIF_RSP_OKAY)
+  assert.equal(f.notified, before + 1)
 })
 
 test('persistent grants are mapped once, and let go when the front-end goes', async () => {

@@ -91,17 +91,43 @@ export class BlockDisk {
       lengthBytes <= store.sizeBytes && at <= store.sizeBytes - lengthBytes
   }
 
+  /** Reads or writes on the spot, if that is quick; whether it did. The request is permitted. */
+  performNow({ action, at, lengthBytes }: Request, pieces: readonly Uint8Array[]): boolean {
+    if (action !== 'read' && action !== 'write') return false
+    const place = this.store.placeOf(at, lengthBytes, action === 'write')
+    if (!place) return false
+    if (action === 'write') {
+      if (!place.file.writeNow(place.at, pieces)) return false
+    } else {
+      const count = place.file.readNow(place.at, pieces)
+      if (count === undefined) return false
+      if (count < lengthBytes) clearFrom(pieces, count)
+    }
+    this.#count(action, lengthBytes)
+    return true
+  }
+
+  #count(action: 'read' | 'write', lengthBytes: number): void {
+    const { counts } = this
+    const sectors = lengthBytes / SECTOR_BYTES
+    if (action === 'read') {
+      counts.reads++
+      counts.sectorsRead += sectors
+    } else {
+      counts.writes++
+      counts.sectorsWritten += sectors
+    }
+  }
+
   /** Does a request that is permitted. A flush is for what has been answered. */
   async perform({ action, at, lengthBytes }: Request, buffer: Uint8Array): Promise<void> {
-    const { store, counts, facts: { writable } } = this
+    const { store, facts: { writable } } = this
     switch (action) {
       case 'read':
-        counts.reads++
-        counts.sectorsRead += lengthBytes / SECTOR_BYTES
+        this.#count(action, lengthBytes)
         return await store.read(at, buffer)
       case 'write':
-        counts.writes++
-        counts.sectorsWritten += lengthBytes / SECTOR_BYTES
+        this.#count(action, lengthBytes)
         return await store.write(at, buffer)
       case 'discard':
         return await store.discard(at, lengthBytes)
@@ -110,5 +136,14 @@ export class BlockDisk {
         if (lengthBytes > 0) await store.write(at, buffer)
         if (action === 'barrier') await store.flush()
     }
+  }
+}
+
+/** Zeros all but the first `count` bytes. */
+function clearFrom(pieces: readonly Uint8Array[], count: number): void {
+  let start = 0
+  for (const piece of pieces) {
+    if (start + piece.length > count) piece.fill(0, Math.max(0, count - start))
+    start += piece.length
   }
 }

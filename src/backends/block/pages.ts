@@ -6,7 +6,9 @@
  */
 import type { Domid, GrantRef } from '../../abi/numbers.ts'
 import { type GrantTable, type Mapping, XenError } from '../../dom0/interfaces.ts'
+import type { Segment } from './request.ts'
 
+const PAGE = 4096
 /** As many as Linux keeps for a ring of one page. */
 const MAX_PERSISTENT = 1056
 
@@ -21,12 +23,25 @@ export class FrontendPages {
     this.#kept = persistent ? new Map() : undefined
   }
 
-  /** Runs `work` on the page of each of `refs` in order; false when one cannot be mapped. */
-  each(
-    refs: readonly GrantRef[], writable: boolean, work: (page: Uint8Array, index: number) => void,
-  ): boolean {
-    return this.#kept ? this.#eachKept(this.#kept, refs, writable, work)
-      : this.#eachOnce(refs, writable, work)
+  /**
+   * Runs `work` on the bytes of segments, which are there until it returns; undefined when one is
+   * not granted.
+   */
+  use<T>(
+    segments: readonly Segment[], writable: boolean, work: (pieces: readonly Uint8Array[]) => T,
+  ): T | undefined {
+    const pieces: Uint8Array[] = []
+    const passing: Mapping[] = []
+    try {
+      for (const { ref, offset, lengthBytes } of segments) {
+        const page = this.#page(ref, writable, passing)
+        if (!page) return undefined
+        pieces.push(lengthBytes === PAGE ? page : page.subarray(offset, offset + lengthBytes))
+      }
+      return work(pieces)
+    } finally {
+      for (const mapping of passing) mapping.unmap()
+    }
   }
 
   close(): void {
@@ -34,38 +49,26 @@ export class FrontendPages {
     this.#kept?.clear()
   }
 
-  #eachOnce(
-    refs: readonly GrantRef[], writable: boolean, work: (page: Uint8Array, index: number) => void,
-  ): boolean {
-    const mapping = this.#map(refs, writable)
-    if (!mapping) return false
-    refs.forEach((_, i) => work(mapping.page(i), i))
-    mapping.unmap()
-    return true
+  /** A granted page; one that is not kept has its mapping put to those that are passing. */
+  #page(ref: GrantRef, writable: boolean, passing: Mapping[]): Uint8Array | undefined {
+    const kept = this.#kept?.get(ref) ?? this.#keep(ref)
+    if (kept) return kept.page(0)
+    const mapping = this.#map(ref, writable)
+    if (mapping) passing.push(mapping)
+    return mapping?.page(0)
   }
 
-  #eachKept(
-    kept: Map<GrantRef, Mapping>, refs: readonly GrantRef[], writable: boolean,
-    work: (page: Uint8Array, index: number) => void,
-  ): boolean {
-    return refs.every((ref, i) => {
-      const known = kept.get(ref) ?? this.#keep(kept, ref)
-      if (!known) return this.#eachOnce([ref], writable, (page) => work(page, i))
-      work(known.page(0), i)
-      return true
-    })
-  }
-
-  #keep(kept: Map<GrantRef, Mapping>, ref: GrantRef): Mapping | undefined {
-    if (kept.size >= MAX_PERSISTENT) return undefined
-    const mapping = this.#map([ref], true)
+  #keep(ref: GrantRef): Mapping | undefined {
+    const kept = this.#kept
+    if (!kept || kept.size >= MAX_PERSISTENT) return undefined
+    const mapping = this.#map(ref, true)
     if (mapping) kept.set(ref, mapping)
     return mapping
   }
 
-  #map(refs: readonly GrantRef[], writable: boolean): Mapping | undefined {
+  #map(ref: GrantRef, writable: boolean): Mapping | undefined {
     try {
-      return this.#grants.map(this.#domid, refs, writable)
+      return this.#grants.map(this.#domid, [ref], writable)
     } catch (error) {
       if (error instanceof XenError) return undefined
       throw error

@@ -1,8 +1,9 @@
 /**
  * One ring of a block device at work: requests taken, done on the disk, answered in any order.
  *
- * Data goes through buffers of ours, so that what the guest does to its pages during a request has
- * no effect. The guest's ring bounds how many requests are under way, the device's budget how many
+ * What can be read or written on the spot goes between the guest's pages and the file. Other data
+ * goes through buffers of ours, so that what the guest does to its pages during a request has no
+ * effect. The guest's ring bounds how many requests are under way, the device's budget how many
  * bytes. A barrier waits for all that was taken before it, and lets nothing pass.
  */
 import { HostFileError } from '../../base/host-file.ts'
@@ -13,8 +14,9 @@ import type { FrontendPages } from './pages.ts'
 import { type Request, RequestReader } from './request.ts'
 import type { BlockRing } from './ring.ts'
 
-/** Requests taken in one turn, so that one guest cannot keep the control thread. */
+/** Requests taken in one turn, and their bytes: so one guest cannot keep the control thread. */
 const REQUESTS_A_TURN = 64
+const BYTES_A_TURN = 8 * 1024 * 1024
 
 /** What a queue needs of its device. */
 export interface QueueHost {
@@ -35,6 +37,8 @@ export class BlockQueue {
   readonly #disk: BlockDisk
   readonly #host: QueueHost
   #inFlight = 0
+  /** Bytes of requests that were begun in this turn. */
+  #turnBytes = 0
   #barrier: Request | undefined
   #scheduled = false
   #responding = false
@@ -42,7 +46,11 @@ export class BlockQueue {
 
   constructor(ring: BlockRing, pages: FrontendPages, disk: BlockDisk, host: QueueHost) {
     this.#ring = ring
-    this.#reader = new RequestReader(ring.abi)
+    this.#reader = new RequestReader(ring.abi, ring.request, (ref, into) =>
+      pages.use([{ ref, offset: 0, lengthBytes: into.length }], false, ([page]) => {
+        into.set(page!)
+        return true
+      }) ?? false)
     this.#pages = pages
     this.#disk = disk
     this.#host = host
@@ -50,11 +58,11 @@ export class BlockQueue {
 
   /** Takes what can be taken; called for each signal of the guest. */
   service(): void {
+    this.#turnBytes = 0
     for (let taken = 0; !this.#closed && !this.#barrier; taken++) {
-      if (taken === REQUESTS_A_TURN) return this.#later()
+      if (taken === REQUESTS_A_TURN || this.#turnBytes >= BYTES_A_TURN) return this.#later()
       if (!this.#disk.hasRoom(() => this.#later())) return
-      const bytes = this.#ring.take()
-      if (bytes) this.#start(bytes)
+      if (this.#ring.take()) this.#start()
       else if (this.#ring.isBroken) return this.#host.broken()
       else if (!this.#ring.await()) return
     }
@@ -75,20 +83,40 @@ export class BlockQueue {
     })
   }
 
-  #start(bytes: Uint8Array): void {
-    const request = this.#reader.read(bytes, (ref) => {
-      let copy: Uint8Array | undefined
-      this.#pages.each([ref], false, (page) => { copy = page.slice() })
-      return copy
-    })
+  #start(): void {
+    const request = this.#reader.read()
     if ('status' in request) return this.#respond(request, request.status)
     if (!this.#disk.permits(request)) return this.#respond(request, BLKIF_RSP_ERROR)
+    this.#turnBytes += request.lengthBytes
     if (request.action === 'barrier') {
       this.#barrier = request
       this.#tryBarrier()
-    } else {
-      void this.#run(request)
+      return
     }
+    const status = this.#tryNow(request)
+    if (status === undefined) void this.#run(request)
+    else this.#respond(request, status)
+  }
+
+  /** Does a request on the spot; its status, or undefined if it takes longer than that. */
+  #tryNow(request: Request): number | undefined {
+    const { action, segments } = request
+    if (action !== 'read' && action !== 'write') return undefined
+    try {
+      const done = this.#pages.use(segments, action === 'read',
+        (pieces) => this.#disk.performNow(request, pieces))
+      if (done === undefined) return BLKIF_RSP_ERROR
+      return done ? BLKIF_RSP_OKAY : undefined
+    } catch (error) {
+      this.#explain(error)
+      return BLKIF_RSP_ERROR
+    }
+  }
+
+  /** Passes on what the disk said; anything else is a mistake of ours. */
+  #explain(error: unknown): void {
+    if (!(error instanceof StorageError || error instanceof HostFileError)) throw error
+    this.#host.failed(error.message)
   }
 
   /** Does a barrier once it is alone; then others may follow. */
@@ -112,9 +140,8 @@ export class BlockQueue {
       if (done) await this.#disk.perform(request, buffer)
       if (done && request.action === 'read') done = this.#copy(request, buffer, true)
     } catch (error) {
-      if (!(error instanceof StorageError || error instanceof HostFileError)) throw error
       done = false
-      this.#host.failed(error.message)
+      this.#explain(error)
     } finally {
       this.#inFlight--
       this.#disk.gave(buffer.length)
@@ -127,16 +154,16 @@ export class BlockQueue {
   /** Copies between the guest's pages and `buffer`; false when the guest did not grant them. */
   #copy({ segments }: Request, buffer: Uint8Array, toGuest: boolean): boolean {
     if (this.#closed) return false
-    if (segments.length === 0) return true
-    let done = 0
-    return this.#pages.each(segments.map(({ ref }) => ref), toGuest, (page, index) => {
-      const { offset, lengthBytes } = segments[index]!
-      const part = buffer.subarray(done, done + lengthBytes)
-      const theirs = page.subarray(offset, offset + lengthBytes)
-      if (toGuest) theirs.set(part)
-      else part.set(theirs)
-      done += lengthBytes
-    })
+    return this.#pages.use(segments, toGuest, (pieces) => {
+      let done = 0
+      for (const theirs of pieces) {
+        const part = buffer.subarray(done, done + theirs.length)
+        if (toGuest) theirs.set(part)
+        else part.set(theirs)
+        done += theirs.length
+      }
+      return true
+    }) ?? false
   }
 
   /** Answers, together with what is done at the same time. */

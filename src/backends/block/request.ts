@@ -9,7 +9,8 @@ import * as B from '../../abi/xen/io/blkif.ts'
 import type { Abi } from '../../base/layout/scalar.ts'
 
 export const SECTOR_BYTES = 512
-const SECTORS_PER_PAGE = 4096 / SECTOR_BYTES
+const PAGE_BYTES = 4096
+const SECTORS_PER_PAGE = PAGE_BYTES / SECTOR_BYTES
 /** What is offered as feature-max-indirect-segments, as by Linux: they fit one page. */
 export const MAX_INDIRECT_SEGMENTS = 256
 
@@ -38,8 +39,8 @@ export interface Refused {
   readonly status: number
 }
 
-/** Gives the bytes of a granted page of segments, copied; undefined when it is not granted. */
-export type ReadPage = (ref: GrantRef) => Uint8Array | undefined
+/** Copies a granted page of segments; false when it is not granted. */
+export type ReadPage = (ref: GrantRef, into: Uint8Array) => boolean
 
 const ACTIONS: Readonly<Record<number, 'read' | 'write' | 'barrier' | 'flush'>> = {
   [B.BLKIF_OP_READ]: 'read',
@@ -48,23 +49,28 @@ const ACTIONS: Readonly<Record<number, 'read' | 'write' | 'barrier' | 'flush'>> 
   [B.BLKIF_OP_FLUSH_DISKCACHE]: 'flush',
 }
 
-/** Reads requests of one ABI. */
+/** Reads requests of one ABI out of the bytes of one. */
 export class RequestReader {
   readonly #direct
   readonly #discard
   readonly #indirect
+  readonly #page = new Uint8Array(PAGE_BYTES)
+  readonly #entry = B.BlkifRequestSegment.on(this.#page)
+  readonly #readPage: ReadPage
 
-  constructor(abi: Abi) {
-    this.#direct = B.BlkifRequest.for(abi)
-    this.#discard = B.BlkifRequestDiscard.for(abi)
-    this.#indirect = B.BlkifRequestIndirect.for(abi)
+  constructor(abi: Abi, bytes: Uint8Array, readPage: ReadPage) {
+    this.#direct = B.BlkifRequest.for(abi).on(bytes)
+    this.#discard = B.BlkifRequestDiscard.for(abi).on(bytes)
+    this.#indirect = B.BlkifRequestIndirect.for(abi).on(bytes)
+    this.#readPage = readPage
   }
 
-  read(bytes: Uint8Array, readPage: ReadPage): Request | Refused {
-    const direct = this.#direct.on(bytes)
+  /** The request that is there now. */
+  read(): Request | Refused {
+    const direct = this.#direct
     const { operation, id } = direct
-    if (operation === B.BLKIF_OP_DISCARD) return this.#readDiscard(bytes)
-    if (operation === B.BLKIF_OP_INDIRECT) return this.#readIndirect(bytes, readPage)
+    if (operation === B.BLKIF_OP_DISCARD) return this.#readDiscard()
+    if (operation === B.BLKIF_OP_INDIRECT) return this.#readIndirect()
     const action = ACTIONS[operation]
     if (!action) return { id, operation, status: B.BLKIF_RSP_EOPNOTSUPP }
     const count = direct.nr_segments
@@ -81,25 +87,24 @@ export class RequestReader {
     return request(id, operation, action, direct.sector_number, segments)
   }
 
-  #readDiscard(bytes: Uint8Array): Request | Refused {
-    const { id, operation, sector_number, nr_sectors } = this.#discard.on(bytes)
+  #readDiscard(): Request | Refused {
+    const { id, operation, sector_number, nr_sectors } = this.#discard
     return {
       id, operation, action: 'discard', at: sector_number * SECTOR_BYTES,
       lengthBytes: nr_sectors * SECTOR_BYTES, segments: [],
     }
   }
 
-  #readIndirect(bytes: Uint8Array, readPage: ReadPage): Request | Refused {
-    const indirect = this.#indirect.on(bytes)
+  #readIndirect(): Request | Refused {
+    const indirect = this.#indirect
     // The response repeats what was done, not how it was asked for: Linux insists.
     const { id, indirect_op: operation, nr_segments: count } = indirect
     const action = ACTIONS[operation]
     if (action !== 'read' && action !== 'write' || count === 0 || count > MAX_INDIRECT_SEGMENTS) {
       return refused(id, operation)
     }
-    const page = readPage(indirect.indirect_grefs.get(0))
-    if (!page) return refused(id, operation)
-    const entry = B.BlkifRequestSegment.on(page)
+    if (!this.#readPage(indirect.indirect_grefs.get(0), this.#page)) return refused(id, operation)
+    const entry = this.#entry
     const segments: Segment[] = []
     for (let i = 0; i < count; i++) {
       const segment = segmentOf(entry.at(i * B.BlkifRequestSegment.size))
@@ -118,7 +123,8 @@ function request(
   id: bigint, operation: number, action: Request['action'], sector: number,
   segments: readonly Segment[],
 ): Request {
-  const lengthBytes = segments.reduce((sum, segment) => sum + segment.lengthBytes, 0)
+  let lengthBytes = 0
+  for (const segment of segments) lengthBytes += segment.lengthBytes
   return { id, operation, action, at: sector * SECTOR_BYTES, lengthBytes, segments }
 }
 

@@ -24,7 +24,8 @@ export class BlockRing {
   readonly #pages: readonly Uint8Array[]
   readonly #words: Int32Array
   readonly #entrySize: number
-  readonly #request: Uint8Array
+  /** The request that was taken last. */
+  readonly request: Uint8Array
   readonly #responseBytes: Uint8Array
   readonly #response
   #consumed: number
@@ -42,7 +43,7 @@ export class BlockRing {
     this.#entrySize = BlkifRequest.for(abi).size
     const slots = (pages.length * PAGE - offsets.ring) / this.#entrySize
     this.size = 2 ** Math.floor(Math.log2(slots))
-    this.#request = new Uint8Array(this.#entrySize)
+    this.request = new Uint8Array(this.#entrySize)
     const response = BlkifResponse.for(abi)
     this.#responseBytes = new Uint8Array(response.size)
     this.#response = response.on(this.#responseBytes)
@@ -54,14 +55,14 @@ export class BlockRing {
     return this.#broken
   }
 
-  /** The next request's bytes, valid until the next call; undefined when none waits. */
-  take(): Uint8Array | undefined {
-    if (this.#waiting() === 0) return undefined
+  /** Copies the next request out; false when none waits. */
+  take(): boolean {
+    if (this.#waiting() === 0) return false
     this.#each(this.#consumed, this.#entrySize, (page, at, done, length) => {
-      this.#request.set(page.subarray(at, at + length), done)
+      for (let i = 0; i < length; i++) this.request[done + i] = page[at + i]!
     })
     this.#consumed = (this.#consumed + 1) | 0
-    return this.#request
+    return true
   }
 
   /** Asks to be told of the next request; whether there is one already. */
@@ -77,7 +78,7 @@ export class BlockRing {
     this.#response.status = status
     const bytes = this.#responseBytes
     this.#each(this.#produced, bytes.length, (page, at, done, length) => {
-      page.set(bytes.subarray(done, done + length), at)
+      for (let i = 0; i < length; i++) page[at + i] = bytes[done + i]!
     })
     this.#produced = (this.#produced + 1) | 0
   }

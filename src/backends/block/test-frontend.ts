@@ -120,6 +120,14 @@ export class TestFrontend {
   async ask(
     operation: number, sector: number, segments: readonly [number, number, number][] = [],
   ): Promise<number> {
+    this.request(operation, sector, segments)
+    return await this.answer()
+  }
+
+  /** Puts a request, and does not tell. */
+  request(
+    operation: number, sector: number, segments: readonly [number, number, number][] = [],
+  ): void {
     const layout = BlkifRequest.for(this.#abi)
     const bytes = new Uint8Array(layout.size)
     const request = layout.on(bytes)
@@ -130,7 +138,6 @@ export class TestFrontend {
       if (i < 11) Object.assign(request.seg.item(i), { gref, first_sect, last_sect })
     })
     this.put(bytes)
-    return await this.answer()
   }
 
   async askDiscard(sector: number, count: number): Promise<number> {

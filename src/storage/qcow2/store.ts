@@ -9,7 +9,7 @@
  * Order of locks: `#clusters`, then the image's mutex.
  */
 import {
-  type BlockStore, checkChange, checkRange, checkResize, type Extent, isZero,
+  type BlockStore, checkChange, checkRange, checkResize, type Extent, isZero, type Place,
 } from '../block-store.ts'
 import { RangeLock } from '../ordering.ts'
 import { decompressCluster } from './compressed.ts'
@@ -59,6 +59,22 @@ export class Qcow2Store implements BlockStore {
     if (!inPlace) {
       await this.#locked(at, from.length, true, () => this.writeUnlocked(at, from))
     }
+  }
+
+  placeOf(at: number, lengthBytes: number, toWrite: boolean): Place | undefined {
+    if (toWrite) checkChange(this, at, lengthBytes)
+    else checkRange(this, at, lengthBytes)
+    const first = Math.floor(at / this.#clusterBytes)
+    const count = this.#clusterCount(at, lengthBytes)
+    if (!this.#clusters.isFree(first, first + count - 1)) return undefined
+    const mappings = this.image.tree.lookupNow(first, count)
+    const [run, more] = mappings ? runsOf(mappings, at, lengthBytes, this.#clusterBytes) : []
+    if (!run || more) return undefined
+    if (run.mapping.kind === 'data') {
+      return toWrite && !run.mapping.copied ? undefined : { file: this.image.file, at: run.host }
+    }
+    const isBelow = run.mapping.kind === 'absent' && this.#backed(at, lengthBytes) === lengthBytes
+    return isBelow && !toWrite ? this.backing?.placeOf(at, lengthBytes, false) : undefined
   }
 
   async flush(): Promise<void> {

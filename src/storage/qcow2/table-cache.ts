@@ -15,6 +15,8 @@ export class TableCache {
   readonly #limit: number
   /** In the order of use, the oldest first. */
   readonly #tables = new Map<number, Promise<DataView>>()
+  /** Those of them that have come. */
+  readonly #loaded = new Map<number, DataView>()
 
   constructor(file: HostFile, clusterBytes: number) {
     this.#file = file
@@ -27,24 +29,38 @@ export class TableCache {
     const table = known ?? this.#load(offset)
     this.#tables.delete(offset)
     this.#tables.set(offset, table)
+    if (!known) {
+      const came = (view: DataView): void => {
+        if (this.#tables.get(offset) === table) this.#loaded.set(offset, view)
+      }
+      table.then(came, () => {})
+    }
     if (this.#tables.size > this.#limit) {
       const [oldest] = this.#tables.keys()
-      this.#tables.delete(oldest!)
+      this.forget(oldest!)
     }
     return table
+  }
+
+  /** A table if it is here; this does not count as use. */
+  known(offset: number): DataView | undefined {
+    return this.#loaded.get(offset)
   }
 
   /** Makes known a table that was just written to the file. */
   put(offset: number, table: DataView): void {
     this.#tables.set(offset, Promise.resolve(table))
+    this.#loaded.set(offset, table)
   }
 
   forget(offset: number): void {
     this.#tables.delete(offset)
+    this.#loaded.delete(offset)
   }
 
   clear(): void {
     this.#tables.clear()
+    this.#loaded.clear()
   }
 
   async #load(offset: number): Promise<DataView> {

@@ -83,16 +83,36 @@ export class ClusterTree {
     const mappings: Mapping[] = []
     while (mappings.length < count) {
       const cluster = first + mappings.length
-      const from = cluster % this.perTable
-      const here = Math.min(count - mappings.length, this.perTable - from)
       const offset = this.tableOffset(Math.floor(cluster / this.perTable))
       const table = offset === 0 ? undefined : await this.#cache.get(offset)
-      for (let i = 0; i < here; i++) {
-        mappings.push(table
-          ? mappingAt(table, (from + i) * 8, this.#clusterBits, this.#v3) : { kind: 'absent' })
-      }
+      this.#append(mappings, table, cluster, count)
     }
     return mappings
+  }
+
+  /** As `lookup`, if the tables are here. */
+  lookupNow(first: number, count: number): Mapping[] | undefined {
+    const mappings: Mapping[] = []
+    while (mappings.length < count) {
+      const cluster = first + mappings.length
+      const offset = this.tableOffset(Math.floor(cluster / this.perTable))
+      const table = offset === 0 ? undefined : this.#cache.known(offset)
+      if (offset !== 0 && !table) return undefined
+      this.#append(mappings, table, cluster, count)
+    }
+    return mappings
+  }
+
+  /** Puts those from `cluster` on that `table` has, until there are `count`. */
+  #append(
+    mappings: Mapping[], table: DataView | undefined, cluster: number, count: number,
+  ): void {
+    const from = cluster % this.perTable
+    const end = Math.min(from + count - mappings.length, this.perTable)
+    for (let i = from; i < end; i++) {
+      mappings.push(table
+        ? mappingAt(table, i * 8, this.#clusterBits, this.#v3) : { kind: 'absent' })
+    }
   }
 
   /** Where an L2 table is; 0 if there is none. */

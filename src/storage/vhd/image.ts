@@ -34,6 +34,8 @@ export class VhdImage {
   #tailBytes: number
   /** In the order of use, the oldest first. */
   readonly #bitmaps = new Map<number, Promise<Uint8Array>>()
+  /** Those of them that have come. */
+  readonly #loaded = new Map<number, Uint8Array>()
 
   private constructor(
     file: HostFile, footerBytes: Uint8Array, headerBytes: Uint8Array,
@@ -100,11 +102,27 @@ export class VhdImage {
     const bitmap = known ?? this.#readBitmap(index)
     this.#bitmaps.delete(index)
     this.#bitmaps.set(index, bitmap)
+    if (!known) {
+      const came = (bytes: Uint8Array): void => {
+        if (this.#bitmaps.get(index) === bitmap) this.#loaded.set(index, bytes)
+      }
+      bitmap.then(came, () => {})
+    }
     if (this.#bitmaps.size > MAX_BITMAPS) {
       const [oldest] = this.#bitmaps.keys()
-      this.#bitmaps.delete(oldest!)
+      this.#forget(oldest!)
     }
     return bitmap
+  }
+
+  /** A block's bitmap if it is here. */
+  bitmapNow(index: number): Uint8Array | undefined {
+    return this.#loaded.get(index)
+  }
+
+  #forget(index: number): void {
+    this.#bitmaps.delete(index)
+    this.#loaded.delete(index)
   }
 
   async #readBitmap(index: number): Promise<Uint8Array> {
@@ -112,7 +130,7 @@ export class VhdImage {
     try {
       await this.file.read(this.blockAt(index)!, bytes)
     } catch (error) {
-      this.#bitmaps.delete(index)
+      this.#forget(index)
       throw error
     }
     return bytes
@@ -158,7 +176,7 @@ export class VhdImage {
       try {
         await this.file.write(this.blockAt(index)! + from, bitmap.subarray(from, to))
       } catch (error) {
-        this.#bitmaps.delete(index)
+        this.#forget(index)
         throw error
       }
     })

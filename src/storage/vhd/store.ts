@@ -6,7 +6,7 @@
  * full, so bits are never taken back.
  */
 import {
-  type BlockStore, checkChange, checkRange, checkResize, type Extent, isZero,
+  type BlockStore, checkChange, checkRange, checkResize, type Extent, isZero, type Place,
 } from '../block-store.ts'
 import { type VhdImage, isSet, runLength } from './image.ts'
 
@@ -62,6 +62,21 @@ export class VhdStore implements BlockStore {
       done += length
     }
     await Promise.all(writes)
+  }
+
+  placeOf(at: number, lengthBytes: number, toWrite: boolean): Place | undefined {
+    if (toWrite) checkChange(this, at, lengthBytes)
+    else checkRange(this, at, lengthBytes)
+    const { image } = this
+    if (!image.header) return { file: image.file, at }
+    const index = Math.floor(at / image.blockBytes)
+    const block = image.blockAt(index)
+    const bitmap = image.bitmapNow(index)
+    if (block === undefined || !bitmap) return undefined
+    const [within, sectors] = [at % image.blockBytes, lengthBytes / SECTOR]
+    if (within + lengthBytes > image.blockBytes ||
+      runLength(bitmap, within / SECTOR, sectors, true) < sectors) return undefined
+    return { file: image.file, at: block + image.bitmapBytes + within }
   }
 
   async flush(): Promise<void> {
