@@ -8,13 +8,12 @@
  */
 import { execFileSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
-import { writeWhole } from '../../src/node/cache.ts'
-import { writeCpio } from '../../src/toolstack/build/cpio.ts'
 import { guestCpuSeconds, type RunningGuest, startGuest, type System } from '../guests/systems.ts'
-import { type BenchDisk, type MeasuredFiles, scratchFolder } from '../lib/guest.ts'
+import {
+  addProgram, type BenchDisk, loadVirtio, type MeasuredFiles, scratchFolder,
+} from '../lib/guest.ts'
 
 const IMAGE_BYTES = 128 << 20
 const ROW_MS = 300_000
@@ -22,13 +21,6 @@ const KIB = 1024
 
 const diskFormats = ['raw', 'qcow2', 'vhd'] as const
 const QEMU_FORMATS = { raw: 'raw', qcow2: 'qcow2', vhd: 'vpc' } as const
-
-/** What QEMU's guest needs for its disks, in the order of loading. */
-export const VIRTIO_DRIVERS = [
-  ['virtio', 'virtio_ring.ko'], ['virtio', 'virtio.ko'], ['virtio', 'virtio_pci_legacy_dev.ko'],
-  ['virtio', 'virtio_pci_modern_dev.ko'], ['virtio', 'virtio_pci.ko'],
-  ['block', 'virtio_blk.ko'],
-] as const
 
 interface DiskRow {
   readonly what: string
@@ -67,18 +59,6 @@ export interface DiskOptions {
   readonly files: MeasuredFiles
 }
 
-/** An initramfs that also has the program. */
-function addProgram(files: MeasuredFiles, folder: string): MeasuredFiles {
-  const program = join(folder, 'disk')
-  const source = fileURLToPath(new URL('guest/disk.c', import.meta.url))
-  execFileSync('gcc', ['-O2', '-static', '-Wall', '-Wextra', source, '-o', program])
-  const initrd = join(folder, 'initrd')
-  writeWhole(initrd, Buffer.concat([readFileSync(files.initrd), writeCpio([
-    { kind: 'file', path: 'bin/disk', mode: 0o755, content: readFileSync(program) },
-  ])]))
-  return { ...files, initrd }
-}
-
 /** Images of the same content in each format, for one system. */
 function makeImages(folder: string, system: string): BenchDisk[] {
   const raw = join(folder, 'content')
@@ -100,10 +80,7 @@ async function boot(
   const guest = startGuest(system, files, images)
   try {
     await guest.shell.ready()
-    if (system.kind === 'qemu') {
-      const modules = VIRTIO_DRIVERS.map(([, name]) => `/lib/modules/${name}`).join(' ')
-      await guest.shell.run(`for m in ${modules}; do insmod $m; done`, ROW_MS)
-    }
+    if (system.kind === 'qemu') await guest.shell.run(loadVirtio, ROW_MS)
     return guest
   } catch (error) {
     await guest.close()
@@ -114,7 +91,7 @@ async function boot(
 /** Measures all; fails when two systems read different bytes. */
 export async function measureDisks(options: DiskOptions): Promise<DiskResult[]> {
   const folder = scratchFolder('disks')
-  const files = addProgram(options.files, folder)
+  const files = addProgram(options.files, join(import.meta.dirname, 'guest/disk.c'), folder)
   const results: DiskResult[] = rows.flatMap(({ what, blockBytes, count, processes }) =>
     diskFormats.map((format) => ({
       what, format, requests: count * processes, bytes: count * processes * blockBytes,

@@ -2,10 +2,13 @@
  * The guest that is measured: Debian's cloud kernel with our initramfs, from the cache that
  * `npm start` fills, or files that are named.
  */
-import { join } from 'node:path'
+import { execFileSync } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+import { basename, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { cacheFolder, madeFolder, writeWhole } from '../../src/node/cache.ts'
-import { ensureGuest, type GuestFiles, type GuestRequest } from '../../src/node/guest-files.ts'
+import { ensureGuest, type GuestFiles } from '../../src/node/guest-files.ts'
+import { writeCpio } from '../../src/toolstack/build/cpio.ts'
 import { buildInitramfs } from '../../src/toolstack/build/initramfs.ts'
 import { GuestConsole } from './console.ts'
 
@@ -18,6 +21,18 @@ export interface MeasuredFiles extends GuestFiles {
   readonly busybox?: Uint8Array
 }
 
+/** What QEMU's guests need for their disks and interfaces, in the order of loading. */
+const VIRTIO_DRIVERS = [
+  ['drivers/virtio', 'virtio_ring.ko'], ['drivers/virtio', 'virtio.ko'],
+  ['drivers/virtio', 'virtio_pci_legacy_dev.ko'], ['drivers/virtio', 'virtio_pci_modern_dev.ko'],
+  ['drivers/virtio', 'virtio_pci.ko'], ['drivers/block', 'virtio_blk.ko'],
+  ['net/core', 'failover.ko'], ['drivers/net', 'net_failover.ko'], ['drivers/net', 'virtio_net.ko'],
+] as const
+
+/** The command that loads them. */
+export const loadVirtio =
+  `for m in ${VIRTIO_DRIVERS.map(([, name]) => name).join(' ')}; do insmod /lib/modules/$m; done`
+
 /** An image that a guest has as a disk. */
 export interface BenchDisk {
   readonly path: string
@@ -26,8 +41,9 @@ export interface BenchDisk {
   readonly qemuFormat: string
 }
 
+/** The files, whose initramfs has the drivers of virtio devices too if it is `withVirtio`. */
 export async function ensureFiles(
-  own: Partial<GuestFiles> = {}, moreDrivers: GuestRequest['moreDrivers'] = [],
+  own: Partial<GuestFiles> = {}, withVirtio = false,
 ): Promise<MeasuredFiles> {
   let used: Uint8Array | undefined
   const files = await ensureGuest({
@@ -35,13 +51,25 @@ export async function ensureFiles(
     cache: cacheFolder(),
     progress: (step) => void process.stderr.write(`${step}\n`),
     own,
-    moreDrivers,
+    moreDrivers: withVirtio ? VIRTIO_DRIVERS : [],
     buildInitrd: (busybox, modules) => {
       used = busybox
       return buildInitramfs(busybox, modules)
     },
   })
   return { ...files, ...used ? { busybox: used } : {} }
+}
+
+/** Files whose initramfs has a program too, compiled from `source` and named as that is. */
+export function addProgram(files: MeasuredFiles, source: string, folder: string): MeasuredFiles {
+  const name = basename(source, '.c')
+  const program = join(folder, name)
+  execFileSync('gcc', ['-O2', '-static', '-Wall', '-Wextra', source, '-o', program])
+  const initrd = join(folder, 'initrd')
+  writeWhole(initrd, Buffer.concat([readFileSync(files.initrd), writeCpio([
+    { kind: 'file', path: `bin/${name}`, mode: 0o755, content: readFileSync(program) },
+  ])]))
+  return { ...files, initrd }
 }
 
 /** A folder for what can be made again. */
@@ -52,8 +80,9 @@ export function scratchFolder(...parts: string[]): string {
 /** Writes an xl.cfg for a PVH guest and gives its path. */
 export function writeConfig(
   name: string, files: GuestFiles, memoryMib = 256,
-  { commandLine = 'console=hvc0', vcpus = 1, disks = [] }: {
-    readonly commandLine?: string, readonly vcpus?: number, readonly disks?: readonly BenchDisk[]
+  { commandLine = 'console=hvc0', vcpus = 1, disks = [], vifs = [] }: {
+    readonly commandLine?: string, readonly vcpus?: number, readonly disks?: readonly BenchDisk[],
+    readonly vifs?: readonly string[]
   } = {},
 ): string {
   const path = join(scratchFolder(), `${name}.cfg`)
@@ -61,7 +90,7 @@ export function writeConfig(
     `name = "${name}"`, 'type = "pvh"', `kernel = "${files.kernel}"`, `ramdisk = "${files.initrd}"`,
     `cmdline = "${commandLine}"`, `memory = ${memoryMib}`, `vcpus = ${vcpus}`,
     `disk = ${JSON.stringify(disks.map(({ path: file, format }, i) =>
-      `${file},${format},xvd${'abc'[i]},w`))}`, '',
+      `${file},${format},xvd${'abc'[i]},w`))}`, `vif = ${JSON.stringify(vifs)}`, '',
   ].join('\n'))
   return path
 }

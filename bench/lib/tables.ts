@@ -185,6 +185,31 @@ function guestParts(guests: GuestResults): string[] {
   ]
 }
 
+/** What was moved, and the seconds that it took by system. */
+export interface TimedRow {
+  readonly labels: readonly string[]
+  readonly cpu: Readonly<Record<string, readonly number[]>>
+  readonly wall: Readonly<Record<string, readonly number[]>>
+  speed(seconds: readonly number[]): string
+}
+
+/** Ratios of all systems to QEMU, then speeds, then CPU time; `heads` are those of the labels. */
+export function ratioTable(
+  rows: readonly TimedRow[], heads: readonly string[], names: readonly string[],
+): string {
+  const others = names.filter((name) => name !== 'QEMU')
+  return table([
+    ...heads,
+    ...others.flatMap((name) => [`${name} / QEMU, CPU time`, `${name} / QEMU, wall time`]),
+    ...names, ...names.map((name) => `${name}, CPU s`),
+  ], rows.map(({ labels, cpu, wall, speed }) => [
+    ...labels,
+    ...others.flatMap((name) => [cpu, wall].map((times) => ratio(times[name], times['QEMU']))),
+    ...names.map((name) => speed(wall[name]!)),
+    ...names.map((name) => summaryOf(cpu[name]!).median.toFixed(2)),
+  ]))
+}
+
 export function settingText(setting: Setting): string {
   const parts = [
     `${setting.date}, commit ${setting.commit}`,

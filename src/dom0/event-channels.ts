@@ -5,6 +5,7 @@
  * cleared first, then the selector, then each pending bit, so that an event between is not lost.
  */
 import { assert } from '../base/assert.ts'
+import type { View } from '../base/layout/struct.ts'
 import { asDomid, asEvtchnPort, asGfn, type Domid, type EvtchnPort } from '../abi/numbers.ts'
 import * as E from '../abi/xen/event_channel.ts'
 import { XENMAPSPACE_shared_info } from '../abi/xen/memory.ts'
@@ -25,10 +26,13 @@ export class EventChannelsClient implements EventChannels {
   readonly #octets: Uint8Array
   /** shared_info as 32-bit words. */
   readonly #words: Int32Array
+  /** The argument that is needed again and again has a place of its own. */
+  readonly #send: View<typeof E.EvtchnSend.fields>
   readonly #stop: () => void
 
   constructor(client: HypercallClient, xenctrl: Xenctrl) {
     this.#client = client
+    this.#send = client.struct(E.EvtchnSend)
     xenctrl.addToPhysmap(asDomid(DOMID_SELF), XENMAPSPACE_shared_info, 0, SHARED_INFO_GFN)
     const page = client.gate.page(SHARED_INFO_GFN)
     assert(page, 'shared_info is mapped')
@@ -76,11 +80,8 @@ export class EventChannelsClient implements EventChannels {
   }
 
   notify(port: EvtchnPort): void {
-    this.#client.scope(() => {
-      const op = this.#client.struct(E.EvtchnSend)
-      op.port = port
-      this.#op('xenevtchn_notify', E.EVTCHNOP_send, op.position)
-    })
+    this.#send.port = port
+    this.#op('xenevtchn_notify', E.EVTCHNOP_send, this.#send.position)
   }
 
   unbind(port: EvtchnPort): void {

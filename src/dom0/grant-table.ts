@@ -1,6 +1,7 @@
 /**
  * libxengnttab: pages that other domains granted to Dom0, and the first entries of a new domain.
  */
+import type { View } from '../base/layout/struct.ts'
 import { asDomid, type Domid, type Gfn, type GrantRef } from '../abi/numbers.ts'
 import { EINVAL } from '../abi/xen/errno.ts'
 import * as G from '../abi/xen/grant_table.ts'
@@ -16,9 +17,12 @@ const ENTRIES_PER_PAGE = PAGE / G.GrantEntryV1.size
 
 export class GrantTableClient implements GrantTable {
   readonly #window: Window
+  /** A view that is moved over the operations of a copy. */
+  readonly #op: View<typeof G.GnttabCopy.fields>
 
   constructor(window: Window) {
     this.#window = window
+    this.#op = window.client.view(G.GnttabCopy, 0)
   }
 
   map(domid: Domid, refs: readonly GrantRef[], writable: boolean): Mapping {
@@ -91,7 +95,7 @@ export class GrantTableClient implements GrantTable {
     const { client } = this.#window
     const { size } = G.GnttabCopy
     const list = client.allocate(pieces.length * size)
-    const op = client.view(G.GnttabCopy, list)
+    const op = this.#op
     const pages = client.allocatePages(pieces.length)
     for (const [i, { ref, offset, bytes }] of pieces.entries()) {
       const here = pages + i * PAGE

@@ -31,7 +31,7 @@ export interface GuestRequest {
   readonly own: Partial<GuestFiles>
   /** Makes the initramfs that holds a busybox, and modules of the kernel. */
   readonly buildInitrd: (busybox: Uint8Array, modules: readonly ModuleFile[]) => Uint8Array
-  /** Modules beside those of PV devices: folder among the kernel's drivers, name. */
+  /** Modules beside those of PV devices: folder among the kernel's modules, name. */
   readonly moreDrivers?: readonly Driver[]
 }
 
@@ -50,7 +50,9 @@ const KERNELS: Readonly<Record<GuestKind, readonly string[]>> = {
 }
 const BUSYBOX = 'busybox-static'
 /** The drivers of PV devices, which Debian's kernels have as modules: folder, name. */
-const DRIVERS: readonly Driver[] = [['net', 'xen-netfront.ko'], ['block', 'xen-blkfront.ko']]
+const DRIVERS: readonly Driver[] = [
+  ['drivers/net', 'xen-netfront.ko'], ['drivers/block', 'xen-blkfront.ko'],
+]
 const MODULE_LIMIT = 16 * 1024 * 1024
 /** A meta package leads to the kernel's package, in newer releases through one more. */
 const META_DEPTH = 3
@@ -107,7 +109,7 @@ async function ensureModules(
     if (readNote(join(folder, `${note}.json`))?.file === '') continue
     try {
       const path = await cached(folder, note, () => fetcher.fetch(KERNELS[kind], folder,
-        `*/kernel/drivers/${place}/${name}*`, (info) => `${name}-${kernelName(info)}`, true))
+        `*/kernel/${place}/${name}*`, (info) => `${name}-${kernelName(info)}`, true))
       if (path === folder) continue
       const packed = readFileSync(path)
       const format = packedFormatOf(packed)
