@@ -4,10 +4,11 @@
  * cache. Whether something is in the cache Node cannot ask, so it is learned.
  *
  * Until something took long, all is done on the spot. Then some go through the pool, twice as many
- * each time it happens again: a file on a slow or dead device holds the thread up seldom.
+ * each time it happens again: a file on a slow device holds the thread up seldom. As a busy host
+ * makes anything slow now and then, what is fast counts against that.
  */
 const LEAST_POOLED = 16
-const MOST_POOLED = 65_536
+const MOST_POOLED = 4096
 /** What is still fast: a time, and bytes in a millisecond. */
 const FAST_MS = 0.5
 const FAST_BYTES = 512 * 1024
@@ -29,7 +30,7 @@ export class Promptness {
       this.#pooled = this.#penalty
       this.#penalty = Math.min(this.#penalty * 2, MOST_POOLED)
     } else if (this.#penalty > LEAST_POOLED) {
-      this.#penalty--
+      this.#penalty /= 2
     }
   }
 }
