@@ -64,8 +64,10 @@ class CoreThreads implements Cores {
   async startWhenRung(core: number): Promise<void> {
     const { cells } = this.#host.hypervisor
     const doorbell = this.#host.core(core).base + CoreState.offsets.doorbell
+    let seen = ringCount(cells, doorbell)
     do {
-      await rung(cells, doorbell, ringCount(cells, doorbell))
+      await rung(cells, doorbell, seen)
+      seen = ringCount(cells, doorbell)
       if (this.#stopping) return
     } while (this.#host.core(core).online === 0)
     await this.start(core)
