@@ -15,7 +15,7 @@ export const devdCommand: Command = {
   synopsis: '[options]',
   optionsHelp: '-F                      Run in the foreground.\n' +
     '-p, --pidfile [FILE]    Write PID to pidfile when daemonizing.',
-  globals: 'vtT',
+  globals: 'vtTf',
   options: [
     { key: 'foreground', letter: 'F' },
     { key: 'pidfile', letter: 'p', name: 'pidfile', value: true },
