@@ -1,6 +1,6 @@
 /**
- * Fuzz target: any text as an xl.cfg gives a configuration or ConfigError, and soon; so do items of
- * `vif=` and `disk=` in their own ways.
+ * Fuzz target: any text as an xl.cfg gives a configuration or ConfigError, and soon; so do virtual
+ * nodes, and items of `vif=` and `disk=` in their own ways.
  *
  * `node fuzz/config.ts [runs] [seed]`; short by default. Words of the grammar are mixed with noise,
  * for noise alone never gets past the scanner.
@@ -47,6 +47,16 @@ function tryItem(text: string): void {
   }
 }
 
+const vnode = fc.array(fc.tuple(
+  fc.constantFrom('pnode', 'size', 'vcpus', 'vdistances', 'x'),
+  fc.constantFrom('=', ' = ', '==', ''),
+  fc.oneof(
+    fc.constantFrom('0', '1', '64', '0-1', '2-3,5', '3-0', '0-4095', '10,20', '20,10', '1e9'),
+    fc.string({ maxLength: 4, unit: fc.constantFrom(...'0123,-= xa') })),
+).map((parts) => `"${parts.join('')}"`), { maxLength: 5 }).map((items) => `[${items.join(',')}]`)
+const vnuma = fc.array(vnode, { maxLength: 20 })
+  .map((nodes) => `name="a"\ntype="pvh"\nkernel="k"\nvnuma=[${nodes.join(',')}]\n`)
+
 /** Throws unless `source` is dealt with in one of the two ways. */
 export function tryConfig(source: string): void {
   try {
@@ -63,10 +73,12 @@ export function fuzzConfig(runs: number, seed?: number): void {
   const options = { numRuns: runs, ...seed === undefined ? {} : { seed } }
   fc.assert(fc.property(text, tryConfig), options)
   fc.assert(fc.property(item, tryItem), options)
+  fc.assert(fc.property(vnuma, tryConfig), options)
   // What is nested or long must not exhaust the stack or take quadratic time.
   for (const part of ['[', '["a",', 'a=[', ';', '"', '\\', 'a', '#\n', 'a=1\n']) {
     tryConfig(`a=${part.repeat(100_000)}`)
   }
+  tryConfig(`name="a"\nkernel="k"\nvnuma=[${'["vcpus=0-99"],'.repeat(20_000)}]\n`)
 }
 
 if (import.meta.main) {

@@ -68,6 +68,14 @@ test('what is no number, pair or list is named', () => {
   ])
 })
 
+test('more nodes or vcpus than a domain can have are refused', () => {
+  assert.deepEqual(refused(`[${'["vcpus=0"],'.repeat(17)}]`),
+    ['xl: 17 vnodes; a domain has at most 16'])
+  assert.deepEqual(refused('[["vcpus=0-127,0"]]'), ['xl: a vnode has more than 128 vcpus'])
+  assert.deepEqual(refused('[["vcpus=0-99"],["vcpus=100-199"]]'),
+    ['xl: 200 vcpus; a domain has at most 128'])
+})
+
 test('a host must have the nodes, and the CPUs unless maxvcpus= is given', () => {
   const { vnuma } = config(TWO)
   const refusal = (nodes: number, cpus: number, maxvcpus = false): string | undefined =>

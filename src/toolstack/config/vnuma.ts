@@ -26,10 +26,17 @@ export class VnumaError extends Error {
 const LOCAL_DISTANCE = 10
 const REMOTE_DISTANCE = 20
 const KIB_A_MIB = 1024
-const MOST_VCPUS = 4096
+/** As many as the hypervisor takes. */
+export const MOST_VNODES = 16
+const MOST_VCPUS = 128
+/** A range may name VCPUs that no domain has: then others are missing. */
+const HIGHEST_VCPU = 4095
 
 /** The nodes of the list `items`; `warn` is told of an item that is no list. */
 export function parseVnuma(items: readonly Value[], warn: () => void): VnodeConfig[] {
+  if (items.length > MOST_VNODES) {
+    throw new VnumaError(`xl: ${items.length} vnodes; a domain has at most ${MOST_VNODES}`)
+  }
   return items.map((item, i) => {
     if (item.kind !== 'list') {
       warn()
@@ -62,13 +69,17 @@ function numberOf(text: string): number {
 
 /** All of them, also those named twice. */
 function vcpusIn(text: string): number[] {
-  if (text === '') return []
-  return text.split(',').flatMap((range) => {
+  const all: number[] = []
+  for (const range of text === '' ? [] : text.split(',')) {
     const vcpus = /^\d/.test(range)
-      ? cpusIn(range, new Array<number>(MOST_VCPUS).fill(0)) : undefined
+      ? cpusIn(range, new Array<number>(HIGHEST_VCPU + 1).fill(0)) : undefined
     if (!vcpus) throw new VnumaError(`xl: invalid range of vcpus: ${range}`)
-    return vcpus
-  })
+    all.push(...vcpus)
+    if (all.length > MOST_VCPUS) {
+      throw new VnumaError(`xl: a vnode has more than ${MOST_VCPUS} vcpus`)
+    }
+  }
+  return all
 }
 
 /** Why a host with so many nodes and online CPUs does not take the configuration, as xl says it. */

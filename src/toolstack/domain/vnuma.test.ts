@@ -36,7 +36,8 @@ test('others are refused', () => {
   assert.equal(check([vnode([0, 1]), vnode([1, 3])]), '-20 Vcpu 1 assigned more than once')
   assert.equal(check([vnode([0]), vnode([2, 3])]), '-20 Vcpu 1 is not assigned to any vnode')
   assert.equal(check([vnode([0, 1]), vnode([2, 3], [10, 10], 2)]), '-20 Invalid pnode 2 specified')
-  assert.equal(check([vnode([0, 1, 2, 3])]),
+  assert.equal(check([vnode([0, 1]), vnode([2, 3], [10])]), '-20 1 distances for 2 vnodes')
+  assert.equal(check([vnode([0, 1, 2, 3], [10])]),
     '-20 Amount of memory mismatch (0x20000 != 0x40000)')
   assert.equal(check([vnode([0, 1], [20, 10]), vnode([2, 3])]),
     '-20 Distance from 0 to 1 smaller than 0\'s local distance')

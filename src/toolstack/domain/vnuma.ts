@@ -20,7 +20,12 @@ export function checkVnuma(spec: DomainSpec, nodes: number): void {
     throw new LibxlError(ERROR_VNUMA_CONFIG_INVALID, why)
   }
   const total = vnuma.reduce((sum, vnode) => sum + vnode.memoryKib, 0)
-  for (const { pnode } of vnuma) if (pnode >= nodes) refuse(`Invalid pnode ${pnode} specified`)
+  for (const { distances, pnode } of vnuma) {
+    if (pnode >= nodes) refuse(`Invalid pnode ${pnode} specified`)
+    if (distances.length !== vnuma.length) {
+      refuse(`${distances.length} distances for ${vnuma.length} vnodes`)
+    }
+  }
   if (total !== maxMemoryKib) {
     refuse(`Amount of memory mismatch (0x${total.toString(16)} != 0x${maxMemoryKib.toString(16)})`)
   }

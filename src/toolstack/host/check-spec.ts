@@ -3,6 +3,7 @@
  */
 import { isCpuRange } from '../config/cpu-range.ts'
 import type { ShutdownAction } from '../config/domain.ts'
+import { MOST_VNODES } from '../config/vnuma.ts'
 import {
   type AffinityChange, type CreateOptions, type DomainSpec, ERROR_INVAL, LibxlError,
 } from '../domain/libxl.ts'
@@ -18,7 +19,6 @@ const ACTIONS: readonly ShutdownAction[] = [
 ]
 const MAX_VCPUS = 128
 const MOST_CPU = 4095
-const MAX_VNODES = 16
 const MOST_WORDS = 256
 const MAX_MEMORY_KIB = 2 ** 31
 const action = oneOf(ACTIONS)
@@ -44,8 +44,8 @@ const checks: Readonly<Record<keyof DomainSpec, Check>> = {
   vnuma: optional(listOf(fields({
     pnode: within(0, MOST_CPU), memoryKib: within(0, MAX_MEMORY_KIB),
     vcpus: listOf(within(0, MOST_CPU), MOST_CPU + 1),
-    distances: listOf(within(0, 0xffff_ffff), MAX_VNODES),
-  }), MAX_VNODES)),
+    distances: listOf(within(0, 0xffff_ffff), MOST_VNODES),
+  }), MOST_VNODES)),
   cpuWeight: optional(within(1, 65535)),
   cap: optional(within(0, 65535)),
   tscMode: within(0, 3),
