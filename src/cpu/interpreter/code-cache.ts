@@ -232,7 +232,7 @@ export class CodeCache {
   #remember(page: number, trace: Trace): void {
     linesOf(trace, page >>> 0, this.#lines)
     this.watch(page, this.#lines)
-    this.#traces.toAdd(page).push(trace)
+    for (const gone of this.#traces.add(page, trace)) this.#forget(gone)
   }
 
   /** Appends a trace's records; whether it crosses into the next page, undefined if that faults. */

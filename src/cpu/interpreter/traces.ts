@@ -10,6 +10,10 @@ import { field, heatWordOf, RECORD_BYTES, Special } from './record.ts'
 
 const PAGE = 4096
 const PAGE_SHIFT = 12
+/** A frame's traces are searched one by one, and code that has more of them is made for that: when
+ * there are as many, all go. */
+const TRACES_A_FRAME = 256
+const NONE: readonly Trace[] = []
 
 export interface Trace {
   readonly machine: number
@@ -68,6 +72,14 @@ export class Traces {
       this.#traces.set(frame, traces)
     }
     return traces
+  }
+
+  /** Adds a trace to the frame of an address, and gives those that are to be forgotten for it. */
+  add(machine: number, trace: Trace): readonly Trace[] {
+    const traces = this.toAdd(machine)
+    const gone = traces.length < TRACES_A_FRAME ? NONE : traces.splice(0)
+    traces.push(trace)
+    return gone
   }
 
   replace(machine: number, traces: Trace[]): void {
