@@ -39,7 +39,7 @@ export async function planImage(
   try {
     const image = planPvhImage({
       kernel: loadKernel(kernel, source.decompressor, name), ramdisk, commandLine,
-      memoryBytes: spec.memoryKib * 1024, maxVcpus: spec.maxVcpus, onlineVcpus: spec.vcpus,
+      memoryBytes: spec.maxMemoryKib * 1024, maxVcpus: spec.maxVcpus, onlineVcpus: spec.vcpus,
       vnodes: spec.vnuma,
     })
     return { image, commandLine }

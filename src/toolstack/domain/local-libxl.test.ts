@@ -127,8 +127,8 @@ test('what cannot be built says why and leaves nothing', async () => {
     [{ ramdisk: '/none' }, /failed to open ramdisk '\/none'/],
     [{ kernel: '/text' }, /\/text: /],
     [{ memoryKib: 0 }, /0 KB of memory are too few/],
-    [{ memoryKib: 8 * 1024 }, /memory/],
-    [{ memoryKib: 32 * 1024 * 1024 }, /32768 MB asked for, 4096 MB free/],
+    [{ memoryKib: 8 * 1024, maxMemoryKib: 8 * 1024 }, /memory/],
+    [{ maxMemoryKib: 32 * 1024 * 1024 }, /32768 MB asked for, 4096 MB free/],
   ]
   for (const [change, pattern] of cases) {
     await assert.rejects(libxl.create({ ...sampleSpec, ...change }, {}), refused(-3, pattern))

@@ -48,9 +48,10 @@ export function makePvhDomain(
 ): MadeDomain {
   const physical = control.xenctrl.physinfo()
   const freePages = physical.freePages - physical.outstandingPages
-  if (freePages * 4 < spec.memoryKib) {
+  // A guest takes what is in its map for granted, until its balloon driver runs.
+  if (freePages * 4 < spec.maxMemoryKib) {
     throw new LibxlError(ERROR_FAIL, `can't allocate memory for domain: ` +
-      `${spec.memoryKib >> 10} MB asked for, ${freePages >> 8} MB free: Out of memory`)
+      `${spec.maxMemoryKib >> 10} MB asked for, ${freePages >> 8} MB free: Out of memory`)
   }
   try {
     return make(control, spec, handle, image, cpupool)
@@ -94,12 +95,13 @@ function build(
   xenctrl.setPagingMempoolSize(domid, mempoolSizeOf(spec))
   if (image.numa) setVnuma(xenctrl, spec, domid, image.numa)
   // All of it or nothing, whoever else makes domains meanwhile.
-  xenctrl.claimPages(domid, spec.memoryKib >> 2)
+  xenctrl.claimPages(domid, spec.maxMemoryKib >> 2)
   for (const range of [...image.ram, ...image.extra]) {
     const node = range.vnode === undefined ? undefined : spec.vnuma?.[range.vnode]?.pnode
     populate(control, domid, range, node)
   }
   xenctrl.claimPages(domid, 0)
+  xenctrl.setMaxMem(domid, spec.memoryKib + MEMORY_SLACK_KIB)
   xenctrl.setMemoryMap(domid, image.memoryMap)
   writePvhImage(image, {
     write: (physicalAddress, bytes) => memory.write(domid, physicalAddress, bytes),
