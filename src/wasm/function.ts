@@ -213,6 +213,21 @@ export class FunctionBuilder {
     this.code.byte(0x0f)
   }
 
+  /** Returns what `target` returns, which is called in place of this function. */
+  returnCall(target: { readonly index: number }, ...operands: Expression[]): void {
+    for (const operand of operands) operand.emit(this.code)
+    this.code.byte(0x12)
+    this.code.u32(target.index)
+  }
+
+  /** The same for element `index` of table 0, a function of type number `type`. */
+  returnCallIndirect(type: number, index: Expression, ...operands: Expression[]): void {
+    for (const operand of [...operands, index]) operand.emit(this.code)
+    this.code.byte(0x13)
+    this.code.u32(type)
+    this.code.u32(0)
+  }
+
   unreachable(): void {
     this.code.byte(0x00)
   }

@@ -42,7 +42,7 @@ export function sizeOf(instructions: readonly WasmInstruction[]): number {
 }
 
 /** Behind these, code is executed as often as something else is. */
-const ends = new Set([0x03, 0x04, 0x05, 0x0b, 0x0c, 0x0d, 0x0e, 0x0f])
+const ends = new Set([0x03, 0x04, 0x05, 0x0b, 0x0c, 0x0d, 0x0e, 0x0f, 0x12])
 
 /** The module with a counter in its functions. */
 function withCounter(bytes: Uint8Array): Uint8Array {

@@ -111,6 +111,7 @@ class Verifier {
         this.#endWay()
         return
       case 0x10: this.#call(Number(first)); return
+      case 0x12: this.#call(Number(first)); this.#endWay(); return
       case 0x1a: this.#pop(); return
       case 0x1b: {
         const [condition, b, a] = [this.#pop(), this.#pop(), this.#pop()]

@@ -186,7 +186,7 @@ export function isMemoryAccess(opcode: number): boolean {
 function readImmediates(reader: Reader, opcode: number): (number | bigint)[] {
   switch (opcode) {
     case 0x02: case 0x03: case 0x04: return [reader.byte()]
-    case 0x0c: case 0x0d: case 0x10: return [reader.u32()]
+    case 0x0c: case 0x0d: case 0x10: case 0x12: return [reader.u32()]
     case 0x0e: return [...reader.list(() => reader.u32()), reader.u32()]
     case 0x11: return [reader.u32(), reader.u32()]
     case 0x20: case 0x21: case 0x22: case 0x23: case 0x24: return [reader.u32()]

@@ -21,6 +21,7 @@ import { buildPrivilegeState } from '../privilege/state.ts'
 import { buildTransfers } from '../privilege/transfers.ts'
 import { buildBlocks } from './blocks.ts'
 import { loadControlRegister, Z } from './core-fields.ts'
+import { buildGoOn } from './going-on.ts'
 import { emitHandler, functionExits } from './handlers.ts'
 import { buildLoop, type InlineHandler } from './loop.ts'
 import {
@@ -132,6 +133,7 @@ export function buildEngine(
     probeWrite: mmu.slow.probeWrite,
     ...mmu.locked,
     ...support,
+    goOn: buildGoOn(module, support.lookUp, doorbell),
     float, floatVector, ...buildNoting(module, float, floatVector),
     fused: buildFastFused(module, exactFused),
     floatCompare: buildFloatCompareLanes(module, float),

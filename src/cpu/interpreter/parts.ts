@@ -37,6 +37,8 @@ export const partSignatures = {
   segmentLinear: { parameters: ['i32', 'i64', 'i32', 'i32'], result: 'i64' },
   /** (linear) -> record, or 0 when stopped at the context's rip. */
   lookUp: { parameters: ['i64'], result: 'i32' },
+  /** (linear) -> record, or 0: what a region returns, once others that follow it are done. */
+  goOn: { parameters: ['i64'], result: 'i32' },
   /** (rip) -> record: a near jump, checked as the current mode demands. */
   jump: { parameters: ['i64'], result: 'i32' },
   /** (record) -> record: a direct branch whose link is unknown. */

@@ -5,7 +5,7 @@
  * So a way out is a constant and a branch, and there is one for nearly every instruction.
  */
 import { assert } from '../../base/assert.ts'
-import { call, i32, i64, type Expression, type Local } from '../../wasm/expression.ts'
+import { i32, i64, type Expression, type Local } from '../../wasm/expression.ts'
 import type { FunctionBuilder, Label } from '../../wasm/function.ts'
 import { Z } from '../interpreter/core-fields.ts'
 import { CORE } from '../interpreter/parts.ts'
@@ -91,7 +91,7 @@ export class Leaving {
   }
 
   /** Returns what the region's function does. */
-  emitReturn(base: Local, lookUp: FunctionReference): void {
+  emitReturn(base: Local, goOn: FunctionReference): void {
     const f = this.#target
     const word = i32.wrap(this.#word)
     f.if(i32.eqz(i32.and(word, i32.const(IS_COMPUTED))), () => {
@@ -101,7 +101,7 @@ export class Leaving {
       f.store('i64', CORE, Z, this.next, CpuContext.offsets.rip)
       f.return(Z)
     })
-    f.return(call(lookUp, this.next))
+    f.returnCall(goOn, this.next)
   }
 
   #say(offset: number, rest: number): void {

@@ -100,7 +100,7 @@ class Translator {
     f.atStart(() => this.#enter())
     this.#state.emitStores()
     f.store('i32', CORE, Z, this.#budget, controlAt('budget'))
-    this.#leaving.emitReturn(this.#base, this.#parts.lookUp)
+    this.#leaving.emitReturn(this.#base, this.#parts.goOn)
   }
 
   #enter(): void {
