@@ -169,6 +169,8 @@ export const coreMap = {
   codeBitmap: 0x60000,
   /** One bit a machine frame: set when some entry for stores leads there. */
   storeBitmap: 0x80000,
+  /** Where indirect jumps went; see interpreter/jump-targets.ts. */
+  jumpTargets: 0xa0000,
   /** Machine address of code to decoded record, see code-cache. */
   codeHash: 1 * MIB,
   /** The tables of each TLB set, and its log: indexes of filled entries as words, with TLB_ENTRIES
@@ -185,6 +187,9 @@ export const coreMap = {
 
 /** Entries of the code hash: machine address of a trace, then its record and mode. */
 export const CODE_HASH_BITS = 17
+
+/** Edges of coreMap.jumpTargets. */
+export const JUMP_TARGET_BITS = 13
 
 /** Values of CoreControl.stop. */
 export const Stop = {

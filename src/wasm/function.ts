@@ -234,16 +234,21 @@ export class FunctionBuilder {
 
   /**
    * A switch: `cases[i]` runs when `index` is i, `otherwise` when it is beyond the last. Control
-   * leaves a case by a branch; falling off its end continues with the next case.
+   * leaves a case by a branch; falling off its end continues with the next case. With `slots`,
+   * `cases[slots[i]]` runs instead, and `otherwise` also where there is no such case.
    */
-  switch(index: Expression, cases: readonly (() => void)[], otherwise: () => void): void {
+  switch(
+    index: Expression, cases: readonly (() => void)[], otherwise: () => void,
+    slots: readonly number[] = cases.map((_, number) => number),
+  ): void {
     const labels: Label[] = []
     for (let opened = 0; opened <= cases.length; opened++) {
       this.code.byte(0x02)
       this.code.byte(VOID)
       labels.unshift(new Label(++this.#depth))
     }
-    this.brTable(labels.slice(0, cases.length), labels[cases.length]!, index)
+    const last = labels[cases.length]!
+    this.brTable(slots.map((number) => labels[number] ?? last), last, index)
     for (const body of [...cases, otherwise]) {
       this.code.byte(0x0b)
       this.#depth -= 1

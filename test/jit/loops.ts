@@ -119,6 +119,24 @@ const loops: Readonly<Record<string, (code: Code) => void>> = {
     code.label('next')
     countDown(code)
   },
+  'calls by a table': (code) => {
+    for (let i = 0; i < 8; i++) {
+      code.address(RAX, `function ${i}`)
+      code.op([0x89], RAX, { base: R14, displacement: i * 8 }, WIDE)
+    }
+    code.label('again')
+    code.op([0x89], RCX, RAX)
+    code.op([0x83], 4, RAX)
+    code.raw(7)
+    code.op([0xff], 2, { base: R14, index: RAX, scale: 3, displacement: 0 })
+    countDown(code)
+    code.raw(0xcc)
+    for (let i = 0; i < 8; i++) {
+      code.label(`function ${i}`)
+      add(code, RBX, i + 1)
+      code.raw(0xc3)
+    }
+  },
   '64-bit arithmetic': (code) => {
     code.label('again')
     code.op([0x01], RDX, RAX, WIDE)

@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import {
-  type Block, discover, PAGE_BYTES, pageOf, type Region, targetsOf,
+  type Block, CODE_MODE, discover, PAGE_BYTES, pageOf, type Region, targetsOf,
 } from '../../src/cpu/jit/region.ts'
 import { makeDecoder } from '../../src/isa/decode/decoder.ts'
 import { allInstructions } from '../../src/isa/instructions/all.ts'
@@ -14,7 +14,7 @@ import { makeProgram } from './program.ts'
 
 const decode = makeDecoder(allInstructions)
 const PROGRAMS = 300
-const LIMITS = { instructions: 120, callee: 20, returns: 3 }
+const LIMITS = { instructions: 120, callee: 20, targets: 3 }
 
 /** A region of a program, of whose code some is warm. */
 function regionOf(seed: number): Region | undefined {
@@ -23,6 +23,13 @@ function regionOf(seed: number): Region | undefined {
   const first = pageOf(entry - CODE_AT)
   const coldPart = random.below(4)
   const at = entry - CODE_AT - first * PAGE_BYTES
+  const starts: number[] = []
+  for (let next = at; next < PAGE_BYTES;) {
+    const found = decode(code.subarray(first * PAGE_BYTES + next), CODE_MODE)
+    if (typeof found === 'string') break
+    starts.push(next)
+    next += found.length
+  }
   return discover({
     decode,
     page: (number) => {
@@ -31,6 +38,7 @@ function regionOf(seed: number): Region | undefined {
         : code.subarray(page * PAGE_BYTES, (page + 1) * PAGE_BYTES)
     },
     isWarm: (offset) => coldPart === 0 || (offset * 0x9e37_79b1 >>> 16) % 5 >= coldPart,
+    seenFrom: (offset) => starts.filter((_, i) => Math.imul(i + offset, 0x9e37_79b1) >>> 29 === 0),
   }, at, LIMITS)
 }
 

@@ -253,7 +253,10 @@ export class Units extends IntegerUnits {
       }
       case 5: this.#call(callee()); return
       case 6: this.#call(callee()); return
-      case 7: this.#computedJump(ahead()); return
+      case 7:
+        if (this.chance(2)) this.#byTable(4, ahead)
+        else this.#computedJump(ahead())
+        return
       case 8: code.to(ahead(), 4, 0xe9); return
       default:
     }
@@ -276,10 +279,28 @@ export class Units extends IntegerUnits {
     }
   }
 
+  /** A call (2) or a jump (4) by a table in the data, where the fuel says. */
+  #byTable(operation: 2 | 4, label: () => string): void {
+    const code = this.code
+    const [register, places] = [this.register(), this.pick([2, 4, 8])]
+    const displacement = Math.min(this.offset(), DATA_PAGES * 4096 - places * 8)
+    for (let place = 0; place < places; place++) {
+      code.address(register, label())
+      code.op([0x89], register, { base: R14, displacement: displacement + place * 8 },
+        { width: 64 })
+    }
+    code.op([0x89], R15, register)
+    code.op([0x83], 4, register)
+    code.raw(places - 1)
+    code.op([0xff], operation, { base: R14, index: register, scale: 3, displacement })
+  }
+
   #call(label: string | undefined): void {
     if (!label) return
     const code = this.code
-    if (this.chance(4)) {
+    if (this.chance(6)) {
+      this.#byTable(2, () => this.at.callee()!)
+    } else if (this.chance(4)) {
       const register = this.register()
       code.address(register, label)
       code.op([0xff], 2, register)

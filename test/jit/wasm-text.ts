@@ -6,9 +6,9 @@ import { isMemoryAccess, SIMD, type WasmFunction } from './wasm-reader.ts'
 const named: Readonly<Record<number, string>> = {
   0x00: 'unreachable', 0x01: 'nop', 0x02: 'block', 0x03: 'loop', 0x04: 'if', 0x05: 'else',
   0x0b: 'end', 0x0c: 'br', 0x0d: 'br_if', 0x0e: 'br_table', 0x0f: 'return', 0x10: 'call',
-  0x11: 'call_indirect', 0x12: 'return_call', 0x1a: 'drop', 0x1b: 'select', 0x20: 'local.get', 0x21: 'local.set',
-  0x22: 'local.tee', 0x23: 'global.get', 0x24: 'global.set', 0x41: 'i32.const',
-  0x42: 'i64.const', 0x43: 'f32.const', 0x44: 'f64.const',
+  0x11: 'call_indirect', 0x12: 'return_call', 0x1a: 'drop', 0x1b: 'select', 0x20: 'local.get',
+  0x21: 'local.set', 0x22: 'local.tee', 0x23: 'global.get', 0x24: 'global.set',
+  0x41: 'i32.const', 0x42: 'i64.const', 0x43: 'f32.const', 0x44: 'f64.const',
 }
 
 const comparisons = ['eq', 'ne', 'lt_s', 'lt_u', 'gt_s', 'gt_u', 'le_s', 'le_u', 'ge_s', 'ge_u']

@@ -126,6 +126,11 @@ export class CodeCache {
     return record
   }
 
+  /** The records of the instruction at `machine`, in all traces for `mode` that have it. */
+  recordsAt(machine: number, mode: number): readonly number[] {
+    return this.#traces.recordsAt(machine, mode)
+  }
+
   /** How often the instruction at `machine` was jumped to; -1 when no trace for `mode` has it. */
   heatAt(machine: number, mode: number): number {
     return this.#traces.heatAt(machine, mode)

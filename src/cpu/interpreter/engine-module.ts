@@ -133,7 +133,7 @@ export function buildEngine(
     probeWrite: mmu.slow.probeWrite,
     ...mmu.locked,
     ...support,
-    goOn: buildGoOn(module, support.lookUp, doorbell),
+    goOn: buildGoOn(module, support.lookUp),
     float, floatVector, ...buildNoting(module, float, floatVector),
     fused: buildFastFused(module, exactFused),
     floatCompare: buildFloatCompareLanes(module, float),

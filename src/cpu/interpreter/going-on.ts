@@ -2,20 +2,18 @@
  * From one compiled region to the next: the function that regions end with.
  *
  * The next region is entered in place of the one that ends, without a way through the
- * interpreter's loop. It must ask what the loop asks between the two: a region that is entered has
- * some budget, and no doorbell rings.
+ * interpreter's loop, as long as something is left of what the first was given: between slices of
+ * the budget the loop looks at the doorbell.
  */
 import { call, i32, type Local } from '../../wasm/expression.ts'
 import type { FunctionBuilder } from '../../wasm/function.ts'
 import type { FunctionReference, ModuleBuilder } from '../../wasm/module.ts'
 import { loadControl32, Z } from './core-fields.ts'
-import { CORE, MACHINE, partSignatures } from './parts.ts'
+import { CORE, partSignatures } from './parts.ts'
 import { field, Special } from './record.ts'
 
-/** Builds the part `goOn`; `doorbell` is the machine address of the core's doorbell word. */
-export function buildGoOn(
-  module: ModuleBuilder, lookUp: FunctionReference, doorbell: number,
-): FunctionBuilder {
+/** Builds the part `goOn`. */
+export function buildGoOn(module: ModuleBuilder, lookUp: FunctionReference): FunctionBuilder {
   const f = module.function(partSignatures.goOn)
   const region = module.typeOf({ parameters: ['i32'], result: 'i32' })
   const [linear] = f.parameters as [Local]
@@ -26,7 +24,6 @@ export function buildGoOn(
     const handler = i32.load16U(CORE, record, field.handler)
     f.brIf(leave, i32.ne(handler, i32.const(Special.REGION)))
     f.brIf(leave, i32.leS(loadControl32('budget'), Z))
-    f.brIf(leave, i32.load(MACHINE, i32.const(doorbell)))
     f.returnCallIndirect(region, i32.load(CORE, record, field.link),
       i32.load(CORE, record, field.immediate))
   })

@@ -245,6 +245,7 @@ class Loop {
     f.setGlobal(this.#parts.stopped, Z)
     f.set(this.#record, call(this.#parts.jump, i64.load(CORE, Z, CpuContext.offsets.rip)))
     f.brIf(labels.leave, i32.eqz(this.#record))
+    f.store('i32', CORE, Z, i32.const(Stop.BUDGET), controlAt('stop'))
     f.set(this.#start, this.#record)
     // What has to be retried is not compiled anew: it would come back here.
     f.br(labels.again)

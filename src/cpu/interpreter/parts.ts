@@ -41,6 +41,8 @@ export const partSignatures = {
   goOn: { parameters: ['i64'], result: 'i32' },
   /** (rip) -> record: a near jump, checked as the current mode demands. */
   jump: { parameters: ['i64'], result: 'i32' },
+  /** (record, rip) -> record: the same by an indirect jump, which is noted. */
+  jumpIndirect: { parameters: ['i32', 'i64'], result: 'i32' },
   /** (record) -> record: a direct branch whose link is unknown. */
   resolve: { parameters: ['i32'], result: 'i32' },
   /** (number, a, b): an operation of fpu/float-number.ts. */

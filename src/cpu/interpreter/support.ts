@@ -16,6 +16,7 @@ import { CpuContext, RFLAGS, SegmentState } from '../state.ts'
 import {
   controlAt, loadControl32, loadControl64, loadControlRegister, segmentAt, Z,
 } from './core-fields.ts'
+import { buildJumpIndirect } from './jump-targets.ts'
 import { CORE, type EngineParts, MACHINE, partSignatures } from './parts.ts'
 import { field } from './record.ts'
 
@@ -37,6 +38,7 @@ export function buildSupport(module: ModuleBuilder, needs: SupportNeeds) {
     raise,
     lookUp,
     jump,
+    jumpIndirect: buildJumpIndirect(module, jump),
     resolve: buildResolve(module, jump),
     nextSlice: buildNextSlice(module),
     segmentLinear: buildSegmentLinear(module, raise),

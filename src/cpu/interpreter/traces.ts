@@ -116,15 +116,21 @@ export class Traces {
     return next
   }
 
-  /** How often the instruction at `machine` was jumped to; -1 when no trace for `mode` has it. */
-  heatAt(machine: number, mode: number): number {
-    let heat = -1
+  /** The records of the instruction at `machine`, in all traces for `mode` that have it. */
+  recordsAt(machine: number, mode: number): number[] {
+    const found: number[] = []
     for (const trace of this.at(machine) ?? []) {
       if (trace.mode !== mode || !isWithin(trace, machine) || trace.crosses) continue
       const record = this.#recordIn(trace, machine & PAGE - 1)
-      if (record !== 0) heat = Math.max(heat, this.#u16[heatWordOf(record)]!)
+      if (record !== 0) found.push(record)
     }
-    return heat
+    return found
+  }
+
+  /** How often the instruction at `machine` was jumped to; -1 when no trace for `mode` has it. */
+  heatAt(machine: number, mode: number): number {
+    return this.recordsAt(machine, mode)
+      .reduce((heat, record) => Math.max(heat, this.#u16[heatWordOf(record)]!), -1)
   }
 
   /** A record that only looks up its own address would lead back to itself, and so would one that

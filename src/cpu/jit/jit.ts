@@ -6,16 +6,18 @@
  * are found by address too, so regions outlive the records that enter them.
  */
 import type { Decode } from '../../isa/decode/decoder.ts'
-import { CODE_MODE_LONG, type CoreControlView } from '../core-memory.ts'
+import { CODE_MODE_LONG, type CoreControlView, Stop } from '../core-memory.ts'
 import type { CodeCache } from '../interpreter/code-cache.ts'
 import type { MemorySizes } from '../interpreter/engine-module.ts'
 import type { CodeLines } from '../interpreter/code-lines.ts'
+import { JumpTargets } from '../interpreter/jump-targets.ts'
 import { field, heatWordOf } from '../interpreter/record.ts'
+import { InterpretedCode } from './code-source.ts'
 import {
   type CompiledRegions, ImmediateCompiler, type LoadedRegions, pack, type PackedRegion,
   type RegionCompiler,
 } from './compiler.ts'
-import { discover, PAGE_BYTES, pageOf, type RegionLimits } from './region.ts'
+import { discover, PAGE_BYTES, type RegionLimits } from './region.ts'
 import { Rewrites } from './rewrites.ts'
 import {
   blocksIn, entryKey, type KeptRegions, linesIn, type PageAt, type RegionShape,
@@ -25,10 +27,7 @@ import { type Batch, type Match, RegionStore } from './store.ts'
 /** A region executes no more instructions than it has until it looks at the budget again: only
  * edges back lead to what may have been executed. */
 export const REGION_LIMIT = 400
-const LIMITS: RegionLimits = { instructions: REGION_LIMIT, callee: 60, returns: 8 }
-/** What belongs to a region was jumped to this often, as a part of what makes code hot; nothing is
- * known of what control only falls into. */
-const WARM = 0.03
+const LIMITS: RegionLimits = { instructions: REGION_LIMIT, callee: 60, targets: 16 }
 /** Code that is known to have been hot counts as hot this much sooner. */
 const KNOWN_SHIFT = 4
 
@@ -92,6 +91,7 @@ export class Jit {
   readonly #compiler: RegionCompiler
   readonly #isImmediate: boolean
   readonly #records: DataView
+  readonly #targets: JumpTargets
   /** By machine page. */
   readonly #pages = new Map<number, Set<LiveRegion>>()
   /** Those that are being compiled, by number; and by batch those whose module is being loaded. */
@@ -116,6 +116,7 @@ export class Jit {
     this.#isImmediate = !needs.compiler
     this.#compiler = needs.compiler ?? new ImmediateCompiler(needs.decode)
     this.#records = new DataView(needs.core)
+    this.#targets = new JumpTargets(needs.core)
     for (const kept of needs.kept ?? []) this.#store.addKept(kept)
   }
 
@@ -125,6 +126,7 @@ export class Jit {
     if (control.codeMode !== CODE_MODE_LONG || !this.#compiler.works) return
     const offset = this.#records.getUint16(record + field.pageOffset, true)
     const machine = (control.codeMachinePage | offset) >>> 0
+    if (this.#enterLive(machine, record)) return
     const known = this.#blocks.get(machine)
     if (known && !known.code) {
       // It may yet turn out that the region is not entered here.
@@ -160,12 +162,10 @@ export class Jit {
 
   /** A record was found for the code at an address. */
   found(machine: number, record: number): void {
-    const entry = this.#entries.get(machine)
-    if (entry) {
-      this.#needs.code.enterRegion(record, entry.tableIndex, entry.number)
-      return
-    }
-    const { code, heatLimit } = this.#needs
+    const { code, control, heatLimit } = this.#needs
+    // The region would come back here: what it writes to is known as code again and again.
+    if (control.stop === Stop.RETRY) return
+    if (this.#enterLive(machine, record)) return
     // It is found again and again when others have its place among those looked up.
     const isNew = this.#records.getUint16(heatWordOf(record) * 2, true) === 0
     if (heatLimit === 0 || !isNew || this.#blocks.has(machine)) return
@@ -176,6 +176,13 @@ export class Jit {
     } else {
       code.cool(record, heatLimit - 1 - (heatLimit >>> KNOWN_SHIFT))
     }
+  }
+
+  /** Has a record enter the region that begins at its address, if there is one. */
+  #enterLive(machine: number, record: number): boolean {
+    const entry = this.#entries.get(machine)
+    if (entry) this.#needs.code.enterRegion(record, entry.tableIndex, entry.number)
+    return entry !== undefined
   }
 
   /** Forgets the regions that have code in lines of a page. */
@@ -198,6 +205,7 @@ export class Jit {
   /** The records are gone, and no frame is watched. */
   flushed(): void {
     this.#rewrites.clear()
+    this.#targets.clear()
     for (const [page, regions] of this.#pages) {
       for (const region of regions) this.#needs.code.watch(page, region.lines.get(page)!)
     }
@@ -246,30 +254,15 @@ export class Jit {
   }
 
   #discover(offset: number): void {
-    const { code, decode, heatLimit, machine } = this.#needs
-    const warm = Math.floor(heatLimit * WARM)
+    const { machine } = this.#needs
     const pageAt = this.#pagesAround(0)
-    const machineOf = (at: number): number => {
-      const page = pageAt(pageOf(at))
-      return page < 0 ? -1 : page + (at & PAGE_BYTES - 1)
-    }
-    const region = discover({
-      decode,
-      page: (number) => {
-        const page = pageAt(number)
-        return page < 0 ? undefined : machine.subarray(page, page + PAGE_BYTES)
-      },
-      isWarm: (at, byJump) => {
-        const place = machineOf(at)
-        if (place < 0) return false
-        return code.heatAt(place, CODE_MODE_LONG) >= (byJump ? warm : 0)
-      },
-    }, offset, LIMITS)
+    const source = new InterpretedCode({ ...this.#needs, targets: this.#targets }, pageAt)
+    const region = discover(source, offset, LIMITS)
     if (!region) return
     const number = ++this.#lastNumber
     const packed = pack(region, number,
-      (at, length) => machine.subarray(machineOf(at), machineOf(at) + length),
-      (at) => entryKey(machine, machineOf(at)))
+      (at, length) => machine.subarray(source.machineOf(at), source.machineOf(at) + length),
+      (at) => entryKey(machine, source.machineOf(at)))
     this.#awaited.set(number, this.#watch(packed.shape, pageAt))
     this.#queue.push(packed)
     this.counts.asked += 1

@@ -69,4 +69,8 @@ export class RegionOperands implements OperandSource {
   branchTo(): never {
     throw new Error('a region looks no record up')
   }
+
+  jumpTo(): never {
+    throw new Error('a region looks no record up')
+  }
 }

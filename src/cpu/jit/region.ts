@@ -1,6 +1,6 @@
 /**
- * Regions: the basic blocks that are translated together, found by following direct branches, calls
- * and returns from an entry.
+ * Regions: the basic blocks that are translated together, found by following branches, calls and
+ * returns from an entry: direct ones where they say, indirect ones where they were seen to go.
  *
  * Places are byte offsets from the start of the page of the entry (page 0 of the region), so that a
  * region is the same wherever its pages are mapped, as long as they keep their distances.
@@ -55,14 +55,16 @@ export interface CodeSource {
   /** Whether the interpreter has met the code at an offset often enough, by jumping there or
    * going on there. */
   isWarm(offset: number, byJump: boolean): boolean
+  /** Where the indirect jump, call or return at an offset was seen to go, most often first. */
+  seenFrom(offset: number): readonly number[]
 }
 
 export interface RegionLimits {
   readonly instructions: number
   /** Instructions of a function that is translated along with its caller. */
   readonly callee: number
-  /** Places that a return may go to. */
-  readonly returns: number
+  /** Places that an indirect jump, call or return is followed to. */
+  readonly targets: number
 }
 
 export function pageOf(offset: number): number {
@@ -193,19 +195,34 @@ class Discovery {
       case 'branches':
         return [{ offset: next, byJump: false }, { offset: flow.target, byJump: true }]
       case 'calls': {
-        const sites = this.#sites.get(flow.target) ?? []
-        this.#sites.set(flow.target, [...sites, next])
+        this.#noteCall(flow.target, next)
         return [{ offset: next, byJump: true }]
       }
-      case 'jumps':
-        if (placed.instruction.definition.name !== 'call') return []
-        this.#entries.add(next)
-        return [{ offset: next, byJump: true }]
+      case 'jumps': return this.#followIndirect(placed, next)
       case 'leaves':
         if (placed.instruction.definition.fields.endsBlock) return []
         this.#entries.add(next)
         return [{ offset: next, byJump: false }]
     }
+  }
+
+  #followIndirect({ instruction, offset }: Placed, next: number): Lead[] {
+    const { name } = instruction.definition
+    if (name === 'ret') return []
+    const seen = this.#seenFrom(offset)
+    if (name === 'jmp') return seen.map((target) => ({ offset: target, byJump: true }))
+    for (const target of seen) this.#noteCall(target, next)
+    // Functions that are not known return there.
+    this.#entries.add(next)
+    return [{ offset: next, byJump: true }]
+  }
+
+  #noteCall(target: number, site: number): void {
+    this.#sites.set(target, [...this.#sites.get(target) ?? [], site])
+  }
+
+  #seenFrom(offset: number): readonly number[] {
+    return this.#source.seenFrom(offset).slice(0, this.#limits.targets)
   }
 
   #isWanted(offset: number, byJump: boolean): boolean {
@@ -256,7 +273,8 @@ class Discovery {
         } else if (flow.kind === 'branches') {
           end = { kind: 'branches', taken: target(flow.target), next: target(offset) }
         } else if (flow.kind === 'jumps') {
-          end = { kind: 'jumps', likely: [] }
+          const seen = this.#seenFrom(placed!.offset).map(target)
+          end = { kind: 'jumps', likely: seen.filter(({ block }) => block >= 0) }
         }
       }
       this.#blocks.push({ offset: leader, instructions, end: end! })
@@ -279,9 +297,11 @@ class Discovery {
       }
     }
     for (const [number, places] of likely) {
-      if (places.size > this.#limits.returns) continue
-      const targets = [...places].map((offset) => ({ offset, block: numbers.get(offset)! }))
-      this.#blocks[number] = { ...this.#blocks[number]!, end: { kind: 'jumps', likely: targets } }
+      const block = this.#blocks[number]!
+      const seen = targetsOf(block).map(({ offset }) => offset)
+      const targets = [...new Set([...seen, ...places])].slice(0, this.#limits.targets)
+        .map((offset) => ({ offset, block: numbers.get(offset)! }))
+      this.#blocks[number] = { ...block, end: { kind: 'jumps', likely: targets } }
     }
   }
 
@@ -335,7 +355,9 @@ class Discovery {
     switch (end.kind) {
       case 'goes': return [end.to.offset]
       case 'branches': return [end.taken.offset, end.next.offset]
-      case 'jumps': return []
+      case 'jumps':
+        return last?.instruction.definition.name === 'ret' ? []
+          : end.likely.map(({ offset }) => offset)
       case 'leaves': {
         const left = this.#placed.get(end.at)!
         return [end.at + left.instruction.length]

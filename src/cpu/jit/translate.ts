@@ -22,6 +22,7 @@ import { Epochs } from './epochs.ts'
 import { flagNeeds } from './flag-needs.ts'
 import { FlagState, RegionLocals } from './flag-state.ts'
 import { type Structure, structureOf } from './graph.ts'
+import { jumpSwitch } from './jump-switch.ts'
 import { Leaving } from './leaving.ts'
 import { LocalFloatState } from './local-float-state.ts'
 import { LocalState } from './local-state.ts'
@@ -32,6 +33,8 @@ import {
   type Block, PAGE_BYTES, pageOf, type Placed, type Region, type Target, targetsOf,
 } from './region.ts'
 
+/** Up to so many targets of a jump are compared one after the other. */
+const COMPARED = 3
 const LONG = { long: true, stackWidth: 64 } as const
 
 /** What a region's code knows of where it is. */
@@ -318,13 +321,21 @@ class Translator {
     const { next } = this.#leaving
     f.set(next, linear)
     this.#endInstruction(path)
-    if (end.kind === 'jumps') {
-      for (const target of end.likely) {
-        f.if(i64.eq(next, this.#linear(target.offset)),
-          () => this.#edge(node, target, path))
+    const targets = end.kind === 'jumps' ? end.likely : []
+    if (targets.length <= COMPARED) {
+      for (const target of targets) {
+        f.if(i64.eq(next, this.#linear(target.offset)), () => this.#edge(node, target, path))
       }
+      this.#leaving.goOnComputed(path.flags)
+      return
     }
-    this.#leaving.goOnComputed(path.flags)
+    const { slots, slotOf } = jumpSwitch(targets.map(({ offset }) => offset))
+    const elsewhere = (): void => this.#leaving.goOnComputed(path.flags)
+    const cases = targets.map((target) => (): void => {
+      f.ifUnlikely(i64.ne(next, this.#linear(target.offset)), elsewhere)
+      this.#edge(node, target, path)
+    })
+    f.switch(slotOf(i32.wrap(i64.sub(next, this.#base))), cases, elsewhere, slots)
   }
 
   #linear(offset: number): Expression {

@@ -32,6 +32,8 @@ export interface OperandSource {
   x87Opcode(): Expression
   /** Leaves the record of a direct branch's target in `target`; 0 when it cannot be fetched. */
   branchTo(operand: Operand, target: Local): void
+  /** The record at an instruction pointer that the instruction jumps to; 0 as before. */
+  jumpTo(rip: Expression): Expression
 }
 
 function codePagePlus(offset: Expression): Expression {
@@ -113,5 +115,9 @@ export class RecordOperands implements OperandSource {
     const f = this.#target
     f.set(target, i32.load(CORE, this.#record, field.link))
     f.if(i32.eqz(target), () => f.set(target, call(this.#parts.resolve, this.#record)))
+  }
+
+  jumpTo(rip: Expression): Expression {
+    return call(this.#parts.jumpIndirect, this.#record, rip)
   }
 }

@@ -6,7 +6,7 @@
  * operands, vectors, floating point, the x87 unit, the system, blocks, and here control.
  */
 import { assert } from '../../../base/assert.ts'
-import { call, i32, i64 } from '../../../wasm/expression.ts'
+import { i32, i64 } from '../../../wasm/expression.ts'
 import { CS } from '../../../abi/x86/registers.ts'
 import type { Backend } from '../../../isa/backend.ts'
 import type { Operand } from '../../../isa/operand.ts'
@@ -58,7 +58,7 @@ export class WasmReading extends BlockReading implements Backend<Value> {
     const scalar = this.scalar(target)
     this.effect({
       inputs: [scalar],
-      emit: () => this.site.exits.goTo(call(this.parts.jump, scalar.expression())),
+      emit: () => this.site.exits.goTo(this.site.operands.jumpTo(scalar.expression())),
     })
     this.#left = true
   }

@@ -1,0 +1,67 @@
+/**
+ * What is known of the code around a place, for the discovery of a region: its bytes, and what the
+ * interpreter has met of it.
+ */
+import type { Decode } from '../../isa/decode/decoder.ts'
+import { CODE_MODE_LONG } from '../core-memory.ts'
+import type { CodeCache } from '../interpreter/code-cache.ts'
+import type { JumpTarget, JumpTargets } from '../interpreter/jump-targets.ts'
+import { type CodeSource, PAGE_BYTES, pageOf } from './region.ts'
+import type { PageAt } from './shape.ts'
+
+/** What belongs to a region was jumped to this often, as a part of what makes code hot; nothing is
+ * known of what control only falls into. */
+const WARM = 0.03
+
+export interface CodeSourceNeeds {
+  readonly decode: Decode
+  readonly code: CodeCache
+  readonly targets: JumpTargets
+  readonly machine: Uint8Array
+  readonly heatLimit: number
+}
+
+export class InterpretedCode implements CodeSource {
+  readonly decode: Decode
+  readonly #needs: CodeSourceNeeds
+  readonly #pageAt: PageAt
+  readonly #warm: number
+  #targets: ReadonlyMap<number, readonly JumpTarget[]> | undefined
+
+  constructor(needs: CodeSourceNeeds, pageAt: PageAt) {
+    this.decode = needs.decode
+    this.#needs = needs
+    this.#pageAt = pageAt
+    this.#warm = Math.floor(needs.heatLimit * WARM)
+  }
+
+  /** Machine address of an offset, or -1. */
+  machineOf(offset: number): number {
+    const page = this.#pageAt(pageOf(offset))
+    return page < 0 ? -1 : page + (offset & PAGE_BYTES - 1)
+  }
+
+  page(number: number): Uint8Array | undefined {
+    const page = this.#pageAt(number)
+    return page < 0 ? undefined : this.#needs.machine.subarray(page, page + PAGE_BYTES)
+  }
+
+  isWarm(offset: number, byJump: boolean): boolean {
+    const machine = this.machineOf(offset)
+    if (machine < 0) return false
+    return this.#needs.code.heatAt(machine, CODE_MODE_LONG) >= (byJump ? this.#warm : 0)
+  }
+
+  seenFrom(offset: number): readonly number[] {
+    this.#targets ??= this.#needs.targets.byRecord()
+    const counts = new Map<number, number>()
+    const page = pageOf(offset) * PAGE_BYTES
+    for (const record of this.#needs.code.recordsAt(this.machineOf(offset), CODE_MODE_LONG)) {
+      for (const target of this.#targets.get(record) ?? []) {
+        const to = page + target.offset
+        counts.set(to, (counts.get(to) ?? 0) + target.count)
+      }
+    }
+    return [...counts.keys()].sort((a, b) => counts.get(b)! - counts.get(a)!)
+  }
+}
