@@ -5,7 +5,7 @@
  */
 import assert from 'node:assert/strict'
 import test from 'node:test'
-import { Code, R14, R15, RAX, RBX, RCX, RSP } from './encoder.ts'
+import { Code, R14, R15, RAX, RBX, RCX, RDX, RSP } from './encoder.ts'
 import { Lockstep } from './lockstep.ts'
 import { CODE_AT, DATA_AT, type Start, STACK_TOP, SWAP, TestMachine } from './machine.ts'
 
@@ -46,6 +46,25 @@ test('code that always is compiled at once may write to itself', () => {
   }))
   assert.equal(machine.run(100), 'halt')
   assert.equal(machine.cpu.context.gpr.get(RAX), 7n)
+})
+
+test('known code that begins with a store to itself is left', () => {
+  const machine = new TestMachine(1)
+  machine.load(startOf((code) => {
+    code.address(RBX, 'value')
+    code.constant(RCX, 50)
+    code.label('again')
+    code.op([0x88], RCX, { base: RBX, displacement: 0 }, { width: 8 }) // mov [rbx], cl
+    code.raw(0xb8)
+    code.label('value')
+    code.le(0, 4)
+    code.op([0x01], RAX, RDX)
+    code.op([0xff], 1, RCX)
+    code.to('again', 4, 0x0f, 0x85)
+    code.raw(0xcc)
+  }))
+  assert.equal(machine.run(1000), 'halt')
+  assert.equal(machine.cpu.context.gpr.get(RDX), 50n * 51n / 2n)
 })
 
 test('an access by the look-up of a narrower one stays in its page', () => {
