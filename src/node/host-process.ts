@@ -28,11 +28,9 @@ export const HOST_OPTIONS: readonly string[] = [
   '--max-semi-space-size=2', '--initial-old-space-size=12', '--heap-growing-percent=50',
   '--no-wasm-stack-checks',
 ]
-/** The C library's allocator shall give back what compilers leave: their work space comes in blocks
- * of some 8 to 32 KiB, which otherwise keep each thread's heap as large as it once was. */
-const MALLOC = {
-  MALLOC_ARENA_MAX: '1', MALLOC_MMAP_THRESHOLD_: '8192', MALLOC_TRIM_THRESHOLD_: '65536',
-}
+/** With few arenas the C library's allocator keeps less. That it gave back all blocks as large as
+ * compilers take them saved 30 MB, and cost a fifth of the time where much is compiled. */
+const MALLOC = { MALLOC_ARENA_MAX: '2' }
 
 type Environment = Readonly<Record<string, string | undefined>>
 
