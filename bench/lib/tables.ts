@@ -221,13 +221,18 @@ export function settingText(setting: Setting): string {
   return parts.filter((part) => part !== undefined && part !== '').join('; ')
 }
 
-/** How many times as fast two cores are, and what idle guests cost. */
+/** How many times as fast two cores are, how much of their CPU time is not lost, and what idle
+ * guests cost. */
 function coresTable({ rows, idle }: CoresResults): string {
   const [one, two] = machines.map(({ name }) => name)
-  return table(['two at once', `${two} over ${one}`, `${one}, s`, `${two}, s`], [
-    ...rows.map(({ name, what, wall: [first, second] }) =>
-      [`\`${name}\`: ${what}`, ratio(first, second), measured(first!), measured(second!)]),
-    ['an idle guest, CPU s a second', NOTHING, measured(idle[0]!), measured(idle[1]!)],
+  return table([
+    'two at once', `${two} over ${one}`, `CPU time of ${one} over ${two}`, `${one}, s`, `${two}, s`,
+  ], [
+    ...rows.map(({ name, what, wall: [first, second], cpu }) => [
+      `\`${name}\`: ${what}`, ratio(first, second), ratio(cpu[0], cpu[1]),
+      measured(first!), measured(second!),
+    ]),
+    ['an idle guest, CPU s a second', NOTHING, NOTHING, measured(idle[0]!), measured(idle[1]!)],
   ])
 }
 

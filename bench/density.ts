@@ -1,0 +1,112 @@
+/**
+ * How many guests there is room for, and what they cost while they have nothing to do: CPU time,
+ * and memory of the host process beyond the pages that they have touched.
+ *
+ * `sh tools/with-node.sh bench/density.ts [--machine MIB] [--guest MIB] [--publish]`; with
+ * `--publish` the table goes into docs/benchmarks.md.
+ */
+import { spawnSync } from 'node:child_process'
+import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import { parseArgs } from 'node:util'
+import { OwnHost } from './guests/systems.ts'
+import { publish } from './lib/document.ts'
+import { ensureFiles, GuestShell, root, writeConfig } from './lib/guest.ts'
+import { cpuSecondsOf } from './lib/process.ts'
+import { load, settingOf } from './lib/results.ts'
+import { settingText } from './lib/tables.ts'
+
+const SETTLE_MS = 5000
+/** What has just booted still collects garbage, and has timers of its own. */
+const QUIET_MS = 20_000
+const IDLE_MS = 30_000
+const { values: options } = parseArgs({
+  options: {
+    machine: { type: 'string', default: '1100' },
+    guest: { type: 'string', default: '96' },
+    publish: { type: 'boolean' },
+  },
+})
+const environment = { XENOLITH_MEMORY: options.machine, XENOLITH_CORES: '2' }
+
+interface Filled {
+  /** MiB of the host process beyond the machine's touched memory, by how many guests there are. */
+  readonly beyond: readonly number[]
+  readonly guests: number
+  readonly refusal: string
+  readonly idleCpu: number
+}
+
+/** Boots guests, one after the other, until one is refused. */
+async function fill(host: OwnHost): Promise<Filled> {
+  const files = await ensureFiles()
+  const shells: GuestShell[] = []
+  const beyond: number[] = []
+  const measure = async (): Promise<void> => {
+    await delay(SETTLE_MS)
+    const { rss, guest } = host.memory()
+    beyond.push(rss - guest)
+    console.error(`${shells.length} guests: ${beyond.at(-1)!.toFixed(1)} MiB`)
+  }
+  host.run('list')
+  try {
+    await measure()
+    for (;;) {
+      const config = writeConfig(`density-${shells.length}`, files, Number(options.guest))
+      const shell = new GuestShell(host.create(config))
+      const refused = await Promise.race([
+        shell.ready().then(() => false), shell.console.ended.then(() => true),
+      ])
+      if (refused) {
+        const refusal = refusalOf(host, config)
+        return { beyond, guests: shells.length, refusal, idleCpu: await idle(host) }
+      }
+      shells.push(shell)
+      await measure()
+    }
+  } finally {
+    for (const shell of shells) await shell.close()
+  }
+}
+
+/** What xl says to one guest more. */
+function refusalOf(host: OwnHost, config: string): string {
+  const { stderr } = spawnSync(join(root, 'xl'), ['create', '-q', config],
+    { env: host.environment, encoding: 'utf8' })
+  return stderr.trim()
+}
+
+/** CPU seconds a second. */
+async function idle(host: OwnHost): Promise<number> {
+  await delay(QUIET_MS)
+  const before = cpuSecondsOf(host.pid)
+  await delay(IDLE_MS)
+  return (cpuSecondsOf(host.pid) - before) / (IDLE_MS / 1000)
+}
+
+async function main(): Promise<void> {
+  const before = load()
+  const host = new OwnHost({ name: 'ours', kind: 'xl', options: [], environment })
+  try {
+    const { beyond, guests, refusal, idleCpu } = await fill(host)
+    const first = beyond[1] ?? 0
+    const more = ((beyond.at(-1) ?? 0) - first) / (guests - 1)
+    const lines = [
+      `| ${options.guest} MiB guests in a machine of ${options.machine} MiB | |`, '| --- | ---: |',
+      `| guests until one is refused | ${guests} |`,
+      `| CPU time of all of them, idle | ${(idleCpu * 100).toFixed(2)} % of a core |`,
+      `| host process without guests | ${(beyond[0] ?? 0).toFixed(0)} MiB |`,
+      `| beyond touched pages, with the first guest | ${first.toFixed(0)} MiB |`,
+      `| for each guest more | ${more.toFixed(1)} MiB |`,
+    ]
+    console.log(lines.join('\n'))
+    console.log(refusal)
+    if (!options.publish) return
+    const setting = settingText(settingOf([before, load()], undefined))
+    publish('bench/density.ts', `${setting}.\n\n${lines.join('\n')}`)
+  } finally {
+    await host.end()
+  }
+}
+
+await main()
