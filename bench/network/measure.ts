@@ -155,7 +155,7 @@ async function runRows(
   pairs: ReadonlyMap<System, Pair>, port: number, results: readonly NetworkResult[],
 ): Promise<void> {
   for (const { shells: [, second] } of pairs.values()) {
-    await second.run(`net serve ${PORT} &`, ROW_MS)
+    await second.run(`(net serve ${PORT} &)`, ROW_MS)
   }
   for (const [index, { words, peer, count }] of rows.entries()) {
     const result = results[index]!
