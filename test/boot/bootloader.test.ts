@@ -100,6 +100,6 @@ describe('a guest whose disk says what boots', { skip }, () => {
       assert.match(err, /bootloader failed - pygrub: no configuration of a boot loader was found/)
     }
     const other = await host.xl('create', config('none', 'raw', { disk, bootloader: '/bin/sh' }))
-    assert.match(other.err, /cannot execute \/bin\/sh: only pygrub is supported/)
+    assert.match(other.err, /cannot execute \/bin\/sh: pygrub and pvnetboot are known/)
   })
 })
