@@ -126,7 +126,8 @@ export class Jit {
     if (control.codeMode !== CODE_MODE_LONG || !this.#compiler.works) return
     const offset = this.#records.getUint16(record + field.pageOffset, true)
     const machine = (control.codeMachinePage | offset) >>> 0
-    if (this.#enterLive(machine, record)) return
+    // Others may still lead to a record that is forgotten, which must not enter anything.
+    if (this.#enterLive(machine, code.recordAt(machine, CODE_MODE_LONG))) return
     const known = this.#blocks.get(machine)
     if (known && !known.code) {
       // It may yet turn out that the region is not entered here.
@@ -181,7 +182,9 @@ export class Jit {
   /** Has a record enter the region that begins at its address, if there is one. */
   #enterLive(machine: number, record: number): boolean {
     const entry = this.#entries.get(machine)
-    if (entry) this.#needs.code.enterRegion(record, entry.tableIndex, entry.number)
+    if (entry && record !== 0) {
+      this.#needs.code.enterRegion(record, entry.tableIndex, entry.number)
+    }
     return entry !== undefined
   }
 
