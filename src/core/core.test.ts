@@ -1,6 +1,4 @@
-/**
- * The core's loop, driven with a scripted processor on one thread.
- */
+/** The core's loop, driven with a scripted processor on one thread. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
@@ -262,10 +260,11 @@ test('a triple fault reboots, HLT without interrupts powers off', () => {
 
 test('a mistake of ours while a guest runs crashes that guest, and the core goes on', () => {
   const b = new Bench()
-  const { domain } = b.guest()
+  const { domain, vcpu } = b.guest()
+  Timekeeper.of(b.m.host).stateOf(vcpu).runstateArea = 0x3000
   b.cpu.acts.push(() => { throw new Error('handler missing') })
   b.steps()
-  assert.equal(domain.state.shutdownCode, SHUTDOWN_crash)
+  assert.deepEqual([domain.state.shutdownCode, vcpu.state.running], [SHUTDOWN_crash, 0])
   assert.equal(destroyDomain(domain), 0)
   const next = b.guest()
   b.core.step()

@@ -352,6 +352,9 @@ export class Core {
     if (this.#isInside) this.#leave()
     const reason = fault instanceof Error ? fault.stack ?? fault.message : String(fault)
     guest.vcpu.domain.crash(`core ${this.#index}: ${reason}`)
+    // Letting go shows the guest its runstate, which takes a vcpu that is loaded.
+    this.#switchOut()
+    this.#loaded?.setTranslate(nowhere)
     this.#loaded = undefined
   }
 
