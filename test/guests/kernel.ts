@@ -74,6 +74,16 @@ export function print(a: Assembly, text: string): void {
   a.mov(ESI, at).mov(ECX, length).call('print')
 }
 
+/** Waits until all that was printed is read; no register survives. */
+export function drain(a: Assembly): void {
+  const again = a.fresh('again')
+  const read = a.fresh('read')
+  a.label(again).load(EDI, 'console.page').loadAt(EAX, EDI, RING.out_prod)
+  a.bytes(0x2b, 0x87).word(RING.out_cons).when('equal', read) // sub eax, [edi + out_cons]
+  hypercall(a, __HYPERVISOR_sched_op, SCHEDOP_yield, 0)
+  a.jump(again).label(read)
+}
+
 /** Prints a text, the word at `address` in hexadecimal, and a line's end. */
 export function printWord(a: Assembly, text: string, address: Value): void {
   print(a, text)

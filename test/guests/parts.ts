@@ -2,7 +2,7 @@
  * Parts of which misbehaving guests are made.
  */
 import { type Assembly, EAX, EBX, ECX, EDI, EDX, ESI, ESP } from './assembler.ts'
-import { CODE_SELECTOR, notify, print, printWord } from './kernel.ts'
+import { drain, CODE_SELECTOR, notify, print, printWord } from './kernel.ts'
 
 const PAGE = 4096
 /** Where guests keep their interrupt table; RAM that nothing else uses. */
@@ -41,6 +41,7 @@ export function scramble(a: Assembly, page: number): void {
 /** Random words over a ring's page, its indexes most of all, and signals of its port. */
 export function wildRing(a: Assembly, name: string, indexes: readonly number[]): void {
   print(a, 'writing\n')
+  drain(a)
   a.forever(() => {
     for (const index of indexes) {
       a.call('random').load(EDI, `${name}.page`).storeAt(EDI, index, EAX)
