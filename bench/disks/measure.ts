@@ -11,6 +11,7 @@ import { randomBytes } from 'node:crypto'
 import { existsSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { guestCpuSeconds, type RunningGuest, startGuest, type System } from '../guests/systems.ts'
+import type { DeviceOptions } from '../lib/command.ts'
 import {
   addProgram, type BenchDisk, loadVirtio, type MeasuredFiles, scratchFolder,
 } from '../lib/guest.ts'
@@ -53,12 +54,6 @@ export interface DiskResult {
   readonly wall: Record<string, number[]>
 }
 
-export interface DiskOptions {
-  readonly rounds: number
-  readonly systems: readonly System[]
-  readonly files: MeasuredFiles
-}
-
 /** Images of the same content in each format, for one system. */
 function makeImages(folder: string, system: string): BenchDisk[] {
   const raw = join(folder, 'content')
@@ -89,7 +84,7 @@ async function boot(
 }
 
 /** Measures all; fails when two systems read different bytes. */
-export async function measureDisks(options: DiskOptions): Promise<DiskResult[]> {
+export async function measureDisks(options: DeviceOptions): Promise<DiskResult[]> {
   const folder = scratchFolder('disks')
   const files = addProgram(options.files, join(import.meta.dirname, 'guest/disk.c'), folder)
   const results: DiskResult[] = rows.flatMap(({ what, blockBytes, count, processes }) =>

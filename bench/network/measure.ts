@@ -7,6 +7,7 @@
  */
 import { join } from 'node:path'
 import { OwnHost, type System } from '../guests/systems.ts'
+import type { DeviceOptions } from '../lib/command.ts'
 import { GuestConsole } from '../lib/console.ts'
 import {
   addProgram, GuestShell, loadVirtio, type MeasuredFiles, scratchFolder, writeConfig,
@@ -46,12 +47,6 @@ export interface NetworkResult {
   readonly isBulk: boolean
   readonly cpu: Record<string, number[]>
   readonly wall: Record<string, number[]>
-}
-
-export interface NetworkOptions {
-  readonly rounds: number
-  readonly systems: readonly System[]
-  readonly files: MeasuredFiles
 }
 
 /** Two guests that reach one another; the first asks, the second serves. */
@@ -125,7 +120,7 @@ async function startQemu({ options }: System, files: MeasuredFiles): Promise<Pai
 }
 
 /** Measures all rows, on both systems in turns. */
-export async function measureNetworks(options: NetworkOptions): Promise<NetworkResult[]> {
+export async function measureNetworks(options: DeviceOptions): Promise<NetworkResult[]> {
   const folder = scratchFolder('network')
   const files = addProgram(options.files, join(import.meta.dirname, 'guest/net.c'), folder)
   const results: NetworkResult[] = rows.map(({ what, count, isBulk }) =>
