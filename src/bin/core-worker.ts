@@ -11,6 +11,7 @@ import { Cpu } from '../cpu/cpu.ts'
 import { CoreState } from '../hypervisor/host/state.ts'
 import { HostClock } from '../node/clock.ts'
 import { randomWord } from '../node/random.ts'
+import { threadName } from '../node/threads.ts'
 import { CompilerPort } from './compiler-port.ts'
 import { keptFilesOf, keptRegionsOf } from './kept-code.ts'
 import { type CoreMessage, type CoreStart, machineOf, tscOf } from './thread.ts'
@@ -49,5 +50,5 @@ const core: Core = new Core({ index: start.index, host, dispatcher, cpu, guests 
 const stop = new Int32Array(start.stop)
 const { cells } = host.hypervisor
 const online = host.core(start.index).base + CoreState.offsets.online >>> 2
-tell({ kind: 'ready' })
+tell({ kind: 'ready', thread: threadName() })
 core.run(() => Atomics.load(stop, 0) !== 0 || Atomics.load(cells, online) === 0)

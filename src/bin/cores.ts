@@ -5,13 +5,20 @@
  * core that nobody wants costs nothing. The thread of one that goes offline ends. One that dies,
  * which is a mistake of ours, takes the domain with it that it ran, and is started anew; but if it
  * held a lock, the machine cannot go on.
+ *
+ * The control thread may be waiting for the very core that died, and then no event tells it: while
+ * it waits it looks by itself whether the threads live.
  */
 import { Worker } from 'node:worker_threads'
+import { Bug } from '../base/assert.ts'
 import type { Log } from '../base/log.ts'
 import { ringCount, rung } from '../base/shared/doorbell.ts'
-import { abandonCore } from '../core/abandon.ts'
+import { heldLocks } from '../base/shared/lock.ts'
+import { whileWaiting } from '../base/shared/wait.ts'
+import { abandonCore, type Lost } from '../core/abandon.ts'
 import type { Host } from '../hypervisor/host/host.ts'
 import { CoreState } from '../hypervisor/host/state.ts'
+import { threadHasEnded } from '../node/threads.ts'
 import { CompilerThread } from './compiler-port.ts'
 import type { KeptCode } from './kept-code.ts'
 import type { CoreMessage, CoreStart, MachineMemory } from './thread.ts'
@@ -43,14 +50,26 @@ export async function startCores(
   return threads
 }
 
+/** What the control thread knows of a core's thread. */
+interface Thread {
+  readonly core: number
+  /** Resolves when it has ended. */
+  ended: Promise<void>
+  runs: boolean
+  name: string | undefined
+  /** What its death has cost, if that was found while waiting for it. */
+  lost: Lost | undefined
+}
+
 class CoreThreads implements Cores {
   readonly #memory: MachineMemory
   readonly #host: Host
   readonly #options: CoresOptions
   readonly #compiler: CompilerThread
   readonly #stop = new SharedArrayBuffer(4)
-  /** What each thread that was started and has not ended will resolve. */
-  readonly #ends = new Map<number, Promise<void>>()
+  /** The last that was started for each core. */
+  readonly #threads = new Map<number, Thread>()
+  readonly #lookNoMore: () => void
   #stopping = false
 
   constructor(memory: MachineMemory, host: Host, options: CoresOptions) {
@@ -58,6 +77,7 @@ class CoreThreads implements Cores {
     this.#host = host
     this.#options = options
     this.#compiler = new CompilerThread(options.log, options.kept)
+    this.#lookNoMore = whileWaiting(() => this.#lookForDead())
   }
 
   /** Starts a core's thread once something wants it to look for work, and it is online. */
@@ -85,20 +105,27 @@ class CoreThreads implements Cores {
       workerData: start, transferList: [compiler.port],
       resourceLimits: { maxYoungGenerationSizeMb: YOUNG_MB },
     })
+    const thread: Thread = {
+      core, ended: Promise.resolve(), runs: false, name: undefined, lost: undefined,
+    }
     let cause: Error | undefined
-    let runs = false
     worker.on('error', (error: Error) => (cause = error))
-    this.#ends.set(core, new Promise((resolve) => worker.once('exit', (code) => {
+    thread.ended = new Promise((resolve) => worker.once('exit', (code) => {
+      thread.name = undefined
       resolve()
       if (this.#stopping) return
       if (code === 0) this.#startAgain(core)
-      else this.#died(core, cause ?? new Error(`it ended with code ${code}`), runs)
-    })))
+      else this.#died(thread, cause ?? new Error(`it ended with code ${code}`))
+    }))
+    this.#threads.set(core, thread)
     return new Promise((resolve) => worker.on('message', (message: CoreMessage) => {
       switch (message.kind) {
         case 'compile': return this.#compiler.start()
         case 'log': return log.warn(message.line)
-        case 'ready': return resolve(void (runs = true))
+        case 'ready':
+          thread.runs = true
+          thread.name = message.thread
+          return resolve()
       }
     }))
   }
@@ -109,10 +136,11 @@ class CoreThreads implements Cores {
     else void this.startWhenRung(core)
   }
 
-  #died(core: number, cause: Error, ran: boolean): void {
+  #died(thread: Thread, cause: Error): void {
     const { failed, log } = this.#options
+    const { core, runs } = thread
     const why = `core ${core} has died: ${cause.message}`
-    const lost = ran ? abandonCore(this.#host, core, why) : undefined
+    const lost = thread.lost ?? (runs ? abandonCore(this.#host, core, why) : undefined)
     if (!lost) {
       failed(new Error(why, { cause }))
       return
@@ -121,10 +149,32 @@ class CoreThreads implements Cores {
     this.#startAgain(core)
   }
 
+  /** What this thread waits for may be a core that is no more. */
+  #lookForDead(): void {
+    for (const thread of this.#threads.values()) {
+      if (thread.name !== undefined && threadHasEnded(thread.name)) this.#leftBehind(thread)
+    }
+  }
+
+  /** Ends the wait for a thread: its event comes when this turn is over, and does the rest. */
+  #leftBehind(thread: Thread): void {
+    const { core } = thread
+    if (this.#host.core(core).heldLocks !== 0) {
+      const error = new Bug(`core ${core} has died with a lock`)
+      this.#options.failed(error)
+      throw error
+    }
+    // Letting go of its domain takes locks, of which some may be held here.
+    if (heldLocks() > 0) this.#host.presence.abandon(core)
+    else thread.lost ??= abandonCore(this.#host, core, `core ${core} has died`)
+  }
+
   async stop(): Promise<void> {
     this.#stopping = true
     Atomics.store(new Int32Array(this.#stop), 0, 1)
     for (let core = 0; core < this.#host.state.coreCount; core++) this.#host.kickCore(core)
-    await Promise.all([...this.#ends.values(), this.#compiler.stop()])
+    const ends = [...this.#threads.values()].map(({ ended }) => ended)
+    await Promise.all([...ends, this.#compiler.stop()])
+    this.#lookNoMore()
   }
 }

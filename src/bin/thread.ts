@@ -32,7 +32,9 @@ export interface CoreStart {
 
 /** What a core's thread tells the control thread. */
 export type CoreMessage =
-  | { readonly kind: 'ready' | 'compile' }
+  | { readonly kind: 'compile' }
+  /** It runs; by the name the control thread can see whether it still lives. */
+  | { readonly kind: 'ready', readonly thread: string | undefined }
   | { readonly kind: 'log', readonly line: string }
 
 /** The hypervisor as one thread sees it, with the types of guests it can run. */

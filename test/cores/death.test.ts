@@ -1,7 +1,9 @@
 /**
- * A core whose thread dies takes the domain with it that it ran, and no other.
+ * A core whose thread dies takes the domain with it that it ran, and no other; also when the
+ * control thread waits for it, and gets no events.
  */
 import assert from 'node:assert/strict'
+import { existsSync, readdirSync } from 'node:fs'
 import { syncBuiltinESMExports } from 'node:module'
 import { after, test } from 'node:test'
 import workerThreads, { type Worker } from 'node:worker_threads'
@@ -19,6 +21,16 @@ workerThreads.Worker = class extends Plain {
 }
 syncBuiltinESMExports()
 const { InnerMachine } = await import('../hostile/inner-machine.ts')
+
+/** Ends a core's thread, and returns when it has ended, without a turn of the event loop. */
+function killCore(worker: Worker): void {
+  const before = readdirSync('/proc/self/task')
+  void worker.terminate()
+  const cells = new Int32Array(new SharedArrayBuffer(4))
+  while (before.every((thread) => existsSync(`/proc/self/task/${thread}`))) {
+    Atomics.wait(cells, 0, 0, 5)
+  }
+}
 
 const machine = await InnerMachine.start(256, 2)
 after(() => machine.stop())
@@ -49,4 +61,32 @@ test('a core that dies crashes the domain that it ran, others go on, new ones ru
   await machine.until('new guests run',
     () => next.text.includes('tick 00000003') && last.text.includes('tick 00000003'))
   assert.equal(cores.length, 3)
+  for (const { domid } of [well, next, last]) await machine.destroy(domid)
 })
+
+for (const [what, wait] of [
+  ['pauses its domain', (domid: number) => machine.pause(domid)],
+  ['destroys its domain', (domid: number) => machine.destroy(domid)],
+  ['takes it offline', () => machine.hotplug.setCpuOnline(1, false)],
+] as const) {
+  test(`a core that dies while the control thread ${what} is not waited for`, async () => {
+    const lost = await machine.guest('left', deafLoop(), 16)
+    await machine.pin(lost.domid, 1)
+    await machine.until('it runs', async () =>
+      lost.text.includes('looping') && await machine.coreOf(lost.domid) === 1)
+    const started = cores.length
+    killCore(cores.at(-1)!)
+    await wait(lost.domid)
+    await machine.until('its domain has crashed', async () => {
+      const domain = await machine.domain(lost.domid)
+      return !domain || domain.shutdownReason === SHUTDOWN_crash
+    })
+    await machine.destroy(lost.domid).catch(() => {})
+    await machine.hotplug.setCpuOnline(1, true)
+    const next = await machine.guest('after', ticking(), 16)
+    await machine.pin(next.domid, 1)
+    await machine.until('a new guest runs there', () => next.text.includes('tick 00000003'))
+    await machine.destroy(next.domid)
+    assert.equal(cores.length, started + 1)
+  })
+}

@@ -78,6 +78,10 @@ export class InnerMachine {
     return this.#machine.libxl.hotplug
   }
 
+  pause(domid: number): Promise<void> {
+    return this.#machine.libxl.pause(domid)
+  }
+
   destroy(domid: number): Promise<void> {
     return this.#machine.libxl.destroy(domid)
   }

@@ -8,6 +8,7 @@ import { ring, ringCount, sleep } from './doorbell.ts'
 import { Heap, HeapState } from './heap.ts'
 import { heldLocks, RankedLock } from './lock.ts'
 import { Region } from './region.ts'
+import { whileWaiting } from './wait.ts'
 
 function heapOf(bytes: number): { heap: Heap, region: Region } {
   const region = new Region(new SharedArrayBuffer(bytes))
@@ -80,6 +81,18 @@ test('two threads that count under a lock lose nothing', async () => {
   }
   await new Promise((resolve) => worker.on('exit', resolve))
   assert.equal(cells[1], 40000)
+})
+
+test('a thread that waits for a lock looks around, and need not wait for the dead', () => {
+  const cells = new Int32Array(new SharedArrayBuffer(16))
+  const lock = new RankedLock(cells, 1, 'left behind')
+  cells[1] = 1
+  const lookNoMore = whileWaiting(() => {
+    throw new Error('its holder has died')
+  })
+  assert.throws(() => lock.acquire(4), /has died/)
+  lookNoMore()
+  assert.equal(heldLocks(), 0)
 })
 
 test('a ring between look and sleep wakes the sleeper at once', () => {

@@ -6,11 +6,14 @@
  * taking one out of order is our mistake and stops the process at the spot.
  */
 import { assert } from '../assert.ts'
+import { waitWhile } from './wait.ts'
 
 const FREE = 0
 const TAKEN = 1
 const CONTENDED = 2
 const SPINS = 64
+/** Locks are held for moments; after this it may be that their holder has died. */
+const LOOK_MS = 100
 const MAX_HELD = 16
 
 /** The locks that this thread holds, in the order taken. */
@@ -82,7 +85,7 @@ export class RankedLock {
       if (Atomics.compareExchange(cells, cell, FREE, TAKEN) === FREE) return
     }
     while (Atomics.exchange(cells, cell, CONTENDED) !== FREE) {
-      Atomics.wait(cells, cell, CONTENDED)
+      waitWhile(cells, cell, CONTENDED, LOOK_MS)
     }
   }
 }

@@ -7,6 +7,7 @@
 import { Bug } from '../../base/assert.ts'
 import { atomicAdd, cellOf } from '../../base/layout/atomics.ts'
 import type { ViewOf } from '../../base/layout/struct.ts'
+import { waitWhile } from '../../base/shared/wait.ts'
 import type { Domid } from '../../abi/numbers.ts'
 import { SHUTDOWN_crash } from '../../abi/xen/sched.ts'
 import { VIRQ_DOM_EXC } from '../../abi/xen/xen.ts'
@@ -17,6 +18,7 @@ import { Vcpu } from './vcpu.ts'
 
 /** How long a core may take to leave the guest before we call it our bug. */
 const STOP_TIMEOUT_MS = 20_000
+const LOOK_MS = 20
 
 export class Domain {
   readonly host: Host
@@ -176,7 +178,7 @@ export class Domain {
     const deadline = Date.now() + STOP_TIMEOUT_MS
     for (let seen = Atomics.load(state.cells, cell); seen !== 0;) {
       vcpu.kick()
-      Atomics.wait(state.cells, cell, seen, 20)
+      waitWhile(state.cells, cell, seen, LOOK_MS)
       seen = Atomics.load(state.cells, cell)
       if (seen !== 0 && Date.now() > deadline) throw new Bug('a core does not leave its guest')
     }

@@ -13,6 +13,7 @@
 import { assert, Bug } from '../../base/assert.ts'
 import { cellOf } from '../../base/layout/atomics.ts'
 import type { ViewOf } from '../../base/layout/struct.ts'
+import { waitWhile } from '../../base/shared/wait.ts'
 import { VcpuState } from '../domain/state.ts'
 import type { Host } from './host.ts'
 import { CoreState, HostState } from './state.ts'
@@ -79,7 +80,7 @@ export class Presence {
     const end = Date.now() + LONGEST_MS
     while (Atomics.load(this.#cells, cell) === stay) {
       Atomics.store(this.#cells, this.#cellOf(core, 'awaited'), 1)
-      Atomics.wait(this.#cells, cell, stay, SLEEP_MS)
+      waitWhile(this.#cells, cell, stay, SLEEP_MS)
       if (Date.now() > end) throw new Bug(`core ${core} does not leave its guest`)
     }
   }

@@ -7,6 +7,7 @@
  * (XEN_SYSCTL_cpu_hotplug) with the errors of Xen 4.17.
  */
 import { Bug } from '../../base/assert.ts'
+import { waitWhile } from '../../base/shared/wait.ts'
 import { EEXIST, EINVAL, ENODEV } from '../../abi/xen/errno.ts'
 import { VIRQ_PCPU_STATE } from '../../abi/xen/xen.ts'
 import type { Vcpu } from '../domain/vcpu.ts'
@@ -63,7 +64,7 @@ function awaitIdle({ host }: Scheduler, core: number): void {
   const end = Date.now() + LONGEST_MS
   for (let runs = Atomics.load(cells, cell); runs !== 0; runs = Atomics.load(cells, cell)) {
     host.kickCore(core)
-    Atomics.wait(cells, cell, runs, LOOK_MS)
+    waitWhile(cells, cell, runs, LOOK_MS)
     if (Date.now() > end) throw new Bug(`core ${core} does not leave its vcpu`)
   }
 }
