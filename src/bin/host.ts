@@ -2,15 +2,15 @@
  * The host process: owns the emulated machine, serves xl through a socket that only its user can
  * reach, and ends when nothing is left to do.
  *
- * Its standard output is its log. It is started by xl when there is none; started by hand beside
- * another it ends at once.
+ * Its standard output is its log. It is started by xl when there is none; beside another that has
+ * the run folder it ends at once.
  */
 import { join, resolve } from 'node:path'
 import type { Log } from '../base/log.ts'
 import { codeCachePath } from '../node/code-cache.ts'
 import { autoFolderPath, configNames } from '../node/auto-folder.ts'
 import { readFileBytes } from '../node/files.ts'
-import { connectHost } from '../node/host-process.ts'
+import { takeRunFolder } from '../node/host-process.ts'
 import { openPrivateFolder } from '../node/private-folder.ts'
 import { runFolderPath, socketName, storeSocketName } from '../node/run-folder.ts'
 import { UnixListener } from '../node/unix-socket.ts'
@@ -49,11 +49,7 @@ async function main(): Promise<void> {
   process.on('unhandledRejection', fail)
   process.on('SIGHUP', () => {})
   const folder = openPrivateFolder(runFolderPath(process.env))
-  const running = await connectHost(process.env)
-  if (running) {
-    running.end()
-    return
-  }
+  if (!await takeRunFolder(process.env, folder)) return
   const memoryMib = memoryWish(process.env)
   const mostMemoryMib = wishOrEnd(() => mostMemoryWish(process.env, memoryMib))
   const cores = wishOrEnd(() => coresWish(process.env))
@@ -97,7 +93,7 @@ async function main(): Promise<void> {
   process.on('SIGTERM', () => void end())
   process.on('SIGINT', () => void end())
   say(`ready: ${memoryMib} MB, cores: ${cores}, pid ${process.pid}`)
-  // Two that started at once: the later one has the name, and nobody will find this one.
+  // Without locks two may have started at once: the later has the name, and nobody finds this one.
   const check = setInterval(() => {
     if (!listeners[1]?.isCurrent && machine.libxl.domainCount === 0) void end()
   }, 5000)

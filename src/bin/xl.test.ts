@@ -40,6 +40,10 @@ function isRoot(): boolean {
   return process.getuid?.() === 0
 }
 
+function hasLocks(): boolean {
+  return spawnSync('flock', ['--version']).error === undefined
+}
+
 function hostPid(): number | undefined {
   const log = join(run, 'host.log')
   const match = existsSync(log) ? /ready: .* pid (\d+)/.exec(readFileSync(log, 'utf8')) : null
@@ -79,6 +83,23 @@ test('the first xl starts a host process, and the others share it', () => {
   })
   assert.match(xl('list').out, /^g +1 +64 +\d+ +--p---/m)
   assert.equal(hostPid(), pid)
+})
+
+test('those that come at once share one host process', { skip: !hasLocks() }, async () => {
+  const together = { ...environment, XENOLITH_RUN: join(scratch, 'together') }
+  const create = (name: string): Promise<{ code: number | null, err: string }> =>
+    ended(spawn(process.execPath, [program, 'create', '-q', '-p', config, `name="${name}"`],
+      { env: together }))
+  const first = [create('a'), create('b'), create('c')]
+  const codes = (await Promise.all(first)).map(({ code, err }) => `${code} ${err}`)
+  assert.deepEqual(codes, ['0 ', '0 ', '0 '])
+  const done = spawnSync(process.execPath, [program, 'list'], { env: together, encoding: 'utf8' })
+  const names = done.stdout.trim().split('\n').map((line) => line.split(' ')[0])
+  assert.deepEqual(names.sort(), ['Domain-0', 'Name', 'a', 'b', 'c'])
+  const log = readFileSync(join(scratch, 'together', 'host.log'), 'utf8')
+  const ready = [...log.matchAll(/ready: .* pid (\d+)/g)]
+  assert.equal(ready.length, 1)
+  process.kill(Number(ready[0]?.[1]), 'SIGKILL')
 })
 
 test('its folder and socket are open to their user only', () => {

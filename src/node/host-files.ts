@@ -2,15 +2,12 @@
  * Files and block devices of the host, through Node, with locks.
  *
  * Node offers neither flock(2) nor fallocate(2). Both are had without native code from util-linux's
- * (or busybox's) programs of these names, which are given the open file as their descriptor 3: a
- * flock belongs to the open file and not to the process that took it, so it stays when the program
- * has ended, and goes when this process closes the file or dies, however it dies. Where there is no
- * `flock`, only this process is kept from opening a file twice for writing.
+ * (or busybox's) programs of these names (flock.ts). Where there is no `flock`, only this process
+ * is kept from opening a file twice for writing.
  *
  * QEMU locks with fcntl(2), which flock does not see; /proc/locks does, and is looked at when a
  * file is opened. A QEMU that is started later is not kept out.
  */
-import { spawn } from 'node:child_process'
 import { constants, readvSync, writevSync } from 'node:fs'
 import { type FileHandle, open, readFile } from 'node:fs/promises'
 import { dirname, isAbsolute, relative, resolve } from 'node:path'
@@ -18,6 +15,7 @@ import {
   type HostFile, HostFileError, type HostFileProblem, type HostFiles, type Piece,
 } from '../base/host-file.ts'
 import { wordsOf } from './files.ts'
+import { lockFile, runOn } from './flock.ts'
 import { Promptness } from './promptness.ts'
 
 const SECTOR_BYTES = 512
@@ -184,15 +182,6 @@ function after(pieces: readonly Uint8Array[], count: number): Uint8Array[] {
   return rest
 }
 
-/** Runs a program that finds `fd` as its descriptor 3; its exit code, or undefined without it. */
-function runOn(fd: number, program: string, args: readonly string[]): Promise<number | undefined> {
-  return new Promise((done) => {
-    const child = spawn(program, args, { stdio: ['ignore', 'ignore', 'ignore', fd] })
-    child.on('error', () => done(undefined))
-    child.on('exit', (code) => done(code ?? undefined))
-  })
-}
-
 function take(key: string, writer: boolean): boolean {
   const other = held.get(key)
   if (other && (writer || other.writer)) return false
@@ -232,8 +221,7 @@ async function lockOrRefuse(
   const refuse = (who: string): never => {
     throw new HostFileError('locked', `${path}: in use by ${who}`)
   }
-  const code = await runOn(handle.fd, 'flock', [writable ? '-x' : '-s', '-n', '3'])
-  if (code === 1) refuse('another process')
+  if (await lockFile(handle.fd, writable) === false) refuse('another process')
   const locks = await readFile('/proc/locks', 'latin1').catch(() => '')
   if (qemuForbids(locks, device, inode, writable)) refuse('QEMU')
 }

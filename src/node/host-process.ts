@@ -2,11 +2,12 @@
  * Reaching the host process, and starting it when there is none.
  */
 import { spawn } from 'node:child_process'
-import { closeSync, openSync, readFileSync } from 'node:fs'
+import { closeSync, openSync, readFileSync, truncateSync } from 'node:fs'
 import { join } from 'node:path'
 import { compileCacheOf } from './code-cache.ts'
+import { lockFile } from './flock.ts'
 import { openPrivateFolder } from './private-folder.ts'
-import { logName, runFolderPath, socketName } from './run-folder.ts'
+import { lockName, logName, runFolderPath, socketName } from './run-folder.ts'
 import { connectUnix, type SocketStream } from './unix-socket.ts'
 
 /** The host process cannot be reached or started. */
@@ -54,25 +55,52 @@ export async function connectOrStart(
   const running = await connectHost(environment)
   if (running) return running
   const folder = openPrivateFolder(runFolderPath(environment))
-  const log = openSync(join(folder, logName), 'w', 0o600)
+  const log = join(folder, logName)
+  let child = spawnHost(environment, program, log)
+  for (const end = Date.now() + START_MS; Date.now() < end;) {
+    await new Promise((resolve) => setTimeout(resolve, POLL_MS))
+    const stream = await connectHost(environment)
+    if (stream) return stream
+    if (child.exited === LEFT_TO_ANOTHER) child = spawnHost(environment, program, log)
+    else if (child.exited !== undefined) break
+  }
+  const why = child.exited ?? 'it does not answer'
+  throw new HostProcessError(`cannot start the host process: ${why}${tailOf(log)}`)
+}
+
+/** How one ends that finds the folder locked: by one that starts, or is about to end. */
+const LEFT_TO_ANOTHER = 'exit code 0'
+
+function spawnHost(
+  environment: Environment, program: string, logPath: string,
+): { exited: string | undefined } {
+  // Appended to: it is the log of whoever has the folder, which empties it first.
+  const log = openSync(logPath, 'a', 0o600)
   const child = spawn(process.execPath, [...HOST_OPTIONS, program], {
     detached: true, stdio: ['ignore', log, log], cwd: '/',
     env: { ...MALLOC, ...compileCacheOf(environment), ...environment },
   })
   closeSync(log)
-  let exited: string | undefined
-  child.once('exit', (code, signal) => (exited = signal ?? `exit code ${code}`))
-  child.once('error', (error) => (exited = error.message))
+  const state: { exited: string | undefined } = { exited: undefined }
+  child.once('exit', (code, signal) => (state.exited = signal ?? `exit code ${code}`))
+  child.once('error', (error) => (state.exited = error.message))
   child.unref()
-  for (const end = Date.now() + START_MS; Date.now() < end;) {
-    await new Promise((resolve) => setTimeout(resolve, POLL_MS))
-    const stream = await connectHost(environment)
-    if (stream) return stream
-    if (exited !== undefined) break
-  }
-  const why = exited ?? 'it does not answer'
-  throw new HostProcessError(
-    `cannot start the host process: ${why}${tailOf(join(folder, logName))}`)
+  return state
+}
+
+/**
+ * Makes this process the only one that has the run folder, for as long as it lives: false if
+ * another has it. Where there are no locks it is enough that none answers.
+ */
+export async function takeRunFolder(environment: Environment, folder: string): Promise<boolean> {
+  const lock = openSync(join(folder, lockName), 'a', 0o600)
+  const locked = await lockFile(lock, true)
+  if (locked === false) return false
+  const running = await connectHost(environment)
+  running?.end()
+  if (running) return false
+  truncateSync(join(folder, logName))
+  return true
 }
 
 /** The end of the log, on lines of its own. */

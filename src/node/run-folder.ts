@@ -14,3 +14,5 @@ export function runFolderPath(environment: Readonly<Record<string, string | unde
 export const socketName = 'host.sock'
 export const storeSocketName = 'xenstored.sock'
 export const logName = 'host.log'
+/** Locked by the host process that has the folder. */
+export const lockName = 'host.lock'
