@@ -9,7 +9,7 @@ import {
   buildRegions, type CompileRequest, type LoadedRegions, type LoadRequest, type PackedRegion,
 } from '../cpu/jit/compiler.ts'
 import { encodeKept, moduleOfKept } from '../cpu/jit/kept-file.ts'
-import { collectGarbageSoon } from '../node/garbage.ts'
+import { giveBackGarbage } from '../node/garbage.ts'
 import { CompilerDesk, type CompilerStart, type Letters } from './compiler-port.ts'
 import { keptFilesOf } from './kept-code.ts'
 
@@ -55,7 +55,7 @@ let idle: NodeJS.Timeout | undefined
 /** Carries out a request with all that waits behind it. */
 function work(desk: CompilerDesk, first: CompileRequest | LoadRequest): void {
   clearTimeout(idle)
-  idle = setTimeout(collectGarbageSoon, IDLE_MS)
+  idle = setTimeout(giveBackGarbage, IDLE_MS)
   const regions: PackedRegion[] = []
   let request: CompileRequest | undefined
   for (let next: typeof first | undefined = first; next;) {

@@ -10,6 +10,7 @@ import { Core } from '../core/core.ts'
 import { Cpu } from '../cpu/cpu.ts'
 import { CoreState } from '../hypervisor/host/state.ts'
 import { HostClock } from '../node/clock.ts'
+import { giveBackGarbage, giveBackPages } from '../node/garbage.ts'
 import { randomWord } from '../node/random.ts'
 import { threadName } from '../node/threads.ts'
 import { CompilerPort } from './compiler-port.ts'
@@ -45,8 +46,16 @@ const cpu: Cpu = new Cpu({
   },
   compiler: new CompilerPort(start.compiler, () => tell({ kind: 'compile' })),
   ...files ? { kept: keptRegionsOf(files) } : {},
+  giveBackPages,
 })
-const core: Core = new Core({ index: start.index, host, dispatcher, cpu, guests })
+const spare = {
+  held: () => cpu.code.bytes,
+  giveBack: () => {
+    cpu.giveBack()
+    giveBackGarbage()
+  },
+}
+const core: Core = new Core({ index: start.index, host, dispatcher, cpu, guests, spare })
 const stop = new Int32Array(start.stop)
 const { cells } = host.hypervisor
 const online = host.core(start.index).base + CoreState.offsets.online >>> 2

@@ -35,6 +35,7 @@ import { Budget, type RunBudget } from './budget.ts'
 import { dispatchExit } from './exits.ts'
 import { HypercallDoor } from './hypercall.ts'
 import type { CoreProcessor } from './processor.ts'
+import { Rest, type Spare } from './rest.ts'
 import { OtherTimers } from './timers.ts'
 
 /** No core sleeps longer without looking around. */
@@ -48,6 +49,8 @@ export interface CoreParts {
   readonly guests: GuestType
   /** How long all vcpus run; unless given, each for as long as it is found to take. */
   readonly budget?: RunBudget
+  /** Unless given, nothing is given back. */
+  readonly spare?: Spare
 }
 
 export class Core {
@@ -59,6 +62,7 @@ export class Core {
   readonly #time: Timekeeper
   readonly #door: HypercallDoor
   readonly #timers: OtherTimers
+  readonly #rest: Rest | undefined
   readonly #budgets = new WeakMap<Vcpu, Budget>()
   readonly #kickCell: number
   readonly #doorbell: number
@@ -90,6 +94,7 @@ export class Core {
     this.#time = Timekeeper.of(parts.host)
     this.#door = new HypercallDoor(parts.dispatcher)
     this.#timers = new OtherTimers(parts.host, parts.guests, parts.index)
+    this.#rest = parts.spare && new Rest(parts.spare)
     const core = parts.host.core(parts.index)
     this.#kickCell = core.kickWord >>> 2
     this.#doorbell = core.base + CoreState.offsets.doorbell
@@ -359,9 +364,11 @@ export class Core {
   }
 
   #idle(seen: number): void {
+    const core = this.#host.core(this.#index)
+    this.#rest?.look(this.#host.clock.now(), core.idleTimeNs)
     const before = this.#host.clock.now()
     const waitMs = Math.min((this.idleDeadline - before) / 1e6, LONGEST_SLEEP_MS)
     if (waitMs > 0) sleep(this.#host.hypervisor.cells, this.#doorbell, seen, waitMs)
-    this.#host.core(this.#index).idleTimeNs += this.#host.clock.now() - before
+    core.idleTimeNs += this.#host.clock.now() - before
   }
 }

@@ -212,14 +212,13 @@ export class Cpu implements Processor {
   }
 
   /** Forgets decoded code; for frames that changed behind the processor's back. */
-  flushCode(): void {
-    this.#engine.flushCode()
-  }
+  flushCode(): void { this.#engine.flushCode() }
+
+  /** Also gives its memory back; between runs. */
+  giveBack(): void { this.#engine.giveBack() }
 
   /** What the compiler of hot code did so far. */
-  get jitCounts(): Engine['counts'] {
-    return this.#engine.counts
-  }
+  get jitCounts(): Engine['counts'] { return this.#engine.counts }
 
   /** The same for the code of one frame. */
   forgetCode(machine: number): void {

@@ -44,6 +44,8 @@ export interface EngineOptions extends HandlerOptions {
   readonly kept?: readonly KeptRegions[]
   /** Whom else there is in the machine's memory. */
   readonly shared?: SharedMachine
+  /** Makes pages of a buffer zero, and gives their memory back to the system, if that can be. */
+  giveBackPages?(buffer: ArrayBuffer, offset: number, bytes: number): boolean
 }
 
 /** A processor's place in a machine, and what it tells of itself (mmu/frame-uses.ts). */
@@ -63,6 +65,11 @@ export interface SharedMachine {
 /** Chosen by measurement: less compiles code that soon lies idle. */
 const HEAT_LIMIT = 30_000
 
+/** What of core memory is zero, or not looked at, while no code is decoded. */
+const CODE_AREAS = [
+  [coreMap.codeHash, coreMap.tlbTables], [coreMap.records, coreMap.end],
+] as const
+
 export class Engine {
   readonly core: WebAssembly.Memory
   readonly context: CpuContextView
@@ -70,9 +77,11 @@ export class Engine {
   readonly exports: EngineExports
   readonly code: CodeCache
   readonly #jit: Jit
+  readonly #options: EngineOptions
 
   /** `service` carries out a record, as EngineImports says. */
   constructor(options: EngineOptions, service: (record: number) => number) {
+    this.#options = options
     const corePages = Math.ceil(coreMap.end / PAGE_BYTES)
     this.core = new WebAssembly.Memory({ initial: corePages, maximum: corePages })
     this.context = CpuContext.on(this.core.buffer, coreMap.context)
@@ -129,6 +138,13 @@ export class Engine {
   flushCode(): void {
     this.#jit.forgetAll()
     this.code.flush()
+  }
+
+  /** The same, with its memory. */
+  giveBack(): void {
+    this.flushCode()
+    const { giveBackPages } = this.#options
+    for (const [from, to] of CODE_AREAS) giveBackPages?.(this.core.buffer, from, to - from)
   }
 
   /** What the compiler of hot code did so far. */

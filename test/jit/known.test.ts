@@ -1,6 +1,7 @@
 /**
  * Random programs whose regions are known from before: of the same processor, which forgot them,
- * of an earlier one, with the code in other frames, and of another one of the same machine.
+ * of an earlier one, with the code in other frames, and of another one of the same machine; and
+ * programs whose processor gives back what it made of code, again and again.
  */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
@@ -144,6 +145,27 @@ test('what was compiled for another processor is entered at once', () => {
   }
   assert.ok(knownLater > SHARED, `${knownLater} were known to the other processor`)
   assert.ok(askedLater < asked / 2, `${askedLater} of ${asked} were asked for again`)
+})
+
+test('what a processor gave back it makes again', () => {
+  let [gave, known] = [0, 0]
+  const giveBackPages = (buffer: ArrayBuffer, offset: number, bytes: number): boolean => {
+    gave += 1
+    new Uint8Array(buffer, offset, bytes).fill(0)
+    return true
+  }
+  for (let seed = FIRST; seed < FIRST + SHARED; seed++) {
+    const program = makeProgram(seed)
+    const [expected, found] = [new TestMachine(0), new TestMachine(1, { giveBackPages })]
+    for (let time = 0; time < 2; time++) {
+      for (const machine of [expected, found]) machine.load(program)
+      assert.equal(found.run(SLICE), expected.run(SLICE))
+      found.cpu.giveBack()
+      same(program, expected, found)
+    }
+    known += found.cpu.jitCounts.known
+  }
+  assert.ok(gave > SHARED && known > SHARED, `${known} were known after ${gave} times`)
 })
 
 test('what was kept and cannot be had is compiled again', () => {

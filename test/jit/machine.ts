@@ -169,7 +169,9 @@ export class TestMachine {
   readonly #context = new Uint8Array(CPU_CONTEXT_SIZE)
 
   /** `more` are options of the processor. */
-  constructor(heatLimit: number, more: Pick<EngineOptions, 'compiler' | 'kept'> = {}) {
+  constructor(
+    heatLimit: number, more: Pick<EngineOptions, 'compiler' | 'kept' | 'giveBackPages'> = {},
+  ) {
     const pages = MACHINE_BYTES / 65536
     const machine = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true })
     this.bytes = new Uint8Array(machine.buffer)

@@ -81,6 +81,11 @@ export class CodeCache {
     this.#traces = new Traces(needs.core)
   }
 
+  /** Of records. */
+  get bytes(): number {
+    return this.#free - coreMap.records
+  }
+
   /** The instruction of a record that a service carries out. */
   instructionOf(record: number): Instruction {
     const instruction = this.#serviced.get(record)

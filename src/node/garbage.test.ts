@@ -1,0 +1,36 @@
+/**
+ * Pages that are given back are zero, and can be used again.
+ */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { Worker } from 'node:worker_threads'
+import { giveBackGarbage, giveBackPages } from './garbage.ts'
+
+const PAGES = 4
+const WASM_PAGE = 65536
+
+test('pages of a buffer are given back, and those around them stay', () => {
+  const { buffer } = new WebAssembly.Memory({ initial: PAGES, maximum: PAGES })
+  const bytes = new Uint8Array(buffer)
+  bytes.fill(1)
+  assert.ok(giveBackPages(buffer, WASM_PAGE, WASM_PAGE))
+  giveBackGarbage()
+  const sums = Array.from({ length: PAGES }, (_, page) =>
+    bytes.subarray(page * WASM_PAGE, (page + 1) * WASM_PAGE).reduce((sum, byte) => sum + byte, 0))
+  assert.deepEqual(sums, [WASM_PAGE, 0, WASM_PAGE, WASM_PAGE])
+  bytes.fill(2)
+  assert.equal(bytes[WASM_PAGE], 2)
+})
+
+test('a thread gives back memory without a word', async () => {
+  const url = new URL('garbage.ts', import.meta.url).href
+  const worker = new Worker(`import(${JSON.stringify(url)}).then((garbage) => {
+    process.on('warning', (warning) => { throw warning })
+    garbage.giveBackGarbage()
+  })`, { eval: true, stderr: true })
+  let said = ''
+  worker.stderr.setEncoding('utf8').on('data', (text: string) => (said += text))
+  const code = await new Promise((resolve) => worker.once('exit', resolve))
+  assert.equal(code, 0)
+  assert.equal(said, '')
+})
