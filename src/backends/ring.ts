@@ -84,6 +84,11 @@ export class BackRing {
     this.#produced = (this.#produced + 1) | 0
   }
 
+  /** How many responses the guest was not shown yet. */
+  get hiddenCount(): number {
+    return (this.#produced - this.#known) >>> 0
+  }
+
   /** Shows the guest all responses; whether it wants to be told. */
   publish(): boolean {
     const old = this.#known

@@ -17,6 +17,8 @@ import { type ReceiveFeatures, Receiver } from './receive.ts'
 import { Transmitter, type TransmitHost } from './transmit.ts'
 
 const QUEUES_OFFERED = 4
+/** How long a guest does not hear that a few small packets were sent, unless more is to be said. */
+const SENT_DELAY_MS = 1
 
 /** What went through an interface, from the back-end's side: to the guest is sent, `tx`. */
 export interface NetCounters {
@@ -64,6 +66,7 @@ class Queue {
   #filling = false
   #open = true
   #cancelWait: (() => void) | undefined
+  #cancelTell: (() => void) | undefined
 
   constructor(
     device: NetDevice, rings: Mapping, ports: { readonly tx: EvtchnPort, readonly rx: EvtchnPort },
@@ -102,13 +105,23 @@ class Queue {
     const served = this.transmitter.service()
     this.#serving = false
     if (!this.#open) return
-    this.#publish(this.transmitter.ring, this.#transmitPort)
+    this.#tellSent()
     if (this.transmitter.ring.isBroken) return this.#device.fail('impossible transmit request')
     if (served === 'more') this.#device.host.schedule(() => this.serve())
     if (typeof served !== 'number') return
     this.#cancelWait = this.#device.host.delay(served, () => {
       this.#cancelWait = undefined
       this.serve()
+    })
+  }
+
+  /** Answers often come soon, and an interrupt for both costs the guest half as much as two. */
+  #tellSent(): void {
+    if (!this.transmitter.mayWait) return this.#publish(this.transmitter, this.#transmitPort)
+    if (this.transmitter.ring.hiddenCount === 0) return
+    this.#cancelTell ??= this.#device.host.delay(SENT_DELAY_MS, () => {
+      this.#cancelTell = undefined
+      if (this.#open) this.#publish(this.transmitter, this.#transmitPort)
     })
   }
 
@@ -128,17 +141,19 @@ class Queue {
   fill(): void {
     if (!this.#open) return
     this.receiver.service()
+    if (this.receiver.ring.hiddenCount > 0) this.#publish(this.transmitter, this.#transmitPort)
     this.#publish(this.receiver.ring, this.#receivePort)
     if (this.receiver.ring.isBroken) this.#device.fail('impossible receive request')
   }
 
-  #publish(ring: { publish(): boolean }, port: EvtchnPort): void {
-    if (ring.publish()) this.#device.host.control.events.notify(port)
+  #publish(responses: { publish(): boolean }, port: EvtchnPort): void {
+    if (responses.publish()) this.#device.host.control.events.notify(port)
   }
 
   close(): void {
     this.#open = false
     this.#cancelWait?.()
+    this.#cancelTell?.()
     const { events } = this.#device.host.control
     events.unbind(this.#transmitPort)
     if (this.#receivePort !== this.#transmitPort) events.unbind(this.#receivePort)

@@ -126,8 +126,17 @@ export class FakeNetfront {
     return new Int32Array(this.page(ref).buffer)
   }
 
-  /** Signals all channels and lets what was put off happen. */
+  /** Signals all channels and lets what was put off happen, for a moment or a millisecond. */
   kick(): void {
+    this.signal()
+    for (const entry of this.delays.filter(({ ms }) => ms <= 1)) {
+      this.delays.splice(this.delays.indexOf(entry), 1)
+      entry.work()
+    }
+  }
+
+  /** Signals all channels and lets what was put off for a moment happen. */
+  signal(): void {
     for (const handler of [...this.handlers.values()]) handler()
     for (const work of this.later.splice(0)) work()
   }

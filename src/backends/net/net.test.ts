@@ -64,6 +64,30 @@ test('a packet goes from the guest to the bridge, and its request is answered', 
   assert.deepEqual(guest.transmitted(), [0])
 })
 
+test('that a little was sent is told with what comes, or after a millisecond', async () => {
+  const guest = connected()
+  guest.offer(4)
+  guest.page(300).set(frame(guest.mac, BROADCAST, 100))
+  const transmit = (count: number): void => {
+    for (let i = 0; i < count; i++) guest.transmit({ ref: 300, size: 100 })
+    guest.signal()
+  }
+  transmit(2)
+  assert.deepEqual([guest.transmitted(), guest.notifications], [[], 0])
+  guest.peer.send({ bytes: frame(PEER, guest.mac, 60) })
+  await turn()
+  assert.deepEqual([guest.transmitted(), guest.received().length], [[0, 0], 1])
+  transmit(1)
+  guest.kick()
+  assert.deepEqual([guest.transmitted(), guest.delays], [[0], []])
+  transmit(17)
+  assert.equal(guest.transmitted().length, 17, 'not when it is many')
+  guest.page(301).set(frame(guest.mac, BROADCAST, 4000))
+  guest.transmit({ ref: 301, size: 4000 }, { ref: 300, size: 100 })
+  guest.signal()
+  assert.equal(guest.transmitted().length, 2, 'not when it is much')
+})
+
 test('fragments are put together; the first request has the size of the whole', () => {
   const guest = connected()
   const bytes = frame(guest.mac, BROADCAST, 9000)

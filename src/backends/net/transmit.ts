@@ -24,6 +24,9 @@ const PAGE = 4096
 const BATCH_BYTES = 128 * 1024
 /** Packets taken in one service, so that one guest cannot keep the control thread. */
 const PACKETS_A_SERVICE = 256
+/** What a guest can do without for a moment, of its ring and of what its connections may send. */
+const PATIENT_SLOTS = 16
+const PATIENT_BYTES = 4096
 const RESPONSE_ID = NetifTxResponse.offsets.id
 const RESPONSE_STATUS = NetifTxResponse.offsets.status
 
@@ -65,6 +68,7 @@ export class Transmitter {
   readonly #extra: ReturnType<typeof NetifExtraInfo.on>
   #batch: Packet[] = []
   #batchBytes = 0
+  #hiddenBytes = 0
 
   constructor(page: Uint8Array, host: TransmitHost, bucket?: TokenBucket) {
     this.ring = new BackRing(page, NetifTxSring)
@@ -74,7 +78,18 @@ export class Transmitter {
     this.#extra = NetifExtraInfo.on(this.ring.request)
   }
 
-  /** Takes packets; `publish` of the ring is left to the caller. */
+  /** Whether the guest gets back so little that it can do without for a moment. */
+  get mayWait(): boolean {
+    return this.ring.hiddenCount <= PATIENT_SLOTS && this.#hiddenBytes <= PATIENT_BYTES
+  }
+
+  /** Shows the guest what was sent; whether it wants to be told. */
+  publish(): boolean {
+    this.#hiddenBytes = 0
+    return this.ring.publish()
+  }
+
+  /** Takes packets; `publish` is left to the caller. */
   service(): Served {
     let waitMs = 0
     let count = 0
@@ -178,6 +193,7 @@ export class Transmitter {
     const copied = this.#host.copyFrom(pieces)
     let next = 0
     for (const packet of batch) {
+      this.#hiddenBytes += packet.bytes.length
       const end = next + packet.pieces.length
       const fine = copied.slice(next, end).every(Boolean)
       next = end
