@@ -146,7 +146,7 @@ export class Credit2 implements Policy {
     let most = -Infinity
     for (let at = queue.head; at !== 0; at = queues.nextOf(at)) {
       const vcpu = queues.vcpuAt(at)
-      if (!vcpu || !vcpu.isRunnable) continue
+      if (!vcpu || !vcpu.isRunnable || queues.isOfferedElsewhere(vcpu, core)) continue
       const credit = creditOf(vcpu, queue)
       if (credit <= most) break
       const allowed = queues.allowed(vcpu)

@@ -125,6 +125,11 @@ export class RunQueues {
     return sched.offered !== 0 && this.cores[sched.offered - 1]!.tickled !== 0
   }
 
+  /** Whether another core is about to look at it, which most likely is the one that knows it. */
+  isOfferedElsewhere(vcpu: Vcpu, core: number): boolean {
+    return vcpu.state.sched.offered !== core + 1 && this.isOffered(vcpu)
+  }
+
   /** Lets `vcpu`, which runs on `core`, run until `end` at most. */
   bound(vcpu: Vcpu, core: number, end: number): void {
     const { sched } = vcpu.state

@@ -5,6 +5,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { XEN_SCHEDULER_CREDIT2 } from '../../abi/xen/domctl.ts'
+import { VPF_blocked } from '../domain/state.ts'
 import { createPool } from './cpupools.ts'
 import { type ModelMachine as Machine, ModelMachine } from './model-machine.ts'
 
@@ -175,6 +176,22 @@ test('credit2: a vcpu stays where it is unless moving it is worth it', () => {
   const after = m.cores.reduce((sum, core) => sum + core.migrations, 0)
   const runs = m.cores.reduce((sum, core) => sum + core.runs, 0)
   assert.ok(after - before < runs / 2, `${after - before} migrations in ${runs} runs`)
+})
+
+test('credit2: who has just woken is left to the core that was told of it', () => {
+  const m = new ModelMachine(2)
+  const [one, other] = [m.life(m.guest()), m.life(m.guest())]
+  m.run(MS)
+  const [first, second] = [one, other].map(({ vcpu }) => vcpu.state.core)
+  assert.notEqual(first, second)
+  m.block(one)
+  one.vcpu.clearFlag(VPF_blocked)
+  one.vcpu.wake()
+  // The other core has nothing to do before the first looks.
+  other.vcpu.setFlag(VPF_blocked)
+  m.scheduler.stopped(other.vcpu, second!, m.now)
+  assert.equal(m.scheduler.pick(second!, m.now), undefined)
+  assert.equal(m.scheduler.pick(first!, m.now), one.vcpu)
 })
 
 const move = fc.oneof(
