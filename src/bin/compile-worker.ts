@@ -1,30 +1,37 @@
 /**
  * The compiler's thread: makes modules of the regions that cores ask for, several to a module, and
  * keeps them for later processes, from where it also loads them. What one core asked for is news
- * for the others.
+ * for the others. It ends when nobody has asked for some time.
  */
-import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads'
+import { type MessagePort, parentPort, workerData } from 'node:worker_threads'
+import { assert } from '../base/assert.ts'
 import { decode } from '../cpu/engine.ts'
 import {
   buildRegions, type CompileRequest, type LoadedRegions, type LoadRequest, type PackedRegion,
 } from '../cpu/jit/compiler.ts'
 import { encodeKept, moduleOfKept } from '../cpu/jit/kept-file.ts'
-import { giveBackGarbage } from '../node/garbage.ts'
-import { CompilerDesk, type CompilerStart, type Letters } from './compiler-port.ts'
+import {
+  closeCompiler, CompilerDesk, type CompilerNews, type CompilerOrder, type CompilerStart,
+  type Letters,
+} from './compiler-port.ts'
 import { keptFilesOf } from './kept-code.ts'
 
 /** More would keep those that are done waiting for the others. */
 const REGIONS_A_MODULE = 16
-/** Of translating, nothing stays. */
-const IDLE_MS = 3000
 
-const { kept } = workerData as CompilerStart
+assert(parentPort, 'the compiler is a worker')
+const control = parentPort
+const { idleMs, kept, state } = workerData as CompilerStart
 const files = kept && keptFilesOf(kept, { info: say, warn: say, error: say })
 /** Of each core's thread that runs. */
 const desks = new Set<CompilerDesk>()
 
+function tell(news: CompilerNews, ports: MessagePort[] = []): void {
+  control.postMessage(news, ports)
+}
+
 function say(line: string): void {
-  parentPort?.postMessage(line)
+  tell({ kind: 'log', line })
 }
 
 function compileSome(desk: CompilerDesk, request: CompileRequest): void {
@@ -50,22 +57,25 @@ function load({ name }: LoadRequest): LoadedRegions {
   }
 }
 
-let idle: NodeJS.Timeout | undefined
+let idle = timeIdleness()
+
+function timeIdleness(): NodeJS.Timeout {
+  return setTimeout(() => tell({ kind: 'idle' }), idleMs)
+}
 
 /** Carries out a request with all that waits behind it. */
 function work(desk: CompilerDesk, first: CompileRequest | LoadRequest): void {
   clearTimeout(idle)
-  idle = setTimeout(giveBackGarbage, IDLE_MS)
+  idle = timeIdleness()
   const regions: PackedRegion[] = []
   let request: CompileRequest | undefined
-  for (let next: typeof first | undefined = first; next;) {
+  for (let next: typeof first | undefined = first; next; next = desk.receive()) {
     if ('name' in next) {
       desk.answer(load(next))
     } else {
       request = next
       regions.push(...next.regions)
     }
-    next = receiveMessageOnPort(desk.port)?.message as typeof first | undefined
   }
   if (!request) return
   for (let at = 0; at < regions.length; at += REGIONS_A_MODULE) {
@@ -73,9 +83,27 @@ function work(desk: CompilerDesk, first: CompileRequest | LoadRequest): void {
   }
 }
 
-parentPort?.on('message', (letters: Letters) => {
+function serve(letters: Letters): void {
   const desk = new CompilerDesk(letters)
   desks.add(desk)
-  desk.port.on('message', (request: CompileRequest | LoadRequest) => work(desk, request))
-  desk.port.on('close', () => desks.delete(desk))
+  letters.port.on('message', (request: CompileRequest | LoadRequest) => work(desk, request))
+  letters.port.on('close', () => desks.delete(desk))
+}
+
+/** Gives the ports back, with what is asked from now on. */
+function end(): void {
+  closeCompiler(state)
+  for (const desk of desks) {
+    const request = desk.receive()
+    if (request) work(desk, request)
+  }
+  clearTimeout(idle)
+  const letters = [...desks].map((desk) => desk.letters)
+  tell({ kind: 'ends', letters }, letters.map(({ port }) => port))
+  control.close()
+}
+
+control.on('message', (order: CompilerOrder) => {
+  if (order.kind === 'serve') serve(order.letters)
+  else end()
 })

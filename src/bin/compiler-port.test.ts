@@ -22,13 +22,17 @@ async function until(holds: () => boolean): Promise<void> {
   while (!holds()) await new Promise((resolve) => setTimeout(resolve, 5))
 }
 
-function open(cores = 1) {
+function open(cores = 1, idleMs?: number) {
   const said: string[] = []
+  const starts: number[] = []
   const say = (text: string): void => void said.push(text)
-  const thread = new CompilerThread({ info: say, warn: say, error: say })
+  const thread = new CompilerThread({ info: say, warn: say, error: say }, undefined, idleMs)
   const ports = Array.from({ length: cores }, () =>
-    new CompilerPort(thread.newEnd(), () => thread.start()))
-  return { said, thread, ports, port: ports[0]! }
+    new CompilerPort(thread.newEnd(), () => {
+      starts.push(starts.length)
+      thread.start()
+    }))
+  return { said, starts, thread, ports, port: ports[0]! }
 }
 
 async function answerOf(port: CompilerPort): Promise<CompilerAnswer> {
@@ -93,6 +97,23 @@ test('news wait for a core that does not look, but not without bound', async () 
   one!.request({ sizes, regions: [regionOf(0, [0x90])] })
   assert.equal((await answerOf(other!)).kind, 'shared', 'it is told again')
   await thread.stop()
+})
+
+test('the thread ends when nobody asks, and is started again by who does', async () => {
+  const { said, starts, thread, ports } = open(2, 10)
+  let number = 0
+  while (starts.length < 5) {
+    const port = ports[number % 2]!
+    port.request({ sizes, regions: [regionOf(++number, [0x90])] })
+    for (let done = false; !done;) {
+      const answer = await answerOf(port)
+      done = answer.kind === 'compiled' && answer.numbers[0] === number
+    }
+    // At times the next comes while the thread ends.
+    await new Promise((resolve) => setTimeout(resolve, number % 25))
+  }
+  await thread.stop()
+  assert.deepEqual(said, [])
 })
 
 test('when the thread dies the core is told, and the log once', async () => {

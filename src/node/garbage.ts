@@ -36,6 +36,11 @@ export function collectGarbageSoon(): void {
 /** Collects all of this thread's garbage, and gives back what the process has free. */
 export function giveBackGarbage(): void {
   collect({ type: 'major', execution: 'sync', flavor: 'last-resort' })
+  giveBackBlocks()
+}
+
+/** Gives back blocks that the C library has free. */
+export function giveBackBlocks(): void {
   cLibrary()?.malloc_trim(0n)
 }
 
