@@ -8,7 +8,7 @@
 import { join, resolve } from 'node:path'
 import type { Log } from '../base/log.ts'
 import { codeCachePath } from '../node/code-cache.ts'
-import { autoFolderPath, configNames } from '../node/auto-folder.ts'
+import { autoFolderPath, configNames, readGlobalConfig } from '../node/config-folder.ts'
 import { readFileBytes } from '../node/files.ts'
 import { takeRunFolder } from '../node/host-process.ts'
 import { openPrivateFolder } from '../node/private-folder.ts'
@@ -87,6 +87,7 @@ async function main(): Promise<void> {
   void autostart(machine.libxl, {
     names: () => configNames(auto),
     read: async (name) => new TextDecoder().decode(await readFileBytes(join(auto, name))),
+    globalConfig: () => readGlobalConfig(process.env),
     absolutePath: (path) => resolve(auto, path),
     log: say,
   })

@@ -6,6 +6,7 @@ import { resolve } from 'node:path'
 import { silentLog } from '../base/log.ts'
 import { codeCachePath } from '../node/code-cache.ts'
 import { readFileBytes } from '../node/files.ts'
+import { readGlobalConfig } from '../node/config-folder.ts'
 import { ProcessTerminal } from '../node/terminal.ts'
 import { runXl } from '../toolstack/cli/main.ts'
 import type { World } from '../toolstack/cli/world.ts'
@@ -40,6 +41,7 @@ const world: World = {
   machine: openRemote,
   ownMachine,
   readText: async (path) => new TextDecoder().decode(await readFileBytes(path)),
+  globalConfig: () => readGlobalConfig(process.env),
   absolutePath: (path) => resolve(path),
   now: () => new Date(),
   delay: (ms, work) => {

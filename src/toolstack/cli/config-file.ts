@@ -2,6 +2,7 @@
  * Reading the configuration that a command line names: its file, with assignments behind it.
  */
 import { type DomainConfig, loadDomainConfig } from '../config/domain.ts'
+import { type GlobalConfig, loadGlobalConfig, withDefaults } from '../config/global.ts'
 import { ConfigError } from '../config/parser.ts'
 import type { DomainSpec } from '../domain/libxl.ts'
 import { specOf } from '../domain/spec.ts'
@@ -28,11 +29,27 @@ export async function readConfigText(world: World, file: string, code: number): 
 }
 
 /** Reads a configuration, all warnings and errors said; Exit when it is none. */
-export function parseDomain(
+export async function parseDomain(
   world: World, file: string, text: string, assignments: readonly string[],
-): DomainConfig {
+): Promise<DomainConfig> {
+  const global = await readGlobalConfig(world)
+  return withDefaults(parsed(world, () => loadDomainConfig(file, text, assignments)), global)
+}
+
+/** Reads xl.conf, in the same way. */
+export async function readGlobalConfig(world: World): Promise<GlobalConfig> {
+  const { path, text } = await world.globalConfig().catch((error: Error) => {
+    world.err(`${error.message}\n`)
+    throw new Exit(1)
+  })
+  return parsed(world, () => loadGlobalConfig(path, text))
+}
+
+function parsed<T>(
+  world: World, parse: () => { readonly config: T, readonly messages: readonly string[] },
+): T {
   try {
-    const { config, messages } = loadDomainConfig(file, text, assignments)
+    const { config, messages } = parse()
     for (const line of messages) world.err(`${line}\n`)
     return config
   } catch (error) {

@@ -22,6 +22,10 @@ type Common = Pick<DomainConfig, 'type' | 'name' | 'commandLine' | 'memoryKib' |
     readonly bootloader?: string | undefined
     readonly bootloaderArgs?: readonly string[] | undefined
     readonly vcpusGiven?: boolean | undefined
+    readonly maxGrantFrames?: number | undefined
+    readonly maxMaptrackFrames?: number | undefined
+    readonly maxGrantVersion?: number | undefined
+    readonly maxEventChannels?: number | undefined
     readonly vifs?: readonly VifSpec[] | undefined
     readonly disks?: readonly (DiskSpec & { readonly hasNoColo?: boolean })[] | undefined
     readonly vnuma?: readonly VnodeConfig[] | undefined
@@ -66,12 +70,12 @@ function configOf(common: Common, creation: JsonObject, build: JsonObject): Json
       vnuma_nodes: common.vnuma?.length ? common.vnuma.map(vnodeOf) : undefined,
       // Those of `build` have their places here, and their values below.
       video_memkb: undefined,
-      max_grant_frames: undefined,
-      max_maptrack_frames: undefined,
-      max_grant_version: undefined,
+      max_grant_frames: common.maxGrantFrames,
+      max_maptrack_frames: common.maxMaptrackFrames,
+      max_grant_version: common.maxGrantVersion,
       sched_params: {},
       claim_mode: 'True',
-      event_channels: undefined,
+      event_channels: common.maxEventChannels,
       kernel: common.kernel,
       cmdline: common.commandLine === '' ? undefined : common.commandLine,
       ramdisk: common.ramdisk,
@@ -143,10 +147,6 @@ export function diskJson(disk: DiskSpec): string {
 function asked(config: DomainConfig): Json {
   const creation = { uuid: config.uuid, pool_name: config.pool }
   return configOf(config, creation, {
-    max_grant_frames: config.maxGrantFrames,
-    max_maptrack_frames: config.maxMaptrackFrames,
-    max_grant_version: config.maxGrantVersion,
-    event_channels: config.maxEventChannels,
     sched_params: { weight: config.cpuWeight, cap: config.cap },
   })
 }

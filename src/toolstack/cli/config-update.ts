@@ -34,7 +34,7 @@ async function configUpdate(invocation: Invocation): Promise<number> {
     return 1
   }
   const text = await readConfigText(world, file, EXIT_UNREADABLE)
-  const config = parseDomain(world, file, text, assignments)
+  const config = await parseDomain(world, file, text, assignments)
   if (options.has('debug') || globals.dryRun) world.out(updateJson(config))
   if (globals.dryRun) return 0
   const spec = specFor(world, file, config)

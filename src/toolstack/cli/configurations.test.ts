@@ -213,3 +213,40 @@ test('config-update prints the configuration when it is only to be looked at', a
   assert.deepEqual(await run('config-update a -d b.cfg'),
     { code: 0, out: expected, err: `${WARNING.slice(1)}\nsetting dom1 configuration\n` })
 })
+
+test('xl.conf says what domains have that do not say otherwise', async () => {
+  const { run, files } = world()
+  files.set('xl.conf', 'vif.default.bridge="br7"\nvif.default.script="vif-openvswitch"\n' +
+    'max_grant_frames=40\nautoballoon="off"\nvm.cpumask="0-3"\ndomid_policy="random"\nmore=1\n')
+  const { out, err } = await run('create -n -q b.cfg vif=["bridge=mine",""] max_maptrack_frames=9')
+  assert.equal(err, 'xl.conf:5: warning: parameter `vm.cpumask\' is not supported yet and ' +
+    'ignored\nxl.conf:6: warning: parameter `domid_policy\' is not supported yet and ignored\n' +
+    'xl.conf:7: warning: parameter `more\' is unknown and ignored\n')
+  const { nics, b_info } = JSON.parse(out) as
+    { nics: readonly object[], b_info: Readonly<Record<string, unknown>> }
+  assert.deepEqual(nics, [
+    { devid: 0, bridge: 'mine', script: 'vif-openvswitch' },
+    { devid: 1, bridge: 'br7', script: 'vif-openvswitch' },
+  ])
+  assert.deepEqual([b_info['max_grant_frames'], b_info['max_maptrack_frames']], [40, 9])
+  files.set('xl.conf', 'vif.default.bridge="br7"\n')
+  await run('create -q -p b.cfg')
+  assert.match((await run('-N network-attach a mac=00:16:3e:00:00:07')).out, /"bridge": "br7"/)
+  files.set('xl.conf', 'nonsense')
+  const { code } = await run('create -q -p b.cfg name="c"')
+  assert.equal(code, 1)
+})
+
+test('limits of the hypervisor are what the configuration asks for', async () => {
+  const { run, control } = world()
+  await run('create -q -p b.cfg max_grant_frames=16 max_maptrack_frames=8 max_grant_version=2 ' +
+    'max_event_channels=77')
+  await run('create -q -p b.cfg name="usual"')
+  const limits = [1, 2].map((domid) => {
+    const { maxEvtchnPort, maxGrantFrames, maxMaptrackFrames, grantVersion } =
+      control.domains.get(domid)!.config
+    return [maxEvtchnPort, maxGrantFrames, maxMaptrackFrames, grantVersion]
+  })
+  assert.deepEqual(limits, [[77, 16, 8, 2], [undefined, undefined, undefined, undefined]])
+  assert.match((await run('list -l a')).out, /"max_grant_frames": 16,/)
+})

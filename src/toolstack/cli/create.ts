@@ -28,7 +28,7 @@ async function create(invocation: Invocation): Promise<number> {
   }
   const text = await readConfigText(world, file, EXIT_FAILED)
   if (!options.has('quiet')) world.err(`Parsing config from ${file}\n`)
-  const config = parseDomain(world, file, text, assignments)
+  const config = await parseDomain(world, file, text, assignments)
   if (options.has('dryrun') || globals.dryRun) {
     world.out(createJson(config))
     return 0

@@ -58,6 +58,7 @@ export function xl() {
       if (text === undefined) throw new Error('No such file or directory')
       return text
     },
+    globalConfig: async () => ({ path: 'xl.conf', text: files.get('xl.conf') ?? '' }),
     absolutePath: (path) => path,
     now: () => new Date(host.nowMs),
     delay: (ms, work) => host.delay(ms, work),

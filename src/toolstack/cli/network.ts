@@ -1,9 +1,11 @@
 /**
  * The subcommands for network interfaces: network-attach, network-list, network-detach.
  */
+import { vifWithDefaults } from '../config/global.ts'
 import { parseVif, VifError, type VifSpec } from '../config/vif.ts'
 import type { Libxl, VifSummary } from '../domain/libxl.ts'
 import type { Command, Invocation } from './command.ts'
+import { readGlobalConfig } from './config-file.ts'
 import { nicJson } from './config-json.ts'
 import { complain, findDomain } from './world.ts'
 
@@ -14,7 +16,8 @@ async function attach({ world, operands, globals }: Invocation): Promise<number>
   let vif: VifSpec
   try {
     const unknown: string[] = []
-    vif = parseVif(words.join(','), (line) => void unknown.push(line))
+    vif = vifWithDefaults(parseVif(words.join(','), (line) => void unknown.push(line)),
+      await readGlobalConfig(world))
     for (const line of unknown) world.err(`${line}\n`)
     if (unknown.length > 0) return 1
   } catch (error) {

@@ -26,6 +26,8 @@ export interface World {
   ownMachine(): Promise<Libxl>
   /** A file's text, or Error with the system's words. */
   readText(path: string): Promise<string>
+  /** xl.conf and its path; no text where there is none. */
+  globalConfig(): Promise<{ readonly path: string, readonly text: string }>
   /** `path` as other processes can open it. */
   absolutePath(path: string): string
   now(): Date

@@ -28,11 +28,13 @@ class FakeDomain {
   readonly mapped = new Set<Mapping>()
   context: Uint8Array = new Uint8Array(0)
   info: DomainInfo
+  readonly config: CreateDomainConfig
   nextPort = 1
   populated = 0
 
   constructor(domid: Domid, config: CreateDomainConfig) {
     this.domid = domid
+    this.config = config
     this.info = {
       domid, dying: false, hvm: true, shutdown: false, paused: true, blocked: false,
       running: false, debugged: false, xsDomain: false, hap: true, shutdownReason: 0,

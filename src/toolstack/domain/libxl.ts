@@ -69,6 +69,11 @@ export interface DomainSpec extends DeviceSpecs {
   /** The scheduler's parameters; its own defaults when left out. */
   readonly cpuWeight?: number | undefined
   readonly cap?: number | undefined
+  /** Limits of the hypervisor's; its own defaults when left out. */
+  readonly maxGrantFrames?: number | undefined
+  readonly maxMaptrackFrames?: number | undefined
+  readonly maxGrantVersion?: number | undefined
+  readonly maxEventChannels?: number | undefined
   /** XEN_DOMCTL_settscinfo's mode. */
   readonly tscMode: number
   readonly onPoweroff: ShutdownAction

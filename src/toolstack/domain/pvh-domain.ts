@@ -16,7 +16,7 @@ import {
   HVM_PARAM_SHARING_RING_PFN, HVM_PARAM_STORE_EVTCHN, HVM_PARAM_STORE_PFN, HVM_PARAM_TIMER_MODE,
 } from '../../abi/xen/hvm/params.ts'
 import { XEN_X86_EMU_LAPIC } from '../../abi/xen/xen.ts'
-import { type ControlDomain, XenError } from '../../dom0/interfaces.ts'
+import { type ControlDomain, type CreateDomainConfig, XenError } from '../../dom0/interfaces.ts'
 import { startContext } from '../build/hvm-context.ts'
 import { type FrameRange, type PvhImage, writePvhImage } from '../build/pvh-image.ts'
 import { type DomainSpec, ERROR_FAIL, LibxlError } from './libxl.ts'
@@ -71,12 +71,24 @@ function make(
     maxVcpus: spec.maxVcpus,
     cpupool,
     emulationFlags: XEN_X86_EMU_LAPIC,
+    ...limitsOf(spec),
   })
   try {
     return build(control, spec, domid, image)
   } catch (error) {
     xenctrl.destroyDomain(domid)
     throw error
+  }
+}
+
+/** What a domain may have of the hypervisor, where its configuration says so. */
+function limitsOf(spec: DomainSpec): Partial<CreateDomainConfig> {
+  const { maxEventChannels, maxGrantFrames, maxGrantVersion, maxMaptrackFrames } = spec
+  return {
+    ...maxEventChannels === undefined ? {} : { maxEvtchnPort: maxEventChannels },
+    ...maxGrantFrames === undefined ? {} : { maxGrantFrames },
+    ...maxMaptrackFrames === undefined ? {} : { maxMaptrackFrames },
+    ...maxGrantVersion === undefined ? {} : { grantVersion: maxGrantVersion },
   }
 }
 

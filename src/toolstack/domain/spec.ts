@@ -32,6 +32,8 @@ export function specOf(
     vcpusGiven: config.vcpusGiven,
     pool: config.pool, hardAffinity: config.hardAffinity, softAffinity: config.softAffinity,
     cpuWeight: config.cpuWeight, cap: config.cap, tscMode: config.tscMode,
+    maxGrantFrames: config.maxGrantFrames, maxMaptrackFrames: config.maxMaptrackFrames,
+    maxGrantVersion: config.maxGrantVersion, maxEventChannels: config.maxEventChannels,
     vifs: config.vifs,
     ...config.vnuma.length > 0 ? { vnuma: config.vnuma } : {},
     onPoweroff: config.onPoweroff,

@@ -12,7 +12,7 @@ import { autostart } from './autostart.ts'
 
 const good = (name: string): string => `name="${name}"\ntype="pvh"\nkernel="k"\nmemory=64\n`
 
-function world(files: Readonly<Record<string, string>>) {
+function world(files: Readonly<Record<string, string>>, global = '') {
   const host = new FakeHost()
   host.files.set('/auto/k', sampleElf())
   const libxl = new LocalLibxl(new FakeControl(), new Xenstored(), host)
@@ -23,6 +23,7 @@ function world(files: Readonly<Record<string, string>>) {
       if (files[name] === 'unreadable') throw new Error('Permission denied')
       return files[name] ?? ''
     },
+    globalConfig: async () => ({ path: 'xl.conf', text: global }),
     absolutePath: (path) => `/auto/${path}`,
     log: (message) => void log.push(message),
   })
@@ -51,12 +52,19 @@ test('one that cannot start keeps no other back', async () => {
   assert.match(log[5] ?? '', /^autostart: f\.cfg: Domain with name "e" already exists/)
 })
 
+test('xl.conf holds for them too', async () => {
+  const { libxl, start } = world({ 'a.cfg': good('a') }, 'max_grant_frames=40\n')
+  await start()
+  assert.equal((await libxl.spec(1))?.maxGrantFrames, 40)
+})
+
 test('a folder that cannot be read is logged', async () => {
   const log: string[] = []
   const folder = {
     names: async () => {
       throw new Error('Permission denied')
     },
+    globalConfig: async () => ({ path: 'xl.conf', text: '' }),
     read: async () => '', absolutePath: (path: string) => path,
     log: (message: string) => void log.push(message),
   }

@@ -4,6 +4,7 @@
  */
 import { Bug } from '../../base/assert.ts'
 import { loadDomainConfig } from '../config/domain.ts'
+import { type GlobalConfig, loadGlobalConfig, NO_DEFAULTS, withDefaults } from '../config/global.ts'
 import { ConfigError } from '../config/parser.ts'
 import type { Libxl } from '../domain/libxl.ts'
 import { specOf } from '../domain/spec.ts'
@@ -14,6 +15,8 @@ export interface AutostartFolder {
   names(): Promise<readonly string[]>
   /** A configuration's text; Error with the system's words. */
   read(name: string): Promise<string>
+  /** xl.conf and its path. */
+  globalConfig(): Promise<{ readonly path: string, readonly text: string }>
   /** What a path in a configuration means: relative ones begin at the folder. */
   absolutePath(path: string): string
   log(message: string): void
@@ -22,12 +25,17 @@ export interface AutostartFolder {
 /** Makes the domains; resolves when each was made or refused. */
 export async function autostart(libxl: Libxl, folder: AutostartFolder): Promise<void> {
   let names: readonly string[] = []
+  let global: GlobalConfig = NO_DEFAULTS
   await attempt(folder, 'the folder', async () => void (names = await folder.names()))
+  await attempt(folder, 'xl.conf', async () => {
+    const { path, text } = await folder.globalConfig()
+    global = loadGlobalConfig(path, text).config
+  })
   for (const name of [...names].sort()) {
     await attempt(folder, name, async () => {
       const { config, messages } = loadDomainConfig(name, await folder.read(name))
       for (const line of messages) folder.log(`autostart: ${line}`)
-      const spec = specOf(config, (path) => folder.absolutePath(path))
+      const spec = specOf(withDefaults(config, global), (path) => folder.absolutePath(path))
       if ('refusal' in spec) throw new ConfigError([spec.refusal])
       const domid = await libxl.create(spec, {})
       folder.log(`autostart: ${name}: domain ${domid}`)

@@ -19,6 +19,7 @@ const ACTIONS: readonly ShutdownAction[] = [
 ]
 const MAX_VCPUS = 128
 const MOST_CPU = 4095
+const MOST_INT = 2 ** 31 - 1
 const MOST_WORDS = 256
 const MAX_MEMORY_KIB = 2 ** 31
 const action = oneOf(ACTIONS)
@@ -48,6 +49,10 @@ const checks: Readonly<Record<keyof DomainSpec, Check>> = {
   }), MOST_VNODES)),
   cpuWeight: optional(within(1, 65535)),
   cap: optional(within(0, 65535)),
+  maxGrantFrames: optional(within(0, MOST_INT)),
+  maxMaptrackFrames: optional(within(0, MOST_INT)),
+  maxGrantVersion: optional(within(0, MOST_INT)),
+  maxEventChannels: optional(within(0, MOST_INT)),
   tscMode: within(0, 3),
   onPoweroff: action,
   onReboot: action,
