@@ -6,6 +6,9 @@ import test from 'node:test'
 import { EFAULT, EINVAL, ENOSYS, EPERM, ESRCH } from '../../abi/xen/errno.ts'
 import { XENMEM_current_reservation, XENMEM_decrease_reservation, XENMEM_memory_map,
   XENMEM_populate_physmap } from '../../abi/xen/memory.ts'
+import { EVTCHNOP_alloc_unbound } from '../../abi/xen/event_channel.ts'
+import { SCHEDOP_poll } from '../../abi/xen/sched.ts'
+import { VPF_polling } from '../domain/state.ts'
 import { sampleMachine, type SampleMachine } from '../host/sample-machine.ts'
 import type { Vcpu } from '../domain/vcpu.ts'
 
@@ -14,6 +17,8 @@ const MULTICALL = 13
 const XEN_VERSION = 17
 const CONSOLE_IO = 18
 const VM_ASSIST = 21
+const SCHED_OP = 29
+const EVENT_CHANNEL_OP = 32
 const DOMID_SELF = 0x7ff0
 
 function text(vcpu: Vcpu, at: number, length: number): string {
@@ -107,6 +112,51 @@ test('populate and decrease answer how many extents they did', () => {
   assert.equal(call(vcpu, MEMORY_OP, XENMEM_current_reservation, 0x180), 10)
 })
 
+test('an extent of 2 MiB lies in one row of frames while there is one, else anywhere', () => {
+  const { guest, call, host } = sampleMachine(16)
+  const vcpu = guest(8)
+  const { domain } = vcpu
+  domain.state.maxPages = 4096
+  const populate = (gfn: number, order: number): number => {
+    put(vcpu, 0x200, gfn)
+    put(vcpu, 0x100, 0x200, 1, order, DOMID_SELF)
+    return call(vcpu, MEMORY_OP, XENMEM_populate_physmap, 0x100)
+  }
+  const frame = (gfn: number): number => domain.p2m.frame(gfn, true)
+  assert.equal(populate(512, 9), 1)
+  assert.equal(frame(512) % 512, 0)
+  for (let i = 0; i < 512; i++) assert.equal(frame(512 + i), frame(512) + i)
+  // Every second frame of what is left is taken, so that nothing lies in a row.
+  const rest: number[] = []
+  for (let mfn = host.frames.allocate(5); mfn !== 0; mfn = host.frames.allocate(5)) rest.push(mfn)
+  rest.filter((mfn) => mfn % 2 === 0).forEach((mfn) => host.frames.disown(mfn))
+  assert.equal(host.frames.allocateRow(5, 2, 1), 0)
+  assert.equal(populate(1024, 9), 1)
+  for (let i = 0; i < 512; i++) assert.notEqual(frame(1024 + i), 0)
+  put(vcpu, 0x200, 513)
+  put(vcpu, 0x100, 0x200, 1, 0, DOMID_SELF)
+  assert.equal(call(vcpu, MEMORY_OP, XENMEM_decrease_reservation, 0x100), 1)
+  assert.equal(frame(513), 0)
+  assert.equal(frame(514), frame(512) + 2)
+})
+
+test('a guest asks for at most 2 MiB at a time, and gets all of an extent or nothing', () => {
+  const { guest, call } = sampleMachine(16)
+  const vcpu = guest(8)
+  const { domain } = vcpu
+  const populate = (order: number): number => {
+    put(vcpu, 0x200, 1024)
+    put(vcpu, 0x100, 0x200, 1, order, DOMID_SELF)
+    return call(vcpu, MEMORY_OP, XENMEM_populate_physmap, 0x100)
+  }
+  assert.equal(populate(10), -EPERM)
+  assert.equal(populate(18), -EPERM)
+  domain.state.maxPages = 8 + 511
+  assert.equal(populate(9), 0)
+  assert.equal(domain.state.totPages, 8)
+  assert.equal(domain.p2m.frame(1024, true), 0)
+})
+
 test('a guest may not touch another domain\'s memory', () => {
   const { guest, call } = sampleMachine()
   const vcpu = guest()
@@ -164,6 +214,21 @@ test('32-bit callers pass 32-bit structs', () => {
   vcpu.memory.writeU32(0x200, 77)
   assert.equal(call(vcpu, MEMORY_OP, XENMEM_populate_physmap, 0x100), 1)
   assert.notEqual(vcpu.domain.p2m.get(77), 0)
+})
+
+test('a 32-bit caller polls the ports in its list', () => {
+  const { guest, call } = sampleMachine()
+  const vcpu = guest()
+  vcpu.compat = true
+  vcpu.memory.writeU32(0x100, DOMID_SELF)
+  assert.equal(call(vcpu, EVENT_CHANNEL_OP, EVTCHNOP_alloc_unbound, 0x100), 0)
+  vcpu.memory.writeU32(0x200, vcpu.memory.readU32(0x104))
+  vcpu.memory.writeU32(0x300, 0x200)
+  vcpu.memory.writeU32(0x304, 1)
+  assert.equal(call(vcpu, SCHED_OP, SCHEDOP_poll, 0x300), 0)
+  assert.notEqual(vcpu.state.flags & VPF_polling, 0)
+  vcpu.memory.writeU32(0x200, 900)
+  assert.equal(call(vcpu, SCHED_OP, SCHEDOP_poll, 0x300), -EINVAL)
 })
 
 test('the only assist of a PVH guest is the runstate flag', () => {

@@ -67,8 +67,8 @@ function remote_shutdown(caller: Vcpu, op: ViewOf<typeof SchedRemoteShutdown>): 
 function poll(caller: Vcpu, op: ViewOf<typeof SchedPoll>): Status {
   const count = op.nr_ports
   if (count > MAX_POLL_PORTS) return -EINVAL
-  const list = op.bytes.getInt32(op.base + 4, true) * 0x1_0000_0000
-    + op.bytes.getUint32(op.base, true)
+  const low = op.bytes.getUint32(op.base, true)
+  const list = caller.compat ? low : op.bytes.getInt32(op.base + 4, true) * 2 ** 32 + low
   const events = Events.of(caller.host)
   const first = count > 0 ? caller.memory.readU32(list) : 0
   if (first < 0) return -EFAULT
