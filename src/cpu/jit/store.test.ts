@@ -77,12 +77,20 @@ test('modules that nobody uses go when there are too many, the least recently us
   const placed = batches[0]!.place(0, {}, pagesAround(0))
   store.dropIdle()
   assert.deepEqual(batches.map((batch) => batch.isCompiled), [true, false, false])
-  assert.equal(store.bytes, LARGE)
+  assert.equal(store.bytes, batches[0]!.bytes)
   assert.equal(store.count, 2, 'what is kept elsewhere is remembered')
   placed.release()
   store.used(batches[0]!)
   store.loaded(batches[1]!, moduleOf(), LARGE)
   store.dropIdle()
-  assert.equal(store.bytes, LARGE)
+  assert.equal(store.bytes, batches[0]!.bytes)
   assert.equal(store.count, 2)
+})
+
+test('modules are bounded however small they are', () => {
+  const store = new RegionStore()
+  const module = moduleOf()
+  let count = 0
+  for (; !store.isFull(1); count++) store.addCompiled([shapeOf(count)], module, 1, undefined)
+  assert.ok(count < 4096, `${count} modules`)
 })

@@ -12,6 +12,8 @@ import { entryKey, type KeptRegions, liesIn, type PageAt, type RegionShape } fro
 
 /** Bytes of modules that are held; native code takes some five times as much. */
 const MODULE_BYTES = 8 << 20
+/** A module takes what so many bytes more of it would, however small it is. */
+const MODULE_OVERHEAD = 4 << 10
 /** How many regions are remembered. */
 const REGIONS = 8192
 /** Places that a region may have at once: domains that run the same program. */
@@ -74,7 +76,7 @@ export class Batch {
 
   compiled(module: WebAssembly.Module, bytes: number): void {
     this.#module = module
-    this.bytes = bytes
+    this.bytes = bytes + MODULE_OVERHEAD
   }
 
   /** Lets go of the module, so that its native code is freed. */
@@ -159,7 +161,7 @@ export class RegionStore {
   loaded(batch: Batch, module: WebAssembly.Module, bytes: number): void {
     if (batch.isCompiled) return
     batch.compiled(module, bytes)
-    this.#bytes += bytes
+    this.#bytes += batch.bytes
   }
 
   used(batch: Batch): void {
