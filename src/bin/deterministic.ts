@@ -40,7 +40,8 @@ export function deterministicSurroundings(
   const upcalls = new PolledUpcalls()
   const order = new OneByOne()
   const real = realSurroundings(log, 0)
-  const { decompressor, fetchFile, images, largeBuffersDropped, readFile } = real.toolstack
+  const { coreDumpPath, decompressor, fetchFile, images, largeBuffersDropped, readFile } =
+    real.toolstack
   const after = (ms: number, work: () => void): (() => void) => time.after(ms, work)
   return {
     clock: time,
@@ -50,6 +51,7 @@ export function deterministicSurroundings(
       decompressor,
       images: { ...images, files: order.files(images.files) },
       largeBuffersDropped,
+      coreDumpPath,
       log,
       wallClockMs: () => time.wallClockMs(),
       random: (count) => random.bytes(count),

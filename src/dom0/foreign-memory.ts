@@ -38,8 +38,39 @@ export class ForeignMemoryClient implements ForeignMemory {
     return window.mapping(here, drop)
   }
 
+  mapThose(
+    domid: Domid, gfns: readonly Gfn[],
+  ): { readonly gfns: readonly Gfn[], readonly mapping: Mapping } {
+    const window = this.#window
+    const here = window.take(gfns.length)
+    const drop = (): void => {
+      window.remove(here)
+      window.giveBack(here)
+    }
+    const errors: number[] = []
+    for (let done = 0; done < gfns.length; done += PAGES_PER_CALL) {
+      const end = done + PAGES_PER_CALL
+      const some = this.#errors(domid, gfns.slice(done, end), here.slice(done, end))
+      if (typeof some === 'number') {
+        drop()
+        throw new XenError(CALL, some, errnoName(some))
+      }
+      errors.push(...some)
+    }
+    const isThere = (_: Gfn, i: number): boolean => errors[i] === 0
+    return {
+      gfns: gfns.filter(isThere), mapping: window.mapping(here.filter(isThere), drop),
+    }
+  }
+
   /** 0, or the first error as a positive number. */
   #add(domid: Domid, gfns: readonly Gfn[], here: readonly Gfn[]): number {
+    const errors = this.#errors(domid, gfns, here)
+    return typeof errors === 'number' ? errors : errors.find((error) => error !== 0) ?? 0
+  }
+
+  /** For each page 0 or its error, as a positive number; or the one error of the whole call. */
+  #errors(domid: Domid, gfns: readonly Gfn[], here: readonly Gfn[]): number[] | number {
     const { client } = this.#window
     return client.scope(() => {
       const op = client.struct(XenAddToPhysmapBatch)
@@ -53,11 +84,7 @@ export class ForeignMemoryClient implements ForeignMemory {
       const status = client.gate.call(__HYPERVISOR_memory_op, XENMEM_add_to_physmap_batch,
         op.position)
       if (status < 0) return -status
-      for (let i = 0; i < gfns.length; i++) {
-        const error = client.int(op.errs + i * 4)
-        if (error < 0) return -error
-      }
-      return 0
+      return gfns.map((_, i) => Math.max(0, -client.int(op.errs + i * 4)))
     })
   }
 

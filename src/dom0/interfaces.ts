@@ -295,6 +295,10 @@ export interface Mapping {
 export interface ForeignMemory {
   /** Throws XenError if any of `gfns` cannot be mapped. */
   map(domid: Domid, gfns: readonly Gfn[]): Mapping
+  /** Maps those of `gfns` that can be; throws XenError where there is no such domain. */
+  mapThose(
+    domid: Domid, gfns: readonly Gfn[],
+  ): { readonly gfns: readonly Gfn[], readonly mapping: Mapping }
   /** Copies `bytes` into the domain's physical memory. */
   write(domid: Domid, physicalAddress: number, bytes: Uint8Array): void
   read(domid: Domid, physicalAddress: number, length: number): Uint8Array

@@ -2,6 +2,7 @@
  * The folder in which the host process keeps its socket and log: its user's alone.
  */
 import { join } from 'node:path'
+import { openPrivateFolder } from './private-folder.ts'
 
 /** Where it is, by the environment: $XENOLITH_RUN, or a folder of this user's own. */
 export function runFolderPath(environment: Readonly<Record<string, string | undefined>>): string {
@@ -16,3 +17,12 @@ export const storeSocketName = 'xenstored.sock'
 export const logName = 'host.log'
 /** Locked by the host process that has the folder. */
 export const lockName = 'host.lock'
+
+/** A path for the dump of a domain with a name, in a folder `dump` that is made if need be. */
+export function coreDumpPath(
+  environment: Readonly<Record<string, string | undefined>>, name: string,
+): string {
+  const folder = openPrivateFolder(join(runFolderPath(environment), 'dump'))
+  const time = new Date().toISOString().replaceAll(':', '')
+  return join(folder, `${name.replaceAll('/', '_')}-${time}.core`)
+}

@@ -78,6 +78,13 @@ export class InnerMachine {
     return this.#machine.libxl.hotplug
   }
 
+  /** Writes a domain's memory and registers into a file of this machine's; answers its path. */
+  async dump(domid: number): Promise<string> {
+    const path = join(this.#folder, `${domid}.core`)
+    await this.#machine.libxl.dumpCore(domid, path)
+    return path
+  }
+
   pause(domid: number): Promise<void> {
     return this.#machine.libxl.pause(domid)
   }

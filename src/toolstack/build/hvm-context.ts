@@ -12,7 +12,7 @@ import {
 import { assert } from '../../base/assert.ts'
 import type { StartState } from './start-state.ts'
 
-interface SaveRecord {
+export interface SaveRecord {
   readonly type: number
   readonly instance: number
   readonly body: Uint8Array
@@ -43,7 +43,8 @@ export function startContext(
   return writeRecords(records)
 }
 
-function readRecords(bytes: Uint8Array): SaveRecord[] {
+/** The records of a context, but for the end. */
+export function readRecords(bytes: Uint8Array): SaveRecord[] {
   const records: SaveRecord[] = []
   for (let at = 0; at + HvmSaveDescriptor.size <= bytes.length;) {
     const { typecode, instance, length } = HvmSaveDescriptor.on(bytes, at)

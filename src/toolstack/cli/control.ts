@@ -1,5 +1,6 @@
 /**
- * The subcommands that act on a domain: destroy, pause, unpause, shutdown, reboot, rename, console.
+ * The subcommands that act on a domain: destroy, pause, unpause, shutdown, reboot, dump-core,
+ * rename, console.
  */
 import { EINVAL } from '../../abi/xen/errno.ts'
 import { type Libxl, LibxlError } from '../domain/libxl.ts'
@@ -118,6 +119,20 @@ async function rename({ world, operands }: Invocation): Promise<number> {
   }
 }
 
+async function dumpCore({ world, operands }: Invocation): Promise<number> {
+  const libxl = await world.machine()
+  const [name = '', path = ''] = operands
+  const domid = await findDomain(world, libxl, name)
+  try {
+    await libxl.dumpCore(domid, world.absolutePath(path))
+    return 0
+  } catch (error) {
+    const { rc } = complain(world, error)
+    world.err(`core dump failed (rc=${rc})\n`)
+    return 1
+  }
+}
+
 async function consoleCommand(invocation: Invocation): Promise<number> {
   const { world, options, operands } = invocation
   const type = options.get('type') ?? 'pv'
@@ -206,6 +221,10 @@ ${HELP_OPTION}
       { key: 'type', letter: 't', value: true }, { key: 'number', letter: 'n', value: true },
     ],
     needs: 1, run: consoleCommand,
+  },
+  {
+    name: 'dump-core', summary: 'Core dump a domain', synopsis: '<Domain> <filename>',
+    globals: 'vtTf', options: [], needs: 2, run: dumpCore,
   },
   {
     name: 'rename', summary: 'Rename a domain', synopsis: '<Domain> <NewDomainName>',

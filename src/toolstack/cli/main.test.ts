@@ -50,6 +50,44 @@ test('mistakes are answered in the words of xl', async () => {
     '!Unknown on_poweroff action "foo" specified')
 })
 
+test('what cannot be had is empty in lists, and refused with the reason elsewhere', async () => {
+  const { run } = xl()
+  await run('create -p a.cfg')
+  const unknown = '!nosuch is an invalid domain identifier'
+  await expectXl(run, 'channel-list pvh 0', 0,
+    `>Idx BE state evt-ch ring-ref connection ${' '.repeat(30)}`)
+  await expectXl(run, 'channel-list nosuch', 1, `${unknown} (rc=-6)`,
+    `>Idx BE state evt-ch ring-ref connection ${' '.repeat(30)}`)
+  await expectXl(run, 'vtpm-list nosuch pvh', 0, unknown,
+    `>Idx BE Uuid${' '.repeat(33)}handle state evt-ch ring-ref BE-path   `)
+  await expectXl(run, 'vkb-list pvh', 0,
+    '>Idx BE handle state evt-ch    ref ID         BE-type    BE-path' + ' '.repeat(23))
+  for (const line of ['vdispl-list pvh', 'vsnd-list 1', 'usb-list pvh', 'pci-list pvh',
+    'pci-assignable-list']) {
+    await expectXl(run, line, 0)
+  }
+  await expectXl(run, 'save pvh /tmp/x', 1,
+    '!xl save is not implemented in this version: domains cannot be saved or moved')
+  await expectXl(run, 'help psr-hwinfo', 0, '>xl psr-hwinfo is not implemented in this version: ' +
+    'the emulated processor has no Platform Shared Resource features')
+  const { out } = await run('help')
+  for (const [, name] of out.slice(out.indexOf('Not implemented')).matchAll(/^ (\S+) /gm)) {
+    const { code, err } = await run(`${name} pvh`)
+    assert.equal(code, 1)
+    assert.match(err, /^xl \S+ is not implemented in this version: .*(no|cannot)/)
+  }
+})
+
+test('dump-core writes a file, and says when there is nothing to dump', async () => {
+  const { run, host } = xl()
+  await run('create -p a.cfg')
+  await expectXl(run, 'dump-core pvh /core', 0)
+  assert.ok((await host.images.files.open('/core')).sizeBytes > 4096)
+  await expectXl(run, 'dump-core nosuch /core', 1,
+    '!nosuch is an invalid domain identifier (rc=-6)')
+  assert.equal((await run('dump-core pvh')).code, 2)
+})
+
 test('creating a second domain of one name says so and leaves the first', async () => {
   const { run } = xl()
   await expectXl(run, 'create a.cfg', 0, '!Parsing config from a.cfg')

@@ -2,6 +2,7 @@
  * xl: the command line of the toolstack, in real xl's words (4.17).
  */
 import { LibxlError } from '../domain/libxl.ts'
+import { absentCommands, reasonFor } from './absent.ts'
 import { blockCommands } from './block.ts'
 import { type Command, type Globals, type Invocation, usageOf } from './command.ts'
 import { controlCommands } from './control.ts'
@@ -22,7 +23,7 @@ import { Exit, type World } from './world.ts'
 const commands: ReadonlyMap<string, Command> = new Map(
   [createCommand, configUpdateCommand, ...controlCommands, ...tuningCommands, ...queryCommands,
     ...blockCommands, ...networkCommands, ...schedulingCommands, ...cpupoolCommands, topCommand,
-    devdCommand, completionCommand(() => commands.values())]
+    ...absentCommands, devdCommand, completionCommand(() => commands.values())]
     .map((command) => [command.name, command]))
 
 const globalOptions: readonly Option[] = [
@@ -47,9 +48,10 @@ export async function runXl(words: readonly string[], world: World): Promise<num
     return 1
   }
   if (name === 'help') return help(rest, world)
-  const command = findCommand(name)
+  const known = findName(name)
+  const command = commands.get(known ?? '')
   if (!command) {
-    world.err('command not implemented\n')
+    world.err(known === undefined ? 'command not implemented\n' : missing(known))
     return 1
   }
   const globals: Globals = {
@@ -91,12 +93,17 @@ async function runCommand(
   }
 }
 
-/** A command by its name, or by a beginning that fits only one of real xl's names. */
-function findCommand(name: string): Command | undefined {
-  const exact = commands.get(name)
-  if (exact) return exact
-  const fitting = allNames.filter(([known]) => known.startsWith(name))
-  return fitting.length === 1 ? commands.get(fitting[0]?.[0] ?? '') : undefined
+/** A command's name, or that of which `name` is a beginning, if it fits only one of real xl's. */
+function findName(name: string): string | undefined {
+  if (commands.has(name)) return name
+  const exact = allNames.filter(([known]) => known === name)
+  const fitting = exact.length > 0 ? exact : allNames.filter(([known]) => known.startsWith(name))
+  return fitting.length === 1 ? fitting[0]?.[0] : undefined
+}
+
+/** What is said of a command of real xl's that is not there. */
+function missing(name: string): string {
+  return `xl ${name} is not implemented in this version: ${reasonFor(name)}\n`
 }
 
 function help(words: readonly string[], world: World): number {
@@ -105,8 +112,10 @@ function help(words: readonly string[], world: World): number {
     world.out(overview())
     return 0
   }
-  const command = findCommand(name)
-  world.out(command ? usageOf(command) : `command "${name}" not implemented\n`)
+  const known = findName(name)
+  const command = commands.get(known ?? '')
+  world.out(command ? usageOf(command)
+    : known === undefined ? `command "${name}" not implemented\n` : missing(known))
   return 0
 }
 

@@ -9,8 +9,10 @@ import {
   SHUTDOWN_watchdog,
 } from '../../abi/xen/sched.ts'
 import { VIRQ_DOM_EXC } from '../../abi/xen/xen.ts'
+import { Bug } from '../../base/assert.ts'
 import type { ControlDomain } from '../../dom0/interfaces.ts'
 import type { ShutdownAction } from '../config/domain.ts'
+import { dumpCore } from './core-dump.ts'
 import type { DomainEnd, DomainSpec } from './libxl.ts'
 import type { Tenant } from './local-libxl.ts'
 import type { ToolstackHost } from './toolstack-host.ts'
@@ -123,7 +125,27 @@ export class DeathWatch {
     this.#tell(domid, { how: 'shutdown', reason })
     if (tenant.unattended) return
     log.info(`Action for shutdown reason code ${reason} is ${action}`)
-    if (action.startsWith('coredump')) log.warn(`Domain ${domid}: core dumps are not written`)
+    if (!action.startsWith('coredump')) this.#act(tenant, action)
+    else void this.#dump(tenant).then(() => this.#act(tenant, action))
+  }
+
+  async #dump({ domid, spec }: Tenant): Promise<void> {
+    const { images, log } = this.#host
+    try {
+      const path = this.#host.coreDumpPath(spec.name)
+      await dumpCore(this.#control, images.files, domid, path)
+      log.info(`Domain ${domid}: its core is in ${path}`)
+    } catch (error) {
+      if (error instanceof Bug) throw error
+      log.error((error as Error).message)
+    }
+  }
+
+  #act(tenant: Tenant, action: ShutdownAction): void {
+    const { domid } = tenant
+    const { log } = this.#host
+    // Somebody may have destroyed it while it was dumped.
+    if (![...this.#undertaker.tenants()].includes(tenant)) return
     switch (action) {
       case 'preserve':
         return

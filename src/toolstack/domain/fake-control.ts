@@ -145,6 +145,7 @@ export class FakeControl implements ControlDomain {
     },
     getVcpuInfo: () => ({ online: true, blocked: true, running: false, cpuTimeNs: 0, cpu: 0 }),
     getVcpuAffinity: () => ({ hard: Uint8Array.of(0xff), soft: Uint8Array.of(0xff) }),
+    maximumGpfn: (domid: Domid) => Math.max(0, ...this.domain(domid).pages.keys()),
     readConsole: () => new TextEncoder().encode(this.logText),
     cpupoolFreeCpus: () => new Uint8Array(1),
     schedId: () => 6,
@@ -190,6 +191,10 @@ export class FakeControl implements ControlDomain {
       domain.mapped.add(mapping)
       return mapping
     },
+    mapThose: (domid, gfns) => {
+      const there = gfns.filter((gfn) => this.domain(domid).pages.has(gfn))
+      return { gfns: there, mapping: this.memory.map(domid, there) }
+    },
     write: (domid, physicalAddress, bytes) => {
       const domain = this.domain(domid)
       for (let i = 0; i < bytes.length; i += 4096) domain.page((physicalAddress + i) >> 12)
@@ -226,6 +231,7 @@ export class FakeHost implements ToolstackHost {
   readonly files = new Map<string, Uint8Array>()
   readonly timers = new Set<{ readonly at: number, readonly work: () => void }>()
   readonly log = silentLog
+  coreDumpPath = (name: string): string => `/dump/${name}`
   nowMs = 1_795_375_541_230
   readonly decompressor = {
     gunzip: (input: Uint8Array) => input, unzstd: (input: Uint8Array) => input,

@@ -314,6 +314,8 @@ export interface Libxl {
   resizeDisk(domid: number, vdev: string, sizeBytes: number): Promise<void>
   /** Puts the raw image at `path` into a CD-ROM drive; without one, takes out what is in it. */
   insertMedium(domid: number, vdev: string, path: string | undefined): Promise<void>
+  /** Writes memory and registers of a domain into a file. */
+  dumpCore(domid: number, path: string): Promise<void>
   sendSysrq(domid: number, key: string): Promise<void>
   /** Sends "nmi" or another trigger of XEN_DOMCTL_sendtrigger to a VCPU. */
   sendTrigger(domid: number, trigger: string, vcpu: number): Promise<void>

@@ -188,6 +188,22 @@ test('one that ends at once is restarted only after a pause', async () => {
   assert.equal(await names(), '2:guest')
 })
 
+test('a core dump comes before the restart, and not for what was destroyed', async () => {
+  const { libxl, control, host, names } = world()
+  await libxl.create({ ...sampleSpec, onCrash: 'coredump-restart' }, {})
+  await host.pass(60_000)
+  control.shutDown(1, SHUTDOWN_crash)
+  assert.equal(await names(), '1:guest')
+  for (let i = 0; i < 20 && await names() !== '2:guest'; i++) await host.pass(2000)
+  assert.equal(await names(), '2:guest')
+  const file = await host.images.files.open('/dump/guest')
+  assert.ok(file.sizeBytes > 4096)
+  control.shutDown(2, SHUTDOWN_crash)
+  await libxl.destroy(2)
+  for (let i = 0; i < 20; i++) await host.pass(2000)
+  assert.equal(await names(), '')
+})
+
 test('preserve keeps the dead domain, rename-restart keeps it beside a new one', async () => {
   const { libxl, control, host, names } = world()
   await libxl.create({ ...sampleSpec, onCrash: 'preserve' }, {})

@@ -11,6 +11,7 @@ import { LocalClient } from '../../xenstore/client.ts'
 import { domainPath } from '../../xenstore/path.ts'
 import type { Xenstored } from '../../xenstore/xenstored.ts'
 import { requestControl } from './control-request.ts'
+import { dumpCore } from './core-dump.ts'
 import { LocalCpuControl } from './cpu-control.ts'
 import { DeathWatch } from './death-watch.ts'
 import { Devices, type ReadyDevices } from './devices.ts'
@@ -242,6 +243,10 @@ export class LocalLibxl implements Libxl {
     if (tenant) tenant.spec = { ...tenant.spec, ...this.#devices.specs(domid) }
   }
 
+  dumpCore(domid: number, path: string): Promise<void> {
+    return dumpCore(this.#control, this.#host.images.files, asDomid(domid), path)
+  }
+
   async sendSysrq(domid: number, key: string): Promise<void> {
     this.#known(domid, `Domain ${domid}:No such domain`)
     this.#tuning.sendSysrq(domid, key)
@@ -386,10 +391,9 @@ export class LocalLibxl implements Libxl {
     if (handle) this.#control.xenctrl.setDomainHandle(domid, handle)
   }
 
-  #request(domid: number, what: string): Promise<void> {
+  async #request(domid: number, what: string): Promise<void> {
     if (!this.#control.xenctrl.getDomainInfo(asDomid(domid))) {
-      const why = `unable to get domain type for domid=${domid}`
-      return Promise.reject(new LibxlError(ERROR_FAIL, why))
+      throw new LibxlError(ERROR_FAIL, `unable to get domain type for domid=${domid}`)
     }
     return requestControl(this.store, this.#host, domid, what)
   }

@@ -9,6 +9,8 @@ export interface ToolstackHost extends ImageSource {
   /** For disk images. */
   readonly images: ImageHost
   readonly log: Log
+  /** A new file's path for the dump of a domain that ended. */
+  coreDumpPath(name: string): string
   wallClockMs(): number
   /** `count` random bytes. */
   random(count: number): Uint8Array

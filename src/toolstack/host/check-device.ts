@@ -63,6 +63,11 @@ export function checkDeviceKind(value: unknown): DeviceKind {
   throw new LibxlError(ERROR_INVAL, 'invalid kind of devices')
 }
 
+export function checkPath(value: unknown): string {
+  if (typeof value === 'string' && text(value)) return value
+  throw new LibxlError(ERROR_INVAL, 'invalid path')
+}
+
 export function checkOptionalPath(value: unknown): string | undefined {
   if (!optional(text)(value)) throw new LibxlError(ERROR_INVAL, 'invalid path')
   return (value as string | null | undefined) ?? undefined

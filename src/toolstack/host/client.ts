@@ -181,6 +181,10 @@ export class RemoteLibxl implements Libxl {
     return this.#call('insertMedium', domid, vdev, path)
   }
 
+  dumpCore(domid: number, path: string): Promise<void> {
+    return this.#call('dumpCore', domid, path)
+  }
+
   sendSysrq(domid: number, key: string): Promise<void> {
     return this.#call('sendSysrq', domid, key)
   }

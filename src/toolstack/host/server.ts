@@ -10,7 +10,7 @@ import { ConsoleBuffer } from '../../backends/console-buffer.ts'
 import { CONSOLE_LIMIT } from '../../backends/console.ts'
 import { ERROR_FAIL, ERROR_INVAL, type ConsoleSession, type Libxl, LibxlError } from
   '../domain/libxl.ts'
-import { checkDevice, checkDeviceKind, checkOptionalPath } from './check-device.ts'
+import { checkDevice, checkDeviceKind, checkOptionalPath, checkPath } from './check-device.ts'
 import {
   checkAffinity, checkCount, checkDomid, checkName, checkOptions, checkSpec,
 } from './check-spec.ts'
@@ -75,6 +75,7 @@ const methods: Readonly<Record<string, Method>> = {
     libxl.resizeDisk(checkDomid(domid), checkName(vdev), checkCount(size)),
   insertMedium: (libxl, [domid, vdev, path]) =>
     libxl.insertMedium(checkDomid(domid), checkName(vdev), checkOptionalPath(path)),
+  dumpCore: (libxl, [domid, path]) => libxl.dumpCore(checkDomid(domid), checkPath(path)),
   sendSysrq: (libxl, [domid, key]) => libxl.sendSysrq(checkDomid(domid), checkName(key)),
   sendTrigger: (libxl, [domid, trigger, vcpu]) =>
     libxl.sendTrigger(checkDomid(domid), checkName(trigger), checkCount(vcpu)),

@@ -1,0 +1,105 @@
+/**
+ * Subcommands for what domains cannot have here: devices of other kinds, moving to other hosts,
+ * policies, parts of the hardware.
+ *
+ * What asks for them is answered as real xl 4.17 answers on a machine that has none: lists are
+ * empty, nothing is found to be detached, hardware is not there. What would make one is refused,
+ * and says what is missing.
+ */
+import type { Command, Invocation } from './command.ts'
+import { findDomain, type World } from './world.ts'
+
+/** How a list that stays empty looks. */
+interface EmptyList {
+  readonly name: string
+  readonly summary: string
+  readonly synopsis: string
+  readonly header: string
+  /** A name that is no domain's is passed over, once it was said. */
+  readonly tolerant: boolean
+  readonly needs: number
+}
+
+const LISTS: readonly EmptyList[] = [
+  {
+    name: 'channel-list', summary: 'List virtual channel devices for a domain',
+    synopsis: '<Domain(s)>', tolerant: false, needs: 1,
+    header: `Idx BE state evt-ch ring-ref connection ${' '.repeat(30)}\n`,
+  },
+  {
+    name: 'vtpm-list', summary: 'List virtual TPM devices for a domain',
+    synopsis: '<Domain(s)>', tolerant: true, needs: 1,
+    header: `Idx BE ${'Uuid'.padEnd(36)} handle state evt-ch ring-ref BE-path   \n`,
+  },
+  {
+    name: 'vkb-list', summary: 'List virtual keyboard devices for a domain',
+    synopsis: '<Domain(s)>', tolerant: false, needs: 1,
+    header: `Idx BE handle state evt-ch    ref ${'ID'.padEnd(10)} BE-type    ` +
+      `${'BE-path'.padEnd(30)}\n`,
+  },
+  {
+    name: 'vdispl-list', summary: 'List virtual display devices for a domain',
+    synopsis: '<Domain(s)>', tolerant: true, needs: 1, header: '',
+  },
+  {
+    name: 'vsnd-list', summary: 'List virtual display devices for a domain',
+    synopsis: '<Domain(s)>', tolerant: true, needs: 1, header: '',
+  },
+  {
+    name: 'usb-list',
+    summary: 'List information about all USB controllers and devices for a domain',
+    synopsis: '<Domain>', tolerant: false, needs: 1, header: '',
+  },
+  {
+    name: 'pci-list', summary: 'List pass-through pci devices for a domain',
+    synopsis: '<Domain>', tolerant: false, needs: 1, header: '',
+  },
+  {
+    name: 'pci-assignable-list', summary: 'List all the assignable pci devices',
+    synopsis: '', tolerant: false, needs: 0, header: '',
+  },
+]
+
+async function isDomain(world: World, name: string): Promise<boolean> {
+  const domains = await (await world.machine()).list()
+  return /^\d+$/.test(name) || domains.some((domain) => domain.name === name)
+}
+
+function emptyList({ header, tolerant, needs, ...words }: EmptyList): Command {
+  return {
+    ...words, globals: 'vtT', options: [], needs,
+    run: async ({ world, operands }: Invocation): Promise<number> => {
+      world.out(header)
+      for (const name of needs > 0 ? operands : []) {
+        if (!tolerant) await findDomain(world, await world.machine(), name)
+        else if (!await isDomain(world, name)) {
+          world.err(`${name} is an invalid domain identifier\n`)
+        }
+      }
+      return 0
+    },
+  }
+}
+
+export const absentCommands: readonly Command[] = LISTS.map(emptyList)
+
+/** Why each of the others cannot be done. */
+const REASONS: readonly (readonly [RegExp, string])[] = [
+  [/^(save|restore|migrate|migrate-receive|remus)$/, 'domains cannot be saved or moved'],
+  [/^pci-/, 'there are no PCI devices to pass through'],
+  [/^vtpm-/, 'there are no vTPMs'],
+  [/^vkb-/, 'there are no virtual keyboards'],
+  [/^vdispl-/, 'there are no virtual displays'],
+  [/^vsnd-/, 'there are no virtual sound cards'],
+  [/^usb/, 'there are no USB controllers and devices'],
+  [/^vncviewer$/, 'domains have no VNC displays'],
+  [/^qemu-monitor-command$/, 'domains have no device model'],
+  [/^(getenforce|setenforce|loadpolicy)$/, 'there is no Flask XSM'],
+  [/^psr-/, 'the emulated processor has no Platform Shared Resource features'],
+  [/^set-parameters$/, 'the hypervisor has no parameters that can be set while it runs'],
+]
+
+/** Why a subcommand of real xl's is not implemented. */
+export function reasonFor(name: string): string {
+  return REASONS.find(([pattern]) => pattern.test(name))?.[1] ?? 'it is not implemented'
+}
