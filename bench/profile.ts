@@ -3,15 +3,17 @@
  * what was executed, called and left for.
  *
  *   sh tools/with-node.sh bench/profile.ts [--run 'shell command' | --row ROW | --bench KERNEL]
- *     [--top 40] [--every 20000] [--memory 256] [--kernel FILE] [--initrd FILE] [--json FILE]
+ *     [--top 40] [--every 20000] [--memory 256] [--vcpus N] [--kernel FILE] [--initrd FILE]
+ *     [--json FILE]
  *
- * By default the profile is that of a boot to the shell; with --run, that of the command alone;
- * with --row, that of a row of `bench/set/`; with --bench, that of a kernel of `bench/kernels/` on
- * the bare processor.
+ * By default the profile is that of a boot to the shell; with --run, that of the command alone,
+ * which may use the program `bench` of `bench/set/`; with --row, that of a row of it; with --bench,
+ * that of a kernel of `bench/kernels/` on the bare processor. With --vcpus, the guest has so many
+ * and the machine as many cores; the counts are those of all together.
  */
 import { execFileSync } from 'node:child_process'
-import { readFileSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { basename, dirname, join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { ourCommand } from './kernels/engines.ts'
 import { buildImage } from './kernels/image.ts'
@@ -19,7 +21,7 @@ import { kernels } from './kernels/list.ts'
 import {
   bootGuest, BOOT_MS, ensureFiles, type MeasuredFiles, root, scratchFolder, writeConfig,
 } from './lib/guest.ts'
-import { type Counts, countsSince } from './profile/counts.ts'
+import { type Counts, countsSince, countsTogether } from './profile/counts.ts'
 import { reportOf } from './profile/report.ts'
 import { ensureSymbols, type Symbols, symbolsOfFile } from './profile/symbols.ts'
 import { addToInitrd, buildProgram } from './set/files.ts'
@@ -40,6 +42,7 @@ function readOptions() {
       bench: { type: 'string' },
       top: { type: 'string', default: '40' },
       memory: { type: 'string', default: '256' },
+      vcpus: { type: 'string', default: '1' },
       every: { type: 'string', default: '20000' },
       kernel: { type: 'string' },
       initrd: { type: 'string' },
@@ -53,12 +56,17 @@ type Options = ReturnType<typeof readOptions>
 function environmentOf(options: Options, path: string): NodeJS.ProcessEnv {
   return {
     ...process.env, XENOLITH_PROFILE: path, XENOLITH_PROFILE_EVERY: options.every,
+    XENOLITH_CORES: options.vcpus,
     NODE_OPTIONS: `--import ${join(root, 'bench/profile/preload.ts')}`,
   }
 }
 
+/** What the threads of all cores have counted, each in a file of its own. */
 function countsIn(path: string): Counts {
-  return JSON.parse(readFileSync(path, 'utf8')) as Counts
+  const threads = readdirSync(dirname(path)).filter((name) =>
+    name.startsWith(`${basename(path)}.`) && !name.endsWith('.part'))
+  return countsTogether(threads.map((name) =>
+    JSON.parse(readFileSync(join(dirname(path), name), 'utf8')) as Counts))
 }
 
 /** The counts once an idle guest's core has written them. */
@@ -72,21 +80,19 @@ async function guestOf(options: Options): Promise<{ files: MeasuredFiles, comman
   const files = await ensureFiles({
     ...kernel === undefined ? {} : { kernel }, ...initrd === undefined ? {} : { initrd },
   })
-  if (options.row === undefined) {
-    return { files, ...options.run === undefined ? {} : { command: options.run } }
-  }
+  if (options.row === undefined && options.run === undefined) return { files }
   const row = rows.find(({ name }) => name === options.row)
-  if (!row) throw new Error(`there are ${rows.map(({ name }) => name).join(', ')}`)
+  const command = options.run ?? (row && commandOf(row).join(' '))
+  if (command === undefined) throw new Error(`there are ${rows.map(({ name }) => name).join(', ')}`)
   const folder = scratchFolder('set')
-  return {
-    files: addToInitrd(files, buildProgram(folder), folder), command: commandOf(row).join(' '),
-  }
+  return { files: addToInitrd(files, buildProgram(folder), folder), command }
 }
 
 async function profileGuest(options: Options, path: string): Promise<Profile> {
   const { files, command } = await guestOf(options)
   const symbols = await ensureSymbols(files)
-  const config = writeConfig('profile', files, Number(options.memory))
+  const vcpus = Number(options.vcpus)
+  const config = writeConfig('profile', files, Number(options.memory), { vcpus })
   const guest = await bootGuest(config, environmentOf(options, path))
   try {
     const boot = await snapshot(path)

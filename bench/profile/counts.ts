@@ -56,3 +56,34 @@ export function countsSince(after: Counts, before: Counts): Counts {
     handlers: tableSince(after.handlers, before.handlers),
   }
 }
+
+function tablesTogether(tables: readonly Table[]): Table {
+  const result: Table = {}
+  for (const [name, { count, ms }] of tables.flatMap((table) => Object.entries(table))) {
+    const sum = result[name] ??= { count: 0, ms: 0 }
+    sum.count += count
+    sum.ms += ms
+  }
+  return result
+}
+
+/** What several threads counted, as if one had. */
+export function countsTogether(all: readonly Counts[]): Counts {
+  const sum = (of: (counts: Counts) => number): number =>
+    all.reduce((total, counts) => total + of(counts), 0)
+  const samples: Record<string, number> = {}
+  for (const [rip, count] of all.flatMap((counts) => Object.entries(counts.samples))) {
+    samples[rip] = (samples[rip] ?? 0) + count
+  }
+  return {
+    instructions: sum(({ instructions }) => instructions),
+    cpuMs: sum(({ cpuMs }) => cpuMs),
+    runMs: sum(({ runMs }) => runMs),
+    samples,
+    exits: tablesTogether(all.map(({ exits }) => exits)),
+    services: tablesTogether(all.map(({ services }) => services)),
+    upcalls: tablesTogether(all.map(({ upcalls }) => upcalls)),
+    engine: tablesTogether(all.map(({ engine }) => engine)),
+    handlers: tablesTogether(all.map(({ handlers }) => handlers)),
+  }
+}

@@ -3,12 +3,13 @@
  *
  * In a core's thread it wraps, from outside, the processor's `run`, the services, the functions
  * that the engine imports, and the handlers as they enter the function table; it edits the engine's
- * module so that its functions count their calls. Nothing in src/ knows of it. The counts go to the
- * file that XENOLITH_PROFILE names, a few times a second. With XENOLITH_PROFILE_MAIN the main
- * thread is watched as well, for programs that have their processor there.
+ * module so that its functions count their calls. Nothing in src/ knows of it. A few times a second
+ * each thread writes its counts to a file of its own, whose name begins with what XENOLITH_PROFILE
+ * says. With XENOLITH_PROFILE_MAIN the main thread is watched as well, for programs that have their
+ * processor there.
  */
 import { renameSync, writeFileSync } from 'node:fs'
-import { isMainThread } from 'node:worker_threads'
+import { isMainThread, threadId } from 'node:worker_threads'
 import { CoreControl, coreMap } from '../../src/cpu/core-memory.ts'
 import { Cpu, type ExitKind } from '../../src/cpu/cpu.ts'
 import { allServices } from '../../src/cpu/system/services.ts'
@@ -63,7 +64,7 @@ function tableOf(list: readonly { readonly name: string, readonly global: WebAss
 
 function write(): void {
   written = performance.now()
-  const path = process.env['XENOLITH_PROFILE']!
+  const path = `${process.env['XENOLITH_PROFILE']}.${threadId}`
   const { user, system } = process.threadCpuUsage()
   const counts: Counts = {
     instructions, cpuMs: (user + system) / 1000, runMs, samples, exits, services, upcalls,
@@ -241,5 +242,6 @@ if (isWatched && process.env['XENOLITH_PROFILE']) {
   watchServices()
   watchRuns()
   watchWebAssembly()
-  process.on('exit', write)
+  // Other threads, as the compiler's, run no guest.
+  process.on('exit', () => void (runMs > 0 && write()))
 }

@@ -21,15 +21,15 @@ let own: Machine | undefined
 /** Loaded only when asked for: it is most of the program. */
 async function ownMachine(): Promise<Libxl> {
   const { startMachine } = await import('./machine.ts')
-  const { heatWish, memoryWish, seedWish } = await import('./wishes.ts')
+  const { coresWish, heatWish, memoryWish, seedWish } = await import('./wishes.ts')
   const failed = (error: Error): never => {
     process.stderr.write(`xl: ${error.stack ?? error.message}\n`)
     process.exit(1)
   }
   own ??= await startMachine({
-    memoryMib: memoryWish(process.env), heatLimit: heatWish(process.env),
-    codeCache: codeCachePath(process.env), deterministic: seedWish(process.env),
-    log: silentLog, failed,
+    memoryMib: memoryWish(process.env), cores: coresWish(process.env),
+    heatLimit: heatWish(process.env), codeCache: codeCachePath(process.env),
+    deterministic: seedWish(process.env), log: silentLog, failed,
   })
   return own.libxl
 }
