@@ -28,7 +28,8 @@ import type { Host } from '../hypervisor/host/host.ts'
 import { CoreState, MAX_CORES } from '../hypervisor/host/state.ts'
 import type { Dispatcher } from '../hypervisor/hypercall/dispatch.ts'
 import { type Entrance, nowhere } from '../hypervisor/memory/guest-memory.ts'
-import { type CoreScheduler, Scheduler } from '../hypervisor/sched/scheduler.ts'
+import type { CoreScheduler } from '../hypervisor/sched/policy.ts'
+import { Scheduler } from '../hypervisor/sched/scheduler.ts'
 import { restingRunstate, Timekeeper } from '../hypervisor/time/timekeeper.ts'
 import { RUNSTATE_running } from '../abi/xen/vcpu.ts'
 import { Budget, type RunBudget } from './budget.ts'
@@ -124,7 +125,7 @@ export class Core {
     }
     const now = this.#host.clock.now()
     this.#timers.expire(now, this.#current?.vcpu)
-    const guest = this.#current && this.#keep(this.#current, now) || this.#take(now)
+    const guest = this.#guestAt(now)
     if (!guest) return false
     // Not even with VPF_timers, which another core may just have set: it is prepared once more.
     if (guest.vcpu.state.flags !== 0 || !guest.vcpu.isRunnable) return true
@@ -138,7 +139,9 @@ export class Core {
 
   /** Lets go of the current vcpu, which is runnable if it was. */
   letGo(): void {
-    this.#switchOut()
+    if (!this.#current) return
+    const { vcpu } = this.#current
+    this.#scheduler.stopped(vcpu, this.#index, this.#putDown(this.#current))
   }
 
   /** Host time at which an idle core must look up. */
@@ -146,16 +149,18 @@ export class Core {
     return Math.min(this.#timers.deadline(undefined), this.#scheduler.idleUntil(this.#index))
   }
 
-  /** The current vcpu, if it may go on; otherwise it makes room. */
-  #keep(current: GuestVcpu, now: number): GuestVcpu | undefined {
+  /** Who runs now: the current vcpu if it may go on, or whom the scheduler has take its place. */
+  #guestAt(now: number): GuestVcpu | undefined {
+    const current = this.#current
+    if (!current) return this.#take(this.#scheduler.pick(this.#index, now), now)
+    const { vcpu } = current
     this.#prepare(current, now)
-    if (current.vcpu.isRunnable && now < this.#scheduler.sliceEnd(current.vcpu)) return current
-    this.#switchOut()
-    return undefined
+    if (vcpu.isRunnable && now < this.#scheduler.sliceEnd(vcpu)) return current
+    const stopped = this.#putDown(current)
+    return this.#take(this.#scheduler.exchange(vcpu, this.#index, stopped), stopped)
   }
 
-  #take(now: number): GuestVcpu | undefined {
-    const next = this.#scheduler.pick(this.#index, now)
+  #take(next: Vcpu | undefined, now: number): GuestVcpu | undefined {
     if (!next) return undefined
     const guest = this.#guests.vcpuOf(next)
     this.#switchIn(guest, now)
@@ -329,10 +334,8 @@ export class Core {
     guest.enter(cpu.context)
   }
 
-  /** Lets go of the current vcpu: others see its registers, and that it does not run. */
-  #switchOut(): void {
-    const guest = this.#current
-    if (!guest) return
+  /** The current vcpu is so no more, and others may see its registers; when that was. */
+  #putDown(guest: GuestVcpu): number {
     const { vcpu } = guest
     const now = this.#host.clock.now()
     this.#current = undefined
@@ -343,7 +346,7 @@ export class Core {
     if (offset !== this.#time.stateOf(vcpu).tscOffset) this.#time.setTscOffset(vcpu, offset)
     this.#cpu.saveContext(this.#saved(vcpu))
     this.#timers.consider(guest)
-    this.#scheduler.stopped(vcpu, this.#index, now)
+    return now
   }
 
   #saved(vcpu: Vcpu): Uint8Array {
@@ -358,7 +361,7 @@ export class Core {
     const reason = fault instanceof Error ? fault.stack ?? fault.message : String(fault)
     guest.vcpu.domain.crash(`core ${this.#index}: ${reason}`)
     // Letting go shows the guest its runstate, which takes a vcpu that is loaded.
-    this.#switchOut()
+    this.letGo()
     this.#loaded?.setTranslate(nowhere)
     this.#loaded = undefined
   }

@@ -39,7 +39,7 @@ export interface SchedulerService {
   wake(vcpu: Vcpu): void
   /** The vcpu must stop running; its core has been kicked already. */
   sleep(vcpu: Vcpu): void
-  /** The running vcpu waits for another: it makes room, if one is runnable. */
+  /** The vcpu whose exit is dealt with waits for another: it makes room, if one is runnable. */
   yield(vcpu: Vcpu): void
 }
 

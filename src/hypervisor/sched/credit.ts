@@ -102,7 +102,8 @@ export class Credit implements Policy {
     let rivals = 0
     for (let at = queues.queues[slot]!.head; at !== 0; at = queues.nextOf(at)) {
       const vcpu = queues.vcpuAt(at)
-      if (!vcpu || !vcpu.isRunnable || (queues.allowed(vcpu) >>> core & 1) === 0) continue
+      if (!vcpu || !vcpu.isRunnable || queues.isOfferedElsewhere(vcpu, core)) continue
+      if ((queues.allowed(vcpu) >>> core & 1) === 0) continue
       rivals++
       if (vcpu.state.sched.policy.credit.halted !== 0) continue
       if (!best || isBefore(vcpu, best, core)) best = vcpu

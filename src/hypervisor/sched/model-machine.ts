@@ -121,6 +121,15 @@ export class ModelMachine {
     this.settle()
   }
 
+  /** Has the vcpu give up its turn, if it runs. */
+  yield(vcpu: Vcpu): void {
+    const core = vcpu.state.running - 1
+    if (core < 0) return
+    this.scheduler.yield(vcpu)
+    this.#look(core)
+    this.settle()
+  }
+
   wake(life: Life): void {
     if (life.vcpu.clearFlag(VPF_blocked)) life.wokenAt = this.now
     life.wakeAt = Infinity
@@ -154,7 +163,7 @@ export class ModelMachine {
     switch (kind) {
       case 'wake': this.wake(life); break
       case 'block': this.block(life); break
-      case 'yield': this.scheduler.yield(life.vcpu); break
+      case 'yield': this.yield(life.vcpu); break
       case 'pause': domain.pauseNoSync(); break
       case 'unpause': if (domain.state.pauseCount > 0) domain.unpause(); break
       case 'move':
@@ -224,6 +233,7 @@ export class ModelMachine {
     const own = this.cores[core]!
     const { current } = own
     const { now } = this
+    let next: Vcpu | undefined
     if (current) {
       this.#account(core)
       // Times are fractions; what is left of one may be too little to add to a clock.
@@ -231,9 +241,8 @@ export class ModelMachine {
       const goesOn = current.vcpu.isRunnable && now < this.scheduler.sliceEnd(current.vcpu)
       if (goesOn) return
       own.current = undefined
-      this.scheduler.stopped(current.vcpu, core, now)
-    }
-    const next = this.scheduler.pick(core, now)
+      next = this.scheduler.exchange(current.vcpu, core, now)
+    } else next = this.scheduler.pick(core, now)
     const life = next && this.lives.get(next)
     assert((next === undefined) === (life === undefined), 'the books agree')
     own.current = life

@@ -1,5 +1,6 @@
 /**
- * What a scheduling policy is: the part of a scheduler that a cpupool chooses.
+ * What a core asks of the scheduler, and what a scheduling policy is: the part of a scheduler that
+ * a cpupool chooses.
  *
  * The scheduler (scheduler.ts) knows which vcpus there are, which of them may run, and which runs
  * where; a policy decides who waits where, who runs next, and until when. All its methods are
@@ -7,6 +8,22 @@
  */
 import type { Vcpu } from '../domain/vcpu.ts'
 import type { CoreView, PoolView } from './run-queues.ts'
+
+/** What a core asks of the scheduler. */
+export interface CoreScheduler {
+  /** Takes the vcpu that `core` shall run now off its queue; undefined when there is none. */
+  pick(core: number, now: number): Vcpu | undefined
+  /** `core` has stopped running `vcpu`, and saved it. */
+  stopped(vcpu: Vcpu, core: number, now: number): void
+  /** Both at once: no other core gets a vcpu whose turn ended while nobody else wanted its core. */
+  exchange(vcpu: Vcpu, core: number, now: number): Vcpu | undefined
+  /** When the vcpu, which runs, must make room; a kick says that it became earlier. */
+  sliceEnd(vcpu: Vcpu): number
+  /** When a core that idles must pick again although nobody kicked it. */
+  idleUntil(core: number): number
+  /** Whether the run that `pick` began follows one on the same core. */
+  ranHereLast(vcpu: Vcpu, core: number): boolean
+}
 
 export interface Policy {
   /** XEN_SCHEDULER_*, and what `sched=` and the tools call it. */

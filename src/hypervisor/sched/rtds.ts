@@ -79,7 +79,8 @@ export class Rtds implements Policy {
     let next = NEVER
     for (let at = queues.queues[slot]!.head; at !== 0; at = queues.nextOf(at)) {
       const vcpu = queues.vcpuAt(at)
-      if (!vcpu || !vcpu.isRunnable || (queues.allowed(vcpu) >>> core & 1) === 0) continue
+      if (!vcpu || !vcpu.isRunnable || queues.isOfferedElsewhere(vcpu, core)) continue
+      if ((queues.allowed(vcpu) >>> core & 1) === 0) continue
       replenish(vcpu, now)
       const own = vcpu.state.sched.policy.rtds
       next = Math.min(next, own.deadline)

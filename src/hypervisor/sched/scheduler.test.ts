@@ -98,8 +98,7 @@ for (const policy of ['credit2', 'credit']) {
     m.run(100 * MS)
     const [before] = [m.cores[0]?.current?.vcpu]
     assert.ok(before)
-    m.scheduler.yield(before)
-    m.settle()
+    m.yield(before)
     // Not the vcpus themselves: a failure would print all that they lead to.
     const other = before.domain.id === one.id ? two.id : one.id
     assert.equal(m.cores[0]?.current?.vcpu.domain.id, other)
@@ -158,6 +157,23 @@ test('hard affinity is obeyed, soft affinity while it costs nothing', () => {
   }
 })
 
+for (const policy of ['credit2', 'credit', 'rtds']) {
+  test(`${policy}: who has just woken is left to the core that was told of it`, () => {
+    const m = new ModelMachine(2, `sched=${policy}`)
+    const guest = m.guest(2)
+    m.run(50 * MS)
+    const [stays, sleeper] = [m.life(guest, 0), m.life(guest, 1)]
+    const places = [stays.vcpu.state.running, sleeper.vcpu.state.running]
+    m.block(sleeper)
+    m.run(50 * MS)
+    sleeper.vcpu.clearFlag(VPF_blocked)
+    sleeper.vcpu.wake()
+    // Its core is on the way; the other, whose vcpu spins, comes first.
+    m.yield(stays.vcpu)
+    assert.deepEqual([stays.vcpu.state.running, sleeper.vcpu.state.running], places)
+  })
+}
+
 test('credit2: several run queues share the load', () => {
   for (const kind of ['cpu', 'all']) {
     const m = new ModelMachine(4, `credit2_runqueue=${kind}`)
@@ -176,22 +192,6 @@ test('credit2: a vcpu stays where it is unless moving it is worth it', () => {
   const after = m.cores.reduce((sum, core) => sum + core.migrations, 0)
   const runs = m.cores.reduce((sum, core) => sum + core.runs, 0)
   assert.ok(after - before < runs / 2, `${after - before} migrations in ${runs} runs`)
-})
-
-test('credit2: who has just woken is left to the core that was told of it', () => {
-  const m = new ModelMachine(2)
-  const [one, other] = [m.life(m.guest()), m.life(m.guest())]
-  m.run(MS)
-  const [first, second] = [one, other].map(({ vcpu }) => vcpu.state.core)
-  assert.notEqual(first, second)
-  m.block(one)
-  one.vcpu.clearFlag(VPF_blocked)
-  one.vcpu.wake()
-  // The other core has nothing to do before the first looks.
-  other.vcpu.setFlag(VPF_blocked)
-  m.scheduler.stopped(other.vcpu, second!, m.now)
-  assert.equal(m.scheduler.pick(second!, m.now), undefined)
-  assert.equal(m.scheduler.pick(first!, m.now), one.vcpu)
 })
 
 const move = fc.oneof(

@@ -21,26 +21,12 @@ import { Credit } from './credit.ts'
 import { Credit2 } from './credit2.ts'
 import { Null } from './null.ts'
 import { schedOptions } from './options.ts'
-import type { Policy } from './policy.ts'
+import type { CoreScheduler, Policy } from './policy.ts'
 import { lowest, type PoolView, RunQueues } from './run-queues.ts'
 import { Rtds } from './rtds.ts'
 import { NEVER, SchedState } from './state.ts'
 
 export const DEFAULT_WEIGHT = 256
-
-/** What a core asks of the scheduler. */
-export interface CoreScheduler {
-  /** Takes the vcpu that `core` shall run now off its queue; undefined when there is none. */
-  pick(core: number, now: number): Vcpu | undefined
-  /** `core` has stopped running `vcpu`, and saved it. It picks next. */
-  stopped(vcpu: Vcpu, core: number, now: number): void
-  /** When the vcpu, which runs, must make room; a kick says that it became earlier. */
-  sliceEnd(vcpu: Vcpu): number
-  /** When a core that idles must pick again although nobody kicked it. */
-  idleUntil(core: number): number
-  /** Whether the run that `pick` began follows one on the same core. */
-  ranHereLast(vcpu: Vcpu, core: number): boolean
-}
 
 export class Scheduler implements SchedulerService, Subsystem, CoreScheduler {
   readonly name = 'sched'
@@ -219,11 +205,10 @@ export class Scheduler implements SchedulerService, Subsystem, CoreScheduler {
     this.#release()
   }
 
-  /** Ends the vcpu's turn, if another waits. */
+  /** Ends the vcpu's turn, if another waits; its core has left it, and is about to look. */
   yield(vcpu: Vcpu): void {
     vcpu.state.sched.yielded = 1
     vcpu.state.sched.sliceEnd = 0
-    vcpu.kick()
   }
 
   /** The vcpu's affinity has changed: it leaves a core or queue where it may not be any more. */
@@ -265,13 +250,17 @@ export class Scheduler implements SchedulerService, Subsystem, CoreScheduler {
 
   pick(core: number, now: number): Vcpu | undefined {
     this.#acquire()
+    const chosen = this.#next(core, now)
+    this.#release()
+    return chosen
+  }
+
+  #next(core: number, now: number): Vcpu | undefined {
     const own = this.queues.cores[core]!
     own.tickled = 0
     own.wakeAt = NEVER
     const pool = own.pool === 0 ? undefined : this.queues.pools[own.pool - 1]
-    const chosen = pool && this.#choose(core, pool, now)
-    this.#release()
-    return chosen
+    return pool && this.#choose(core, pool, now)
   }
 
   #choose(core: number, pool: PoolView, now: number): Vcpu | undefined {
@@ -327,8 +316,23 @@ export class Scheduler implements SchedulerService, Subsystem, CoreScheduler {
   }
 
   stopped(vcpu: Vcpu, core: number, now: number): void {
-    const { state } = vcpu
     this.#acquire()
+    this.#stop(vcpu, core, now)
+    this.#release()
+    notifyStopped(vcpu)
+  }
+
+  exchange(vcpu: Vcpu, core: number, now: number): Vcpu | undefined {
+    this.#acquire()
+    this.#stop(vcpu, core, now)
+    const chosen = this.#next(core, now)
+    this.#release()
+    if (chosen !== vcpu) notifyStopped(vcpu)
+    return chosen
+  }
+
+  #stop(vcpu: Vcpu, core: number, now: number): void {
+    const { state } = vcpu
     const policy = this.#policyFor(vcpu)
     policy.charge(vcpu, now)
     state.cpuTimeNs += Math.max(0, now - state.runningSinceNs)
@@ -337,14 +341,10 @@ export class Scheduler implements SchedulerService, Subsystem, CoreScheduler {
     this.#settleAway(vcpu, core)
     // A wake-up that came while it was made to stop has found it running.
     this.#rest(vcpu, now)
-    if (vcpu.isRunnable) {
-      if ((this.queues.allowed(vcpu) >>> core & 1) === 0) this.#wait(vcpu, policy, now)
-      else policy.enqueue(vcpu, now, false)
-      this.queues.cores[core]!.left = vcpu.address
-    }
-    this.#release()
-    // Whoever waits until the vcpu has stopped sleeps on this word.
-    Atomics.notify(state.cells, state.origin + state.base + VcpuState.offsets.running >>> 2)
+    if (!vcpu.isRunnable) return
+    if ((this.queues.allowed(vcpu) >>> core & 1) === 0) this.#wait(vcpu, policy, now)
+    else policy.enqueue(vcpu, now, false)
+    this.queues.cores[core]!.left = vcpu.address
   }
 
   /** The core that it ran on has left its pool: its timers become another's. */
@@ -388,4 +388,9 @@ export class Scheduler implements SchedulerService, Subsystem, CoreScheduler {
     this.#lock.release(HostState.offsets.schedLock)
     for (let left = kicks; left !== 0; left &= left - 1) this.host.kickCore(lowest(left))
   }
+}
+
+/** Whoever waits until the vcpu has stopped sleeps on this word. */
+function notifyStopped({ state }: Vcpu): void {
+  Atomics.notify(state.cells, state.origin + state.base + VcpuState.offsets.running >>> 2)
 }
