@@ -155,6 +155,19 @@ export async function waitForHotplug(
   return store.read(path) || undefined
 }
 
+/** Whether another domain takes a device up in time; or has gone before, with its nodes. */
+export async function waitForDriver(
+  store: XenstoreClient, host: WaitingHost, back: string, limitMs: number,
+): Promise<boolean> {
+  const path = `${back}/state`
+  const isTaken = (state: string | undefined): boolean => Number(state) > XenbusStateInitialising
+  const isOver = (state: string | undefined): boolean => state === undefined || isTaken(state)
+  // One of a driver domain that has died is nobody's any more.
+  if (isOver(store.read(path))) return true
+  await waitForNode(store, host, path, isOver, limitMs)
+  return isTaken(store.read(path))
+}
+
 /** Waits until a node has a value that will do; resolves to whether that has happened in time. */
 function waitForNode(
   store: XenstoreClient, host: WaitingHost, path: string,

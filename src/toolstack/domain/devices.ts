@@ -5,7 +5,7 @@
 import type { BlockDeviceHost } from '../../backends/block/device.ts'
 import type { BlockStore } from '../../storage/block-store.ts'
 import type { XenstoreClient } from '../../xenstore/client.ts'
-import { askForDetach } from './device-nodes.ts'
+import { askForDetach, waitForDriver } from './device-nodes.ts'
 import { Disks } from './disks.ts'
 import {
   type DeviceKind, type DeviceKinds, type DeviceSpecs, ERROR_FAIL, LibxlError,
@@ -15,8 +15,10 @@ import { Vifs } from './vifs.ts'
 
 /** How long a guest has to let a device go, as in libxl. */
 const DETACH_MS = 10_000
+/** How long a driver domain has to take a device up, as in libxl. */
+const INIT_MS = 10_000
 
-/** Devices for which everything has been found and opened; one of the two follows. */
+/** Devices for which everything has been found and opened; `connect` or `drop` follows. */
 export interface ReadyDevices {
   /** Gives them to a domain; may fail, and is then followed by `drop`. */
   connect(domid: number): void
@@ -71,12 +73,15 @@ export class Devices {
     // A domain that comes again finds its images locked until they are closed.
     await this.closed()
     const ready: ReadyDevices[] = []
+    let to: number | undefined
     const all: ReadyDevices = {
       connect: (domid) => {
+        to = domid
         for (const one of ready) one.connect(domid)
       },
       connected: async () => {
         for (const one of ready) await one.connected?.()
+        for (const kind of KINDS) if (to !== undefined) await this.#takenUp(kind, to)
       },
       drop: () => this.#track(Promise.all(ready.map((one) => one.drop()))),
       get bootDisk() {
@@ -115,9 +120,23 @@ export class Devices {
       if (!exists()) throw new LibxlError(ERROR_FAIL, `Domain ${domid}:No such domain`)
       ready.connect(domid)
       await ready.connected?.()
+      await this.#takenUp(kind, domid)
     } catch (error) {
       await this.#track(ready.drop())
       throw error
+    }
+  }
+
+  /** Resolves when driver domains serve the domain's devices; one that is not served is gone. */
+  async #takenUp(kind: DeviceKind, domid: number): Promise<void> {
+    const devices: DeviceClass<DeviceKind> = this.#classes[kind]
+    for (const devid of devices.specs(domid).keys()) {
+      const back = devices.backOf(domid, devid)
+      const server = /^\/local\/domain\/(\d+)\//.exec(back)?.[1]
+      if (server === '0' || await waitForDriver(this.#store, this.#host, back, INIT_MS)) continue
+      await this.#track(devices.remove(domid, devid))
+      throw new LibxlError(ERROR_FAIL, `Domain ${domid}:unable to add ${devices.type} device ` +
+        `${devid}: domain ${server} does not serve it`)
     }
   }
 

@@ -112,13 +112,28 @@ test('disks that are not to be had are refused', async () => {
   await assert.rejects(libxl.create(twice, {}), /device already exists in xenstore/)
 })
 
-test('a driver domain has the back-end of a disk, and nothing is opened here', async () => {
-  const { libxl, file } = world()
+test('a domain whose disk no driver domain takes up is not made', async () => {
+  const { libxl, host } = world()
   libxl.store.write('/local/domain/7/name', 'driver')
   const disks = [parseDisk('backend=driver,/dev/loop0,raw,xvda')]
-  await libxl.create({ ...spec, disks }, { paused: true })
+  const refused = assert.rejects(libxl.create({ ...spec, disks }, {}),
+    /Domain 1:unable to add vbd device 51712: domain 7 does not serve it/)
+  for (let i = 0; i < 20; i++) await host.pass(1000)
+  await refused
+  assert.equal(libxl.domainCount, 0)
+  assert.equal(libxl.store.read('/local/domain/7/backend'), undefined)
+})
+
+test('a driver domain has the back-end of a disk, and nothing is opened here', async () => {
+  const { libxl, file, host } = world()
+  libxl.store.write('/local/domain/7/name', 'driver')
+  const disks = [parseDisk('backend=driver,/dev/loop0,raw,xvda')]
   const back = '/local/domain/7/backend/vbd/1/51712'
+  const created = libxl.create({ ...spec, disks }, { paused: true })
+  while (libxl.store.read(`${back}/state`) === undefined) await host.pass(0)
   const nodes = dump(libxl, back)
+  libxl.store.write(`${back}/state`, '2')
+  await created
   for (const node of ['params=/dev/loop0 (n7,r1)', 'state=1 (n7,r1)', 'type=phy (n7,r1)']) {
     assert.ok(nodes.includes(node), `${node} among ${nodes.join(', ')}`)
   }

@@ -147,19 +147,45 @@ test('rate, address, forwarded ports and capture reach the bridge', async () => 
 test('a driver domain owns the back-end\'s nodes, and nobody here serves them', async () => {
   const house = new House()
   house.store.write('/local/domain/7/name', 'driver')
-  await house.attach({ backend: 'driver' })
   const back = '/local/domain/7/backend/vif/1/0'
+  const attached = house.attach({ backend: 'driver' })
+  await new Promise((resolve) => setTimeout(resolve, 0))
   assert.equal(house.listing(back)[0], `${back} = "" (n7,r1)`)
   assert.equal(house.store.read(`${back}/state`), '1')
+  house.store.write(`${back}/state`, '2')
+  await attached
   const front = house.listing(`${HOME}/device/vif/0`)
   assert.ok(front.includes(`${HOME}/device/vif/0/backend-id = "7" (n1,r7)`))
   assert.equal(house.stations.length, 0)
   const [summary] = house.list()
   assert.deepEqual([summary?.backendId, summary?.backend], [7, back])
-  await house.attach({ backend: '7' })
+  const another = house.attach({ backend: '7' })
+  await new Promise((resolve) => setTimeout(resolve, 0))
+  house.store.write('/local/domain/7/backend/vif/1/1/state', '2')
+  await another
   house.store.remove('/local/domain/7')
   assert.equal(await house.detach('0'), 0)
   assert.deepEqual(house.list().map(({ devid }) => devid), [1])
+})
+
+test('an interface that its driver domain does not take up in time is refused', async () => {
+  const house = new House()
+  house.store.write('/local/domain/7/name', 'driver')
+  const attached = house.attach({ backend: 'driver' })
+  const refused = assert.rejects(attached,
+    /Domain 1:unable to add vif device 0: domain 7 does not serve it/)
+  await house.host.pass(0)
+  await house.host.pass(9_000)
+  assert.equal(house.list().length, 1)
+  await house.host.pass(2_000)
+  await refused
+  assert.deepEqual(house.list(), [])
+  assert.equal(house.store.read('/local/domain/7/backend'), undefined)
+  const again = house.attach({ backend: 'driver' })
+  const gone = assert.rejects(again, /does not serve it/)
+  await house.host.pass(0)
+  house.store.remove('/local/domain/7')
+  await gone
 })
 
 const refusals: readonly [string, VifSpec, RegExp][] = [

@@ -77,7 +77,7 @@ export class Vifs implements DeviceClass<'vifs'> {
   }
 
   /** Resolves when an interface is on its network; fails, and leaves nothing of it, when it cannot.
-   * A driver domain is not waited for. */
+   * What a driver domain's script does is not waited for. */
   async #connected(paths: DevicePaths): Promise<void> {
     const { domid, backDomid, back } = paths
     if (backDomid !== 0) return
