@@ -1,12 +1,13 @@
 /**
  * The networks of a host, each interface on the one that its script and bridge name: the built-in
- * bridges, or Open vSwitch's.
+ * bridges, Open vSwitch's, a bridge of the kernel, or none but its routes.
  *
  * VLANs may follow a built-in bridge's name as they do for Open vSwitch ("xenbr0.10",
  * "xenbr0.10:20:30": the VLAN without tags, then those with).
  */
 import type { Bridge } from './bridge.ts'
 import { type HostBridgeHost, stationOnHostBridge } from './host-bridge.ts'
+import { stationOnHostRoute } from './host-route.ts'
 import type { OpenVswitch } from './openvswitch.ts'
 import type { Networks, Station, StationWish } from './station.ts'
 import type { PortOptions } from './switch.ts'
@@ -30,6 +31,7 @@ export class HostNetworks implements Networks {
 
   station(wish: StationWish): Station | Promise<Station> {
     if (wish.script === 'vif-openvswitch') return this.#openVswitch.station(wish)
+    if (wish.script === 'vif-route') return stationOnHostRoute(this.#host, wish)
     const place = parseBridge(wish.bridge)
     const bridge = place && this.#bridges.get(place.name)
     if (bridge) return bridge.station(wish, place.options)

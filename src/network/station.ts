@@ -17,6 +17,10 @@ export interface StationWish {
   readonly mac: MacAddress
   readonly mtu: number | undefined
   readonly address: Ipv4Address | undefined
+  /** All that it has, networks too ("10.1.0.0/24"). */
+  readonly addresses: readonly string[]
+  /** Through which device of the host's it is routed, if it says so. */
+  readonly gatewayDevice: string | undefined
   readonly forwards: readonly Forward[]
   /** A file for all frames that the interface sends and gets. */
   readonly capture: string | undefined

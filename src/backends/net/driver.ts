@@ -35,6 +35,8 @@ function wishOf({ store, backend, frontend, domid, devid }: DeviceNodes): Statio
     script: read('script').split('/').at(-1) ?? '', bridge: read('bridge'),
     device: read('vifname') || `vif${domid}.${devid}`, mac,
     mtu: numberAt(store, `${frontend}/mtu`), address: parseIpv4(read('ip')),
+    addresses: read('ip').split(/\s+/).filter((word) => word !== ''),
+    gatewayDevice: read('gatewaydev') || undefined,
     forwards: parseForwards(read('forward')), capture: read('capture') || undefined,
     owner: { name: store.read(`${vm}/name`) ?? '', uuid: store.read(`${vm}/uuid`) ?? '' },
   }
