@@ -5,15 +5,35 @@ import assert from 'node:assert/strict'
 import test from 'node:test'
 import { Worker } from 'node:worker_threads'
 import { cellOf } from '../../base/layout/atomics.ts'
-import { EBUSY } from '../../abi/xen/errno.ts'
+import { EBUSY, EINVAL } from '../../abi/xen/errno.ts'
+import { XEN_DOMCTL_CDF_hap, XEN_DOMCTL_CDF_hvm } from '../../abi/xen/domctl.ts'
 import { SHUTDOWN_poweroff } from '../../abi/xen/sched.ts'
 import { HvmHwCpu, HvmHwCpuXsave } from '../../abi/save/hvm.ts'
 import { CpuContext } from '../../cpu/state.ts'
 import { sampleMachine } from '../host/sample-machine.ts'
 import { loadRecord, saveRecord } from './context.ts'
 import { loadExtended, saveExtended } from './extended-context.ts'
-import { destroyDomain } from './lifecycle.ts'
+import { createDomain, destroyDomain } from './lifecycle.ts'
 import { VcpuState } from './state.ts'
+
+test('a grant table is as large as was asked for, and no larger than the machine allows', () => {
+  const { host } = sampleMachine()
+  const make = (maxGrantFrames: number, maxMaptrackFrames: number): number =>
+    createDomain(host, {
+      domid: 0, flags: XEN_DOMCTL_CDF_hvm | XEN_DOMCTL_CDF_hap, ssidref: 0,
+      handle: new Uint8Array(16), maxVcpus: 1, maxEvtchnPort: 1023, maxGrantFrames,
+      maxMaptrackFrames, maxGrantVersion: 1, emulationFlags: 1, miscFlags: 0,
+    })
+  for (const [frames, maptrack] of [[0, -1], [65, -1], [64, 1025], [1000, 2000]] as const) {
+    assert.equal(make(frames, maptrack), -EINVAL)
+  }
+  const limits = (domid: number): readonly number[] => {
+    const state = host.domain(domid)?.state
+    return [state?.maxGrantFrames ?? 0, state?.maxMaptrackFrames ?? 0]
+  }
+  assert.deepEqual(limits(make(-1, -1)), [64, 1024])
+  assert.deepEqual(limits(make(16, 0)), [16, 0])
+})
 
 test('pauses add up, and the toolstack\'s own counts once', () => {
   const { guest } = sampleMachine()

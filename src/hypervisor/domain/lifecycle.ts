@@ -46,7 +46,7 @@ const P2M_SLACK_FRAMES = 256
 /** Creates a domain, paused: its domid, or a negative error. */
 export function createDomain(host: Host, config: DomainConfig): number {
   if (config.maxVcpus < 1 || config.maxVcpus > MAX_VCPUS) return -EINVAL
-  if (config.flags & ~KNOWN_FLAGS) return -EINVAL
+  if (config.flags & ~KNOWN_FLAGS || !hasLimits(config)) return -EINVAL
   if ((config.flags & XEN_DOMCTL_CDF_hvm) === 0) return -EINVAL
   const lockAt = HostState.offsets.domctlLock
   host.domctlLock.acquire(lockAt)
@@ -112,8 +112,14 @@ function fill(host: Host, at: number, domid: number, config: DomainConfig): Doma
   return new Domain(host, at)
 }
 
+/** Whether the limits of its grant table are among those that the machine allows. */
+function hasLimits({ maxGrantFrames, maxMaptrackFrames }: DomainConfig): boolean {
+  return maxGrantFrames !== 0 && maxGrantFrames <= DEFAULT_GRANT_FRAMES
+    && maxMaptrackFrames <= DEFAULT_MAPTRACK_FRAMES
+}
+
 function orDefault(value: number, usual: number): number {
-  return value < 0 ? usual : Math.min(value, usual)
+  return value < 0 ? usual : value
 }
 
 function equip(domain: Domain): number {

@@ -81,7 +81,66 @@ function emptyList({ header, tolerant, needs, ...words }: EmptyList): Command {
   }
 }
 
-export const absentCommands: readonly Command[] = LISTS.map(emptyList)
+/** What is always answered the same. */
+interface FixedAnswer {
+  readonly name: string
+  readonly summary: string
+  readonly synopsis: string
+  readonly needs: number
+  readonly out?: string
+  readonly err?: string
+  readonly code: number
+}
+
+const ANSWERS: readonly FixedAnswer[] = [
+  {
+    name: 'getenforce', needs: 0, synopsis: '',
+    summary: 'Returns the current enforcing mode of the Flask Xen security module',
+    out: 'Flask XSM Disabled\n', code: 255,
+  },
+  {
+    name: 'setenforce', needs: 1, synopsis: '<1|0|Enforcing|Permissive>',
+    summary: 'Sets the current enforcing mode of the Flask Xen security module',
+    err: 'Flask XSM disabled\n', code: 255,
+  },
+  {
+    name: 'loadpolicy', needs: 1, synopsis: '<policy file>',
+    summary: 'Loads a new policy into the Flask Xen security module',
+    err: 'Flask XSM disabled\n', code: 255,
+  },
+  {
+    name: 'psr-hwinfo', needs: 0, synopsis: '[options]',
+    summary: 'Show hardware information for Platform Shared Resource',
+    out: `Cache Monitoring Technology (CMT):\n${'Enabled'.padEnd(16)}: 0\n`, code: 253,
+  },
+  {
+    name: 'psr-cmt-show', needs: 1, synopsis: '<PSR-CMT-Type> <Domain>',
+    summary: 'Show Cache Monitoring Technology information',
+    err: 'CMT is disabled in the system\n', code: 255,
+  },
+  {
+    name: 'psr-cat-show', needs: 0, synopsis: '[options] <Domain>',
+    summary: 'Show Cache Allocation Technology information', err: 'Failed to get info\n', code: 253,
+  },
+  {
+    name: 'psr-mba-show', needs: 0, synopsis: '<Domain>',
+    summary: 'Show Memory Bandwidth Allocation information', err: 'Failed to get info\n', code: 253,
+  },
+]
+
+function fixedAnswer({ out, err, code, ...words }: FixedAnswer): Command {
+  return {
+    ...words, globals: 'vtT', options: [],
+    run: async ({ world }: Invocation): Promise<number> => {
+      world.out(out ?? '')
+      world.err(err ?? '')
+      return code
+    },
+  }
+}
+
+export const absentCommands: readonly Command[] =
+  [...LISTS.map(emptyList), ...ANSWERS.map(fixedAnswer)]
 
 /** Why each of the others cannot be done. */
 const REASONS: readonly (readonly [RegExp, string])[] = [
@@ -94,7 +153,6 @@ const REASONS: readonly (readonly [RegExp, string])[] = [
   [/^usb/, 'there are no USB controllers and devices'],
   [/^vncviewer$/, 'domains have no VNC displays'],
   [/^qemu-monitor-command$/, 'domains have no device model'],
-  [/^(getenforce|setenforce|loadpolicy)$/, 'there is no Flask XSM'],
   [/^psr-/, 'the emulated processor has no Platform Shared Resource features'],
   [/^set-parameters$/, 'the hypervisor has no parameters that can be set while it runs'],
 ]

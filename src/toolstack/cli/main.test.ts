@@ -68,8 +68,14 @@ test('what cannot be had is empty in lists, and refused with the reason elsewher
   }
   await expectXl(run, 'save pvh /tmp/x', 1,
     '!xl save is not implemented in this version: domains cannot be saved or moved')
-  await expectXl(run, 'help psr-hwinfo', 0, '>xl psr-hwinfo is not implemented in this version: ' +
-    'the emulated processor has no Platform Shared Resource features')
+  await expectXl(run, 'help psr-cat-set', 0, '>xl psr-cat-set is not implemented in this ' +
+    'version: the emulated processor has no Platform Shared Resource features')
+  await expectXl(run, 'getenforce', 255, '>Flask XSM Disabled')
+  await expectXl(run, 'setenforce 1', 255, '!Flask XSM disabled')
+  await expectXl(run, 'psr-hwinfo', 253, '>Cache Monitoring Technology (CMT):',
+    '>Enabled         : 0')
+  await expectXl(run, 'psr-cmt-show cache-occupancy', 255, '!CMT is disabled in the system')
+  await expectXl(run, 'psr-cat-show', 253, '!Failed to get info')
   const { out } = await run('help')
   for (const [, name] of out.slice(out.indexOf('Not implemented')).matchAll(/^ (\S+) /gm)) {
     const { code, err } = await run(`${name} pvh`)

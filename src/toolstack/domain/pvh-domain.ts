@@ -16,9 +16,11 @@ import {
   HVM_PARAM_SHARING_RING_PFN, HVM_PARAM_STORE_EVTCHN, HVM_PARAM_STORE_PFN, HVM_PARAM_TIMER_MODE,
 } from '../../abi/xen/hvm/params.ts'
 import { XEN_X86_EMU_LAPIC } from '../../abi/xen/xen.ts'
-import { type ControlDomain, type CreateDomainConfig, XenError } from '../../dom0/interfaces.ts'
+import { type ControlDomain, type CreateDomainConfig, type Xenctrl, XenError } from
+  '../../dom0/interfaces.ts'
 import { startContext } from '../build/hvm-context.ts'
 import { type FrameRange, type PvhImage, writePvhImage } from '../build/pvh-image.ts'
+import { errorText } from './error-text.ts'
 import { type DomainSpec, ERROR_FAIL, LibxlError } from './libxl.ts'
 import { placeDomain } from './placement.ts'
 import { setVnuma } from './vnuma.ts'
@@ -65,19 +67,31 @@ function make(
   control: ControlDomain, spec: DomainSpec, handle: Uint8Array, image: PvhImage, cpupool: number,
 ): MadeDomain {
   const { xenctrl } = control
-  const domid = xenctrl.createDomain({
-    handle,
-    flags: XEN_DOMCTL_CDF_hvm | XEN_DOMCTL_CDF_hap,
-    maxVcpus: spec.maxVcpus,
-    cpupool,
-    emulationFlags: XEN_X86_EMU_LAPIC,
-    ...limitsOf(spec),
-  })
+  const domid = createDomain(xenctrl, spec, handle, cpupool)
   try {
     return build(control, spec, domid, image)
   } catch (error) {
     xenctrl.destroyDomain(domid)
     throw error
+  }
+}
+
+function createDomain(
+  xenctrl: Xenctrl, spec: DomainSpec, handle: Uint8Array, cpupool: number,
+): Domid {
+  try {
+    return xenctrl.createDomain({
+      handle,
+      flags: XEN_DOMCTL_CDF_hvm | XEN_DOMCTL_CDF_hap,
+      maxVcpus: spec.maxVcpus,
+      cpupool,
+      emulationFlags: XEN_X86_EMU_LAPIC,
+      ...limitsOf(spec),
+    })
+  } catch (cause) {
+    if (!(cause instanceof XenError)) throw cause
+    throw new LibxlError(ERROR_FAIL, `domain creation fail: ${errorText(cause.errno)}\n` +
+      `cannot make domain: ${ERROR_FAIL}`, { cause })
   }
 }
 
