@@ -17,6 +17,7 @@ import { ringCount, sleep } from '../base/shared/doorbell.ts'
 import { heldLocks, showHeldLocks } from '../base/shared/lock.ts'
 import { Vector } from '../abi/x86/control.ts'
 import type { ExitKind } from '../cpu/cpu.ts'
+import { P2M_POD } from '../cpu/p2m-format.ts'
 import { CPU_CONTEXT_SIZE } from '../cpu/state.ts'
 import { type GuestType, type GuestVcpu, WORK_STARTUP } from '../guest/guest-type.ts'
 import { contextOf } from '../hypervisor/domain/context.ts'
@@ -28,6 +29,8 @@ import type { Host } from '../hypervisor/host/host.ts'
 import { CoreState, MAX_CORES } from '../hypervisor/host/state.ts'
 import type { Dispatcher } from '../hypervisor/hypercall/dispatch.ts'
 import { type Entrance, nowhere } from '../hypervisor/memory/guest-memory.ts'
+import { p2mType } from '../hypervisor/memory/p2m.ts'
+import { populateNow } from '../hypervisor/memory/reservation.ts'
 import type { CoreScheduler } from '../hypervisor/sched/policy.ts'
 import { Scheduler } from '../hypervisor/sched/scheduler.ts'
 import { restingRunstate, Timekeeper } from '../hypervisor/time/timekeeper.ts'
@@ -326,8 +329,7 @@ export class Core {
     cpu.loadContext(this.#saved(vcpu))
     const offset = this.#time.stateOf(vcpu).tscOffset
     cpu.context.tscOffset = BigInt.asUintN(64, BigInt(Math.floor(offset)))
-    vcpu.setTranslate((linear, write) =>
-      cpu.memory.reach(BigInt.asUintN(64, BigInt(linear)), write, false), this.#entrance)
+    vcpu.setTranslate((linear, write) => this.#reach(vcpu, linear, write), this.#entrance)
     if (this.#loaded !== vcpu) this.#loaded?.setTranslate(nowhere)
     this.#loaded = vcpu
     this.#loadedSerial = vcpu.state.serial
@@ -347,6 +349,20 @@ export class Core {
     this.#cpu.saveContext(this.#saved(vcpu))
     this.#timers.consider(guest)
     return now
+  }
+
+  /** Where a hypercall's argument is; what is populated on demand is then there. */
+  #reach({ domain }: Vcpu, linear: number, write: boolean): number {
+    const { memory } = this.#cpu
+    const address = BigInt.asUintN(64, BigInt(linear))
+    const place = memory.reach(address, write, false)
+    const gfn = Math.floor(memory.nowhere / 4096)
+    if (place >= 0 || p2mType(domain.p2m.get(gfn)) !== P2M_POD) return place
+    // Nobody inside waits for a lock.
+    this.#leave()
+    populateNow(domain, gfn)
+    this.#enter()
+    return memory.reach(address, write, false)
   }
 
   #saved(vcpu: Vcpu): Uint8Array {

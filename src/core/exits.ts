@@ -8,9 +8,12 @@ import { RAX, RBX, RCX, RDX } from '../abi/x86/registers.ts'
 import { HVM_PARAM_TRIPLE_FAULT_REASON } from '../abi/xen/hvm/params.ts'
 import { SHUTDOWN_MAX, SHUTDOWN_poweroff, SHUTDOWN_reboot } from '../abi/xen/sched.ts'
 import type { ExitKind } from '../cpu/cpu.ts'
+import { P2M_POD, P2M_RAM_RW } from '../cpu/p2m-format.ts'
 import { RFLAGS } from '../cpu/state.ts'
 import type { GuestVcpu } from '../guest/guest-type.ts'
 import { VPF_blocked, VPF_down } from '../hypervisor/domain/state.ts'
+import { p2mType } from '../hypervisor/memory/p2m.ts'
+import { populateNow } from '../hypervisor/memory/reservation.ts'
 import type { HypercallDoor } from './hypercall.ts'
 import type { CoreProcessor } from './processor.ts'
 
@@ -35,8 +38,11 @@ function serve(
   switch (kind) {
     case 'hypercall': return door.enter(guest.vcpu, cpu.context)
     case 'cpuid': return cpuid(cpu, guest)
-    case 'mmio-read': return cpu.complete(guest.mmioRead(exit.address, exit.size))
+    case 'mmio-read':
+      if (isMemory(guest, exit.address)) return cpu.retry()
+      return cpu.complete(guest.mmioRead(exit.address, exit.size))
     case 'mmio-write':
+      if (isMemory(guest, exit.address)) return cpu.retry()
       guest.mmioWrite(exit.address, exit.size, exit.value)
       return cpu.complete(0n)
     case 'in': return cpu.complete(guest.portRead(exit.address, exit.size))
@@ -50,6 +56,16 @@ function serve(
     case 'kick': return
     default: guest.vcpu.domain.crash(`unknown exit ${String(kind)}`)
   }
+}
+
+/** Whether there is memory now where there was none: what is populated on demand, which it is here
+ * or was meanwhile for another vcpu. */
+function isMemory({ vcpu: { domain } }: GuestVcpu, address: number): boolean {
+  const gfn = Math.floor(address / 4096)
+  const type = p2mType(domain.p2m.get(gfn))
+  if (type !== P2M_POD) return type === P2M_RAM_RW
+  if (!populateNow(domain, gfn)) domain.crash('out of populate-on-demand memory')
+  return true
 }
 
 function readMsr(cpu: CoreProcessor, guest: GuestVcpu): boolean {

@@ -8,9 +8,14 @@ import type { CpuContextView } from '../cpu/state.ts'
 export interface CoreProcessor {
   readonly context: CpuContextView
   readonly exit: Exit
-  readonly memory: { reach(address: bigint, write: boolean, user: boolean): number }
+  readonly memory: {
+    reach(address: bigint, write: boolean, user: boolean): number
+    /** The guest-physical address at which the last `reach` in vain found no memory. */
+    readonly nowhere: number
+  }
   run(budget: number, exactly: boolean): ExitKind
   complete(value: bigint): void
+  retry(): void
   canTakeInterrupt(): boolean
   injectInterrupt(vector: number): void
   injectNmi(): void

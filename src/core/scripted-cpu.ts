@@ -21,6 +21,7 @@ export class ScriptedCpu implements CoreProcessor {
   translateTo: (linear: number) => number = () => -1
   readonly memory = {
     reach: (address: bigint): number => this.translateTo(Number(BigInt.asIntN(64, address))),
+    nowhere: 0,
   }
   /** How often it ran. */
   runs = 0
@@ -35,6 +36,10 @@ export class ScriptedCpu implements CoreProcessor {
 
   complete(value: bigint): void {
     this.log.push(`complete ${value.toString(16)}`)
+  }
+
+  retry(): void {
+    this.log.push('retry')
   }
 
   shareBus(shared: boolean): void {

@@ -154,6 +154,9 @@ export class Cpu implements Processor {
     this.#answer(value)
   }
 
+  /** After a 'mmio-read' or 'mmio-write' exit: there is memory now, so the access is made again. */
+  retry(): void { this.#awaiting = undefined }
+
   /** Interrupts are enabled, and no instruction must come first. */
   canTakeInterrupt(): boolean {
     return (systemFlagsOf(this.context) & RFLAGS.IF) !== 0
@@ -181,9 +184,7 @@ export class Cpu implements Processor {
   }
 
   /** `run` returns 'window' as soon as canTakeInterrupt() holds. */
-  requestWindow(on: boolean): void {
-    this.control.windowWanted = on ? 1 : 0
-  }
+  requestWindow(on: boolean): void { this.control.windowWanted = on ? 1 : 0 }
 
   /** Takes over another vcpu's state. */
   loadContext(bytes: Uint8Array): void {

@@ -20,7 +20,9 @@ export const P2M_MMIO = 3
 export const P2M_GRANT_RW = 4
 export const P2M_GRANT_RO = 5
 export const P2M_FOREIGN = 6
+/** RAM that the domain gets once something reaches for it; until then as MMIO. */
+export const P2M_POD = 7
 
-/** Types that may be written; all others but HOLE and MMIO may be read. */
+/** Types that may be written; all others but HOLE, MMIO and POD may be read. */
 export const P2M_WRITABLE = 1 << P2M_RAM_RW | 1 << P2M_GRANT_RW | 1 << P2M_FOREIGN
 export const P2M_READABLE = P2M_WRITABLE | 1 << P2M_RAM_RO | 1 << P2M_GRANT_RO

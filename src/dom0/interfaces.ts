@@ -261,6 +261,11 @@ export interface Xenctrl {
   /** As populatePhysmap for `count` extents that follow one another, with frames of host node
    * `node` only if that is given; throws unless all succeed. */
   populateRange(domid: Domid, first: Gfn, count: number, order: number, node?: number): void
+  /** Lets `count` gfns from `first` get RAM once they are reached for; throws unless all do. */
+  populateLater(domid: Domid, first: Gfn, count: number): void
+  /** How many pages a domain shall have in all, with those that it gets later; throws where there
+   * are not so many. */
+  setPodTarget(domid: Domid, pages: number): void
   /** Promises the domain so many pages in all; 0 ends the promise. */
   claimPages(domid: Domid, pages: number): void
   decreaseReservation(domid: Domid, gfns: readonly Gfn[], order: number): number

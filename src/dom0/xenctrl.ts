@@ -57,6 +57,24 @@ export class XenctrlClient extends DomainControl implements Xenctrl {
     if (done < count) throw new XenError(call, ENOMEM, errnoName(ENOMEM))
   }
 
+  populateLater(domid: Domid, first: Gfn, count: number): void {
+    const gfns = Array.from({ length: count }, (_, i) => first + i)
+    const call = 'xc_domain_populate_physmap_exact'
+    const done = this.#reserveAll(call, M.XENMEM_populate_physmap, domid, gfns, 0,
+      M.XENMEMF_populate_on_demand)
+    if (done < count) throw new XenError(call, ENOMEM, errnoName(ENOMEM))
+  }
+
+  setPodTarget(domid: Domid, pages: number): void {
+    this.client.scope(() => {
+      const op = this.client.struct(M.XenPodTarget)
+      op.domid = domid
+      op.target_pages = BigInt(pages)
+      this.client.call('xc_domain_set_pod_target', __HYPERVISOR_memory_op,
+        M.XENMEM_set_pod_target, op.position)
+    })
+  }
+
   claimPages(domid: Domid, pages: number): void {
     this.client.scope(() => {
       const op = this.client.struct(M.XenMemoryReservation)

@@ -13,12 +13,13 @@ const { settings, missing } = await debian('cloud')
 const BALLOON = '/sys/devices/system/xen_memory/xen_memory0/info/current_kb'
 
 describe('a running guest', { skip: missing }, () => {
-  const host = new TestHost()
+  // Less than the guest could have.
+  const host = new TestHost({ memoryMb: 320 })
   let api: Host
   let console: GuestConsole
 
   before(async () => {
-    const config = host.config('g', { ...settings, memory: 220, maxmem: 256, vcpus: 2 })
+    const config = host.config('g', { ...settings, memory: 220, maxmem: 400, vcpus: 2 })
     assert.equal((await host.xl('create', '-q', config)).code, 0)
     api = await host.attach()
     console = await (await api.find('g') ?? assert.fail()).console()

@@ -89,6 +89,11 @@ export class MmuMemory implements LinearMemory {
     return place === OUTSIDE ? FAULT : place
   }
 
+  /** The guest-physical address at which the last access or `reach` met no memory. */
+  get nowhere(): number {
+    return Number(this.#control.accessAddress)
+  }
+
   place(address: bigint, size: number, write: boolean, user: boolean): number {
     const within = Number(address & PAGE - 1n) + size <= Number(PAGE)
     if (!within || this.#control.watching & WATCHED_ACCESSES) return FAULT

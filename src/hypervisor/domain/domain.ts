@@ -13,6 +13,7 @@ import { SHUTDOWN_crash } from '../../abi/xen/sched.ts'
 import { VIRQ_DOM_EXC } from '../../abi/xen/xen.ts'
 import type { Host } from '../host/host.ts'
 import { P2m } from '../memory/p2m.ts'
+import { populateNow } from '../memory/reservation.ts'
 import { DomainState, LIFE, SHUT_DOWN, SHUTTING_DOWN, VcpuState, VPF_down } from './state.ts'
 import { Vcpu } from './vcpu.ts'
 
@@ -33,7 +34,7 @@ export class Domain {
     this.state = DomainState.on(host.hypervisor.buffer, at)
     this.id = this.state.domid
     this.serial = this.state.serial
-    this.p2m = new P2m(host, this.state)
+    this.p2m = new P2m(host, this.state, (gfn) => populateNow(this, gfn))
   }
 
   get address(): number {

@@ -75,6 +75,9 @@ export const DomainState = struct('domain', {
   maxPages: u32,
   /** Pages that it has claimed and not got yet. */
   claimedPages: u32,
+  /** Pages that are populated on demand and were not yet, and how many it shall have in all. */
+  podEntries: u32,
+  podTarget: u32,
   /** Machine frame of the p2m directory. */
   p2mDirectory: u32,
   p2mFrames: u32,

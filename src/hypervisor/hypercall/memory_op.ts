@@ -2,17 +2,18 @@
  * HYPERVISOR_memory_op: reservations and the physical map (xen/include/public/memory.h).
  *
  * The command's high bits count the extents that are done, so that a long call can be interrupted
- * and taken up again, as in Xen. Left out: exchange, machphys (PV), populate-on-demand, paging,
+ * and taken up again, as in Xen. Left out: exchange, machphys (PV), paging,
  * access and sharing operations; they answer -ENOSYS.
  */
-import { EINVAL, ENOMEM, ENOSYS, EPERM, ESRCH } from '../../abi/xen/errno.ts'
+import { EINVAL, ENOMEM, EPERM, ESRCH } from '../../abi/xen/errno.ts'
 import * as M from '../../abi/xen/memory.ts'
 import { __HYPERVISOR_memory_op } from '../../abi/xen/xen.ts'
 import type { View } from '../../base/layout/struct.ts'
 import type { Domain } from '../domain/domain.ts'
 import type { Vcpu } from '../domain/vcpu.ts'
 import { ALL_NODES } from '../host/nodes.ts'
-import { type NodeChoice, populate, release } from '../memory/reservation.ts'
+import { claimForDemand, type NodeChoice, populate, populateLater, release } from
+  '../memory/reservation.ts'
 import { copyVnuma, pnodeOf, VnumaState } from '../memory/vnuma.ts'
 import type { HypercallArgs } from './args.ts'
 import { memoryMapOps } from './memory_map.ts'
@@ -28,6 +29,7 @@ const MAX_ORDER_CONTROL = 18
 const vnumaBytes = new Uint8Array(VnumaState.size)
 const vnuma = VnumaState.on(vnumaBytes)
 
+type PodTarget = View<typeof M.XenPodTarget.fields>
 type Reservation = View<typeof M.XenMemoryReservation.fields>
 
 /** Runs `step` on each extent of a reservation; the answer is the number of extents done. */
@@ -77,13 +79,21 @@ function nodeChoice(domain: Domain, flags: number): NodeChoice | undefined | 'no
   return { nodes: 1 << node, others: exact ? 0 : ALL_NODES & ~(1 << node) }
 }
 
+/** `done` extents of a domain have changed, and with them what it is to get on demand. */
+function promised(domain: Domain | undefined, done: Status): Status {
+  if (done > 0 && domain && domain.state.podTarget > 0) claimForDemand(domain)
+  return done
+}
+
 const populatePhysmap = subop(M.XENMEM_populate_physmap, M.XenMemoryReservation, 'in',
   function populate_physmap(caller, op, args) {
-    if (op.mem_flags & M.XENMEMF_populate_on_demand) return -ENOSYS
+    const onDemand = (op.mem_flags & M.XENMEMF_populate_on_demand) !== 0
+    if (onDemand && !caller.domain.isPrivileged) return -EINVAL
     const domain = caller.host.domain(op.domid, caller.domain)
     const choice = domain && nodeChoice(domain, op.mem_flags)
     if (choice === 'none') return -EINVAL
-    return eachExtent(caller, op, args, (to, gfn, order) => populate(to, gfn, order, choice))
+    return promised(domain, eachExtent(caller, op, args, (to, gfn, order) =>
+      onDemand ? populateLater(to, gfn, order) : populate(to, gfn, order, choice)))
   })
 
 function releaseExtent(domain: Domain, gfn: number, order: number): number {
@@ -97,7 +107,8 @@ function releaseExtent(domain: Domain, gfn: number, order: number): number {
 
 const decreaseReservation = subop(M.XENMEM_decrease_reservation, M.XenMemoryReservation, 'in',
   function decrease_reservation(caller, op, args) {
-    return eachExtent(caller, op, args, releaseExtent)
+    return promised(caller.host.domain(op.domid, caller.domain),
+      eachExtent(caller, op, args, releaseExtent))
   })
 
 /** A translated domain has no use for frames without a place: none is given. */
@@ -126,6 +137,40 @@ function claim_pages(caller: Vcpu, op: Reservation, args: HypercallArgs): Status
   return caller.host.frames.claim(state, wanted) ? 0 : -ENOMEM
 }
 
+/** Tells what a domain has, is to get and has room for. */
+function showPod(op: PodTarget, { state }: Domain): void {
+  op.tot_pages = BigInt(state.totPages + state.claimedPages)
+  op.pod_cache_pages = BigInt(state.claimedPages)
+  op.pod_entries = BigInt(state.podEntries)
+}
+
+/** How many pages a domain shall have, with those that are populated on demand. */
+function set_pod_target(caller: Vcpu, op: PodTarget): Status {
+  const domain = caller.host.domain(op.domid)
+  if (!domain) return -ESRCH
+  const refusal = caller.host.xsm.podTarget(caller.domain, domain)
+  if (refusal < 0) return refusal
+  const { state } = domain
+  if (op.target_pages > BigInt(state.maxPages)) return -EINVAL
+  const before = state.podTarget
+  state.podTarget = Number(op.target_pages)
+  if (!claimForDemand(domain)) {
+    state.podTarget = before
+    return -ENOMEM
+  }
+  showPod(op, domain)
+  return 0
+}
+
+function get_pod_target(caller: Vcpu, op: PodTarget): Status {
+  const domain = caller.host.domain(op.domid)
+  if (!domain) return -ESRCH
+  const refusal = caller.host.xsm.podTarget(caller.domain, domain)
+  if (refusal < 0) return refusal
+  showPod(op, domain)
+  return 0
+}
+
 function statistic(number: number, name: string, of: (domain: Domain) => number) {
   const ask = subop(number, M.XenMemoryDomain, 'in', (caller, op) => {
     const domain = caller.host.domain(op.domid, caller.domain)
@@ -148,6 +193,8 @@ export const memoryOp = operation(__HYPERVISOR_memory_op, 'memory_op', [
   plainSubop(M.XENMEM_get_sharing_freed_pages, 'get_sharing_freed_pages', () => 0),
   plainSubop(M.XENMEM_get_sharing_shared_pages, 'get_sharing_shared_pages', () => 0),
   subop(M.XENMEM_claim_pages, M.XenMemoryReservation, 'in', claim_pages),
+  subop(M.XENMEM_set_pod_target, M.XenPodTarget, 'inout', set_pod_target),
+  subop(M.XENMEM_get_pod_target, M.XenPodTarget, 'inout', get_pod_target),
   ...physmapOps,
   ...memoryMapOps,
   getVnumainfo,

@@ -7,8 +7,10 @@ import * as M from '../../abi/xen/memory.ts'
 import type { View } from '../../base/layout/struct.ts'
 import type { Domain } from '../domain/domain.ts'
 import type { Vcpu } from '../domain/vcpu.ts'
-import { isRam, p2mMfn } from '../memory/p2m.ts'
-import { mapForeignFrame, movePage, showXenFrame, unmap } from '../memory/reservation.ts'
+import { P2M_POD } from '../../cpu/p2m-format.ts'
+import { isRam, p2mMfn, p2mType } from '../memory/p2m.ts'
+import { mapForeignFrame, movePage, populateNow, showXenFrame, unmap } from
+  '../memory/reservation.ts'
 import type { HypercallArgs } from './args.ts'
 import { type Status, subop } from './operation.ts'
 
@@ -63,6 +65,7 @@ function moveRange(
 
 /** Maps `foreign`'s page `index` into `domain` at `gfn`. */
 function addForeign(domain: Domain, foreign: Domain, index: number, gfn: number): Status {
+  if (p2mType(foreign.p2m.get(index)) === P2M_POD) populateNow(foreign, index)
   const entry = foreign.p2m.get(index)
   if (!isRam(entry)) return -ENOENT
   const mfn = p2mMfn(entry)

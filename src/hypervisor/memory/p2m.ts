@@ -11,8 +11,8 @@ import { atomicAdd } from '../../base/layout/atomics.ts'
 import type { ViewOf } from '../../base/layout/struct.ts'
 import { RankedLock } from '../../base/shared/lock.ts'
 import { DIRECTORY_ENTRIES, LEAF_ENTRIES, LEAF_SHIFT, P2M_FOREIGN, P2M_GRANT_RO, P2M_GRANT_RW,
-  P2M_HOLE, P2M_MFN_SHIFT, P2M_RAM_RO, P2M_RAM_RW, P2M_READABLE, P2M_TYPE_MASK, P2M_WRITABLE }
-  from '../../cpu/p2m-format.ts'
+  P2M_HOLE, P2M_MFN_SHIFT, P2M_POD, P2M_RAM_RO, P2M_RAM_RW, P2M_READABLE, P2M_TYPE_MASK,
+  P2M_WRITABLE } from '../../cpu/p2m-format.ts'
 import { ENOMEM } from '../../abi/xen/errno.ts'
 import { DomainState } from '../domain/state.ts'
 import type { Host } from '../host/host.ts'
@@ -51,10 +51,15 @@ export class P2m {
   /** Whether entries were changed or removed meanwhile. */
   #changed = false
   readonly #dropped: number[] = []
+  readonly #demand: (gfn: number) => boolean
 
-  constructor(host: Host, state: ViewOf<typeof DomainState>) {
+  /** `demand` is asked to give RAM to what is populated on demand. */
+  constructor(
+    host: Host, state: ViewOf<typeof DomainState>, demand: (gfn: number) => boolean,
+  ) {
     this.#host = host
     this.#state = state
+    this.#demand = demand
     this.#words = host.machine.words
     this.#lock = new RankedLock(host.hypervisor.cells, LOCK_RANK.p2m, 'p2m')
   }
@@ -92,6 +97,7 @@ export class P2m {
 
   /** The frame behind `gfn` if it can be read (or written), else 0. */
   frame(gfn: number, write: boolean): number {
+    if (p2mType(this.get(gfn)) === P2M_POD && !this.#demand(gfn)) return 0
     const entry = this.get(gfn)
     const mask = write ? P2M_WRITABLE : P2M_READABLE
     return mask >>> (entry & P2M_TYPE_MASK) & 1 ? entry >>> P2M_MFN_SHIFT : 0
@@ -181,7 +187,8 @@ export class P2m {
     if (isRam(before)) this.#host.frames.setGfn(p2mMfn(before), -1)
     if (isRam(after)) this.#host.frames.setGfn(p2mMfn(after), gfn)
     if (p2mType(before) === P2M_FOREIGN) this.#host.frameUses.written(p2mMfn(before))
-    if (before === 0) return
+    // Nobody knows of a page that was not there.
+    if (before === 0 || p2mType(before) === P2M_POD) return
     atomicAdd(this.#state, DomainState.offsets.p2mGeneration, 1)
     this.#changed = true
   }

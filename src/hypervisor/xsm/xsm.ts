@@ -17,6 +17,8 @@ export interface Xsm {
   memoryAdjustReservation(caller: Domain, target: Domain): number
   /** Promising free frames to a domain. */
   claimPages(caller: Domain, target: Domain): number
+  /** How much a domain has of what is populated on demand. */
+  podTarget(caller: Domain, target: Domain): number
   /** Reading a domain's reservation or highest frame. */
   memoryStatReservation(caller: Domain, target: Domain): number
   addToPhysmap(caller: Domain, target: Domain): number
@@ -66,6 +68,7 @@ export const dummyXsm: Xsm = {
   platformOp: privileged,
   memoryAdjustReservation: targetOrSelf,
   claimPages: privileged,
+  podTarget: privileged,
   memoryStatReservation: targetOrSelf,
   addToPhysmap: targetOrSelf,
   removeFromPhysmap: targetOrSelf,

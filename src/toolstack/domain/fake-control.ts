@@ -139,6 +139,8 @@ export class FakeControl implements ControlDomain {
     populateRange: (domid: Domid, _first: Gfn, count: number, order: number) =>
       this.#set(domid, { totalPages: this.domain(domid).info.totalPages + (count << order) }),
     claimPages: () => {},
+    populateLater: () => {},
+    setPodTarget: () => {},
     getHvmContext: () => emptyContext(),
     setHvmContext: (domid: Domid, bytes: Uint8Array) => {
       this.domain(domid).context = bytes

@@ -128,12 +128,22 @@ test('what cannot be built says why and leaves nothing', async () => {
     [{ kernel: '/text' }, /\/text: /],
     [{ memoryKib: 0 }, /0 KB of memory are too few/],
     [{ memoryKib: 8 * 1024, maxMemoryKib: 8 * 1024 }, /memory/],
-    [{ maxMemoryKib: 32 * 1024 * 1024 }, /32768 MB asked for, 4096 MB free/],
+    [{ memoryKib: 32 << 20, maxMemoryKib: 32 << 20 }, /32768 MB asked for, 4096 MB free/],
   ]
   for (const [change, pattern] of cases) {
     await assert.rejects(libxl.create({ ...sampleSpec, ...change }, {}), refused(-3, pattern))
   }
   assert.equal(await names(), '')
+})
+
+test('a domain that may grow needs no more than it begins with', async () => {
+  const { libxl, control } = world()
+  control.freePages = 200 * 256
+  await libxl.create({ ...sampleSpec, memoryKib: 192 << 10, maxMemoryKib: 1024 << 10 }, {})
+  assert.ok(control.calls.includes('populateLater') && control.calls.includes('setPodTarget'))
+  await assert.rejects(
+    libxl.create({ ...sampleSpec, name: 'b', memoryKib: 224 << 10, maxMemoryKib: 1 << 20 }, {}),
+    refused(-3, /224 MB asked for, 200 MB free/))
 })
 
 test('a hypercall refused at any point of the making leaves nothing', async () => {

@@ -50,10 +50,10 @@ export function makePvhDomain(
 ): MadeDomain {
   const physical = control.xenctrl.physinfo()
   const freePages = physical.freePages - physical.outstandingPages
-  // A guest takes what is in its map for granted, until its balloon driver runs.
-  if (freePages * 4 < spec.maxMemoryKib) {
+  const neededKib = isGrowing(spec) ? spec.memoryKib : spec.maxMemoryKib
+  if (freePages * 4 < neededKib) {
     throw new LibxlError(ERROR_FAIL, `can't allocate memory for domain: ` +
-      `${spec.maxMemoryKib >> 10} MB asked for, ${freePages >> 8} MB free: Out of memory`)
+      `${neededKib >> 10} MB asked for, ${freePages >> 8} MB free: Out of memory`)
   }
   try {
     return make(control, spec, handle, image, cpupool)
@@ -61,6 +61,12 @@ export function makePvhDomain(
     if (!(cause instanceof XenError)) throw cause
     throw new LibxlError(ERROR_FAIL, `cannot make domain: ${cause.message}`, { cause })
   }
+}
+
+/** A guest takes what is in its map for granted until its balloon driver runs: what it shall not
+ * keep is populated on demand. Memory of nodes of its own is all there from the start. */
+function isGrowing({ memoryKib, maxMemoryKib, vnuma }: DomainSpec): boolean {
+  return memoryKib < maxMemoryKib && !vnuma?.length
 }
 
 function make(
@@ -120,18 +126,14 @@ function build(
   placeDomain(xenctrl, spec, domid)
   xenctrl.setPagingMempoolSize(domid, mempoolSizeOf(spec))
   if (image.numa) setVnuma(xenctrl, spec, domid, image.numa)
-  // All of it or nothing, whoever else makes domains meanwhile.
-  xenctrl.claimPages(domid, spec.maxMemoryKib >> 2)
-  for (const range of [...image.ram, ...image.extra]) {
-    const node = range.vnode === undefined ? undefined : spec.vnuma?.[range.vnode]?.pnode
-    populate(control, domid, range, node)
-  }
-  xenctrl.claimPages(domid, 0)
-  xenctrl.setMaxMem(domid, spec.memoryKib + MEMORY_SLACK_KIB)
+  if (isGrowing(spec)) populateOnDemand(control, spec, domid, image)
+  else populateAll(control, spec, domid, image)
   xenctrl.setMemoryMap(domid, image.memoryMap)
   writePvhImage(image, {
     write: (physicalAddress, bytes) => memory.write(domid, physicalAddress, bytes),
   })
+  if (isGrowing(spec)) checkRoom(control, spec, domid, image)
+  xenctrl.setMaxMem(domid, spec.memoryKib + MEMORY_SLACK_KIB)
   setParameters(control, domid, image, storePort, consolePort)
   const fresh = xenctrl.getHvmContext(domid)
   xenctrl.setHvmContext(domid, startContext(fresh, image.startState, spec.maxVcpus))
@@ -139,6 +141,40 @@ function build(
   control.grants.seed(domid, CONSOLE_REF, CONTROL_DOMAIN, console)
   control.grants.seed(domid, STORE_REF, CONTROL_DOMAIN, xenstore)
   return { domid, storeGfn: xenstore, storePort, consoleGfn: console, consolePort }
+}
+
+function populateAll(
+  control: ControlDomain, spec: DomainSpec, domid: Domid, image: PvhImage,
+): void {
+  // All of it or nothing, whoever else makes domains meanwhile.
+  control.xenctrl.claimPages(domid, spec.maxMemoryKib >> 2)
+  for (const range of [...image.ram, ...image.extra]) {
+    const node = range.vnode === undefined ? undefined : spec.vnuma?.[range.vnode]?.pnode
+    populate(control, domid, range, node)
+  }
+  control.xenctrl.claimPages(domid, 0)
+}
+
+function populateOnDemand(
+  { xenctrl, ...control }: ControlDomain, spec: DomainSpec, domid: Domid, image: PvhImage,
+): void {
+  for (const { first, count } of image.ram) xenctrl.populateLater(domid, asGfn(first), count)
+  for (const range of image.extra) populate({ ...control, xenctrl }, domid, range, undefined)
+  xenctrl.setPodTarget(domid, pagesOf(spec, image))
+}
+
+/** How many pages it begins with, special ones and all. */
+function pagesOf({ memoryKib }: DomainSpec, { extra }: PvhImage): number {
+  return extra.reduce((sum, { count }) => sum + count, memoryKib >> 2)
+}
+
+/** Kernel and ramdisk have been populated as they were written. */
+function checkRoom(
+  { xenctrl }: ControlDomain, spec: DomainSpec, domid: Domid, image: PvhImage,
+): void {
+  const { totalPages = 0 } = xenctrl.getDomainInfo(domid) ?? {}
+  if (totalPages <= pagesOf(spec, image)) return
+  throw new LibxlError(ERROR_FAIL, `${spec.memoryKib >> 10} MB are too few for kernel and ramdisk`)
 }
 
 /** libxl's rule: 256 pages a vcpu and one page a MiB, in whole MiB. */

@@ -59,6 +59,7 @@ export class Tuning {
         'or equal to memory_static_max\n')
     }
     this.#limit(domid, kib)
+    this.#populate(domid, kib)
     this.#store.write(`${path}/target`, `${kib}`)
   }
 
@@ -116,6 +117,11 @@ export class Tuning {
         if (tree.read(at) !== wanted) tree.write(at, wanted)
       }
     })
+  }
+
+  /** What is populated on demand is a part of what it shall have. */
+  #populate(domid: number, kib: number): void {
+    if (domid !== 0) this.#xenctrl.setPodTarget(asDomid(domid), kib >> 2)
   }
 
   /** The control domain's memory is not ours to bound: it has none of the machine's. */
