@@ -23,6 +23,8 @@ import {
 } from './systems.ts'
 
 const SETTLE_MS = 700
+/** After that long an idle host process has given back what it does not need. */
+const IDLE_MS = 25_000
 
 export interface GuestResult {
   readonly system: string
@@ -86,6 +88,12 @@ async function boot(system: System, files: MeasuredFiles): Promise<RunningGuest>
   }
 }
 
+/** Memory of a guest that has had nothing to do for some time. */
+async function idleMemory(guest: RunningGuest): Promise<Memory> {
+  await delay(IDLE_MS)
+  return guest.memory()
+}
+
 /** Boots with the clock running, cold and where there is such a thing warm. */
 async function measureBoot(
   system: System, result: GuestResult, files: MeasuredFiles,
@@ -97,8 +105,10 @@ async function measureBoot(
     result.coldCpu.push(cold.cpu)
     result.coldWall.push(cold.wall)
     await delay(SETTLE_MS)
-    result.memory.push(guest.memory())
-    if (!guest.reuse) return guest
+    if (!guest.reuse) {
+      result.memory.push(await idleMemory(guest))
+      return guest
+    }
     await guest.reuse.destroy()
     // The one that ended had a console's process, which is gone.
     const [restart, before] = [performance.now(), cpuSecondsOf(guest.reuse.host)]
@@ -106,6 +116,7 @@ async function measureBoot(
     const warm = await untilShell(guest, restart, before)
     result.warmCpu.push(warm.cpu)
     result.warmWall.push(warm.wall)
+    result.memory.push(await idleMemory(guest))
     return guest
   } catch (error) {
     await guest.close()
@@ -187,6 +198,7 @@ class GuestRounds {
         },
       })),
     ])
+    await delay(IDLE_MS)
     this.#guests.forEach((system, index) => {
       const guest = open.get(system)
       if (guest) this.results[index]!.memoryAfter.push(guest.memory())
