@@ -16,7 +16,8 @@ import { cpuSecondsOf } from './lib/process.ts'
 import { load, settingOf } from './lib/results.ts'
 import { settingText } from './lib/tables.ts'
 
-const SETTLE_MS = 5000
+/** By then what booting took has been given back. */
+const SETTLE_MS = 15_000
 /** What has just booted still collects garbage, and has timers of its own. */
 const QUIET_MS = 20_000
 const IDLE_MS = 30_000

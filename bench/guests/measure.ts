@@ -24,7 +24,7 @@ import {
 
 const SETTLE_MS = 700
 /** After that long an idle host process has given back what it does not need. */
-const IDLE_MS = 25_000
+const IDLE_MS = 45_000
 
 export interface GuestResult {
   readonly system: string

@@ -8,6 +8,7 @@ import { parentPort, workerData } from 'node:worker_threads'
 import { assert } from '../base/assert.ts'
 import { Core } from '../core/core.ts'
 import { Cpu } from '../cpu/cpu.ts'
+import type { Spared } from '../cpu/engine.ts'
 import { CoreState } from '../hypervisor/host/state.ts'
 import { HostClock } from '../node/clock.ts'
 import { giveBackGarbage, giveBackPages } from '../node/garbage.ts'
@@ -50,8 +51,8 @@ const cpu: Cpu = new Cpu({
 })
 const spare = {
   held: () => cpu.code.bytes,
-  giveBack: () => {
-    cpu.giveBack()
+  giveBack: (what: Spared) => {
+    cpu.giveBack(what)
     giveBackGarbage()
   },
 }

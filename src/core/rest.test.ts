@@ -13,13 +13,19 @@ class IdleCore {
   held = 0
   /** What it had when it gave back. */
   readonly given: number[] = []
+  /** How often it gave modules back. */
+  modules = 0
   /** What guests that idle use at once. */
   needed = 0
   #now = 0
   #asleep = 0
   readonly #rest = new Rest({
     held: () => this.held,
-    giveBack: () => void (this.given.push(this.held / MIB), this.held = 0),
+    giveBack: (what) => {
+      if (what === 'modules') this.modules += 1
+      else this.given.push(this.held / MIB)
+      if (what === 'code') this.held = 0
+    },
   })
 
   run(seconds: number, awake: number): void {
@@ -49,6 +55,18 @@ test('what guests need while they idle is not given back again and again', () =>
   core.needed = 20 * MIB
   core.run(1000, 0.05)
   assert.equal(core.given.length, 2)
+})
+
+test('modules follow once, when the core goes on sleeping', () => {
+  const core = new IdleCore()
+  core.run(10, 0)
+  assert.equal(core.modules, 0)
+  core.run(10, 0.5)
+  core.run(100, 0)
+  assert.equal(core.modules, 1)
+  core.held = 50 * MIB
+  core.run(100, 0)
+  assert.equal(core.modules, 2)
 })
 
 test('what was held after a busy time is not taken for needed', () => {

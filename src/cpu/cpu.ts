@@ -14,7 +14,7 @@ import {
 import { TrapOverride, WATCHED_ACCESSES, Watching, watchingOf } from './debug.ts'
 import { deliver } from './exceptions/deliver.ts'
 import { type CpuEvent, notedFault } from './exceptions/event.ts'
-import { Engine, type EngineOptions } from './engine.ts'
+import { Engine, type EngineOptions, type Spared } from './engine.ts'
 import {
   AccessExit, GuestFault, type Processor, type ServiceExit, type Thrown,
 } from './interfaces.ts'
@@ -215,8 +215,8 @@ export class Cpu implements Processor {
   /** Forgets decoded code; for frames that changed behind the processor's back. */
   flushCode(): void { this.#engine.flushCode() }
 
-  /** Also gives its memory back; between runs. */
-  giveBack(): void { this.#engine.giveBack() }
+  /** Gives back memory; between runs. */
+  giveBack(what: Spared): void { this.#engine.giveBack(what) }
 
   /** What the compiler of hot code did so far. */
   get jitCounts(): Engine['counts'] { return this.#engine.counts }

@@ -62,6 +62,9 @@ export interface SharedMachine {
   decoding(machine: number): void
 }
 
+/** What a processor can do without: see Engine.giveBack. */
+export type Spared = 'code' | 'modules'
+
 /** Chosen by measurement: less compiles code that soon lies idle. */
 const HEAT_LIMIT = 30_000
 
@@ -140,8 +143,12 @@ export class Engine {
     this.code.flush()
   }
 
-  /** The same, with its memory. */
-  giveBack(): void {
+  /** Between runs, with memory: all that was made of code, or modules that nothing uses now. */
+  giveBack(what: Spared): void {
+    if (what === 'modules') {
+      this.#jit.dropKept()
+      return
+    }
     this.flushCode()
     const { giveBackPages } = this.#options
     for (const [from, to] of CODE_AREAS) giveBackPages?.(this.core.buffer, from, to - from)

@@ -156,11 +156,12 @@ test('what a processor gave back it makes again', () => {
   }
   for (let seed = FIRST; seed < FIRST + SHARED; seed++) {
     const program = makeProgram(seed)
-    const [expected, found] = [new TestMachine(0), new TestMachine(1, { giveBackPages })]
+    const compiler = new KeepingCompiler()
+    const [expected, found] = [new TestMachine(0), new TestMachine(1, { compiler, giveBackPages })]
     for (let time = 0; time < 2; time++) {
       for (const machine of [expected, found]) machine.load(program)
       assert.equal(found.run(SLICE), expected.run(SLICE))
-      found.cpu.giveBack()
+      for (const what of ['code', 'modules'] as const) found.cpu.giveBack(what)
       same(program, expected, found)
     }
     known += found.cpu.jitCounts.known

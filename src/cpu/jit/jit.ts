@@ -219,6 +219,11 @@ export class Jit {
     for (const region of this.#all()) this.#forget(region)
   }
 
+  /** Lets go of modules that have no place now, and can be loaded again. */
+  dropKept(): void {
+    this.#store.dropKept()
+  }
+
   /** Where a region's pages are when its page `number` is that of the current code. */
   #pagesAround(number: number): PageAt {
     const { control } = this.#needs

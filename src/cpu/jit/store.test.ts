@@ -94,3 +94,16 @@ test('modules are bounded however small they are', () => {
   for (; !store.isFull(1); count++) store.addCompiled([shapeOf(count)], module, 1, undefined)
   assert.ok(count < 4096, `${count} modules`)
 })
+
+test('of modules that nobody uses those go that are kept elsewhere, and are remembered', () => {
+  const store = new RegionStore()
+  const batches = ['used', 'unused', undefined].map((name, i) =>
+    store.addCompiled([shapeOf(i + 1)], moduleOf(), 100, name))
+  batches[0]!.place(0, {}, pagesAround(0))
+  store.dropKept()
+  assert.deepEqual(batches.map((batch) => batch.isCompiled), [true, false, true])
+  assert.equal(store.bytes, batches[0]!.bytes + batches[2]!.bytes)
+  assert.equal(store.count, 3)
+  const shape = shapeOf(2)
+  assert.equal(store.find(memoryWith(shape), FIRST, pagesAround)?.region.batch, batches[1])
+})

@@ -196,12 +196,22 @@ export class RegionStore {
   dropIdle(): void {
     for (const batch of this.#batches) {
       if (this.#bytes <= MODULE_BYTES / 2 && this.#count <= REGIONS / 2) return
-      if (batch.isUsed) continue
-      this.#bytes -= batch.bytes
-      batch.drop()
-      // What is kept outside can come back, but not without bound.
-      if (batch.name === undefined || this.#count > REGIONS / 2) this.remove(batch)
+      if (!batch.isUsed) this.#drop(batch)
     }
+  }
+
+  /** Drops modules of which nothing has a place, if they are kept outside. */
+  dropKept(): void {
+    for (const batch of this.#batches) {
+      if (batch.name !== undefined && !batch.isUsed) this.#drop(batch)
+    }
+  }
+
+  #drop(batch: Batch): void {
+    this.#bytes -= batch.bytes
+    batch.drop()
+    // What is kept outside can come back, but not without bound.
+    if (batch.name === undefined || this.#count > REGIONS / 2) this.remove(batch)
   }
 
   /** Forgets a batch that is not used. */
