@@ -8,7 +8,6 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { parseArgs } from 'node:util'
-import { type CoresResults, measureCores } from './cores/measure.ts'
 import { type GuestResults, measureGuests } from './guests/measure.ts'
 import { type System, systems, variantOf } from './guests/systems.ts'
 import { publish } from './lib/document.ts'
@@ -21,7 +20,7 @@ import { type Row, rowGroups, rows } from './set/rows.ts'
 
 const USAGE = `Usage: npm run bench -- [options]
 
-  --groups LIST     of kernels, boot, cores, ${rowGroups.join(', ')} (all)
+  --groups LIST     of kernels, boot, ${rowGroups.join(', ')} (all)
   --rows LIST       only these rows, of all groups of the set unless --groups names some
   --systems LIST    of native, QEMU, QEMU max, ours (all)
   --variant TEXT    runs ours in one more way: 'NAME: WORD ...', where a word is an environment
@@ -33,7 +32,7 @@ const USAGE = `Usage: npm run bench -- [options]
   --publish         writes bench/results/latest.json and the tables of docs/benchmarks.md
   --render FILE     measures nothing, and takes the results from FILE
 `
-const GROUPS: readonly string[] = ['kernels', 'boot', 'cores', ...rowGroups]
+const GROUPS: readonly string[] = ['kernels', 'boot', ...rowGroups]
 
 function readOptions() {
   return parseArgs({
@@ -111,25 +110,20 @@ async function measure(options: Options): Promise<Results> {
   }) : undefined
   const boot = choice.groups.includes('boot')
   let guests: GuestResults | undefined
-  let cores: CoresResults | undefined
   let guestKernel: string | undefined
-  if (boot || choice.rows.length > 0 || choice.groups.includes('cores')) {
+  if (boot || choice.rows.length > 0) {
     const { kernel, initrd } = options
     const files = await ensureFiles({
       ...kernel === undefined ? {} : { kernel }, ...initrd === undefined ? {} : { initrd },
     })
     guestKernel = files.kernel
-    if (boot || choice.rows.length > 0) {
-      guests = await measureGuests({
-        rounds, files, boot, rows: choice.rows, systems: choice.systems,
-      })
-    }
-    if (choice.groups.includes('cores')) cores = await measureCores(rounds, files, say)
+    guests = await measureGuests({
+      rounds, files, boot, rows: choice.rows, systems: choice.systems,
+    })
   }
   return {
     setting: settingOf([before, load()], guestKernel),
     ...kernelResults ? { kernels: kernelResults } : {}, ...guests ? { guests } : {},
-    ...cores ? { cores } : {},
   }
 }
 

@@ -2,13 +2,15 @@
  * What a second core is good for: the same two programs at once in a guest with one VCPU on one
  * core, and in one with two VCPUs on two, in turns; and what guests cost that have nothing to do.
  *
- * What counts is wall-clock time, which says little on a machine that is busy otherwise. CPU time
- * says what two cores lose by being two: with nobody else there, programs that take as much CPU
- * time on two cores as on one are twice as fast.
+ * On a machine that is busy otherwise wall-clock time says little. So the CPU time of the cores'
+ * threads is taken, which says what two cores lose by being two: with nobody else there, programs
+ * that take as much of it on two cores as on one are twice as fast. A first round, in which most is
+ * compiled, does not count.
  */
 import { setTimeout as delay } from 'node:timers/promises'
 import { guestCpuSeconds, type RunningGuest, startGuest, type System } from '../guests/systems.ts'
 import { type MeasuredFiles, scratchFolder } from '../lib/guest.ts'
+import { threadSecondsOf } from '../lib/process.ts'
 import { addToInitrd, buildProgram } from '../set/files.ts'
 
 const ROW_MS = 300_000
@@ -29,21 +31,28 @@ const programs = [
   ['pipe', 'ping-pong of two processes', 'bench pipe 6000'],
 ] as const
 
-export const machines: readonly (System & { readonly vcpus: number })[] = [1, 2].map((count) => ({
+const machines: readonly (System & { readonly vcpus: number })[] = [1, 2].map((count) => ({
   name: `${count} on ${count}`, kind: 'xl', options: [], vcpus: count,
   environment: { XENOLITH_CORES: `${count}` },
 }))
 
-/** Values by machine, in the order of `machines`, then by round. */
-export type ByMachine = readonly (readonly number[])[]
+/** Values by machine, that with one core first, then by round. */
+type ByMachine = readonly (readonly number[])[]
 
 interface CoresRow {
   readonly name: string
   readonly what: string
   /** Seconds until both programs had ended. */
   readonly wall: ByMachine
-  /** CPU seconds of the host process meanwhile. */
-  readonly cpu: ByMachine
+  /** CPU seconds meanwhile: of the cores' threads, and of all others. */
+  readonly cores: ByMachine
+  readonly others: ByMachine
+}
+
+interface Times {
+  readonly wall: number
+  readonly cores: number
+  readonly others: number
 }
 
 export interface CoresResults {
@@ -57,9 +66,10 @@ export async function measureCores(
 ): Promise<CoresResults> {
   const folder = scratchFolder('set')
   const files = addToInitrd(plain, buildProgram(folder), folder)
-  const idle: number[][] = machines.map(() => [])
+  const lists = (): number[][] => machines.map(() => [])
+  const idle = lists()
   const rows = programs.map(([name, what]) =>
-    ({ name, what, wall: machines.map((): number[] => []), cpu: machines.map((): number[] => []) }))
+    ({ name, what, wall: lists(), cores: lists(), others: lists() }))
   const guests: RunningGuest[] = []
   try {
     for (const machine of machines) {
@@ -68,15 +78,19 @@ export async function measureCores(
       await guest.shell.ready()
     }
     await delay(SETTLE_MS)
-    for (let round = 0; round < rounds; round++) {
-      say(`Cores, round ${round + 1} of ${rounds} ...`)
+    for (let round = 0; round <= rounds; round++) {
+      say(`Cores, round ${round} of ${rounds} ...`)
       for (const [index, [, , command]] of programs.entries()) {
         for (const [number, guest] of guests.entries()) {
-          const { wall, cpu } = await timesOf(guest, `${command} & ${command} & wait`)
-          rows[index]!.wall[number]!.push(wall)
-          rows[index]!.cpu[number]!.push(cpu)
+          const times = await timesOf(guest, `${command} & ${command} & wait`)
+          if (round === 0) continue
+          const row = rows[index]!
+          row.wall[number]!.push(times.wall)
+          row.cores[number]!.push(times.cores)
+          row.others[number]!.push(times.others)
         }
       }
+      if (round === 0) continue
       for (const [number, guest] of guests.entries()) idle[number]!.push(await idleOf(guest))
     }
   } finally {
@@ -85,12 +99,13 @@ export async function measureCores(
   return { rows, idle }
 }
 
-async function timesOf(
-  guest: RunningGuest, command: string,
-): Promise<{ wall: number, cpu: number }> {
-  const [start, before] = [performance.now(), guestCpuSeconds(guest)]
+async function timesOf(guest: RunningGuest, command: string): Promise<Times> {
+  const cores = (): number => threadSecondsOf(guest.pids[0]!, 'core')
+  const [start, all, own] = [performance.now(), guestCpuSeconds(guest), cores()]
   await guest.shell.run(command, ROW_MS)
-  return { wall: (performance.now() - start) / 1000, cpu: guestCpuSeconds(guest) - before }
+  const wall = (performance.now() - start) / 1000
+  const spent = cores() - own
+  return { wall, cores: spent, others: Math.max(guestCpuSeconds(guest) - all - spent, 0) }
 }
 
 async function idleOf(guest: RunningGuest): Promise<number> {

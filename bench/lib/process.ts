@@ -1,7 +1,7 @@
 /**
  * What Linux says of a process: its CPU time and its memory.
  */
-import { readFileSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 
 const TICKS_A_SECOND = 100
 const [UTIME, STIME, CHILDREN_UTIME, CHILDREN_STIME] = [11, 12, 13, 14]
@@ -13,6 +13,15 @@ export function cpuSecondsOf(pid: number): number {
   const ticks = [UTIME, STIME, CHILDREN_UTIME, CHILDREN_STIME]
     .reduce((sum, field) => sum + Number(fields[field]), 0)
   return ticks / TICKS_A_SECOND
+}
+
+/** CPU seconds of those threads of a process that live and are called so and a number. */
+export function threadSecondsOf(pid: number, name: string): number {
+  const folder = `/proc/${pid}/task`
+  return readdirSync(folder)
+    .filter((thread) => readFileSync(`${folder}/${thread}/comm`, 'latin1').startsWith(`${name} `))
+    .map((thread) => Number(/^\d+/.exec(readFileSync(`${folder}/${thread}/schedstat`, 'latin1'))))
+    .reduce((sum, nanoseconds) => sum + nanoseconds / 1e9, 0)
 }
 
 export interface Memory {

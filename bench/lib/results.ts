@@ -4,7 +4,6 @@
 import { execFileSync } from 'node:child_process'
 import { cpus, loadavg, release, totalmem } from 'node:os'
 import { basename } from 'node:path'
-import type { CoresResults } from '../cores/measure.ts'
 import type { GuestResults } from '../guests/measure.ts'
 import type { KernelResult } from '../kernels/measure.ts'
 import { root } from './guest.ts'
@@ -28,7 +27,6 @@ export interface Results {
   readonly setting: Setting
   readonly kernels?: readonly KernelResult[]
   readonly guests?: GuestResults
-  readonly cores?: CoresResults
 }
 
 /** The first line that a program prints, or nothing if there is none. */

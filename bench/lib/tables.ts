@@ -1,7 +1,6 @@
 /**
  * Results as Markdown: ratios first, then what was measured.
  */
-import { type CoresResults, machines } from '../cores/measure.ts'
 import type { GuestResult, GuestResults } from '../guests/measure.ts'
 import { withoutRate } from '../kernels/list.ts'
 import type { KernelResult } from '../kernels/measure.ts'
@@ -10,13 +9,14 @@ import type { Memory } from './process.ts'
 import type { Results, Setting } from './results.ts'
 import { geometricMean, ratiosOf, spreadOf, summaryOf } from './statistics.ts'
 
-const NOTHING = '–'
+/** Where nothing was measured. */
+export const NOTHING = '–'
 
 function row(...cells: string[]): string {
   return `| ${cells.join(' | ')} |`
 }
 
-function table(heads: readonly string[], rows: readonly (readonly string[])[]): string {
+export function table(heads: readonly string[], rows: readonly (readonly string[])[]): string {
   const rule = heads.map((_, column) => column === 0 ? '---' : '---:')
   return [row(...heads), row(...rule), ...rows.map((cells) => row(...cells))].join('\n')
 }
@@ -27,14 +27,15 @@ function digits(value: number): string {
 }
 
 /** Median and spread of what was measured. */
-function measured(values: readonly number[], unit = ''): string {
+export function measured(values: readonly number[], unit = ''): string {
   if (values.length === 0) return NOTHING
   const summary = summaryOf(values)
   if (values.length === 1) return `${digits(summary.median)}${unit}`
   return `${digits(summary.median)}${unit} ±${spreadOf(summary).toFixed(0)} %`
 }
 
-function ratio(above: readonly number[] | undefined, below: readonly number[] | undefined):
+/** Median, least and most of what the rounds had. */
+export function ratio(above: readonly number[] | undefined, below: readonly number[] | undefined):
   string {
   // Where a row failed in some round, its times belong to no common rounds.
   if (!above?.length || above.length !== below?.length) return NOTHING
@@ -221,25 +222,9 @@ export function settingText(setting: Setting): string {
   return parts.filter((part) => part !== undefined && part !== '').join('; ')
 }
 
-/** How many times as fast two cores are, how much of their CPU time is not lost, and what idle
- * guests cost. */
-function coresTable({ rows, idle }: CoresResults): string {
-  const [one, two] = machines.map(({ name }) => name)
-  return table([
-    'two at once', `${two} over ${one}`, `CPU time of ${one} over ${two}`, `${one}, s`, `${two}, s`,
-  ], [
-    ...rows.map(({ name, what, wall: [first, second], cpu }) => [
-      `\`${name}\`: ${what}`, ratio(first, second), ratio(cpu[0], cpu[1]),
-      measured(first!), measured(second!),
-    ]),
-    ['an idle guest, CPU s a second', NOTHING, NOTHING, measured(idle[0]!), measured(idle[1]!)],
-  ])
-}
-
-export function textOf({ setting, kernels, guests, cores }: Results): string {
+export function textOf({ setting, kernels, guests }: Results): string {
   const parts = [`${settingText(setting)}.`]
   if (kernels?.length) parts.push('### Kernels', kernelTable(kernels))
   if (guests) parts.push(...guestParts(guests))
-  if (cores) parts.push('### VCPUs on cores', coresTable(cores))
   return `${parts.join('\n\n')}\n`
 }

@@ -177,7 +177,7 @@ export class CompilerThread {
       state: this.#state, idleMs: this.#idleMs, ...this.#kept ? { kept: this.#kept } : {},
     }
     const worker = new Worker(new URL('compile-worker.ts', import.meta.url), {
-      workerData: start,
+      name: 'compiler', workerData: start,
       resourceLimits: { maxOldGenerationSizeMb: HEAP_MB, maxYoungGenerationSizeMb: YOUNG_MB },
     })
     this.#worker = worker

@@ -102,7 +102,7 @@ class CoreThreads implements Cores {
       compiler,
     }
     const worker = new Worker(new URL('core-worker.ts', import.meta.url), {
-      workerData: start, transferList: [compiler.port],
+      name: `core ${core}`, workerData: start, transferList: [compiler.port],
       resourceLimits: { maxYoungGenerationSizeMb: YOUNG_MB },
     })
     const thread: Thread = {
