@@ -143,7 +143,7 @@ export class CodeCache {
 
   /** Sees to it that writes to lines of a frame are noticed, whether it has records or not. */
   watch(page: number, lines: CodeLines): void {
-    this.#traces.toAdd(page)
+    this.#traces.watch(page)
     const place = linesAt(page)
     if ((this.#u32[place]! | this.#u32[place + 1]!) === 0) this.#needs.markCode(page)
     this.#u32[place]! |= lines.low
@@ -174,9 +174,8 @@ export class CodeCache {
   /** As decode, for the trace that `record` begins, in place of it. */
   decodeAgain(record: number, machinePage: number): number {
     const machine = (machinePage | this.#u16[record + field.pageOffset >>> 1]!) >>> 0
-    const traces = this.#traces.at(machinePage)
-    const stale = traces?.findIndex((trace) => trace.first === record) ?? -1
-    if (traces && stale >= 0) this.#forget(traces.splice(stale, 1)[0]!)
+    const stale = this.#traces.takeFirst(machinePage >>> 0, record)
+    if (stale) this.#forget(stale)
     return this.#decode(machine, this.#u32[controlAt('codeMode') >>> 2]!)
   }
 
@@ -184,25 +183,14 @@ export class CodeCache {
    * on unless said otherwise. */
   invalidate(machine: number, bytes: number = PAGE): void {
     const page = (machine & -PAGE) >>> 0
-    const traces = this.#traces.at(page)
-    if (!traces) return
+    if (!this.#traces.knows(page)) return
     const written = new CodeLines()
     written.addRange(machine & PAGE - 1, bytes)
-    const left = new CodeLines()
-    const kept = traces.filter((trace) => {
-      const lines = this.#lines
-      linesOf(trace, page, lines)
-      if (lines.meets(written)) {
-        this.#forget(trace)
-        return false
-      }
-      left.add(lines)
-      return true
-    })
+    for (const trace of this.#traces.take(page, written)) this.#forget(trace)
+    const left = this.#traces.linesIn(page)
     this.#needs.invalidated(page, written)
     this.#needs.addLines(page, left)
     this.#u32.set([left.low, left.high], linesAt(page))
-    this.#traces.replace(page, kept)
     if (left.isEmpty) this.#needs.clearCode(page)
   }
 
@@ -242,7 +230,7 @@ export class CodeCache {
   #remember(page: number, trace: Trace): void {
     linesOf(trace, page >>> 0, this.#lines)
     this.watch(page, this.#lines)
-    for (const gone of this.#traces.add(page, trace)) this.#forget(gone)
+    for (const gone of this.#traces.add(page >>> 0, trace)) this.#forget(gone)
   }
 
   /** Appends a trace's records; whether it crosses into the next page, undefined if that faults. */

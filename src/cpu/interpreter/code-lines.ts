@@ -28,6 +28,10 @@ export class CodeLines {
     this.high |= other.high
   }
 
+  has(line: number): boolean {
+    return ((line < 32 ? this.low : this.high) >>> (line & 31) & 1) !== 0
+  }
+
   meets(other: CodeLines): boolean {
     return (this.low & other.low | this.high & other.high) !== 0
   }

@@ -1,19 +1,27 @@
 /**
- * Which traces there are, by frame, and where in them an instruction's record is.
+ * Which traces there are, by frame and line, and where in them an instruction's record is.
  *
  * A trace's records stand for instructions at ascending offsets of its page; a trace that crosses
- * into the next page belongs to both frames, and is entered at its first record only.
+ * into the next page belongs to both frames, and is entered at its first record only. A trace is
+ * listed in each line that it has code in: who looks for an instruction, or forgets a line, looks
+ * at no others.
  */
 import { MAX_LENGTH } from '../../isa/decode/decoder.ts'
-import type { CodeLines } from './code-lines.ts'
+import { CodeLines } from './code-lines.ts'
 import { field, heatWordOf, RECORD_BYTES, Special } from './record.ts'
 
 const PAGE = 4096
 const PAGE_SHIFT = 12
-/** A frame's traces are searched one by one, and code that has more of them is made for that: when
- * there are as many, all go. */
-const TRACES_A_FRAME = 256
+const LINE_SHIFT = 6
+const LINES = PAGE >>> LINE_SHIFT
+/** A line's traces are searched one by one. Code that has more of them is made for that: when there
+ * are as many, all go. */
+const TRACES_A_LINE = 64
+
 const NONE: readonly Trace[] = []
+
+/** By line of a frame; lines that never had any have no list. */
+type Frame = (Trace[] | undefined)[]
 
 export interface Trace {
   readonly machine: number
@@ -35,19 +43,23 @@ function isWithin(trace: Trace, machine: number): boolean {
 export function linesOf(trace: Trace, page: number, lines: CodeLines): void {
   lines.low = 0
   lines.high = 0
-  if ((trace.machine & -PAGE) >>> 0 !== page) {
-    lines.addRange(0, MAX_LENGTH)
-    return
-  }
-  const offset = trace.machine & PAGE - 1
-  lines.addRange(offset, trace.end - offset)
+  const from = firstIn(trace, page)
+  lines.addRange(from, endIn(trace, page) - from)
+}
+
+function firstIn(trace: Trace, page: number): number {
+  return (trace.machine & -PAGE) >>> 0 === page ? trace.machine & PAGE - 1 : 0
+}
+
+function endIn(trace: Trace, page: number): number {
+  return (trace.machine & -PAGE) >>> 0 === page ? trace.end : MAX_LENGTH
 }
 
 export class Traces {
   readonly #u16: Uint16Array
   /** By frame number. A frame stays when its code is gone: a map whose keys come and go walks
    * over those that went. */
-  readonly #traces = new Map<number, Trace[]>()
+  readonly #frames = new Map<number, Frame>()
 
   constructor(core: ArrayBuffer) {
     this.#u16 = new Uint16Array(core)
@@ -55,46 +67,85 @@ export class Traces {
 
   /** Frames that have, or had, code; of those that only are watched, too. */
   frames(): Iterable<number> {
-    return this.#traces.keys()
+    return this.#frames.keys()
   }
 
-  /** The traces of the frame that an address lies in; undefined when it never had any. */
-  at(machine: number): Trace[] | undefined {
-    return this.#traces.get(machine >>> PAGE_SHIFT)
+  /** Whether the frame that an address lies in is one of them. */
+  knows(machine: number): boolean {
+    return this.#frames.has(machine >>> PAGE_SHIFT)
   }
 
-  /** The same, for traces to be added to. */
-  toAdd(machine: number): Trace[] {
+  /** Makes the frame of an address one of them. */
+  watch(machine: number): Frame {
     const frame = machine >>> PAGE_SHIFT
-    let traces = this.#traces.get(frame)
-    if (!traces) {
-      traces = []
-      this.#traces.set(frame, traces)
+    let lines = this.#frames.get(frame)
+    if (!lines) {
+      lines = new Array<Trace[] | undefined>(LINES)
+      this.#frames.set(frame, lines)
     }
-    return traces
+    return lines
   }
 
-  /** Adds a trace to the frame of an address, and gives those that are to be forgotten for it. */
-  add(machine: number, trace: Trace): readonly Trace[] {
-    const traces = this.toAdd(machine)
-    const gone = traces.length < TRACES_A_FRAME ? NONE : traces.splice(0)
-    traces.push(trace)
+  /** Adds a trace to the frame `page`, and gives those that are to be forgotten for it. */
+  add(page: number, trace: Trace): readonly Trace[] {
+    const frame = this.watch(page)
+    const gone: Trace[] = []
+    forEachLine(trace, page, (line) => {
+      const list = frame[line] ??= []
+      if (list.length >= TRACES_A_LINE) this.#takeLine(frame, line, page, gone)
+      list.push(trace)
+    })
     return gone
   }
 
-  replace(machine: number, traces: Trace[]): void {
-    this.#traces.set(machine >>> PAGE_SHIFT, traces)
+  /** Takes the trace that begins with a record out of the frame `page`, if it is there. */
+  takeFirst(page: number, record: number): Trace | undefined {
+    const frame = this.#frames.get(page >>> PAGE_SHIFT)
+    const line = this.#u16[record + field.pageOffset >>> 1]! >>> LINE_SHIFT
+    const trace = frame?.[line]?.find(({ first }) => first === record)
+    if (frame && trace) takeOut(frame, trace, page)
+    return trace
+  }
+
+  /** Takes out of the frame `page` all traces that have code in some lines. */
+  take(page: number, lines: CodeLines): readonly Trace[] {
+    const frame = this.#frames.get(page >>> PAGE_SHIFT)
+    const gone: Trace[] = []
+    for (let line = 0; frame && line < LINES; line++) {
+      if (lines.has(line)) this.#takeLine(frame, line, page, gone)
+    }
+    return gone
+  }
+
+  #takeLine(frame: Frame, line: number, page: number, gone: Trace[]): void {
+    const list = frame[line]
+    for (let trace = list?.at(-1); trace; trace = list?.at(-1)) {
+      takeOut(frame, trace, page)
+      gone.push(trace)
+    }
+  }
+
+  /** The lines of the frame `page` that have traces. */
+  linesIn(page: number): CodeLines {
+    const lines = new CodeLines()
+    this.#frames.get(page >>> PAGE_SHIFT)?.forEach((list, line) => {
+      if (list && list.length > 0) lines.addRange(line << LINE_SHIFT, 1)
+    })
+    return lines
   }
 
   clear(): void {
-    this.#traces.clear()
+    this.#frames.clear()
+  }
+
+  /** The traces that have code in the line of an address. */
+  #near(machine: number): readonly Trace[] {
+    return this.#frames.get(machine >>> PAGE_SHIFT)?.[(machine & PAGE - 1) >>> LINE_SHIFT] ?? NONE
   }
 
   /** The record of the instruction at an address that may be entered, or 0. */
   recordAt(machine: number, mode: number): number {
-    const traces = this.at(machine)
-    if (!traces) return 0
-    for (const trace of traces) {
+    for (const trace of this.#near(machine)) {
       if (trace.mode !== mode || !isWithin(trace, machine)) continue
       const record = trace.crosses
         ? trace.machine === machine ? trace.first : 0
@@ -107,11 +158,15 @@ export class Traces {
   /** The first offset of the address's page, from the address on, at which recordAt may find
    * something; the page's size when there is none. */
   nextAt(machine: number, mode: number): number {
+    const frame = this.#frames.get(machine >>> PAGE_SHIFT)
+    if (!frame) return PAGE
     let next = PAGE
-    for (const trace of this.at(machine) ?? []) {
-      if (trace.mode !== mode) continue
-      if (!trace.crosses && isWithin(trace, machine)) return machine & PAGE - 1
-      if (trace.machine >= machine) next = Math.min(next, trace.machine & PAGE - 1)
+    for (let line = (machine & PAGE - 1) >>> LINE_SHIFT; line < LINES && next === PAGE; line++) {
+      for (const trace of frame[line] ?? NONE) {
+        if (trace.mode !== mode) continue
+        if (!trace.crosses && isWithin(trace, machine)) return machine & PAGE - 1
+        if (trace.machine >= machine) next = Math.min(next, trace.machine & PAGE - 1)
+      }
     }
     return next
   }
@@ -119,7 +174,7 @@ export class Traces {
   /** The records of the instruction at `machine`, in all traces for `mode` that have it. */
   recordsAt(machine: number, mode: number): number[] {
     const found: number[] = []
-    for (const trace of this.at(machine) ?? []) {
+    for (const trace of this.#near(machine)) {
       if (trace.mode !== mode || !isWithin(trace, machine) || trace.crosses) continue
       const record = this.#recordIn(trace, machine & PAGE - 1)
       if (record !== 0) found.push(record)
@@ -155,4 +210,18 @@ export class Traces {
     }
     return 0
   }
+}
+
+/** Calls `work` with each line of a page that a trace has code in. */
+function forEachLine(trace: Trace, page: number, work: (line: number) => void): void {
+  const last = Math.min(endIn(trace, page), PAGE) - 1 >>> LINE_SHIFT
+  for (let line = firstIn(trace, page) >>> LINE_SHIFT; line <= last; line++) work(line)
+}
+
+function takeOut(frame: Frame, trace: Trace, page: number): void {
+  forEachLine(trace, page, (line) => {
+    const list = frame[line]
+    const at = list?.lastIndexOf(trace) ?? -1
+    if (at >= 0) list?.splice(at, 1)
+  })
 }
