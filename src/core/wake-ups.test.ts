@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { heldLocks } from '../base/shared/lock.ts'
+import { interrupted } from '../base/shared/interleaving.ts'
 import { RFLAGS } from '../cpu/state.ts'
 import { PvhPlatform } from '../guest/pvh/platform.ts'
 import { SCHEDOP_block, SCHEDOP_poll } from '../abi/xen/sched.ts'
@@ -27,31 +27,6 @@ const PORTS_AT = 0x400
 const POLL_AT = 0x500
 /** More accesses than a step makes. */
 const ENDLESS = 2000
-
-// Not exchange, by which locks are given back: what it follows is interrupted too.
-const accesses = ['load', 'store', 'add', 'and', 'or', 'compareExchange'] as const
-
-/** Does `work`, and `other` before the access with a number: false when there are not so many. */
-function interrupted(at: number, work: () => void, other: () => void): boolean {
-  let left = at
-  type Access = (...args: unknown[]) => unknown
-  const plain = accesses.map((name) => Reflect.get(Atomics, name) as Access)
-  const restore = (): void => accesses.forEach((name, i) => Reflect.set(Atomics, name, plain[i]))
-  accesses.forEach((name, i) => Reflect.set(Atomics, name, (...args: unknown[]) => {
-    // Whoever wants a lock that is held comes when it is free.
-    if (heldLocks() === 0 && left-- === 0) {
-      restore()
-      other()
-    }
-    return plain[i]!(...args)
-  }))
-  try {
-    work()
-  } finally {
-    restore()
-  }
-  return left < 0
-}
 
 /** Two cores, and a guest on the first whose vcpu 0 is told of events by a vector of its LAPIC. */
 class Bench {
