@@ -121,6 +121,39 @@ test('code on another page is looked for where the page is now', () => {
   assert.ok(interpreter.cpu.context.gpr.get(RBX) > 1000n, 'both pages were executed')
 })
 
+test('an instruction that crosses into another page is of the page that is there now', () => {
+  const [interpreter, compiled] = [new TestMachine(0), new TestMachine(3)]
+  const program = startOf((code) => {
+    code.constant(RCX, 40)
+    code.label('again')
+    code.to('crossing', 4, 0xe9)
+    code.label('back')
+    code.op([0x01], RAX, RBX)
+    code.op([0xf6], 0, RCX, { width: 8 }) // test cl, 7
+    code.raw(7)
+    code.to('on', 1, 0x75)
+    code.raw(0xcd, SWAP)
+    code.label('on')
+    code.op([0xff], 1, RCX)
+    code.to('again', 4, 0x0f, 0x85)
+    code.raw(0xcc)
+    while (code.here < CODE_AT + 4096 - 3) code.raw(0xcc)
+    code.label('crossing')
+    code.raw(0xb8) // mov eax, 1
+    code.le(1, 4)
+    code.to('back', 4, 0xe9)
+  })
+  for (const machine of [interpreter, compiled]) {
+    // The rest of MOV is another there, and the jump is the same.
+    const spare = program.code.slice(4096)
+    spare.set([1, 1])
+    machine.load({ ...program, spare })
+    assert.equal(machine.run(10_000), 'halt')
+  }
+  assert.deepEqual(interpreter.differences(compiled, true), [])
+  assert.ok(interpreter.cpu.context.gpr.get(RBX) > 0x1_0000n, 'both pages were executed')
+})
+
 test('flags that wait around a loop are not of what its first instructions compute', () => {
   const [interpreter, compiled] = [new TestMachine(0), new TestMachine(3)]
   const program = startOf((code) => {

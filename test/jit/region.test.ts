@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import {
-  type Block, CODE_MODE, discover, PAGE_BYTES, pageOf, type Region, targetsOf,
+  type Block, CODE_MODE, discover, lastPageOf, PAGE_BYTES, pageOf, type Region, targetsOf,
 } from '../../src/cpu/jit/region.ts'
 import { makeDecoder } from '../../src/isa/decode/decoder.ts'
 import { allInstructions } from '../../src/isa/instructions/all.ts'
@@ -70,6 +70,19 @@ test('an instruction is in one block, and blocks are of one piece and one page',
     }
     assert.ok(seen.size <= LIMITS.instructions)
   }
+})
+
+test('what crosses into the next page is a block of its own, and some do', () => {
+  let crossing = 0
+  for (const { blocks, pages } of regions) for (const { instructions } of blocks) {
+    for (const placed of instructions) {
+      if (lastPageOf(placed) === pageOf(placed.offset)) continue
+      assert.equal(instructions.length, 1)
+      assert.ok(pages.includes(lastPageOf(placed)))
+      crossing += 1
+    }
+  }
+  assert.ok(crossing > 0)
 })
 
 test('only the last instruction of a block ends it', () => {

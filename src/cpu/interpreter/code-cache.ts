@@ -264,9 +264,10 @@ export class CodeCache {
       this.#append(instruction, offset, shape)
       offset += instruction.length
       this.#end = offset
-      if (leaves(instruction)) return false
       if (endsTrace(instruction) || offset >= PAGE) break
     }
+    // Behind a jump too: the next trace must not begin there, since a handler that returns the next
+    // record has not jumped.
     this.#appendSpecial(mode & CODE_MODE_STEP ? Special.STEP_END : Special.LOOK_UP, offset)
     return false
   }
@@ -288,10 +289,8 @@ export class CodeCache {
       this.#appendRaise(offset, instruction === 'invalid' ? UD : GP)
     } else {
       this.#append(instruction, offset, modeShapeOf(mode))
-      if (!leaves(instruction)) {
-        this.#appendSpecial(mode & CODE_MODE_STEP ? Special.STEP_END : Special.LOOK_UP,
-          offset + instruction.length)
-      }
+      this.#appendSpecial(mode & CODE_MODE_STEP ? Special.STEP_END : Special.LOOK_UP,
+        offset + instruction.length)
     }
     const machine = page + offset
     const records = (this.#free - first) / RECORD_BYTES
@@ -342,11 +341,6 @@ export class CodeCache {
 
 function endsTrace(instruction: Instruction): boolean {
   return instruction.definition.fields.endsBlock === true
-}
-
-/** Its handler never goes on with the next record. A service may, whatever it mostly does. */
-function leaves(instruction: Instruction): boolean {
-  return endsTrace(instruction) && instruction.definition.service === undefined
 }
 
 function hashEntry(machine: number): number {

@@ -131,7 +131,7 @@ export function buildEngine(
     store8: store[8], store16: store[16], store32: store[32], store64: store[64],
     store128: store[128],
     probeWrite: mmu.slow.probeWrite,
-    ...mmu.locked,
+    ...mmu.locked, execTranslate: mmu.execTranslate,
     ...support,
     goOn: buildGoOn(module, support.lookUp),
     float, floatVector, ...buildNoting(module, float, floatVector),

@@ -35,6 +35,8 @@ export const partSignatures = {
   probeWrite: { parameters: ['i64', 'i32', 'i32'], result: 'i64' },
   /** (segment, offset, size, write) -> linear: legacy segmentation. */
   segmentLinear: { parameters: ['i32', 'i64', 'i32', 'i32'], result: 'i64' },
+  /** (linear) -> machine address of code, or negative; stopped when the fetch faults. */
+  execTranslate: { parameters: ['i64'], result: 'i64' },
   /** (linear) -> record, or 0 when stopped at the context's rip. */
   lookUp: { parameters: ['i64'], result: 'i32' },
   /** (linear) -> record, or 0: what a region returns, once others that follow it are done. */

@@ -147,9 +147,7 @@ export class Traces {
   recordAt(machine: number, mode: number): number {
     for (const trace of this.#near(machine)) {
       if (trace.mode !== mode || !isWithin(trace, machine)) continue
-      const record = trace.crosses
-        ? trace.machine === machine ? trace.first : 0
-        : this.#recordIn(trace, machine & PAGE - 1)
+      const record = this.#recordIn(trace, machine)
       if (record !== 0 && this.#isEntry(record)) return record
     }
     return 0
@@ -175,8 +173,8 @@ export class Traces {
   recordsAt(machine: number, mode: number): number[] {
     const found: number[] = []
     for (const trace of this.#near(machine)) {
-      if (trace.mode !== mode || !isWithin(trace, machine) || trace.crosses) continue
-      const record = this.#recordIn(trace, machine & PAGE - 1)
+      if (trace.mode !== mode || !isWithin(trace, machine)) continue
+      const record = this.#recordIn(trace, machine)
       if (record !== 0) found.push(record)
     }
     return found
@@ -196,8 +194,10 @@ export class Traces {
       && handler !== Special.JOIN
   }
 
-  /** The record of a trace's instruction at `offset`, or 0; offsets ascend in a trace. */
-  #recordIn(trace: Trace, offset: number): number {
+  /** The record of a trace's instruction at an address, or 0; offsets ascend in a trace. */
+  #recordIn(trace: Trace, machine: number): number {
+    if (trace.crosses) return trace.machine === machine ? trace.first : 0
+    const offset = machine & PAGE - 1
     let low = 0
     let high = trace.records - 1
     while (low <= high) {

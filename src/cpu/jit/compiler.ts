@@ -72,30 +72,21 @@ export interface RegionCompiler {
   take(): CompilerAnswer | undefined
 }
 
-/** The bytes of a region's code are those of `read` (offset, length), the keys of its entries those
- * of `keyAt`. */
+/** The bytes of a region's code are those of `byteAt`, the keys of its entries those of `keyAt`, by
+ * offset. */
 export function pack(
-  region: Region, number: number, read: (offset: number, length: number) => Uint8Array,
+  region: Region, number: number, byteAt: (offset: number) => number,
   keyAt: (offset: number) => number,
 ): PackedRegion {
-  const parts: Uint8Array[] = []
+  const code: number[] = []
   const blocks = new Int32Array(region.blocks.length * 2)
-  let end = 0
   region.blocks.forEach(({ offset, instructions }, block) => {
     const last = instructions.at(-1)
-    if (last) {
-      const part = read(offset, last.offset + last.instruction.length - offset)
-      parts.push(part)
-      end += part.length
-    }
-    blocks.set([offset, end], block * 2)
+    const end = last ? last.offset + last.instruction.length : offset
+    for (let at = offset; at < end; at++) code.push(byteAt(at))
+    blocks.set([offset, code.length], block * 2)
   })
-  const bytes = new Uint8Array(end)
-  let at = 0
-  for (const part of parts) {
-    bytes.set(part, at)
-    at += part.length
-  }
+  const bytes = Uint8Array.from(code)
   const entries = Int32Array.from(region.entries)
   const keys = entries.map((block) => keyAt(region.blocks[block]!.offset))
   return {

@@ -269,7 +269,7 @@ export class Jit {
     if (!region) return
     const number = ++this.#lastNumber
     const packed = pack(region, number,
-      (at, length) => machine.subarray(source.machineOf(at), source.machineOf(at) + length),
+      (at) => machine[source.machineOf(at)]!,
       (at) => entryKey(machine, source.machineOf(at)))
     this.#awaited.set(number, this.#watch(packed.shape, pageAt))
     this.#queue.push(packed)

@@ -5,7 +5,7 @@
  * Places are byte offsets from the start of the page of the entry (page 0 of the region), so that a
  * region is the same wherever its pages are mapped, as long as they keep their distances.
  */
-import type { Decode } from '../../isa/decode/decoder.ts'
+import { type Decode, MAX_LENGTH } from '../../isa/decode/decoder.ts'
 import type { Instruction } from '../../isa/operand.ts'
 
 export const PAGE_BYTES = 4096
@@ -71,11 +71,30 @@ export function pageOf(offset: number): number {
   return Math.floor(offset / PAGE_BYTES)
 }
 
+/** The page of an instruction's last byte. */
+export function lastPageOf({ instruction, offset }: Placed): number {
+  return pageOf(offset + instruction.length - 1)
+}
+
 /** The region that begins at `offset` of page 0; undefined when nothing there can be translated. */
 export function discover(
   source: CodeSource, offset: number, limits: RegionLimits,
 ): Region | undefined {
   return new Discovery(source, limits).run(offset)
+}
+
+/** The pages of a block's code. */
+export function pagesOf({ offset, instructions }: Block): number[] {
+  const last = instructions.at(-1)
+  return last ? [pageOf(offset), lastPageOf(last)] : [pageOf(offset)]
+}
+
+/** The bytes of an instruction that begins in one page and ends in the next. */
+function joined(page: Uint8Array, within: number, next: Uint8Array): Uint8Array {
+  const bytes = new Uint8Array(PAGE_BYTES - within + MAX_LENGTH)
+  bytes.set(page.subarray(within))
+  bytes.set(next.subarray(0, MAX_LENGTH), PAGE_BYTES - within)
+  return bytes
 }
 
 /** Where a block may lead. */
@@ -152,7 +171,7 @@ class Discovery {
     return {
       blocks: this.#blocks,
       entries: this.#blocks.flatMap((block, number) => isEntry(block) ? [number] : []),
-      pages: [...new Set(this.#blocks.map((block) => pageOf(block.offset)))],
+      pages: [...new Set(this.#blocks.flatMap(pagesOf))],
     }
   }
 
@@ -169,6 +188,11 @@ class Discovery {
       while (!this.#placed.has(offset) && this.#placed.size < limit) {
         const placed = this.#decode(offset)
         if (!placed) break
+        // What crosses into the next page is a block of its own.
+        if (offset !== leader && lastPageOf(placed) !== pageOf(offset)) {
+          pending.push(offset)
+          break
+        }
         this.#placed.set(offset, placed)
         const next = offset + placed.instruction.length
         const more = this.#follow(placed, next)
@@ -243,8 +267,9 @@ class Discovery {
     const page = this.#source.page(pageOf(offset))
     if (!page) return undefined
     const within = offset - pageOf(offset) * PAGE_BYTES
-    const instruction = this.#source.decode(page, CODE_MODE, within)
-    // An instruction that crosses into the next page is the interpreter's.
+    let instruction = this.#source.decode(page, CODE_MODE, within)
+    const next = instruction === 'truncated' && this.#source.page(pageOf(offset) + 1)
+    if (next) instruction = this.#source.decode(joined(page, within, next), CODE_MODE)
     return typeof instruction === 'string' ? undefined : { instruction, offset }
   }
 

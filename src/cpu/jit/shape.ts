@@ -36,15 +36,20 @@ export function entryKey(memory: Uint8Array, address: number): number {
   return key
 }
 
-/** Calls `visit` with each block that has code: its offset, and its place in the bytes. */
-function eachBlock(
+/** Calls `visit` with what each block has in each page: its offset, and its place in the bytes. */
+function eachPart(
   { blocks }: RegionShape, visit: (offset: number, start: number, end: number) => boolean,
 ): boolean {
   let start = 0
   for (let i = 0; i < blocks.length; i += 2) {
-    const end = blocks[i + 1]!
-    if (end > start && !visit(blocks[i]!, start, end)) return false
-    start = end
+    let offset = blocks[i]!
+    const last = blocks[i + 1]!
+    while (start < last) {
+      const end = Math.min(last, start + PAGE_BYTES - within(offset))
+      if (!visit(offset, start, end)) return false
+      offset += end - start
+      start = end
+    }
   }
   return true
 }
@@ -55,7 +60,7 @@ function within(offset: number): number {
 
 /** Whether the region's code lies in the pages that `pageAt` says. */
 export function liesIn(shape: RegionShape, machine: Uint8Array, pageAt: PageAt): boolean {
-  return eachBlock(shape, (offset, start, end) => {
+  return eachPart(shape, (offset, start, end) => {
     const page = pageAt(pageOf(offset))
     if (page < 0) return false
     const first = page + within(offset) - start
@@ -76,7 +81,7 @@ export function blocksIn({ blocks }: RegionShape, pageAt: PageAt): number[] {
 /** The lines of code of a region, by machine page. */
 export function linesIn(shape: RegionShape, pageAt: PageAt): Map<number, CodeLines> {
   const lines = new Map<number, CodeLines>()
-  eachBlock(shape, (offset, start, end) => {
+  eachPart(shape, (offset, start, end) => {
     const page = pageAt(pageOf(offset))
     const covered = lines.get(page) ?? new CodeLines()
     lines.set(page, covered)

@@ -30,7 +30,8 @@ import { PathFacts } from './path-facts.ts'
 import { RegionOperands } from './region-operands.ts'
 import { type Path, RegionReading } from './region-reading.ts'
 import {
-  type Block, PAGE_BYTES, pageOf, type Placed, type Region, type Target, targetsOf,
+  type Block, lastPageOf, PAGE_BYTES, pageOf, pagesOf, type Placed, type Region, type Target,
+  targetsOf,
 } from './region.ts'
 
 /** Up to so many targets of a jump are compared one after the other. */
@@ -226,11 +227,29 @@ class Translator {
   /** Leaves when the target's page is not where it was when the region was made. */
   #checkPage(node: number, target: Target, path: Path): void {
     const page = pageOf(target.offset)
-    if (node > 0 && pageOf(this.#region.blocks[node - 1]!.offset) === page) return
+    if (node > 0 && pagesOf(this.#region.blocks[node - 1]!).includes(page)) return
+    this.#f.ifUnlikely(i32.eqz(this.#isThere(page)),
+      () => this.#leaving.goOn(target.offset, path.flags))
+  }
+
+  /** Fetches the rest of an instruction from a page, as `#checkPage`; if that is elsewhere now, the
+   * interpreter carries the instruction out. */
+  #fetch(page: number, exits: Exits): void {
+    const f = this.#f
+    f.ifUnlikely(i32.eqz(this.#isThere(page)), () => {
+      const found = i32.wrap(call(this.#parts.execTranslate, this.#linear(page * PAGE_BYTES)))
+      f.if(i32.ne(found, this.#placement.machineOf(page)), () => {
+        exits.stopIf(globalGet(this.#parts.stopped, 'i32'))
+        exits.defer()
+      })
+    })
+  }
+
+  /** Whether a page of the region is where it was when the region was made. */
+  #isThere(page: number): Expression {
     const linear = this.#linear(page * PAGE_BYTES)
     const isUser = i32.ne(i32.and(globalGet(this.#parts.access, 'i32'), i32.const(Access.USER)), Z)
-    const isThere = emitExecHit(CORE, linear, isUser, this.#placement.machineOf(page))
-    this.#f.ifUnlikely(i32.eqz(isThere), () => this.#leaving.goOn(target.offset, path.flags))
+    return emitExecHit(CORE, linear, isUser, this.#placement.machineOf(page))
   }
 
   /** Leaves when the budget is used up and no more is to be had; flags are settled. */
@@ -248,6 +267,8 @@ class Translator {
     const { instruction, offset } = placed
     const f = this.#f
     const shape = shapeOf(instruction, LONG)
+    const page = lastPageOf(placed)
+    if (page !== pageOf(offset)) this.#fetch(page, this.#exits(offset, left, path, undefined))
     const emit = (again: Label | undefined): void => {
       const operands = instruction.operands.map((operand) => ({ ...operand }))
       const source = new RegionOperands(this.#base, instruction, offset)
