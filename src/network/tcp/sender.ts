@@ -15,8 +15,9 @@ const MOST_RTO_MS = 60_000
 const FIRST_RTO_MS = 1000
 const INITIAL_SEGMENTS = 10
 const DUPLICATES = 3
-/** The largest piece that is sent at once, to be cut into segments later. */
-const LARGEST_PIECE = 32 * 1024
+/** The largest piece that is sent at once, to be cut into segments later; with its headers it is an
+ * IPv4 packet, whose length has 16 bits. */
+const LARGEST_PIECE = 65_000
 
 /** Sends bytes, perhaps with FIN, at a sequence number. */
 type Emit = (sequence: number, bytes: Uint8Array, fin: boolean) => void
