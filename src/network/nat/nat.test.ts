@@ -184,7 +184,7 @@ test('a host that sends faster than the guest takes is made to wait, and so the 
   stream!.events.connected()
   guest.time.run(5)
   end.eager = false
-  for (let i = 0; i < 20 && !stream!.log.includes('pause'); i++) {
+  for (let i = 0; i < 40 && !stream!.log.includes('pause'); i++) {
     stream!.events.data(new Uint8Array(60_000))
     guest.time.run(20)
   }
@@ -198,11 +198,33 @@ test('a host that sends faster than the guest takes is made to wait, and so the 
   for (let i = 0; i < 100; i++) end.connection!.write(new Uint8Array(10_000))
   guest.time.run(1000)
   const taken = stream!.got.reduce((sum, bytes) => sum + bytes.length, 0)
-  assert.ok(taken > 200_000 && taken <= 256 * 1024, `${taken}`)
+  assert.ok(taken > 400_000 && taken <= 512 * 1024, `${taken}`)
   stream!.events.written(taken)
   guest.time.run(1000)
   const more = stream!.got.reduce((sum, bytes) => sum + bytes.length, 0)
   assert.ok(more > taken)
+})
+
+test('of many connections each may keep less', () => {
+  const guest = new FakeGuest()
+  const bytesUntilPause = (port: number): number => {
+    const end = guest.connect(OUTSIDE, 80, port)
+    guest.time.run(5)
+    const stream = guest.hostNet.streams.at(-1)!
+    stream.events.connected()
+    guest.time.run(5)
+    end.eager = false
+    stream.log.length = 0
+    let sent = 0
+    for (; !stream.log.includes('pause'); sent += 60_000) {
+      stream.events.data(new Uint8Array(60_000))
+      guest.time.run(20)
+    }
+    return sent
+  }
+  const first = bytesUntilPause(5000)
+  for (let i = 1; i < 256; i++) guest.connect(OUTSIDE, 80, 5000 + i)
+  assert.ok(bytesUntilPause(6000) < first - 300_000)
 })
 
 test('a forwarded port leads into the guest that has the lease', () => {

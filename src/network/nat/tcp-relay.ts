@@ -15,6 +15,9 @@ import type { HostAddress, HostNet, HostStream, HostStreamEvents } from './host-
 import type { Ipv4Address } from './ipv4.ts'
 
 const CONNECTIONS_KEPT = 2048
+/** With more connections than these each has less, so that all they keep is bounded. */
+const ROOMY_CONNECTIONS = 256
+const SMALL_BUFFER_BYTES = 128 * 1024
 const FIRST_PORT = 49_152
 const PORT_COUNT = 0x1_0000 - FIRST_PORT
 
@@ -63,6 +66,11 @@ export class TcpRelay {
     return this.#entries.size
   }
 
+  /** What a new connection may keep; less when there are many. */
+  get #bufferBytes(): number | undefined {
+    return this.#entries.size < ROOMY_CONNECTIONS ? undefined : SMALL_BUFFER_BYTES
+  }
+
   /** Takes a guest's segment. */
   input(tuple: FourTuple, segment: Segment): void {
     const entry = this.#entries.get(keyOf(tuple))
@@ -82,7 +90,8 @@ export class TcpRelay {
     if (peerPort === undefined || this.#entries.size >= CONNECTIONS_KEPT) return undefined
     const bridge = new Bridge(this, { guest, guestPort, peer, peerPort }, stream)
     const { timers, largestSegment, random } = this.#link
-    bridge.connection = TcpConnection.connect(random(), largestSegment, timers, bridge)
+    bridge.connection = TcpConnection.connect(
+      random(), largestSegment, timers, bridge, this.#bufferBytes)
     this.#entries.set(keyOf(bridge.tuple), bridge)
     return bridge.events
   }
@@ -108,7 +117,7 @@ export class TcpRelay {
       connected: () => {
         if (!bridge) return
         bridge.connection = TcpConnection.accept(
-          syn, this.#link.random(), largestSegment, timers, bridge)
+          syn, this.#link.random(), largestSegment, timers, bridge, this.#bufferBytes)
       },
       data: (bytes) => bridge?.events.data(bytes),
       ended: () => bridge?.events.ended(),

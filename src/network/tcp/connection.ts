@@ -34,13 +34,13 @@ export interface TcpOwner {
   closed(how: TcpEnd): void
 }
 
-const RECEIVE_CAPACITY = 256 * 1024
-const RECEIVE_SCALE = 3
-/** What comes in order is acknowledged after so many bytes, or so long, together. */
-const ACKNOWLEDGED_BYTES = RECEIVE_CAPACITY / 8
+/** What each direction of a connection may keep, unless said otherwise: a guest and we wake one
+ * another the less often, the more there is at a time. */
+const BUFFER_BYTES = 512 * 1024
+const RECEIVE_SCALE = 4
+/** What comes in order is acknowledged after this part of the buffer, or so long, together. */
+const ACKNOWLEDGED_PART = 1 / 4
 const ACKNOWLEDGE_MS = 1
-const SEND_HIGH_WATER = 256 * 1024
-const SEND_LOW_WATER = SEND_HIGH_WATER / 2
 const DEFAULT_SEGMENT = 536
 const LEAST_SEGMENT = 64
 const TIME_WAIT_MS = 2000
@@ -55,6 +55,7 @@ export class TcpConnection {
   readonly #timers: Timers
   /** The payload that fits a frame of ours. */
   readonly #ownSegment: number
+  readonly #bufferBytes: number
   readonly #initial: number
   #sender: Sender | undefined
   #receiver: Receiver | undefined
@@ -73,10 +74,12 @@ export class TcpConnection {
 
   private constructor(
     state: TcpState, initial: number, ownSegment: number, timers: Timers, owner: TcpOwner,
+    bufferBytes: number,
   ) {
     this.state = state
     this.#initial = initial
     this.#ownSegment = ownSegment
+    this.#bufferBytes = bufferBytes
     this.#timers = timers
     this.#owner = owner
   }
@@ -84,8 +87,10 @@ export class TcpConnection {
   /** Answers a peer's SYN. `initial` is our first number, which should not be guessable. */
   static accept(
     syn: Segment, initial: number, ownSegment: number, timers: Timers, owner: TcpOwner,
+    bufferBytes = BUFFER_BYTES,
   ): TcpConnection {
-    const connection = new TcpConnection('SYN-RECEIVED', initial, ownSegment, timers, owner)
+    const connection = new TcpConnection(
+      'SYN-RECEIVED', initial, ownSegment, timers, owner, bufferBytes)
     connection.#agree(syn)
     connection.#handshake()
     return connection
@@ -94,8 +99,10 @@ export class TcpConnection {
   /** Opens a connection. */
   static connect(
     initial: number, ownSegment: number, timers: Timers, owner: TcpOwner,
+    bufferBytes = BUFFER_BYTES,
   ): TcpConnection {
-    const connection = new TcpConnection('SYN-SENT', initial, ownSegment, timers, owner)
+    const connection = new TcpConnection(
+      'SYN-SENT', initial, ownSegment, timers, owner, bufferBytes)
     connection.#handshake()
     return connection
   }
@@ -106,7 +113,7 @@ export class TcpConnection {
     if (!sender || this.#finSent || this.state === 'CLOSED') return true
     sender.write(bytes, this.#timers.now())
     this.#schedule()
-    this.#waitsForRoom = sender.length >= SEND_HIGH_WATER
+    this.#waitsForRoom = sender.length >= this.#bufferBytes
     return !this.#waitsForRoom
   }
 
@@ -187,7 +194,7 @@ export class TcpConnection {
     this.#sendScale = syn.windowScale ?? 0
     this.#receiveScale = scaled ? RECEIVE_SCALE : 0
     const theirs = Math.max(syn.largestSegment ?? DEFAULT_SEGMENT, LEAST_SEGMENT)
-    const capacity = scaled ? RECEIVE_CAPACITY : 0xffff
+    const capacity = scaled ? this.#bufferBytes : 0xffff
     this.#receiver = new Receiver(advance(syn.sequence, 1), capacity, this.#receiveScale,
       (bytes) => this.#owner.received(bytes))
     this.#sender = new Sender(advance(this.#initial, 1), Math.min(theirs, this.#ownSegment),
@@ -256,7 +263,7 @@ export class TcpConnection {
 
   #acknowledged(): void {
     const sender = this.#sender!
-    if (this.#waitsForRoom && sender.length < SEND_LOW_WATER) {
+    if (this.#waitsForRoom && sender.length < this.#bufferBytes / 2) {
       this.#waitsForRoom = false
       this.#owner.drained()
     }
@@ -289,7 +296,7 @@ export class TcpConnection {
   #acknowledgeSoon(): void {
     const owed = after(this.#receiver!.next, this.#acknowledgedTo)
     if (owed === 0) return
-    if (owed >= ACKNOWLEDGED_BYTES) return this.#acknowledge()
+    if (owed >= this.#bufferBytes * ACKNOWLEDGED_PART) return this.#acknowledge()
     this.#cancelAcknowledge ??= this.#timers.after(ACKNOWLEDGE_MS, () => this.#acknowledge())
   }
 
