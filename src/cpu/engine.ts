@@ -38,6 +38,9 @@ export interface EngineOptions extends HandlerOptions {
   tsc(): number
   /** How often code is jumped to before it is compiled: 1 to 65535; 0 to interpret only. */
   readonly heatLimit?: number
+  /** How often a region's entry is as hot as that before the region goes on where others are
+   * entered. */
+  readonly busyLimit?: number
   /** Without one, the core compiles hot code itself, and waits for it. */
   readonly compiler?: RegionCompiler
   /** What that compiler can load. */
@@ -67,6 +70,8 @@ export type Spared = 'code' | 'modules'
 
 /** Chosen by measurement: less compiles code that soon lies idle. */
 const HEAT_LIMIT = 30_000
+/** Entering a region a million times takes as long as compiling it anew. */
+const BUSY_LIMIT = 32
 
 /** What of core memory is zero, or not looked at, while no code is decoded. */
 const CODE_AREAS = [
@@ -91,7 +96,9 @@ export class Engine {
     this.control = CoreControl.on(this.core.buffer, coreMap.control)
     const memories = { core: this.core, machine: options.machine }
     const handlers = new HandlerTable(memories, decode, options)
-    const { compiler, kept, heatLimit = HEAT_LIMIT, preferServices = false } = options
+    const {
+      compiler, kept, heatLimit = HEAT_LIMIT, busyLimit = BUSY_LIMIT, preferServices = false,
+    } = options
     const machine = options.shared
     const module = buildEngine(handlers.sizes, {
       inline: handlers.inline, heatLimit, preferServices,
@@ -122,7 +129,7 @@ export class Engine {
       flushed: () => this.#jit.flushed(),
     })
     this.#jit = new Jit({
-      ...shared, heatLimit, ...compiler ? { compiler } : {}, ...kept ? { kept } : {},
+      ...shared, heatLimit, busyLimit, ...compiler ? { compiler } : {}, ...kept ? { kept } : {},
       control: this.control,
       code: this.code,
       sizes: handlers.sizes,

@@ -23,7 +23,7 @@ export interface Counts {
 /** Runs a program to its end and counts. */
 export function countsOf(program: Start): Counts {
   const regions: WasmFunction[] = []
-  const machine = new TestMachine(HEAT_LIMIT)
+  const machine = new TestMachine(HEAT_LIMIT, { busyLimit: BUDGET })
   machine.load(program)
   replaceRegions((bytes) => {
     regions.push(...readModule(bytes).functions)

@@ -16,7 +16,8 @@ test('compiled code does what the interpreter does', (t) => {
   const lockstep = new Lockstep()
   const failure = lockstep.run(seed, count)
   assert.equal(failure && `JIT_SEED=${failure.seed} JIT_PROGRAMS=1: ${failure.report}`, undefined)
-  t.diagnostic(`${count} programs, ${lockstep.instructions} instructions in slices`)
+  t.diagnostic(`${count} programs, ${lockstep.instructions} instructions in slices, `
+    + `${lockstep.widened} wide regions`)
 })
 
 /** A program without data. */
@@ -181,6 +182,30 @@ test('flags that wait around a loop are not of what its first instructions compu
     }
     assert.deepEqual(interpreter.differences(compiled, true), [], `${until} instructions`)
   }
+})
+
+test('regions that lead to one another all the time become one', () => {
+  const [interpreter, compiled] = [new TestMachine(0), new TestMachine(3)]
+  const program = startOf((code) => {
+    code.constant(RCX, 200)
+    code.label('again')
+    for (let i = 0; i < 45; i++) code.op([0x01], RCX, RBX)
+    // First at the loop's end is hot what is behind the call.
+    code.to('function', 4, 0xe8)
+    code.op([0x01], RBX, RDX)
+    code.op([0xff], 1, RCX)
+    code.to('again', 4, 0x0f, 0x85)
+    code.raw(0xcc)
+    code.label('function')
+    for (let i = 0; i < 45; i++) code.op([0x01], RCX, RAX)
+    code.raw(0xc3)
+  })
+  for (const machine of [interpreter, compiled]) {
+    machine.load(program)
+    assert.equal(machine.run(100_000), 'halt')
+  }
+  assert.deepEqual(interpreter.differences(compiled, true), [])
+  assert.ok(compiled.cpu.jitCounts.widened > 0)
 })
 
 test('compiled code stops after as many instructions as it is told', () => {

@@ -22,8 +22,9 @@ export class Lockstep {
   readonly #interpreter = new TestMachine(0)
   #atOnce = new TestMachine(1)
   #warm = new TestMachine(3)
-  /** How many instructions the programs had, in slices. */
+  /** How many instructions the programs had, in slices; and regions that became wide ones. */
   instructions = 0
+  widened = 0
 
   /** Runs the programs of some seeds; the first failure, made as small as it goes. */
   run(first: number, count: number): Failure | undefined {
@@ -37,6 +38,7 @@ export class Lockstep {
   }
 
   #renew(): void {
+    for (const { cpu } of [this.#atOnce, this.#warm]) this.widened += cpu.jitCounts.widened
     this.#atOnce = new TestMachine(1)
     this.#warm = new TestMachine(3)
   }

@@ -162,6 +162,9 @@ function handlerOf(vector: number): number[] {
   return [HLT]
 }
 
+/** Regions become wide ones early. */
+const BUSY_LIMIT = 3
+
 export class TestMachine {
   readonly cpu: Cpu
   readonly bytes: Uint8Array
@@ -170,7 +173,8 @@ export class TestMachine {
 
   /** `more` are options of the processor. */
   constructor(
-    heatLimit: number, more: Pick<EngineOptions, 'compiler' | 'kept' | 'giveBackPages'> = {},
+    heatLimit: number,
+    more: Pick<EngineOptions, 'compiler' | 'kept' | 'busyLimit' | 'giveBackPages'> = {},
   ) {
     const pages = MACHINE_BYTES / 65536
     const machine = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true })
@@ -183,7 +187,7 @@ export class TestMachine {
     this.#fillKernel()
     let random = 1
     this.cpu = new Cpu({
-      machine, doorbell: DOORBELL, heatLimit,
+      machine, doorbell: DOORBELL, heatLimit, busyLimit: BUSY_LIMIT,
       tsc: () => this.cpu.executed,
       random: () => random++ * 0x9e3779b1 >>> 0,
       ...more,

@@ -3,8 +3,9 @@
  */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { discover } from '../../src/cpu/jit/discovery.ts'
 import {
-  type Block, CODE_MODE, discover, lastPageOf, PAGE_BYTES, pageOf, type Region, targetsOf,
+  type Block, CODE_MODE, lastPageOf, PAGE_BYTES, pageOf, type Region, targetsOf,
 } from '../../src/cpu/jit/region.ts'
 import { makeDecoder } from '../../src/isa/decode/decoder.ts'
 import { allInstructions } from '../../src/isa/instructions/all.ts'
@@ -14,7 +15,12 @@ import { makeProgram } from './program.ts'
 
 const decode = makeDecoder(allInstructions)
 const PROGRAMS = 300
-const LIMITS = { instructions: 120, callee: 20, targets: 3 }
+const LIMITS = { instructions: 120, small: 20, targets: 3 }
+
+/** Whether another region is entered at an offset. */
+function isOtherEntry(seed: number, offset: number): boolean {
+  return seed % 2 === 0 && Math.imul(offset, 0x9e37_79b1) >>> 29 === 0
+}
 
 /** A region of a program, of whose code some is warm. */
 function regionOf(seed: number): Region | undefined {
@@ -38,6 +44,7 @@ function regionOf(seed: number): Region | undefined {
         : code.subarray(page * PAGE_BYTES, (page + 1) * PAGE_BYTES)
     },
     isWarm: (offset) => coldPart === 0 || (offset * 0x9e37_79b1 >>> 16) % 5 >= coldPart,
+    isEntry: (offset) => isOtherEntry(seed, offset),
     seenFrom: (offset) => starts.filter((_, i) => Math.imul(i + offset, 0x9e37_79b1) >>> 29 === 0),
   }, at, LIMITS)
 }
@@ -83,6 +90,24 @@ test('what crosses into the next page is a block of its own, and some do', () =>
     }
   }
   assert.ok(crossing > 0)
+})
+
+test('a region ends where another is entered, unless little is there', () => {
+  const [entry, other, size] = [0, 100, 30]
+  const page = new Uint8Array(PAGE_BYTES).fill(0xcc)
+  page.set([0xeb, other - 2], entry) // jmp other
+  for (let i = 0; i < size; i++) page.set([0x01, 0xc8], other + i * 2) // add eax, ecx
+  page.set([0xc3], other + size * 2)
+  const found = (small: number): number[] => {
+    const source = {
+      decode, isWarm: () => true, isEntry: (offset: number) => offset === other, seenFrom: () => [],
+      page: (number: number) => number === 0 ? page : undefined,
+    }
+    const limits = { instructions: 400, small, targets: 1 }
+    return discover(source, entry, limits)!.blocks.map(({ offset }) => offset)
+  }
+  assert.deepEqual(found(size), [entry])
+  assert.deepEqual(found(size + 1), [entry, other])
 })
 
 test('only the last instruction of a block ends it', () => {

@@ -32,6 +32,10 @@ export class CodeLines {
     return ((line < 32 ? this.low : this.high) >>> (line & 31) & 1) !== 0
   }
 
+  contains(other: CodeLines): boolean {
+    return (other.low & ~this.low | other.high & ~this.high) === 0
+  }
+
   meets(other: CodeLines): boolean {
     return (this.low & other.low | this.high & other.high) !== 0
   }

@@ -133,7 +133,7 @@ export function buildEngine(
     probeWrite: mmu.slow.probeWrite,
     ...mmu.locked, execTranslate: mmu.execTranslate,
     ...support,
-    goOn: buildGoOn(module, support.lookUp),
+    goOn: buildGoOn(module, support.lookUp, { hot, heatLimit }),
     float, floatVector, ...buildNoting(module, float, floatVector),
     fused: buildFastFused(module, exactFused),
     floatCompare: buildFloatCompareLanes(module, float),

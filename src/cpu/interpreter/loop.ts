@@ -12,11 +12,12 @@ import {
 import type { FunctionBuilder, Label } from '../../wasm/function.ts'
 import type { FunctionReference, ModuleBuilder } from '../../wasm/module.ts'
 import type { Instruction } from '../../isa/operand.ts'
-import { coreMap, Stop } from '../core-memory.ts'
+import { Stop } from '../core-memory.ts'
 import type { Transfers } from '../privilege/transfers.ts'
 import { CpuContext } from '../state.ts'
 import { controlAt, loadControl32, loadControl64, Z } from './core-fields.ts'
 import { DEFERRED, emitHandler, STOPPED_AT_RECORD, UNCOUNTED_AGAIN } from './handlers.ts'
+import { emitHeat, type Heat } from './heat.ts'
 import { CORE, type EngineParts, type InstructionShape, MACHINE } from './parts.ts'
 import { LocalPool } from './reading/value.ts'
 import { sliceOf } from './support.ts'
@@ -39,7 +40,7 @@ export interface InlineHandler {
   readonly shape: InstructionShape
 }
 
-export interface LoopNeeds extends Transfers {
+export interface LoopNeeds extends Transfers, Heat {
   /** () -> 1 when the noted fault was delivered, and the context's rip is its handler's. */
   readonly deliverFault: FunctionReference | undefined
   readonly inline: readonly InlineHandler[]
@@ -49,10 +50,6 @@ export interface LoopNeeds extends Transfers {
   readonly decodeAgain: FunctionReference
   /** (linear) -> machine address, negative when stopped. */
   readonly execTranslate: FunctionReference
-  /** Is called with a record that was jumped to `heatLimit` times. */
-  readonly hot: FunctionReference
-  /** At most 65535; 0 when nobody counts. */
-  readonly heatLimit: number
 }
 
 /** Where control may go from inside the loop. */
@@ -153,21 +150,7 @@ class Loop {
     f.if(i32.leS(this.#budget, Z), () => this.#stop(Stop.BUDGET, stopAtRecord))
     f.if(i32.load(MACHINE, loadControl32('doorbell')),
       () => this.#stop(Stop.POLL, stopAtRecord))
-    if (this.#needs.heatLimit > 0) this.#heat()
-  }
-
-  /** Counts how often the current record is jumped to. */
-  #heat(): void {
-    const f = this.#function
-    const limit = i32.const(this.#needs.heatLimit)
-    const place = i32.shrU(i32.sub(this.#record, i32.const(coreMap.records)),
-      i32.const(RECORD_SHIFT - 1))
-    f.set(this.#next, i32.load16U(CORE, place, coreMap.heat))
-    f.if(i32.ltU(this.#next, limit), () => {
-      f.set(this.#next, i32.add(this.#next, i32.const(1)))
-      f.store('i32As16', CORE, place, this.#next, coreMap.heat)
-      f.if(i32.eq(this.#next, limit), () => f.call(this.#needs.hot, this.#record))
-    })
+    emitHeat(f, this.#record, this.#next, this.#needs, () => {})
   }
 
   /** The current record's handler: one of those in the loop, or a function in the table. */

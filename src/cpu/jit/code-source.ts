@@ -6,7 +6,8 @@ import type { Decode } from '../../isa/decode/decoder.ts'
 import { CODE_MODE_LONG } from '../core-memory.ts'
 import type { CodeCache } from '../interpreter/code-cache.ts'
 import type { JumpTarget, JumpTargets } from '../interpreter/jump-targets.ts'
-import { type CodeSource, PAGE_BYTES, pageOf } from './region.ts'
+import type { CodeSource } from './exploration.ts'
+import { PAGE_BYTES, pageOf } from './region.ts'
 import type { PageAt } from './shape.ts'
 
 /** What belongs to a region was jumped to this often, as a part of what makes code hot; nothing is
@@ -19,6 +20,8 @@ export interface CodeSourceNeeds {
   readonly targets: JumpTargets
   readonly machine: Uint8Array
   readonly heatLimit: number
+  /** Whether a region is entered at a machine address. */
+  isEntry(machine: number): boolean
 }
 
 export class InterpretedCode implements CodeSource {
@@ -49,7 +52,24 @@ export class InterpretedCode implements CodeSource {
   isWarm(offset: number, byJump: boolean): boolean {
     const machine = this.machineOf(offset)
     if (machine < 0) return false
+    // What has become a region is not counted any more.
+    if (this.#needs.isEntry(machine)) return true
     return this.#needs.code.heatAt(machine, CODE_MODE_LONG) >= (byJump ? this.#warm : 0)
+  }
+
+  /** The same, but as if there were no other regions. */
+  get withoutEntries(): CodeSource {
+    return {
+      decode: this.decode,
+      page: (number) => this.page(number),
+      isWarm: (offset, byJump) => this.isWarm(offset, byJump),
+      isEntry: () => false,
+      seenFrom: (offset) => this.seenFrom(offset),
+    }
+  }
+
+  isEntry(offset: number): boolean {
+    return this.#needs.isEntry(this.machineOf(offset))
   }
 
   seenFrom(offset: number): readonly number[] {

@@ -17,17 +17,21 @@ import {
   type CompiledRegions, ImmediateCompiler, type LoadedRegions, pack, type PackedRegion,
   type RegionCompiler,
 } from './compiler.ts'
-import { discover, PAGE_BYTES, type RegionLimits } from './region.ts'
+import { discover } from './discovery.ts'
+import { Entries, type LiveRegion } from './entries.ts'
+import type { RegionLimits } from './exploration.ts'
+import { PAGE_BYTES } from './region.ts'
 import { Rewrites } from './rewrites.ts'
 import {
-  blocksIn, entryKey, type KeptRegions, linesIn, type PageAt, type RegionShape,
+  blocksIn, entryKey, isWithin, type KeptRegions, linesIn, type PageAt, type RegionShape,
 } from './shape.ts'
 import { type Batch, type Match, RegionStore } from './store.ts'
 
 /** A region executes no more instructions than it has until it looks at the budget again: only
  * edges back lead to what may have been executed. */
 export const REGION_LIMIT = 400
-const LIMITS: RegionLimits = { instructions: REGION_LIMIT, callee: 60, targets: 16 }
+const LIMITS: RegionLimits = { instructions: REGION_LIMIT, small: 40, targets: 16 }
+const WIDE_LIMITS: RegionLimits = { ...LIMITS, small: 60 }
 /** Code that is known to have been hot counts as hot this much sooner. */
 const KNOWN_SHIFT = 4
 
@@ -42,6 +46,8 @@ export interface JitNeeds {
   /** Memories and parts, as modules import them. */
   readonly imports: WebAssembly.Imports
   readonly heatLimit: number
+  /** How often a region's entry is as hot as that before the region becomes a wide one. */
+  readonly busyLimit: number
   /** Without one, code is compiled as soon as it is hot. */
   readonly compiler?: RegionCompiler
   /** What is known from earlier processes, for the compiler to load. */
@@ -50,29 +56,13 @@ export interface JitNeeds {
   translate(linear: bigint): number
 }
 
-interface LiveRegion {
-  readonly shape: RegionShape
-  readonly pageAt: PageAt
-  /** Lines of code by machine page. */
-  readonly lines: ReadonlyMap<number, CodeLines>
-  /** Machine addresses of its entries, in their order, and of all its blocks. */
-  readonly entries: readonly number[]
-  readonly blocks: readonly number[]
-  /** Once it is compiled. */
-  code?: { readonly tableIndex: number, release(): void }
-  isForgotten: boolean
-}
-
-interface Entry {
-  readonly tableIndex: number
-  readonly number: number
-}
-
 /** What was done so far. */
 export interface JitCounts {
   /** Regions and instructions that were asked for. */
   asked: number
   instructions: number
+  /** Of those regions, the ones that go on where others are entered. */
+  widened: number
   /** Regions that came, and the bytes of their modules. */
   compiled: number
   bytes: number
@@ -102,13 +92,13 @@ export class Jit {
   readonly #queue: PackedRegion[] = []
   /** By the machine address of a block, the region that was made of it last. */
   readonly #blocks = new Map<number, LiveRegion>()
-  readonly #entries = new Map<number, Entry>()
+  readonly #entries: Entries
   readonly #rewrites = new Rewrites()
   readonly #freeIndexes: number[] = []
   #lastNumber = 0
   readonly counts: JitCounts = {
-    asked: 0, instructions: 0, compiled: 0, bytes: 0, known: 0, rewritten: 0, evicted: 0,
-    pending: 0, putOff: 0,
+    asked: 0, instructions: 0, widened: 0, compiled: 0, bytes: 0, known: 0, rewritten: 0,
+    evicted: 0, pending: 0, putOff: 0,
   }
 
   constructor(needs: JitNeeds) {
@@ -117,6 +107,7 @@ export class Jit {
     this.#compiler = needs.compiler ?? new ImmediateCompiler(needs.decode)
     this.#records = new DataView(needs.core)
     this.#targets = new JumpTargets(needs.core)
+    this.#entries = new Entries(needs.code, needs.busyLimit)
     for (const kept of needs.kept ?? []) this.#store.addKept(kept)
   }
 
@@ -126,8 +117,11 @@ export class Jit {
     if (control.codeMode !== CODE_MODE_LONG || !this.#compiler.works) return
     const offset = this.#records.getUint16(record + field.pageOffset, true)
     const machine = (control.codeMachinePage | offset) >>> 0
-    // Others may still lead to a record that is forgotten, which must not enter anything.
-    if (this.#enterLive(machine, code.recordAt(machine, CODE_MODE_LONG))) return
+    const live = this.#entries.at(machine)
+    if (live) {
+      this.#arrived(machine, offset, live)
+      return
+    }
     const known = this.#blocks.get(machine)
     if (known && !known.code) {
       // It may yet turn out that the region is not entered here.
@@ -166,7 +160,7 @@ export class Jit {
     const { code, control, heatLimit } = this.#needs
     // The region would come back here: what it writes to is known as code again and again.
     if (control.stop === Stop.RETRY) return
-    if (this.#enterLive(machine, record)) return
+    if (this.#entries.enter(machine, record)) return
     // It is found again and again when others have its place among those looked up.
     const isNew = this.#records.getUint16(heatWordOf(record) * 2, true) === 0
     if (heatLimit === 0 || !isNew || this.#blocks.has(machine)) return
@@ -179,13 +173,15 @@ export class Jit {
     }
   }
 
-  /** Has a record enter the region that begins at its address, if there is one. */
-  #enterLive(machine: number, record: number): boolean {
-    const entry = this.#entries.get(machine)
-    if (entry && record !== 0) {
-      this.#needs.code.enterRegion(record, entry.tableIndex, entry.number)
-    }
-    return entry !== undefined
+  /** The entry of a region was hot: if it is busy, what is entered from it becomes part of it. */
+  #arrived(machine: number, offset: number, live: LiveRegion): void {
+    const { code } = this.#needs
+    const isBusy = this.#entries.arrived(machine)
+    // Others may still lead to a record that is forgotten, which must not enter anything.
+    this.#entries.enter(machine, code.recordAt(machine, CODE_MODE_LONG))
+    if (!isBusy) return
+    this.#discover(offset, live)
+    if (this.#isImmediate) this.poll()
   }
 
   /** Forgets the regions that have code in lines of a page. */
@@ -261,29 +257,38 @@ export class Jit {
     this.#compiler.load({ name: batch.name! })
   }
 
-  #discover(offset: number): void {
+  /** Asks for the region that begins at an offset of the current page; beyond the entries of others
+   * if it is to be more than `narrow`. */
+  #discover(offset: number, narrow?: LiveRegion): void {
     const { machine } = this.#needs
     const pageAt = this.#pagesAround(0)
-    const source = new InterpretedCode({ ...this.#needs, targets: this.#targets }, pageAt)
-    const region = discover(source, offset, LIMITS)
+    const source = new InterpretedCode({
+      ...this.#needs, targets: this.#targets, isEntry: (at) => this.#entries.has(at),
+    }, pageAt)
+    const region = narrow ? discover(source.withoutEntries, offset, WIDE_LIMITS)
+      : discover(source, offset, LIMITS)
     if (!region) return
-    const number = ++this.#lastNumber
+    const number = this.#lastNumber + 1
     const packed = pack(region, number,
       (at) => machine[source.machineOf(at)]!,
       (at) => entryKey(machine, source.machineOf(at)))
-    this.#awaited.set(number, this.#watch(packed.shape, pageAt))
+    if (narrow && isWithin(linesIn(packed.shape, pageAt), narrow.lines)) return
+    this.#lastNumber = number
+    this.#awaited.set(number, this.#watch(packed.shape, pageAt, narrow !== undefined))
     this.#queue.push(packed)
     this.counts.asked += 1
+    if (narrow) this.counts.widened += 1
     for (const { instructions } of region.blocks) this.counts.instructions += instructions.length
   }
 
   /** A region of code in these pages, whose changes are noticed from now on. */
-  #watch(shape: RegionShape, pageAt: PageAt): LiveRegion {
+  #watch(shape: RegionShape, pageAt: PageAt, isWide = false): LiveRegion {
     const lines = linesIn(shape, pageAt)
     const blocks = blocksIn(shape, pageAt)
     const entries = [...shape.entries].map((block) => blocks[block]!)
-    const live: LiveRegion = { shape, pageAt, lines, blocks, entries, isForgotten: false }
+    const live: LiveRegion = { shape, pageAt, lines, blocks, entries, isWide, isForgotten: false }
     for (const block of blocks) this.#blocks.set(block, live)
+    this.#entries.claim(live)
     for (const [page, covered] of lines) {
       const regions = this.#pages.get(page) ?? new Set()
       this.#pages.set(page, regions)
@@ -336,18 +341,12 @@ export class Jit {
 
   /** Lets the code of a live region be entered. */
   #enter(live: LiveRegion, batch: Batch, index: number): void {
-    const { code, imports, table } = this.#needs
+    const { imports, table } = this.#needs
     const placed = batch.place(index, imports, live.pageAt)
     const tableIndex = this.#freeIndexes.pop() ?? table.grow(1)
     table.set(tableIndex, placed.code)
     live.code = { tableIndex, release: placed.release }
-    live.entries.forEach((machine, entry) => {
-      // Whoever was first there keeps the entry.
-      if (this.#entries.has(machine)) return
-      this.#entries.set(machine, { tableIndex, number: entry })
-      const record = code.recordAt(machine, CODE_MODE_LONG)
-      if (record !== 0) code.enterRegion(record, tableIndex, entry)
-    })
+    for (const other of this.#entries.place(live)) this.#forget(other)
   }
 
   /** Makes room for a module: what is hot comes back. */
@@ -378,13 +377,9 @@ export class Jit {
       if (this.#blocks.get(block) === region) this.#blocks.delete(block)
     }
     region.isForgotten = true
+    this.#entries.leave(region)
     if (!region.code) return
     const { tableIndex, release } = region.code
-    for (const machine of region.entries) {
-      if (this.#entries.get(machine)?.tableIndex !== tableIndex) continue
-      this.#entries.delete(machine)
-      this.#needs.code.leaveRegion(machine, CODE_MODE_LONG)
-    }
     this.#needs.table.set(tableIndex, null)
     this.#freeIndexes.push(tableIndex)
     release()

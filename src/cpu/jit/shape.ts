@@ -78,6 +78,13 @@ export function blocksIn({ blocks }: RegionShape, pageAt: PageAt): number[] {
   })
 }
 
+/** Whether lines are all among others, by machine page. */
+export function isWithin(
+  lines: ReadonlyMap<number, CodeLines>, others: ReadonlyMap<number, CodeLines>,
+): boolean {
+  return [...lines].every(([page, covered]) => others.get(page)?.contains(covered))
+}
+
 /** The lines of code of a region, by machine page. */
 export function linesIn(shape: RegionShape, pageAt: PageAt): Map<number, CodeLines> {
   const lines = new Map<number, CodeLines>()

@@ -1,0 +1,109 @@
+/**
+ * Where live regions are entered, by machine address: by the records of the interpreter, which are
+ * made to enter them.
+ */
+import { CODE_MODE_LONG } from '../core-memory.ts'
+import type { CodeCache } from '../interpreter/code-cache.ts'
+import type { CodeLines } from '../interpreter/code-lines.ts'
+import type { PageAt, RegionShape } from './shape.ts'
+
+/** More than any record's heat may be: nobody counts any more. */
+const UNCOUNTED = 0xffff
+
+export interface LiveRegion {
+  readonly shape: RegionShape
+  readonly pageAt: PageAt
+  /** Lines of code by machine page. */
+  readonly lines: ReadonlyMap<number, CodeLines>
+  /** Machine addresses of its entries, in their order, and of all its blocks. */
+  readonly entries: readonly number[]
+  readonly blocks: readonly number[]
+  /** It goes on where others are entered, and is entered instead of them. */
+  readonly isWide: boolean
+  /** Once it is compiled. */
+  code?: { readonly tableIndex: number, release(): void }
+  isForgotten: boolean
+}
+
+interface Entry {
+  readonly live: LiveRegion
+  readonly number: number
+  /** How often it was as hot as what is compiled, while that is counted. */
+  arrivals: number
+}
+
+export class Entries {
+  readonly #code: CodeCache
+  readonly #busyLimit: number
+  readonly #entries = new Map<number, Entry>()
+
+  /** An entry is busy when it was hot `busyLimit` times. */
+  constructor(code: CodeCache, busyLimit: number) {
+    this.#code = code
+    this.#busyLimit = busyLimit
+  }
+
+  /** Whether a region is entered at an address, or will be. */
+  has(machine: number): boolean {
+    return this.#entries.has(machine)
+  }
+
+  /** The entries of a region that will be there: whoever was first there keeps an entry. */
+  claim(live: LiveRegion): void {
+    live.entries.forEach((machine, number) => {
+      if (!this.#entries.has(machine)) this.#entries.set(machine, { live, number, arrivals: 0 })
+    })
+  }
+
+  /** A region's code is there. Returns those that are not entered any more, instead of which it is
+   * if it is wide. */
+  place(live: LiveRegion): LiveRegion[] {
+    const lost = new Set<LiveRegion>()
+    live.entries.forEach((machine, number) => {
+      const known = this.#entries.get(machine)
+      if (known && known.live !== live) {
+        if (!live.isWide) return
+        lost.add(known.live)
+      }
+      this.#entries.set(machine, { live, number, arrivals: 0 })
+      this.enter(machine, this.#code.recordAt(machine, CODE_MODE_LONG))
+    })
+    return [...lost].filter((other) =>
+      other.entries.every((machine) => this.#entries.get(machine)?.live !== other))
+  }
+
+  /** The region whose code is entered at an address, if there is one. */
+  at(machine: number): LiveRegion | undefined {
+    const live = this.#entries.get(machine)?.live
+    return live?.code && live
+  }
+
+  /** Has a record enter the region that begins at its address, if there is one. */
+  enter(machine: number, record: number): boolean {
+    const entry = this.#entries.get(machine)
+    const code = entry?.live.code
+    if (!code) return false
+    if (record === 0) return true
+    this.#code.enterRegion(record, code.tableIndex, entry.number)
+    const isSettled = entry.live.isWide || entry.arrivals >= this.#busyLimit
+    this.#code.cool(record, isSettled ? UNCOUNTED : 0)
+    return true
+  }
+
+  /** An entry was hot once more; whether it is busy now. */
+  arrived(machine: number): boolean {
+    const entry = this.#entries.get(machine)
+    if (!entry) return false
+    entry.arrivals += 1
+    return entry.arrivals === this.#busyLimit
+  }
+
+  /** A region is not entered any more. */
+  leave(live: LiveRegion): void {
+    for (const machine of live.entries) {
+      if (this.#entries.get(machine)?.live !== live) continue
+      this.#entries.delete(machine)
+      if (live.code) this.#code.leaveRegion(machine, CODE_MODE_LONG)
+    }
+  }
+}
