@@ -36,6 +36,24 @@ function countsOf(start: Start): readonly [number, number] {
 /** What the int3 at the end and its handler's HLT count: each one, and no exception. */
 const END = 2
 
+test('a jump ends a run of one instruction, whatever it leads to', () => {
+  const code = new Code(CODE_AT)
+  code.address(RBX, 'target')
+  code.op([0x89], RBX, { base: R14, displacement: 0 }, { width: 64 }) // mov [r14], rbx
+  code.op([0xff], 2, { base: R14, index: RAX, scale: 3, displacement: 0 }) // call [r14 + rax * 8]
+  code.raw(0xcc)
+  code.label('target')
+  code.op([0xff], 0, RAX)
+  code.raw(0xcc)
+  const machine = new TestMachine(0)
+  machine.load(startOf(code))
+  for (let count = 1; count <= 5; count++) {
+    const before = machine.cpu.executed
+    machine.run(1, true)
+    assert.equal(machine.cpu.executed - before, 1)
+  }
+})
+
 test('an instruction that crosses into the next page counts once', () => {
   const code = new Code(CODE_AT)
   while (code.here < CODE_AT + PAGE - 4) code.raw(0x90)

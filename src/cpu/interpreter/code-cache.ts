@@ -108,8 +108,9 @@ export class CodeCache {
   }
 
   #decode(machine: number, mode: number): number {
-    if (this.#free + (TRACE_LIMIT + 2) * RECORD_BYTES > coreMap.heat) this.flush()
-    const first = this.#free
+    if (this.#free + (TRACE_LIMIT + 3) * RECORD_BYTES > coreMap.heat) this.flush()
+    // The target of a jump is never the next record: that would be no jump for the loop.
+    const first = this.#free += RECORD_BYTES
     const crosses = this.#decodeTrace(machine, mode)
     if (crosses === undefined) return 0
     const records = (this.#free - first) / RECORD_BYTES
