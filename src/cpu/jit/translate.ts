@@ -160,10 +160,10 @@ class Translator {
   }
 
   #root(): void {
-    const { entries } = this.#structure
+    const { entries, dispatches, isLoop } = this.#structure
     const go = (node: number) => (): void => {
       if (this.#structure.edge(0, node) === 'inline') {
-        this.#node(node, this.#newPath(this.#structure.isLoop[node]))
+        this.#node(node, this.#newPath(dispatches || isLoop[node]))
       } else {
         this.#f.br(this.#follows.get(node)!)
       }
