@@ -28,7 +28,8 @@ const { values: options } = parseArgs({
     publish: { type: 'boolean' },
   },
 })
-const environment = { XENOLITH_MEMORY: options.machine, XENOLITH_CORES: '2' }
+const CORES = 2
+const environment = { XENOLITH_MEMORY: options.machine, XENOLITH_CORES: String(CORES) }
 
 interface Filled {
   /** MiB of the host process beyond the machine's touched memory, by how many guests there are. */
@@ -90,14 +91,16 @@ async function main(): Promise<void> {
   const host = new OwnHost({ name: 'ours', kind: 'xl', options: [], environment })
   try {
     const { beyond, guests, refusal, idleCpu } = await fill(host)
-    const first = beyond[1] ?? 0
-    const more = ((beyond.at(-1) ?? 0) - first) / (guests - 1)
+    // A core's thread starts with the first guest that it is wanted for.
+    const atCores = beyond[CORES] ?? 0
+    const more = ((beyond.at(-1) ?? 0) - atCores) / (guests - CORES)
     const lines = [
       `| ${options.guest} MiB guests in a machine of ${options.machine} MiB | |`, '| --- | ---: |',
       `| guests until one is refused | ${guests} |`,
       `| CPU time of all of them, idle | ${(idleCpu * 100).toFixed(2)} % of a core |`,
       `| host process without guests | ${(beyond[0] ?? 0).toFixed(0)} MiB |`,
-      `| beyond touched pages, with the first guest | ${first.toFixed(0)} MiB |`,
+      `| beyond touched pages, with the first guest | ${(beyond[1] ?? 0).toFixed(0)} MiB |`,
+      `| with a guest for each of ${CORES} cores | ${atCores.toFixed(0)} MiB |`,
       `| for each guest more | ${more.toFixed(1)} MiB |`,
     ]
     console.log(lines.join('\n'))
