@@ -13,7 +13,9 @@
 import { assert } from '../../base/assert.ts'
 import { type Decode, MAX_LENGTH } from '../../isa/decode/decoder.ts'
 import type { Instruction } from '../../isa/operand.ts'
-import { CODE_HASH_BITS, CODE_MODE_LONG, CODE_MODE_STEP, coreMap } from '../core-memory.ts'
+import {
+  CODE_HASH_BITS, CODE_HASH_OTHER, CODE_MODE_LONG, CODE_MODE_STEP, coreMap,
+} from '../core-memory.ts'
 import { CodeLines, linesAt } from './code-lines.ts'
 import { codeModeOf, modeShapeOf } from './code-mode.ts'
 import { controlAt } from './core-fields.ts'
@@ -26,6 +28,8 @@ import { linesOf, type Trace, Traces } from './traces.ts'
 export const TRACE_LIMIT = 64
 const PAGE = 4096
 const PAGE_SHIFT = 12
+/** Words between the two places of an entry in the hash. */
+const OTHER = CODE_HASH_OTHER >>> 2
 const UD = 6
 const GP = 13
 
@@ -121,6 +125,9 @@ export class CodeCache {
 
   #enter(machine: number, record: number, mode: number): void {
     const entry = hashEntry(machine)
+    if (this.#u32[entry + 1] !== 0 && this.#u32[entry] !== machine) {
+      this.#u32.copyWithin(entry ^ OTHER, entry, entry + 2)
+    }
     this.#u32[entry] = machine
     this.#u32[entry + 1] = record | mode
   }
@@ -206,7 +213,9 @@ export class CodeCache {
 
   #forgetRecord(record: number, machine: number, mode: number): void {
     const entry = hashEntry(machine)
-    if (this.#u32[entry + 1] === (record | mode)) this.#u32[entry + 1] = 0
+    for (const place of [entry, entry ^ OTHER]) {
+      if (this.#u32[place + 1] === (record | mode)) this.#u32[place + 1] = 0
+    }
     this.#u16[record + field.handler >>> 1] = Special.LOOK_UP
   }
 

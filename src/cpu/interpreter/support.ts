@@ -10,7 +10,7 @@ import type { FunctionReference, ModuleBuilder } from '../../wasm/module.ts'
 import { CR0, CR4, Vector, XCR0 } from '../../abi/x86/control.ts'
 import { CS, SS } from '../../abi/x86/registers.ts'
 import {
-  CODE_HASH_BITS, CODE_MODE_LONG, CODE_MODE_MASK, coreMap, Stop,
+  CODE_HASH_BITS, CODE_HASH_OTHER, CODE_MODE_LONG, CODE_MODE_MASK, coreMap, Stop,
 } from '../core-memory.ts'
 import { CpuContext, RFLAGS, SegmentState } from '../state.ts'
 import {
@@ -117,11 +117,16 @@ function buildLookUp(
   })
   const mixed = i32.xor(machine, i32.shrU(machine, i32.const(CODE_HASH_BITS - 3)))
   f.set(entry, i32.shl(i32.and(mixed, i32.const((1 << CODE_HASH_BITS) - 1)), i32.const(3)))
-  f.set(record, i32.load(CORE, entry, coreMap.codeHash + 4))
-  f.if(i32.eq(i32.load(CORE, entry, coreMap.codeHash), machine), () => {
-    f.if(i32.eq(i32.and(record, i32.const(CODE_MODE_MASK)), loadControl32('codeMode')),
-      () => f.return(i32.and(record, i32.const(~CODE_MODE_MASK))))
-  })
+  const probe = (): void => {
+    f.if(i32.eq(i32.load(CORE, entry, coreMap.codeHash), machine), () => {
+      f.set(record, i32.load(CORE, entry, coreMap.codeHash + 4))
+      f.if(i32.eq(i32.and(record, i32.const(CODE_MODE_MASK)), loadControl32('codeMode')),
+        () => f.return(i32.and(record, i32.const(~CODE_MODE_MASK))))
+    })
+  }
+  probe()
+  f.set(entry, i32.xor(entry, i32.const(CODE_HASH_OTHER)))
+  probe()
   f.store('i64', CORE, Z, i64.sub(linear!, loadControl64('codeBase')), CpuContext.offsets.rip)
   f.return(call(needs.decode, machine))
   return f
