@@ -12,8 +12,8 @@
  * and the machine as many cores; the counts are those of all together.
  */
 import { execFileSync } from 'node:child_process'
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { basename, dirname, join } from 'node:path'
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { ourCommand } from './kernels/engines.ts'
 import { buildImage } from './kernels/image.ts'
@@ -21,7 +21,7 @@ import { kernels } from './kernels/list.ts'
 import {
   bootGuest, BOOT_MS, ensureFiles, type MeasuredFiles, root, scratchFolder, writeConfig,
 } from './lib/guest.ts'
-import { type Counts, countsSince, countsTogether } from './profile/counts.ts'
+import { type Counts, countsIn, countsSince } from './profile/counts.ts'
 import { reportOf } from './profile/report.ts'
 import { ensureSymbols, type Symbols, symbolsOfFile } from './profile/symbols.ts'
 import { addToInitrd, buildProgram } from './set/files.ts'
@@ -59,14 +59,6 @@ function environmentOf(options: Options, path: string): NodeJS.ProcessEnv {
     XENOLITH_CORES: options.vcpus,
     NODE_OPTIONS: `--import ${join(root, 'bench/profile/preload.ts')}`,
   }
-}
-
-/** What the threads of all cores have counted, each in a file of its own. */
-function countsIn(path: string): Counts {
-  const threads = readdirSync(dirname(path)).filter((name) =>
-    name.startsWith(`${basename(path)}.`) && !name.endsWith('.part'))
-  return countsTogether(threads.map((name) =>
-    JSON.parse(readFileSync(join(dirname(path), name), 'utf8')) as Counts))
 }
 
 /** The counts once an idle guest's core has written them. */

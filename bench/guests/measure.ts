@@ -5,14 +5,14 @@
  * A cold boot begins without a host process of ours; a warm one follows it in the same process.
  * QEMU has a process for each guest, so it has cold boots only.
  */
-import { readFileSync, rmSync } from 'node:fs'
+import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import {
   bootGuest, type MeasuredFiles, root, scratchFolder, writeConfig,
 } from '../lib/guest.ts'
 import { cpuSecondsOf, type Memory } from '../lib/process.ts'
-import type { Counts } from '../profile/counts.ts'
+import { countsIn } from '../profile/counts.ts'
 import { addToInitrd, buildProgram, nativeFolder } from '../set/files.ts'
 import {
   GuestPlace, NativePlace, type Place, type RowResult, SetMeasurement,
@@ -126,17 +126,18 @@ async function measureBoot(
 
 /** Boots once with the profile's counters. */
 async function countBoot(files: MeasuredFiles): Promise<number> {
-  const path = join(scratchFolder(), `boot-${process.pid}.json`)
+  const folder = scratchFolder(`boot-${process.pid}`)
+  const path = join(folder, 'counts')
   const guest = await bootGuest(writeConfig('count', files), {
     ...process.env, XENOLITH_PROFILE: path, XENOLITH_PROFILE_EVERY: '1000000',
     NODE_OPTIONS: `--import ${join(root, 'bench/profile/preload.ts')}`,
   })
   try {
     await delay(SETTLE_MS)
-    return (JSON.parse(readFileSync(path, 'utf8')) as Counts).instructions
+    return countsIn(path).instructions
   } finally {
     await guest.close()
-    rmSync(path, { force: true })
+    rmSync(folder, { recursive: true })
   }
 }
 

@@ -1,6 +1,9 @@
 /**
  * What a profile holds: counts by name, as JSON carries them.
  */
+import { readdirSync, readFileSync } from 'node:fs'
+import { basename, dirname, join } from 'node:path'
+
 export interface Tally {
   count: number
   /** Host time, where it is taken. */
@@ -68,7 +71,7 @@ function tablesTogether(tables: readonly Table[]): Table {
 }
 
 /** What several threads counted, as if one had. */
-export function countsTogether(all: readonly Counts[]): Counts {
+function countsTogether(all: readonly Counts[]): Counts {
   const sum = (of: (counts: Counts) => number): number =>
     all.reduce((total, counts) => total + of(counts), 0)
   const samples: Record<string, number> = {}
@@ -86,4 +89,12 @@ export function countsTogether(all: readonly Counts[]): Counts {
     engine: tablesTogether(all.map(({ engine }) => engine)),
     handlers: tablesTogether(all.map(({ handlers }) => handlers)),
   }
+}
+
+/** What the threads of all cores have counted, each in a file of its own beside `path`. */
+export function countsIn(path: string): Counts {
+  const threads = readdirSync(dirname(path)).filter((name) =>
+    name.startsWith(`${basename(path)}.`) && !name.endsWith('.part'))
+  return countsTogether(threads.map((name) =>
+    JSON.parse(readFileSync(join(dirname(path), name), 'utf8')) as Counts))
 }
