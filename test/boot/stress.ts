@@ -27,6 +27,8 @@ export const allStressors = [...coreStressors, ...words(`
   x86syscall yield zlib zombie`)]
 
 const MEMORY_MB = 320
+/** Some stressors take several times the processor's cache, or hundreds of MiB, unless told. */
+const SMALL = '--vm-bytes 16M --stream-l3-size 1M --memrate-bytes 16M'
 /** Exit statuses: well; and, which is not wrong, no resources for a stressor, or no such thing. */
 const FINE = [0, 3, 4]
 /** So much longer than asked for may it take: some stressors end only between long rounds. */
@@ -55,7 +57,9 @@ export async function startStressed(
   const initrd = readFileSync(String(settings['ramdisk']))
   const ramdisk = host.file(`initrd-${name}`, Buffer.concat([initrd, archive]))
   const config = host.config(name, { ...settings, ramdisk, memory: MEMORY_MB, vcpus })
-  return { name, shell: await Shell.take(host.start('create', '-c', config)) }
+  const shell = await Shell.take(host.start('create', '-c', config))
+  await shell.output('ip link set lo up')
+  return { name, shell }
 }
 
 /** Runs stressors at once for so many seconds, each with so many workers: what went wrong, as
@@ -64,7 +68,7 @@ export async function stress(
   { name, shell }: StressedGuest, stressors: readonly string[], workers: number, seconds: number,
 ): Promise<string[]> {
   const each = stressors.map((stressor) => `--${stressor} ${workers}`).join(' ')
-  const command = `stress-ng --verify --timeout ${seconds} --vm-bytes 16M ${each}`
+  const command = `stress-ng --verify --timeout ${seconds} ${SMALL} ${each}`
   const { status, output } = await shell.run(`${command} 2>&1`, seconds + PATIENCE_SECONDS)
   const lines = output.split('\n')
   const failures = FINE.includes(status) ? lines.filter((line) => line.includes(': fail: '))
