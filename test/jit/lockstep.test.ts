@@ -7,7 +7,7 @@ import assert from 'node:assert/strict'
 import test from 'node:test'
 import { Code, R14, R15, RAX, RBX, RCX, RDX, RSP } from './encoder.ts'
 import { Lockstep } from './lockstep.ts'
-import { CODE_AT, DATA_AT, type Start, STACK_TOP, SWAP, TestMachine } from './machine.ts'
+import { ALIAS_AT, CODE_AT, DATA_AT, type Start, STACK_TOP, SWAP, TestMachine } from './machine.ts'
 
 const count = Number(process.env['JIT_PROGRAMS'] ?? 120)
 const seed = Number(process.env['JIT_SEED'] ?? 1)
@@ -89,6 +89,33 @@ test('an access by the look-up of a narrower one stays in its page', () => {
     machine.run(100)
   }
   assert.deepEqual(interpreter.differences(compiled, true), [])
+})
+
+test('a branch that becomes an entry of a known region meanwhile enters it the next time', () => {
+  const [interpreter, compiled] = [new TestMachine(0), new TestMachine(4)]
+  const program = startOf((code) => {
+    code.constant(R15, 3)
+    code.constant(RBX, ALIAS_AT)
+    code.label('start')
+    code.constant(RDX, 10)
+    code.label('again')
+    code.op([0x01], RDX, RAX)
+    code.op([0xff], 1, RDX)
+    code.raw(0xf3, 0xaa) // rep stosb, of no bytes, which is no part of regions
+    code.to('again', 4, 0x0f, 0x85)
+    // The same byte again: the region is forgotten, and known.
+    code.op([0x8a], RDX, { base: RBX, displacement: 0 }, { width: 8 }) // mov dl, [rbx]
+    code.op([0x88], RDX, { base: RBX, displacement: 0 }, { width: 8 })
+    code.op([0xff], 1, R15)
+    code.to('start', 4, 0x0f, 0x85)
+    code.raw(0xcc)
+  })
+  for (const machine of [interpreter, compiled]) {
+    machine.load(program)
+    assert.equal(machine.run(10_000), 'halt')
+  }
+  assert.deepEqual(interpreter.differences(compiled, true), [])
+  assert.ok(compiled.cpu.jitCounts.known > 0)
 })
 
 test('code on another page is looked for where the page is now', () => {
