@@ -4,6 +4,7 @@
  * The finished module is edited: each function that is counted gets an increment of a global of
  * its own in front of its body, and the globals are exported as `count.` and the function's name.
  */
+import { joined } from '../../src/base/bytes.ts'
 import { Reader } from '../../test/jit/wasm-reader.ts'
 
 type Octets = Uint8Array<ArrayBuffer>
@@ -102,16 +103,6 @@ function countingBodies(content: Uint8Array, counted: ReadonlyMap<number, number
       Uint8Array.from(increment), body.subarray(locals.at))
   }
   return joined(parts)
-}
-
-function joined(parts: readonly Uint8Array[]): Octets {
-  const out = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0))
-  let at = 0
-  for (const part of parts) {
-    out.set(part, at)
-    at += part.length
-  }
-  return out
 }
 
 /** The module with counters for those exported functions that `wanted` accepts. */

@@ -3,6 +3,7 @@
  *
  * Obeys RFC 1350 with the block size of RFC 2348. It only fetches, and only whole bytes ("octet").
  */
+import { joined } from '../base/bytes.ts'
 import { putU16, u16At } from './frame.ts'
 import type { HostAddress, HostNet } from './nat/host-net.ts'
 import type { Timers } from './timers.ts'
@@ -116,7 +117,7 @@ class Transfer {
     if (bytes.length === this.#blockSize) return this.#acknowledge(next)
     this.#socket.send(acknowledgement(next), this.#server)
     this.#end()
-    this.#resolve(joined(this.#blocks, this.#bytes))
+    this.#resolve(joined(this.#blocks))
   }
 
   #acknowledge(block: number): void {
@@ -146,14 +147,4 @@ function acknowledgement(block: number): Uint8Array {
   putU16(packet, 0, ACKNOWLEDGE)
   putU16(packet, 2, block)
   return packet
-}
-
-function joined(parts: readonly Uint8Array[], length: number): Uint8Array {
-  const all = new Uint8Array(length)
-  let at = 0
-  for (const part of parts) {
-    all.set(part, at)
-    at += part.length
-  }
-  return all
 }

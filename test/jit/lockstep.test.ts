@@ -118,6 +118,19 @@ test('a branch that becomes an entry of a known region meanwhile enters it the n
   assert.ok(compiled.cpu.jitCounts.known > 0)
 })
 
+/** Adds RAX to RBX and swaps the pages each eighth time, as long as RCX counts down to 0. */
+function sumAndSwap(code: Code): void {
+  code.op([0x01], RAX, RBX)
+  code.op([0xf6], 0, RCX, { width: 8 }) // test cl, 7
+  code.raw(7)
+  code.to('on', 1, 0x75)
+  code.raw(0xcd, SWAP)
+  code.label('on')
+  code.op([0xff], 1, RCX)
+  code.to('again', 4, 0x0f, 0x85)
+  code.raw(0xcc)
+}
+
 test('code on another page is looked for where the page is now', () => {
   const [interpreter, compiled] = [new TestMachine(0), new TestMachine(3)]
   const spare = new Code(CODE_AT)
@@ -125,15 +138,7 @@ test('code on another page is looked for where the page is now', () => {
     code.constant(RCX, 40)
     code.label('again')
     code.to('function', 4, 0xe8)
-    code.op([0x01], RAX, RBX)
-    code.op([0xf6], 0, RCX, { width: 8 }) // test cl, 7
-    code.raw(7)
-    code.to('on', 1, 0x75)
-    code.raw(0xcd, SWAP)
-    code.label('on')
-    code.op([0xff], 1, RCX)
-    code.to('again', 4, 0x0f, 0x85)
-    code.raw(0xcc)
+    sumAndSwap(code)
     while (code.here < CODE_AT + 4096) code.raw(0xcc)
     code.label('function')
     code.constant(RAX, 1)
@@ -156,15 +161,7 @@ test('an instruction that crosses into another page is of the page that is there
     code.label('again')
     code.to('crossing', 4, 0xe9)
     code.label('back')
-    code.op([0x01], RAX, RBX)
-    code.op([0xf6], 0, RCX, { width: 8 }) // test cl, 7
-    code.raw(7)
-    code.to('on', 1, 0x75)
-    code.raw(0xcd, SWAP)
-    code.label('on')
-    code.op([0xff], 1, RCX)
-    code.to('again', 4, 0x0f, 0x85)
-    code.raw(0xcc)
+    sumAndSwap(code)
     while (code.here < CODE_AT + 4096 - 3) code.raw(0xcc)
     code.label('crossing')
     code.raw(0xb8) // mov eax, 1

@@ -5,6 +5,7 @@
  * headers. The pages come first, so that they can be written as they are found; how many there are,
  * and where they were, follows. The optional .xen_shared_info is left out.
  */
+import { joined } from '../../base/bytes.ts'
 import { HVM_SAVE_CODE_CPU, HvmHwCpu } from '../../abi/save/hvm.ts'
 import { XenCompileInfo } from '../../abi/xen/version.ts'
 import { VcpuGuestContext, VGCF_i387_valid, VGCF_in_kernel, VGCF_online } from
@@ -216,15 +217,5 @@ function vcpuContext(cpu: ReturnType<typeof HvmHwCpu.on>, fpu: Uint8Array): Uint
   context.fs_base = cpu.fs_base
   context.gs_base_kernel = kernel ? cpu.gs_base : cpu.shadow_gs
   context.gs_base_user = kernel ? cpu.shadow_gs : cpu.gs_base
-  return bytes
-}
-
-function joined(parts: readonly Uint8Array[]): Uint8Array {
-  const bytes = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0))
-  let at = 0
-  for (const part of parts) {
-    bytes.set(part, at)
-    at += part.length
-  }
   return bytes
 }
