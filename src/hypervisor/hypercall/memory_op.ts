@@ -145,30 +145,31 @@ function showPod(op: PodTarget, { state }: Domain): void {
 }
 
 /** How many pages a domain shall have, with those that are populated on demand. */
-function set_pod_target(caller: Vcpu, op: PodTarget): Status {
-  const domain = caller.host.domain(op.domid)
-  if (!domain) return -ESRCH
-  const refusal = caller.host.xsm.podTarget(caller.domain, domain)
-  if (refusal < 0) return refusal
+const setPodTarget = podSubop(M.XENMEM_set_pod_target, 'set_pod_target', (op, domain) => {
   const { state } = domain
   if (op.target_pages > BigInt(state.maxPages)) return -EINVAL
   const before = state.podTarget
   state.podTarget = Number(op.target_pages)
-  if (!claimForDemand(domain)) {
-    state.podTarget = before
-    return -ENOMEM
-  }
-  showPod(op, domain)
-  return 0
-}
+  if (claimForDemand(domain)) return 0
+  state.podTarget = before
+  return -ENOMEM
+})
 
-function get_pod_target(caller: Vcpu, op: PodTarget): Status {
-  const domain = caller.host.domain(op.domid)
-  if (!domain) return -ESRCH
-  const refusal = caller.host.xsm.podTarget(caller.domain, domain)
-  if (refusal < 0) return refusal
-  showPod(op, domain)
-  return 0
+const getPodTarget = podSubop(M.XENMEM_get_pod_target, 'get_pod_target', () => 0)
+
+/** An operation that ends by telling how things are, unless `change` fails. */
+function podSubop(
+  number: number, name: string, change: (op: PodTarget, domain: Domain) => number,
+) {
+  const ask = subop(number, M.XenPodTarget, 'inout', (caller, op) => {
+    const domain = caller.host.domain(op.domid)
+    if (!domain) return -ESRCH
+    const refusal = caller.host.xsm.podTarget(caller.domain, domain)
+    const status = refusal < 0 ? refusal : change(op, domain)
+    if (status === 0) showPod(op, domain)
+    return status
+  })
+  return { ...ask, name }
 }
 
 function statistic(number: number, name: string, of: (domain: Domain) => number) {
@@ -193,8 +194,8 @@ export const memoryOp = operation(__HYPERVISOR_memory_op, 'memory_op', [
   plainSubop(M.XENMEM_get_sharing_freed_pages, 'get_sharing_freed_pages', () => 0),
   plainSubop(M.XENMEM_get_sharing_shared_pages, 'get_sharing_shared_pages', () => 0),
   subop(M.XENMEM_claim_pages, M.XenMemoryReservation, 'in', claim_pages),
-  subop(M.XENMEM_set_pod_target, M.XenPodTarget, 'inout', set_pod_target),
-  subop(M.XENMEM_get_pod_target, M.XenPodTarget, 'inout', get_pod_target),
+  setPodTarget,
+  getPodTarget,
   ...physmapOps,
   ...memoryMapOps,
   getVnumainfo,

@@ -97,8 +97,8 @@ export class P2m {
 
   /** The frame behind `gfn` if it can be read (or written), else 0. */
   frame(gfn: number, write: boolean): number {
-    if (p2mType(this.get(gfn)) === P2M_POD && !this.#demand(gfn)) return 0
-    const entry = this.get(gfn)
+    let entry = this.get(gfn)
+    if (p2mType(entry) === P2M_POD && this.#demand(gfn)) entry = this.get(gfn)
     const mask = write ? P2M_WRITABLE : P2M_READABLE
     return mask >>> (entry & P2M_TYPE_MASK) & 1 ? entry >>> P2M_MFN_SHIFT : 0
   }
