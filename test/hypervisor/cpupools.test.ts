@@ -6,35 +6,8 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { asDomid, asGfn } from '../../src/abi/numbers.ts'
 import { Scheduler } from '../../src/hypervisor/sched/scheduler.ts'
-import { runXl } from '../../src/toolstack/cli/main.ts'
-import type { World } from '../../src/toolstack/cli/world.ts'
-import { FakeHost } from '../../src/toolstack/domain/fake-control.ts'
-import { LocalLibxl } from '../../src/toolstack/domain/local-libxl.ts'
-import { Xenstored } from '../../src/xenstore/xenstored.ts'
-import { newDomain, newMachine } from './machine.ts'
-
-/** xl over four CPUs and a domain `pv` with two VCPUs. */
-function session(commandLine = 'test', settings: Parameters<typeof newMachine>[3] = {}) {
-  const machine = newMachine(64, 4, commandLine, settings)
-  const { control } = machine
-  const libxl = new LocalLibxl(control, new Xenstored(), new FakeHost())
-  const domid = newDomain(machine, 16, 2)
-  libxl.store.write(`/local/domain/${domid}/name`, 'pv')
-  let said = ''
-  const world = {
-    out: (text: string) => void (said += text),
-    err: (text: string) => void (said += text),
-    machine: async () => libxl,
-    uname: () => ({ host: 'h', release: 'r', version: 'v', machine: 'x86_64' }),
-  } as unknown as World
-  /** What the command line says, and its exit code if that is not 0. */
-  async function xl(line: string): Promise<string[]> {
-    said = ''
-    const code = await runXl(line.split(' '), world)
-    return [...said.split('\n').filter((text) => text !== ''), ...code === 0 ? [] : [`rc=${code}`]]
-  }
-  return { xl, machine, domid }
-}
+import { newDomain } from './machine.ts'
+import { session } from './session.ts'
 
 const busy = (action: string, cpu: number, why: string): string =>
   `libxl: error: Error ${action === 'add' ? 'moving' : 'removing'} cpu ${cpu} ` +

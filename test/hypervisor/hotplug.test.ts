@@ -8,39 +8,8 @@ import { asDomid, asGfn } from '../../src/abi/numbers.ts'
 import { EACCES, EINVAL, ENOSYS, EOPNOTSUPP } from '../../src/abi/xen/errno.ts'
 import * as P from '../../src/abi/xen/platform.ts'
 import { __HYPERVISOR_platform_op } from '../../src/abi/xen/xen.ts'
-import { runHptool } from '../../src/toolstack/cli/hptool.ts'
-import { runXl } from '../../src/toolstack/cli/main.ts'
-import type { World } from '../../src/toolstack/cli/world.ts'
-import { FakeHost } from '../../src/toolstack/domain/fake-control.ts'
-import { LocalLibxl } from '../../src/toolstack/domain/local-libxl.ts'
-import { Xenstored } from '../../src/xenstore/xenstored.ts'
-import { newDomain, newMachine } from './machine.ts'
-
-function session(mebibytes = 64, settings: Parameters<typeof newMachine>[3] = {}) {
-  const machine = newMachine(mebibytes, 4, 'test', settings)
-  const libxl = new LocalLibxl(machine.control, new Xenstored(), new FakeHost())
-  const domid = newDomain(machine, 16, 2)
-  libxl.store.write(`/local/domain/${domid}/name`, 'pv')
-  let said = ''
-  const world = {
-    out: (text: string) => void (said += text),
-    err: (text: string) => void (said += text),
-    machine: async () => libxl,
-    uname: () => ({ host: 'h', release: 'r', version: 'v', machine: 'x86_64' }),
-  } as unknown as World
-  const lines = (code: number): string[] =>
-    [...said.split('\n').filter((text) => text !== ''), ...code === 0 ? [] : [`rc=${code}`]]
-  async function xl(line: string): Promise<string[]> {
-    said = ''
-    return lines(await runXl(line.split(' '), world))
-  }
-  /** What the tool says, and its exit code if that is not 0. */
-  async function hptool(line: string): Promise<string[]> {
-    said = ''
-    return lines(await runHptool(line === '' ? [] : line.split(' '), world))
-  }
-  return { xl, hptool, machine, domid }
-}
+import { newDomain } from './machine.ts'
+import { session } from './session.ts'
 
 const HELP = [
   'xen-hptool: Xen CPU/memory hotplug tool', 'Usage: xen-hptool <command> [args]', 'Commands:',
@@ -166,7 +135,7 @@ test('a guest\'s frame is pending, and goes offline when the guest gives it up',
 })
 
 test('memory is added behind what a node has, and a domain fits that did not', async () => {
-  const { hptool, xl, machine } = session(64, { presentFrames: 4096 })
+  const { hptool, xl, machine } = session('test', { presentFrames: 4096 })
   const { xenctrl } = machine.control
   const populate = (): void => xenctrl.populateRange(asDomid(2), asGfn(0), 4000, 0)
   newDomain(machine, 0)

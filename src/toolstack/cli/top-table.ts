@@ -3,9 +3,8 @@
  * prints them.
  */
 import { SHUTDOWN_crash } from '../../abi/xen/sched.ts'
-import type {
-  DiskCounters, DomainSummary, HostInfo, NetworkCounters, VcpuSummary,
-} from '../domain/libxl.ts'
+import type { NetCounters } from '../../backends/net/device.ts'
+import type { DiskCounters, DomainSummary, HostInfo, VcpuSummary } from '../domain/libxl.ts'
 
 /** The machine at one moment. */
 export interface TopSample {
@@ -94,7 +93,7 @@ function sum<T>(items: readonly T[], value: (item: T) => number): number {
 }
 
 const share = (number: number): string => number.toFixed(1)
-const ofNetworks = (value: (counters: NetworkCounters) => number) => ({ summary }: TopRow) =>
+const ofNetworks = (value: (counters: NetCounters) => number) => ({ summary }: TopRow) =>
   sum(summary.networks, value)
 const ofDisks = (value: (counters: DiskCounters) => number) => ({ summary }: TopRow) =>
   sum(summary.disks, value)
@@ -191,7 +190,7 @@ function details({ summary, vcpus }: TopRow, wishes: TopWishes): string[] {
   return lines
 }
 
-function networkLine(counters: NetworkCounters, index: number): string {
+function networkLine(counters: NetCounters, index: number): string {
   const direction = (bytes: number, packets: number, errors: number, dropped: number): string =>
     `${pad(bytes, 8)}bytes ${pad(packets, 8)}pkts ${pad(errors, 8)}err ${pad(dropped, 8)}drop`
   const { rxBytes, rxPackets, rxErrors, rxDropped } = counters

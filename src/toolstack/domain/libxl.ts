@@ -4,11 +4,12 @@
  * The command line and the host's socket are written against this. All values are plain data, so
  * that a call can travel as JSON. Failures are LibxlError, with libxl's numbers.
  */
+import type { NetCounters } from '../../backends/net/device.ts'
+import type { CpuPlace, NumaNode } from '../../dom0/interfaces.ts'
 import type { DiskSpec } from '../config/disk.ts'
 import type { ShutdownAction } from '../config/domain.ts'
 import type { VifSpec } from '../config/vif.ts'
 import type { VnodeConfig } from '../config/vnuma.ts'
-import type { CpuPlace, NumaNode } from '../../dom0/interfaces.ts'
 import type { CpuControl } from './cpu-control.ts'
 import type { Hotplug } from './hotplug.ts'
 
@@ -90,18 +91,6 @@ export interface CreateOptions {
   readonly unattended?: boolean
 }
 
-/** What went through a network interface of a domain, as the control domain's end counts it. */
-export interface NetworkCounters {
-  readonly rxBytes: number
-  readonly rxPackets: number
-  readonly rxErrors: number
-  readonly rxDropped: number
-  readonly txBytes: number
-  readonly txPackets: number
-  readonly txErrors: number
-  readonly txDropped: number
-}
-
 /** What went through a virtual disk of a domain. */
 export interface DiskCounters {
   /** Its number: `device/vbd/NUMBER` in the store. */
@@ -137,7 +126,7 @@ export interface DomainSummary {
   readonly poolName: string
   /** NUMA nodes that it has affinity to, or undefined for all. */
   readonly nodes?: readonly number[] | undefined
-  readonly networks: readonly NetworkCounters[]
+  readonly networks: readonly NetCounters[]
   readonly disks: readonly DiskCounters[]
   /** Seconds since 1970; missing when the store does not say. */
   readonly startTime?: number | undefined

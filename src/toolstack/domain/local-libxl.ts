@@ -22,7 +22,7 @@ import {
   type AffinityChange, type ConsoleSession, type ConsoleSink, type CpupoolSummary,
   type CreateOptions, type DeviceKind, type DeviceKinds, type DomainEnd, type DomainSpec,
   type DomainSummary, ERROR_DOMAIN_NOTFOUND, ERROR_FAIL, ERROR_INVAL, type HostInfo, type Libxl,
-  LibxlError, type NetworkCounters, type VcpuSummary,
+  LibxlError, type VcpuSummary,
 } from './libxl.ts'
 import { makePvhDomain } from './pvh-domain.ts'
 import { type ConnectedConsole, connectConsole, connectStore } from './services.ts'
@@ -56,13 +56,13 @@ export class LocalLibxl implements Libxl {
   readonly #tenants = new Map<number, Tenant>()
   readonly #deaths: DeathWatch
   readonly #startedMs: number
-  readonly #networkCounters: (domid: number) => readonly NetworkCounters[]
+  readonly #networkCounters: (domid: number) => DomainSummary['networks']
   #creating = 0
 
   /** `networkCounters` says what went through a domain's interfaces. */
   constructor(
     control: ControlDomain, xenstored: Xenstored, host: ToolstackHost,
-    networkCounters: (domid: number) => readonly NetworkCounters[] = () => [],
+    networkCounters: (domid: number) => DomainSummary['networks'] = () => [],
   ) {
     this.#networkCounters = networkCounters
     this.#control = control

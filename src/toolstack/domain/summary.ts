@@ -1,17 +1,18 @@
 /**
  * What a listing says of a domain, out of the hypervisor's books and the store.
  */
+import type { NetCounters } from '../../backends/net/device.ts'
 import type { DomainInfo } from '../../dom0/interfaces.ts'
 import type { StoreAccess } from '../../xenstore/client.ts'
 import { domainPath } from '../../xenstore/path.ts'
-import type { DiskCounters, DomainSummary, NetworkCounters } from './libxl.ts'
+import type { DiskCounters, DomainSummary } from './libxl.ts'
 import { nameOf } from './store-tree.ts'
 import { uuidText } from './uuid.ts'
 
 /** `hostStartedMs` is when the control domain began. */
 export function summaryOf(
   store: StoreAccess, info: DomainInfo, hostStartedMs: number, disks: readonly DiskCounters[],
-  networks: readonly NetworkCounters[], nodes: readonly number[] | undefined,
+  networks: readonly NetCounters[], nodes: readonly number[] | undefined,
 ): DomainSummary {
   const { domid } = info
   const vm = store.read(`${domainPath(domid)}/vm`)
