@@ -182,7 +182,10 @@ export const coreMap = {
   heat: 80 * MIB,
   /** For each machine frame, as 64 bits, which lines hold code; see interpreter/code-lines.ts. */
   codeLines: 84 * MIB,
-  end: 92 * MIB,
+  /** For each machine frame, in two words, where entries for stores are that lead there; see
+   * mmu/store-entries.ts. */
+  storeEntries: 92 * MIB,
+  end: 100 * MIB,
 } as const
 
 /** Entries of the code hash: machine address of an instruction, then its record and mode. */

@@ -5,11 +5,10 @@
 import { call, i32, i64, type Expression, type Local } from '../../wasm/expression.ts'
 import type { FunctionBuilder } from '../../wasm/function.ts'
 import type { ModuleBuilder } from '../../wasm/module.ts'
-import { coreMap, TLB_ENTRIES } from '../core-memory.ts'
+import { coreMap } from '../core-memory.ts'
 import type { MmuEnvironment } from './environment.ts'
 import { emitUnuse, emitUse } from './frame-uses.ts'
-import { emptyEntry, machineAddress, pageOf } from './lookup.ts'
-import { forEachLogged, forEachUsedSet } from './spaces.ts'
+import { emitEmptyStores } from './store-entries.ts'
 
 /** A bit for each machine frame, at a place in core memory. */
 function frameBit(env: MmuEnvironment, bitmap: number, machine: Expression): Expression {
@@ -86,23 +85,6 @@ export function buildMarkCode(
   emitUse(f, env, machine, 'decoding')
   f.drop(call(dropStores, machine))
   return f
-}
-
-/** Empties the entries for stores that lead to a frame. */
-function emitEmptyStores(f: FunctionBuilder, env: MmuEnvironment, machine: Local): void {
-  const entry = f.local('i64')
-  const page = f.local('i64')
-  forEachUsedSet(f, env, (set) => forEachLogged(f, env, set, (word, at) => {
-    f.if(i32.and(word, i32.const(TLB_ENTRIES)), () => {
-      f.set(entry, i64.load(env.core, at))
-      f.set(page, pageOf(entry, word))
-      const other = i32.xor(machineAddress(page, entry), machine)
-      // An empty entry that seems to lead there does not mind.
-      f.if(i32.eqz(i32.and(other, i32.const(-0x1000))), () => {
-        f.store('i64', env.core, at, emptyEntry(word))
-      })
-    })
-  }))
 }
 
 /** (machine address i32): no longer. */

@@ -21,6 +21,7 @@ import { emptyEntry, entryOffset, isFull, newEntry, pageOf } from './lookup.ts'
 import {
   emitForgetCodePage, emitRenew, forEachLogged, forEachUsedSet, setWord, type SpaceFunctions,
 } from './spaces.ts'
+import { emitNoteEntry } from './store-entries.ts'
 
 export interface TlbFunctions {
   /** (linear i64, machine page i32, Fill and PageSize bits i32) */
@@ -101,6 +102,7 @@ function buildFillData(
     f.call(noteStores, machine)
     f.set(word, i32.add(word, i32.const(TLB_ENTRIES)))
     fill()
+    emitNoteEntry(f, env, machine, at)
   }))
   return f
 }
