@@ -11,7 +11,8 @@
  * decoded.
  *
  * The registers stay in the processor when a vcpu merely blocks; they are saved all the same, so
- * that others can read them, and loaded again only if somebody else ran here or changed them.
+ * that others can read them, and loaded again only if somebody else ran here or changed them. What
+ * is known of a vcpu's address spaces is kept for longer: see residents.ts.
  */
 import { ringCount, sleep } from '../base/shared/doorbell.ts'
 import { heldLocks, showHeldLocks } from '../base/shared/lock.ts'
@@ -39,6 +40,7 @@ import { Budget, type RunBudget } from './budget.ts'
 import { dispatchExit } from './exits.ts'
 import { HypercallDoor } from './hypercall.ts'
 import type { CoreProcessor } from './processor.ts'
+import { type Resident, Residents } from './residents.ts'
 import { Rest, type Spare } from './rest.ts'
 import { OtherTimers } from './timers.ts'
 
@@ -67,17 +69,15 @@ export class Core {
   readonly #door: HypercallDoor
   readonly #timers: OtherTimers
   readonly #rest: Rest | undefined
-  readonly #budgets = new WeakMap<Vcpu, Budget>()
+  readonly #residents: Residents
   readonly #kickCell: number
   readonly #doorbell: number
   #current: GuestVcpu | undefined
-  readonly #common: RunBudget | undefined
-  #budget: RunBudget
-  /** Whose registers are in the processor, and the number of its struct. */
+  /** Whose registers are in the processor. */
   #loaded: Vcpu | undefined
-  #loadedSerial = 0
+  /** Of the vcpu that runs here now or did last. */
+  #resident!: Resident
   #memory = 0
-  #p2mGeneration = -1
   /** Notes on frames that were read. */
   #notes = 0
   #isInside = false
@@ -92,8 +92,7 @@ export class Core {
     this.#host = parts.host
     this.#cpu = parts.cpu
     this.#guests = parts.guests
-    this.#common = parts.budget
-    this.#budget = parts.budget ?? new Budget()
+    this.#residents = new Residents(() => parts.budget ?? new Budget())
     this.#scheduler = Scheduler.of(parts.host)
     this.#time = Timekeeper.of(parts.host)
     this.#door = new HypercallDoor(parts.dispatcher)
@@ -193,7 +192,7 @@ export class Core {
   #work(guest: GuestVcpu, bits: number): void {
     const { vcpu } = guest
     const anew = (bits & WORK_STARTUP) !== 0 && guest.takeStartup(contextOf(vcpu))
-    if (anew || bits & WORK_CONTEXT) this.#load(guest)
+    if (anew || bits & WORK_CONTEXT) this.#load(guest, true)
     if (bits & WORK_NMI) this.#cpu.context.nmiPending = 1
     if (anew || bits & WORK_NMI) vcpu.clearFlag(VPF_waits | VPF_timers)
     guest.work(bits)
@@ -207,10 +206,11 @@ export class Core {
     const deadline = Math.min(
       this.#time.nextDeadline(vcpu), guest.deadline, this.#scheduler.sliceEnd(vcpu),
       this.#timers.deadline(vcpu))
-    const budget = this.#budget.until(deadline - now)
-    let kind = this.#cpu.run(budget, this.#budget.exactly)
+    const { budget } = this.#resident
+    const instructions = budget.until(deadline - now)
+    let kind = this.#cpu.run(instructions, budget.exactly)
     this.#leave()
-    if (kind === 'budget') this.#budget.learn(budget, this.#host.clock.now() - now)
+    if (kind === 'budget') budget.learn(instructions, this.#host.clock.now() - now)
     if (kind === 'bus-lock') kind = this.#runAlone()
     if (dispatchExit(kind, this.#cpu, guest, this.#door)) return
     this.#enter()
@@ -224,7 +224,7 @@ export class Core {
     presence.lockBus(this.#index)
     this.#enter()
     this.#cpu.shareBus(false)
-    const kind = this.#cpu.run(1, this.#budget.exactly)
+    const kind = this.#cpu.run(1, this.#resident.budget.exactly)
     this.#cpu.shareBus(true)
     this.#leave()
     presence.unlockBus(this.#index)
@@ -237,8 +237,8 @@ export class Core {
     this.#isInside = true
     this.#readNotes()
     const generation = this.#loaded!.domain.state.p2mGeneration
-    if (generation === this.#p2mGeneration) return
-    this.#p2mGeneration = generation
+    if (generation === this.#resident.p2mGeneration) return
+    this.#resident.p2mGeneration = generation
     this.#cpu.flushTlb()
   }
 
@@ -298,26 +298,18 @@ export class Core {
   #switchIn(guest: GuestVcpu, now: number): void {
     const { vcpu } = guest
     this.#current = guest
-    this.#budget = this.#budgetOf(vcpu)
-    const stays = this.#loaded === vcpu && this.#loadedSerial === vcpu.state.serial
-      && this.#scheduler.ranHereLast(vcpu, this.#index)
-    if (!stays) this.#load(guest)
-    else guest.enter(this.#cpu.context)
+    this.#resident = this.#residents.of(vcpu)
+    const isKnown = this.#resident.serial === vcpu.state.serial
+      && this.#scheduler.ranHereLast(vcpu, this.#index) && (vcpu.state.work & WORK_CONTEXT) === 0
+    if (isKnown && this.#loaded === vcpu) guest.enter(this.#cpu.context)
+    else this.#load(guest, !isKnown)
     this.#time.changeRunstate(vcpu, RUNSTATE_running, now)
     this.#time.showRunstate(vcpu)
   }
 
-  #budgetOf(vcpu: Vcpu): RunBudget {
-    if (this.#common) return this.#common
-    const known = this.#budgets.get(vcpu)
-    if (known) return known
-    const budget = new Budget()
-    this.#budgets.set(vcpu, budget)
-    return budget
-  }
-
-  /** Puts the vcpu's saved registers into the processor. */
-  #load(guest: GuestVcpu): void {
+  /** Puts the vcpu's saved registers into the processor, which knows of its memory still what was
+   * true when it left, unless it is met `anew`. */
+  #load(guest: GuestVcpu, anew: boolean): void {
     const { vcpu } = guest
     const cpu = this.#cpu
     const directory = vcpu.domain.state.p2mDirectory * 4096
@@ -325,14 +317,15 @@ export class Core {
       this.#memory = directory
       cpu.setMemory(directory)
     }
-    this.#p2mGeneration = vcpu.domain.state.p2mGeneration
-    cpu.loadContext(this.#saved(vcpu))
+    const resident = this.#resident
+    if (anew) resident.p2mGeneration = vcpu.domain.state.p2mGeneration
+    resident.serial = vcpu.state.serial
+    cpu.loadContext(this.#saved(vcpu), resident.owner, anew)
     const offset = this.#time.stateOf(vcpu).tscOffset
     cpu.context.tscOffset = BigInt.asUintN(64, BigInt(Math.floor(offset)))
     vcpu.setTranslate((linear, write) => this.#reach(vcpu, linear, write), this.#entrance)
     if (this.#loaded !== vcpu) this.#loaded?.setTranslate(nowhere)
     this.#loaded = vcpu
-    this.#loadedSerial = vcpu.state.serial
     guest.enter(cpu.context)
   }
 
@@ -380,6 +373,7 @@ export class Core {
     this.letGo()
     this.#loaded?.setTranslate(nowhere)
     this.#loaded = undefined
+    this.#resident.serial = 0
   }
 
   #idle(seen: number): void {

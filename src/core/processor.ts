@@ -21,7 +21,7 @@ export interface CoreProcessor {
   injectNmi(): void
   injectException(vector: number, errorCode?: number): void
   requestWindow(on: boolean): void
-  loadContext(bytes: Uint8Array): void
+  loadContext(bytes: Uint8Array, owner: number, anew: boolean): void
   saveContext(bytes: Uint8Array): void
   setMemory(p2mDirectory: number): void
   flushTlb(): void

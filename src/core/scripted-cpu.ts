@@ -67,8 +67,8 @@ export class ScriptedCpu implements CoreProcessor {
     this.#window = on
   }
 
-  loadContext(bytes: Uint8Array): void {
-    this.log.push('load')
+  loadContext(bytes: Uint8Array, _owner: number, anew: boolean): void {
+    this.log.push(anew ? 'load anew' : 'load')
     this.#bytes.set(bytes)
   }
 

@@ -186,14 +186,14 @@ export class Cpu implements Processor {
   /** `run` returns 'window' as soon as canTakeInterrupt() holds. */
   requestWindow(on: boolean): void { this.control.windowWanted = on ? 1 : 0 }
 
-  /** Takes over another vcpu's state. */
-  loadContext(bytes: Uint8Array): void {
+  /** Takes over another vcpu's state. What is known of its spaces is kept, unless `anew`. */
+  loadContext(bytes: Uint8Array, owner = 0, anew = true): void {
     this.#bytes.set(bytes.subarray(0, CPU_CONTEXT_SIZE), coreMap.context)
     this.control.replayCount = 0
     this.#awaiting = undefined
     this.#services.exitRequested = false
-    this.memory.flushAll()
-    this.memory.switchOwner(0, pcidOf(this.context))
+    this.memory.switchOwner(owner, pcidOf(this.context))
+    if (anew) this.memory.flushAll()
     this.modeChanged()
   }
 
@@ -201,12 +201,10 @@ export class Cpu implements Processor {
     bytes.set(this.#bytes.subarray(coreMap.context, coreMap.context + CPU_CONTEXT_SIZE))
   }
 
-  /** Selects the guest-physical address space: machine address of its p2m directory. */
-  setMemory(p2mDirectory: number): void {
-    this.control.p2m = p2mDirectory
-    this.flushTlb()
-  }
+  /** Selects the memory of the next vcpu's domain: machine address of its p2m directory. */
+  setMemory(p2mDirectory: number): void { this.control.p2m = p2mDirectory }
 
+  /** Forgets what is known of the owner's address spaces. */
   flushTlb(): void {
     this.memory.flushAll()
     this.#forgetCodePage()

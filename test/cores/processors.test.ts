@@ -1,6 +1,6 @@
 /**
- * Two processors over one memory, one at a time: what each tells of code and of stores, and which
- * locked instructions wait for the bus.
+ * Two processors over one memory, one at a time: what each tells of code and of stores, which
+ * locked instructions wait for the bus, and what is known of the memory of vcpus that take turns.
  */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
@@ -14,6 +14,8 @@ const PAGES = 64
 const DOORBELLS = 0x1000
 const P2M = 0x10_0000
 const LEAF = 0x12_0000
+/** Of another domain. */
+const [OTHER_P2M, OTHER_LEAF] = [0x14_0000, 0x16_0000]
 const USES = 0x20_0000
 /** Pages of code of the two processors, and of data. */
 const [CODE_A, CODE_B, DATA] = [0x8000, 0x9000, 0xa000]
@@ -22,16 +24,16 @@ const HLT = 0xf4
 class Pair {
   readonly #memory = new WebAssembly.Memory({ initial: PAGES, maximum: PAGES, shared: true })
   readonly bytes = new Uint8Array(this.#memory.buffer)
+  readonly words = new Uint32Array(this.#memory.buffer)
   /** What the processors have told, as "B stores to 8000". */
   readonly told: string[] = []
   readonly a: Cpu
   readonly b: Cpu
 
   constructor() {
-    const words = new Uint32Array(this.#memory.buffer)
-    words[P2M >>> 2] = LEAF >>> 12
-    for (let gfn = 0; gfn < LEAF_ENTRIES; gfn++) {
-      words[(LEAF >>> 2) + gfn] = (gfn << P2M_MFN_SHIFT | P2M_RAM_RW) >>> 0
+    for (const [directory, leaf] of [[P2M, LEAF], [OTHER_P2M, OTHER_LEAF]] as const) {
+      this.words[directory >>> 2] = leaf >>> 12
+      for (let gfn = 0; gfn < LEAF_ENTRIES; gfn++) this.map(leaf, gfn, gfn)
     }
     this.a = this.#processor('A', 0, CODE_A)
     this.b = this.#processor('B', 1, CODE_B)
@@ -53,6 +55,10 @@ class Pair {
     cpu.setMemory(P2M)
     cpu.loadContext(bytes)
     return cpu
+  }
+
+  map(leaf: number, gfn: number, mfn: number): void {
+    this.words[(leaf >>> 2) + gfn] = (mfn << P2M_MFN_SHIFT | P2M_RAM_RW) >>> 0
   }
 
   /** Puts code where a processor begins, whatever others know of it. */
@@ -142,4 +148,49 @@ test('a locked instruction on aligned memory does not', () => {
   // The same again, through the TLB.
   pair.run(pair.a)
   assert.equal(pair.bytes[DATA + 0x100], 2)
+})
+
+const loadByte = (at: number) => [0xa0, at & 0xff, at >>> 8]
+
+/** One processor, and what each of two vcpus reads by the same code when it comes in. */
+function inTurns() {
+  const pair = new Pair()
+  pair.code(CODE_A, ...loadByte(DATA))
+  pair.bytes.set([1, 2, 3], DATA)
+  for (let page = 1; page < 3; page++) pair.bytes[DATA + page * 4096] = page + 1
+  const saved = new Uint8Array(CPU_CONTEXT_SIZE)
+  pair.a.saveContext(saved)
+  return {
+    pair,
+    comes: (owner: number, p2m: number, anew: boolean) => {
+      pair.a.setMemory(p2m)
+      pair.a.loadContext(saved, owner, anew)
+    },
+    reads: () => pair.run(pair.a) & 0xff,
+    remap: (leaf: number, page: number) => pair.map(leaf, DATA >>> 12, (DATA >>> 12) + page),
+  }
+}
+
+test('a vcpu of another domain sees its own memory at the same addresses', () => {
+  const { comes, reads, remap } = inTurns()
+  remap(OTHER_LEAF, 1)
+  for (let round = 0; round < 3; round++) {
+    for (const [owner, p2m, value] of [[1, P2M, 1], [2, OTHER_P2M, 2]] as const) {
+      comes(owner, p2m, round === 0)
+      assert.equal(reads(), value)
+    }
+  }
+})
+
+test('another vcpu\'s entries for stores are dropped with all', () => {
+  const { pair, comes } = inTurns()
+  comes(1, P2M, true)
+  pair.code(CODE_A, ...storeByte(DATA, 9))
+  pair.run(pair.a)
+  comes(2, OTHER_P2M, true)
+  assert.equal(pair.a.forgetStores(DATA), true)
+  assert.equal(pair.uses(DATA), 0)
+  comes(1, P2M, false)
+  pair.run(pair.a)
+  assert.equal(pair.uses(DATA), storeUse(0), 'it asks anew')
 })

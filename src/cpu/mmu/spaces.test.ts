@@ -203,6 +203,46 @@ test('an owner finds its translations again, and no other does', () => {
   assert.deepEqual(seen(spaces), OLD)
 })
 
+test('flushes forget nothing of other owners', () => {
+  const flushes: readonly ((spaces: Spaces) => void)[] = [
+    ({ machine }) => machine.memory.flushAll(),
+    ({ machine }) => machine.memory.flushNonGlobal(),
+    ({ machine }) => machine.memory.flushSpace(1),
+    (spaces) => spaces.switch(1, false),
+    ({ machine }) => machine.memory.flushPage(PAGE),
+    ({ machine }) => machine.memory.flushPageOf(PAGE, 1),
+  ]
+  for (const flush of flushes) {
+    const spaces = changed()
+    const { memory } = spaces.machine
+    memory.switchOwner(1, 2)
+    assert.deepEqual(seen(spaces), [11, 12, 13])
+    flush(spaces)
+    memory.switchOwner(0, 2)
+    assert.deepEqual(seen(spaces), OLD)
+    memory.flushAll()
+    assert.deepEqual(seen(spaces), [11, 12, 13])
+  }
+})
+
+test('an owner that flushes all leaves another\'s large pages known as such', () => {
+  const spaces = new Spaces()
+  const { machine } = spaces
+  const REGION = 0x4000_0000n
+  spaces.map(1, REGION, 1, USER | LARGE, 21)
+  spaces.switch(1, false)
+  machine.setCpl(3)
+  const at = (): bigint => machine.mmu.translate(REGION + 0x5000n, Access.USER)
+  const before = at()
+  machine.memory.switchOwner(1, 1)
+  machine.memory.flushAll()
+  machine.memory.switchOwner(0, 1)
+  spaces.map(1, REGION, 2, USER | LARGE, 21)
+  assert.equal(at(), before)
+  machine.memory.flushPage(REGION + 0x1f_f000n)
+  assert.equal(at(), before + 0x20_0000n)
+})
+
 test('a page fault forgets what is known of its page', () => {
   const spaces = new Spaces()
   const { machine } = spaces
@@ -220,6 +260,8 @@ test('a page fault forgets what is known of its page', () => {
 // Random operations against a model.
 
 const PCIDS = [0, 1, 2, 5]
+/** Two vcpus that use the same page tables. */
+const OWNERS = [0, 3]
 /** Pages that share entries of the tables, in regions that are mapped as one or in pieces. */
 const PAGES = [
   0x20_0000n, 0x20_1000n, 0x420_1000n, 0x8420_1000n, 0x4020_0020_0000n, 0x2020_1000n,
@@ -242,8 +284,14 @@ class Model {
     return found
   }
 
+  map(pcid: number, linear: bigint, frame: number): void {
+    const known = this.known(pcid, linear)
+    known.delete(frame)
+    known.add(frame)
+  }
+
   /** Only the newest frame remains known. */
-  flush(matches: (pcid: number, linear: bigint) => boolean): void {
+  flush(matches: (pcid: number, linear: bigint) => boolean = () => true): void {
     for (const [key, frames] of this.#known) {
       const [who, where] = key.split(' ') as [string, string]
       if (!matches(who === 'kernel' ? -1 : Number(who), BigInt(where))) continue
@@ -266,16 +314,15 @@ test('after random changes, switches and flushes nothing is seen that was to be 
   const seed = Number(process.env['SEED'] ?? 7)
   const random = randomOf(seed)
   const spaces = new Spaces()
-  const model = new Model()
+  const models = new Map(OWNERS.map((owner) => [owner, new Model()]))
+  let model = models.get(0)!
   const { memory } = spaces.machine
   let current = 0
   const map = (pcid: number, linear: bigint, frame: number): void => {
     const bits = linear < 0n ? GLOBAL : USER
     const reached = linear < 0n ? PCIDS : [pcid]
     for (const one of reached) spaces.map(one, linear, frame, bits)
-    const known = model.known(pcid, linear)
-    known.delete(frame)
-    known.add(frame)
+    for (const one of models.values()) one.map(pcid, linear, frame)
   }
   const any = <T>(list: readonly T[]): T => list[random(list.length)]!
   for (const linear of KERNEL_PAGES) map(0, linear, random(64))
@@ -285,6 +332,11 @@ test('after random changes, switches and flushes nothing is seen that was to be 
     () => map(any(PCIDS), any(PAGES), random(64)),
     () => map(0, any(KERNEL_PAGES), random(64)),
     () => spaces.switch(current = any(PCIDS), true),
+    () => {
+      const owner = any(OWNERS)
+      model = models.get(owner)!
+      memory.switchOwner(owner, current)
+    },
     () => {
       spaces.switch(current = any(PCIDS), false)
       model.flush((pcid) => pcid === current)
@@ -310,7 +362,7 @@ test('after random changes, switches and flushes nothing is seen that was to be 
     },
     () => {
       memory.flushAll()
-      model.flush(() => true)
+      model.flush()
     },
   ]
   const see = (): void => {
@@ -322,7 +374,7 @@ test('after random changes, switches and flushes nothing is seen that was to be 
   }
   for (let round = 0; round < 20_000; round++) {
     // Rare steps are the last ones: they leave little to be wrong.
-    const step = random(8) === 0 ? random(steps.length) : random(5)
+    const step = random(8) === 0 ? random(steps.length) : random(6)
     steps[step]!()
     for (let i = 0; i < 3; i++) see()
   }

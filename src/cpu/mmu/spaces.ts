@@ -7,8 +7,8 @@
  * map themselves by global pages: what is not global there has a log of its own, and is forgotten
  * when another space is selected.
  *
- * Flushes cost as much as the fills before them, as the logs say what was filled. They forget more
- * than is asked where that is simpler: global pages of users, and all owners' translations.
+ * Flushes cost as much as the fills before them, as the logs say what was filled. They concern the
+ * current owner's sets, and forget more than is asked where that is simpler: global pages of users.
  *
  * Entries of the instruction TLB and of the walk cache bear a number of the set that they belong
  * to; flushing gives the set a new number. Global pages bear the supervisor set's.
@@ -27,6 +27,8 @@ import { EMPTY_RUN, emptyEntry } from './lookup.ts'
 const KEY_USER = 1 << 12
 const KEY_SUPERVISOR = 1 << 13
 const OWNER_SHIFT = 14
+/** Owners' numbers are below. */
+export const OWNERS = 1 << 32 - OWNER_SHIFT
 
 /** With more in its log, a set is emptied as a whole. */
 const FEW = 4096
@@ -44,6 +46,7 @@ export interface SpaceFunctions {
   readonly flushSpace: FunctionBuilder
   /** Forgets what is not global of all spaces. */
   readonly flushNonGlobal: FunctionBuilder
+  /** Forgets all that is known of the current owner's spaces. */
   readonly flushAll: FunctionBuilder
   /** (set i32): forgets what a set has. */
   readonly emptySet: FunctionBuilder
@@ -249,6 +252,12 @@ class Spaces {
     return i32.or(i32.or(owner, c32(KEY_USER)), pcid)
   }
 
+  /** -> i32: 1 for a set of the current owner. */
+  #isOwn(set: Expression): Expression {
+    const owner = i32.shrU(setWord(this.#env, set, 'key'), c32(OWNER_SHIFT))
+    return i32.eq(owner, controlWord(this.#env, 'owner'))
+  }
+
   switchSpace(
     flushLocal: FunctionBuilder, findSet: FunctionBuilder, emptySet: FunctionBuilder,
     selectTables: FunctionBuilder,
@@ -269,6 +278,9 @@ class Spaces {
     const f = this.#module.function({ parameters: ['i32', 'i32'] })
     const [owner, pcid] = f.parameters as [Local, Local]
     f.call(flushLocal)
+    // It was in use until now, whenever it was selected.
+    this.#setWord(f, controlWord(this.#env, 'supervisorSet'), 'stamp',
+      controlWord(this.#env, 'clock'))
     this.#setControl(f, 'owner', owner)
     const key = i32.or(i32.shl(owner, c32(OWNER_SHIFT)), c32(KEY_SUPERVISOR))
     this.#setControl(f, 'supervisorSet', call(findSet, key))
@@ -300,7 +312,8 @@ class Spaces {
   flushNonGlobal(emptySet: FunctionBuilder, flushLocal: FunctionBuilder): FunctionBuilder {
     const f = this.#module.function({ parameters: [] })
     forEachSet(f, (set) => {
-      f.if(i32.and(setWord(this.#env, set, 'key'), c32(KEY_USER)), () => f.call(emptySet, set))
+      const isUsers = i32.ne(i32.and(setWord(this.#env, set, 'key'), c32(KEY_USER)), c32(0))
+      f.if(i32.and(isUsers, this.#isOwn(set)), () => f.call(emptySet, set))
     })
     f.call(flushLocal)
     return f
@@ -308,8 +321,13 @@ class Spaces {
 
   flushAll(emptySet: FunctionBuilder): FunctionBuilder {
     const f = this.#module.function({ parameters: [] })
-    forEachUsedSet(f, this.#env, (set) => f.call(emptySet, set))
+    const others = f.local('i32')
+    f.set(others, c32(0))
+    forEachUsedSet(f, this.#env, (set) => f.if(this.#isOwn(set), () => f.call(emptySet, set),
+      () => f.set(others, c32(1))))
     this.#setControl(f, 'localCount', c32(0))
+    // All owners share these.
+    f.if(others, () => f.return())
     this.#setControl(f, 'userGlobals', c32(0))
     f.memoryFill(this.#env.core, c32(coreMap.largePages), c32(0), c32(LARGE_PAGE_MARKS))
     return f
@@ -327,7 +345,8 @@ class Spaces {
       this.#setWord(f, set, 'log', c32(coreMap.tlbLogs + n * 2 * TLB_ENTRIES * 4))
     }
     this.#setControl(f, 'localCount', c32(0))
-    this.#setControl(f, 'supervisorSet', c32(0))
+    // None yet: the first one stands in.
+    this.#setControl(f, 'supervisorSet', c32(coreMap.tlbSets))
     f.call(switchOwner, c32(0), c32(0))
     return f
   }
