@@ -31,7 +31,7 @@ import { CoreState, MAX_CORES } from '../hypervisor/host/state.ts'
 import type { Dispatcher } from '../hypervisor/hypercall/dispatch.ts'
 import { type Entrance, nowhere } from '../hypervisor/memory/guest-memory.ts'
 import { p2mType } from '../hypervisor/memory/p2m.ts'
-import { populateNow } from '../hypervisor/memory/reservation.ts'
+import { populateNow } from '../hypervisor/memory/demand.ts'
 import type { CoreScheduler } from '../hypervisor/sched/policy.ts'
 import { Scheduler } from '../hypervisor/sched/scheduler.ts'
 import { restingRunstate, Timekeeper } from '../hypervisor/time/timekeeper.ts'
@@ -277,7 +277,7 @@ export class Core {
   #interrupt(guest: GuestVcpu): void {
     const cpu = this.#cpu
     const { context } = cpu
-    if (context.nmiPending !== 0 && context.nmiBlocked === 0) {
+    if (context.nmiPending !== 0 && (context.nmiBlocked | context.pendingEvent) === 0) {
       context.nmiPending = 0
       cpu.injectNmi()
     }

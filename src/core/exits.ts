@@ -13,7 +13,7 @@ import { RFLAGS } from '../cpu/state.ts'
 import type { GuestVcpu } from '../guest/guest-type.ts'
 import { VPF_blocked, VPF_down } from '../hypervisor/domain/state.ts'
 import { p2mType } from '../hypervisor/memory/p2m.ts'
-import { populateNow } from '../hypervisor/memory/reservation.ts'
+import { populateNow } from '../hypervisor/memory/demand.ts'
 import type { HypercallDoor } from './hypercall.ts'
 import type { CoreProcessor } from './processor.ts'
 
@@ -49,6 +49,9 @@ function serve(
     case 'out': return guest.portWrite(exit.address, exit.size, exit.value)
     case 'halt': return halt(cpu, guest)
     case 'shutdown': return tripleFault(guest)
+    case 'delivery':
+      if (!isMemory(guest, exit.address)) tripleFault(guest)
+      return
     // A processor that waits for another in a loop makes room for it.
     case 'pause': return guest.vcpu.host.services.scheduler.yield(guest.vcpu)
     case 'budget':

@@ -13,7 +13,7 @@ import {
 } from './core-memory.ts'
 import { TrapOverride, WATCHED_ACCESSES, Watching, watchingOf } from './debug.ts'
 import { deliver } from './exceptions/deliver.ts'
-import { type CpuEvent, notedFault } from './exceptions/event.ts'
+import { type CpuEvent, keptEvent, notedFault } from './exceptions/event.ts'
 import { Engine, type EngineOptions, type Spared } from './engine.ts'
 import {
   AccessExit, GuestFault, type Processor, type ServiceExit, type Thrown,
@@ -37,6 +37,8 @@ export type ExitKind =
   | ServiceExit | 'budget' | 'mmio-read' | 'mmio-write' | 'window' | 'kick'
   /** A locked instruction waits until no other processor runs. */
   | 'bus-lock'
+  /** An event that waits meets no memory: it is delivered by the next run. */
+  | 'delivery'
 
 /** What an exit says; which fields hold depends on the kind. One object, used again. */
 export interface Exit {
@@ -81,8 +83,7 @@ export class Cpu implements Processor {
     const { fault, accessExit } = this.#thrown
     this.memory = new MmuMemory(options.machine, exports, context, control, fault, accessExit)
     this.#adapter = new MachineAdapter(this, core.buffer)
-    this.#services = new ServiceCalls(
-      this, this.#adapter, core.buffer, code, this.#thrown)
+    this.#services = new ServiceCalls(this, this.#adapter, core.buffer, code, this.#thrown)
     this.modeChanged()
   }
 
@@ -103,10 +104,8 @@ export class Cpu implements Processor {
     this.#services.exitRequested = false
     this.#engine.poll()
     for (;;) {
-      if (this.context.pendingDebug) {
-        const kind = this.#deliverTrap()
-        if (kind) return this.#leave(kind)
-      }
+      const failed = this.#deliverWaiting()
+      if (failed) return this.#leave(failed)
       if (control.windowWanted && this.canTakeInterrupt()) return this.#leave('window')
       const before = this.#executed
       const left = end - before - reserve
@@ -133,7 +132,7 @@ export class Cpu implements Processor {
 
   /** Executes one instruction, or delivers what it raised; returns an exit when there is one. */
   step(): ExitKind | undefined {
-    const kind = this.#handleStop(this.#step(true)) ?? this.#deliverTrap()
+    const kind = this.#handleStop(this.#step(true)) ?? this.#deliverWaiting()
     return kind && this.#leave(kind)
   }
 
@@ -159,8 +158,9 @@ export class Cpu implements Processor {
 
   /** Interrupts are enabled, and no instruction must come first. */
   canTakeInterrupt(): boolean {
+    const { context: { interruptShadow, pendingEvent }, control } = this
     return (systemFlagsOf(this.context) & RFLAGS.IF) !== 0
-      && this.context.interruptShadow === 0 && this.control.replayCount === 0
+      && (interruptShadow | pendingEvent | control.replayCount) === 0
   }
 
   injectInterrupt(vector: number): void {
@@ -178,9 +178,8 @@ export class Cpu implements Processor {
     if (this.#services.exitRequested) this.context.rip = this.#adapter.ip
     this.#services.exitRequested = false
     this.context.pendingDebug = 0
-    this.#deliver(errorCode === undefined
-      ? { vector, kind: 'fault', hasErrorCode: false }
-      : { vector, kind: 'fault', hasErrorCode: true, errorCode })
+    this.#deliver(
+      { vector, kind: 'fault', hasErrorCode: errorCode !== undefined, errorCode: errorCode ?? 0 })
   }
 
   /** `run` returns 'window' as soon as canTakeInterrupt() holds. */
@@ -330,9 +329,10 @@ export class Cpu implements Processor {
     return stop
   }
 
-  /** Delivers the debug trap that waits, unless it must wait longer. */
-  #deliverTrap(): ExitKind | undefined {
+  /** Delivers the event that waits, or the debug trap unless it must wait longer. */
+  #deliverWaiting(): ExitKind | undefined {
     const { context } = this
+    if (context.pendingEvent !== 0) return this.#deliver(keptEvent(context))
     const dr6 = context.pendingDebug
     if (dr6 === 0 || context.interruptShadow === Shadow.MOV_SS) return undefined
     context.pendingDebug = 0
@@ -366,14 +366,13 @@ export class Cpu implements Processor {
 
   #leaveForAccess(kind: 'mmio-read' | 'mmio-write'): ExitKind {
     const { accessSize, accessAddress, accessValue } = this.control
-    this.#setExit(kind, accessSize, Number(accessAddress), accessValue)
-    return kind
+    return this.#setExit(kind, accessSize, Number(accessAddress), accessValue)
   }
 
   #deliver(event: CpuEvent): ExitKind | undefined {
-    if (deliver(this, event) === 'delivered') return undefined
-    this.#setExit('shutdown', 0, 0, 0n)
-    return 'shutdown'
+    const outcome = deliver(this, event)
+    return outcome === 'delivered' ? undefined
+      : this.#setExit(outcome, 0, this.memory.nowhere, 0n)
   }
 
   /** No instruction makes as many accesses to MMIO as there is room for answers. */
@@ -384,11 +383,12 @@ export class Cpu implements Processor {
     control.replayCount += 1
   }
 
-  #setExit(kind: ExitKind, size: number, address: number, value: bigint): void {
+  #setExit(kind: ExitKind, size: number, address: number, value: bigint): ExitKind {
     this.exit.kind = kind
     this.exit.size = size
     this.exit.address = address
     this.exit.value = value
+    return kind
   }
 
   #forgetCodePage(): void {

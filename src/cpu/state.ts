@@ -84,6 +84,8 @@ export const CpuContext = struct('cpu context', {
   mxcsr: u32,
   /** Sixteen registers of 256 bits: two words of XMM, then two of the upper half. */
   vector: array(u64, 64),
+  /** An event whose delivery met no memory, as struct hvm_hw_cpu's field of that name; or 0. */
+  pendingEvent: u32, pendingErrorCode: u32,
 })
 
 export type CpuContextView = ViewOf<typeof CpuContext>

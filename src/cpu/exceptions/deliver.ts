@@ -9,7 +9,7 @@ import { DR7_GD, Vector } from '../../abi/x86/control.ts'
 import { TrapOverride } from '../debug.ts'
 import { AccessExit, GuestFault, type Processor } from '../interfaces.ts'
 import { isLongMode, isProtected } from '../system/mode.ts'
-import type { CpuEvent } from './event.ts'
+import { type CpuEvent, keepEvent } from './event.ts'
 import { deliverLong } from './long-mode.ts'
 import { deliverProtected } from './protected-mode.ts'
 import { deliverReal } from './real-mode.ts'
@@ -56,18 +56,22 @@ function noteCause(p: Processor, event: CpuEvent): void {
 
 /**
  * Delivers `event`; `context.rip` is what its frame returns to: the instruction itself for faults,
- * the next one for all others. A shutdown leaves the state as it was.
+ * the next one for all others. A shutdown leaves the state as it was. 'delivery': a descriptor
+ * table or a stack is where there is no memory, or none yet; the event waits in the context.
  */
-export function deliver(p: Processor, event: CpuEvent): 'delivered' | 'shutdown' {
+export function deliver(p: Processor, event: CpuEvent): 'delivered' | 'shutdown' | 'delivery' {
   let current: CpuEvent | undefined = event
+  p.context.pendingEvent = 0
   while (current) {
     noteCause(p, current)
     try {
       attemptDelivery(p, current)
       return 'delivered'
     } catch (error) {
-      // A descriptor table or a stack in MMIO is beyond what a delivery can wait for.
-      if (error instanceof AccessExit) return 'shutdown'
+      if (error instanceof AccessExit) {
+        keepEvent(p.context, event)
+        return 'delivery'
+      }
       if (!(error instanceof GuestFault)) throw error
       const { vector, errorCode, hasErrorCode } = error
       current = combine(current, { vector, errorCode, hasErrorCode, kind: 'fault' })

@@ -4,7 +4,7 @@
 import { pushesErrorCode, Vector } from '../../abi/x86/control.ts'
 import { type CoreControlView, Stop } from '../core-memory.ts'
 import type { Processor } from '../interfaces.ts'
-import { flagsOf, RFLAGS } from '../state.ts'
+import { type CpuContextView, flagsOf, RFLAGS } from '../state.ts'
 
 export type EventKind = 'fault' | 'trap' | 'software' | 'external' | 'nmi'
 
@@ -39,6 +39,32 @@ export function notedFault(control: CoreControlView): CpuEvent {
     case Vector.PF: return { ...event, address: control.faultAddress }
     case Vector.DB: return { ...event, dr6: control.debugHits }
     default: return event
+  }
+}
+
+/** Types of events in the VMCB's EVENTINJ (AMD APM 2, 15.20), from bit 8 on. */
+const EXTERNAL = 0
+const NMI = 2
+const EXCEPTION = 3
+const HAS_CODE = 1 << 11
+export const EVENT_VALID = 1 << 31
+
+/** Lets an event wait in the context; what it says of CR2 and DR6 stands there already. */
+export function keepEvent(context: CpuContextView, event: CpuEvent): void {
+  const type = event.kind === 'external' ? EXTERNAL : event.kind === 'nmi' ? NMI : EXCEPTION
+  const code = event.hasErrorCode ? HAS_CODE : 0
+  context.pendingEvent = (EVENT_VALID | code | type << 8 | event.vector) >>> 0
+  context.pendingErrorCode = event.errorCode ?? 0
+}
+
+/** The event that waits. */
+export function keptEvent({ pendingEvent, pendingErrorCode }: CpuContextView): CpuEvent {
+  const type = pendingEvent >>> 8 & 7
+  return {
+    vector: pendingEvent & 0xff,
+    kind: type === EXTERNAL ? 'external' : type === NMI ? 'nmi' : 'fault',
+    hasErrorCode: (pendingEvent & HAS_CODE) !== 0,
+    errorCode: pendingErrorCode,
   }
 }
 

@@ -9,6 +9,7 @@
 import type { ViewOf } from '../../base/layout/struct.ts'
 import type { HvmHwCpu } from '../../abi/save/hvm.ts'
 import { XEN_X86_FPU_INITIALISED } from '../../abi/save/hvm.ts'
+import { EVENT_VALID } from '../../cpu/exceptions/event.ts'
 import { CpuContext, type CpuContextView, flagsOf, setFlags } from '../../cpu/state.ts'
 import { VcpuState } from './state.ts'
 import type { Vcpu } from './vcpu.ts'
@@ -58,6 +59,8 @@ export function loadRecord(cpu: CpuContextView, record: Record): void {
   cpu.halted = 0
   cpu.nmiPending = 0
   cpu.nmiBlocked = 0
+  cpu.pendingEvent = record.pending_event & EVENT_VALID ? record.pending_event : 0
+  cpu.pendingErrorCode = record.error_code
   loadMsrs(cpu, record)
   loadFpu(cpu, record)
 }
@@ -152,8 +155,8 @@ export function saveRecord(cpu: CpuContextView, record: Record, tsc: bigint): vo
   record.sysenter_eip = cpu.sysenterEip
   record.msr_tsc_aux = cpu.tscAux
   record.tsc = tsc
-  record.pending_event = 0
-  record.error_code = 0
+  record.pending_event = cpu.pendingEvent
+  record.error_code = cpu.pendingErrorCode
   record.flags = XEN_X86_FPU_INITIALISED
   saveFpu(cpu, record)
 }

@@ -13,7 +13,7 @@ import { SHUTDOWN_crash } from '../../abi/xen/sched.ts'
 import { VIRQ_DOM_EXC } from '../../abi/xen/xen.ts'
 import type { Host } from '../host/host.ts'
 import { P2m } from '../memory/p2m.ts'
-import { populateNow } from '../memory/reservation.ts'
+import { populateNow } from '../memory/demand.ts'
 import { DomainState, LIFE, SHUT_DOWN, SHUTTING_DOWN, VcpuState, VPF_down } from './state.ts'
 import { Vcpu } from './vcpu.ts'
 

@@ -113,7 +113,8 @@ test('a save record survives being loaded and saved', () => {
   one.rflags = 0x246n
   one.flags = 1
   one.tsc = 99n
-  one.pad0 = one.error_code = one.pending_event = 0
+  one.pad0 = 0
+  one.pending_event = 0x8000_0b0e
   one.msr_flags = 0n
   for (const name of ['es', 'cs', 'ss', 'ds', 'fs', 'gs', 'tr', 'ldtr'] as const) {
     one[`${name}_sel`] &= 0xffff

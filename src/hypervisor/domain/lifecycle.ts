@@ -100,6 +100,7 @@ function fill(host: Host, at: number, domid: number, config: DomainConfig): Doma
   state.claimedPages = 0
   state.podEntries = 0
   state.podTarget = 0
+  state.zeroSweep = 0
   state.p2mFrameLimit = P2M_SLACK_FRAMES
   state.sharedInfoGfn = NO_FRAME
   state.pauseCount = 1

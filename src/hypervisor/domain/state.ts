@@ -78,6 +78,8 @@ export const DomainState = struct('domain', {
   /** Pages that are populated on demand and were not yet, and how many it shall have in all. */
   podEntries: u32,
   podTarget: u32,
+  /** Below which gfn pages of zeros are looked for next. */
+  zeroSweep: u32,
   /** Machine frame of the p2m directory. */
   p2mDirectory: u32,
   p2mFrames: u32,

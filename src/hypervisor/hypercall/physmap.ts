@@ -9,7 +9,8 @@ import type { Domain } from '../domain/domain.ts'
 import type { Vcpu } from '../domain/vcpu.ts'
 import { P2M_POD } from '../../cpu/p2m-format.ts'
 import { isRam, p2mMfn, p2mType } from '../memory/p2m.ts'
-import { mapForeignFrame, movePage, populateNow, showXenFrame, unmap } from
+import { populateNow } from '../memory/demand.ts'
+import { mapForeignFrame, movePage, showXenFrame, unmap } from
   '../memory/reservation.ts'
 import type { HypercallArgs } from './args.ts'
 import { type Status, subop } from './operation.ts'
@@ -27,9 +28,15 @@ function addOne(domain: Domain, space: number, index: number, gfn: number): Stat
       if (mfn < 0) return mfn
       return mfn === 0 ? -EINVAL : showXenFrame(domain, mfn, gfn)
     }
-    case M.XENMAPSPACE_gmfn: return movePage(domain, index, gfn)
+    case M.XENMAPSPACE_gmfn: return movePresent(domain, index, gfn)
     default: return -ENOSYS
   }
+}
+
+/** What is populated on demand is there before it moves. */
+function movePresent(domain: Domain, from: number, to: number): Status {
+  if (p2mType(domain.p2m.get(from)) === P2M_POD) populateNow(domain, from)
+  return movePage(domain, from, to)
 }
 
 const addToPhysmap = subop(M.XENMEM_add_to_physmap, M.XenAddToPhysmap, 'inout',
@@ -54,7 +61,7 @@ function moveRange(
       args.restart = true
       return 0
     }
-    const status = movePage(domain, op.idx, op.gpfn)
+    const status = movePresent(domain, op.idx, op.gpfn)
     if (status < 0) return status
     op.idx++
     op.gpfn++
@@ -65,12 +72,14 @@ function moveRange(
 
 /** Maps `foreign`'s page `index` into `domain` at `gfn`. */
 function addForeign(domain: Domain, foreign: Domain, index: number, gfn: number): Status {
+  const { frames } = domain.host
+  foreign.p2m.lock()
   if (p2mType(foreign.p2m.get(index)) === P2M_POD) populateNow(foreign, index)
   const entry = foreign.p2m.get(index)
-  if (!isRam(entry)) return -ENOENT
   const mfn = p2mMfn(entry)
-  const { frames } = domain.host
-  if (!frames.get(mfn)) return -ENOENT
+  const taken = isRam(entry) && frames.get(mfn)
+  foreign.p2m.unlock()
+  if (!taken) return -ENOENT
   const status = mapForeignFrame(domain, mfn, gfn)
   if (status < 0) frames.put(mfn)
   return status

@@ -13,7 +13,8 @@ import type { Vcpu } from '../domain/vcpu.ts'
 import { destroyDomain } from '../domain/lifecycle.ts'
 import { sampleMachine } from '../host/sample-machine.ts'
 import { p2mType } from './p2m.ts'
-import { mapForeignFrame, populateNow, unmap } from './reservation.ts'
+import { populateNow } from './demand.ts'
+import { mapForeignFrame, unmap } from './reservation.ts'
 
 const MEMORY_OP = 12
 const DOMID_SELF = 0x7ff0
@@ -28,6 +29,8 @@ function world(mebibytes = 16) {
   const dom0 = machine.dom0.vcpu(0)!
   const { call } = machine
   domain.state.maxPages = 8 + 20
+  // No pages of zeros.
+  for (let gfn = 0; gfn < 8; gfn++) assert.ok(vcpu.memory.writeU32(gfn * 4096 + 4092, 1))
   const reservation = (caller: Vcpu, cmd: number, gfns: readonly number[], flags = 0): number => {
     const domid = caller === vcpu ? DOMID_SELF : domain.id
     gfns.forEach((gfn, i) => caller.memory.writeU53(LIST + i * 8, gfn))
@@ -66,7 +69,7 @@ test('no more come than were promised, and what the guest gives up is promised a
   const { domain, reservation, target, vcpu, gfns } = world()
   const { state } = domain
   assert.equal(target(8 + 20), 0)
-  for (const gfn of gfns.slice(0, 20)) assert.ok(populateNow(domain, gfn))
+  for (const gfn of gfns.slice(0, 20)) assert.ok(vcpu.memory.writeU32(gfn * 4096, 1))
   assert.equal(populateNow(domain, 120), false)
   assert.equal(domain.p2m.frame(120, true), 0)
   // A page that has come, and some that have not.
@@ -113,6 +116,22 @@ test('a guest cannot have pages later by its own wish', () => {
   const { reservation, vcpu } = world()
   assert.equal(
     reservation(vcpu, XENMEM_populate_physmap, [300], XENMEMF_populate_on_demand), -EINVAL)
+})
+
+test('pages of zeros that nobody else has are taken when no more are promised', () => {
+  const { domain, host, target } = world()
+  const { p2m, state } = domain
+  assert.equal(target(8 + 20), 0)
+  const mfns = Array.from({ length: 20 }, (_, i) => p2m.frame(100 + i, true))
+  host.machine.words[mfns[0]! * 1024 + 1023] = 1
+  assert.ok(host.frames.get(mfns[1]!))
+  assert.ok(populateNow(domain, 150))
+  assert.equal(p2m.get(100) >>> 8, mfns[0])
+  assert.equal(p2m.get(101) >>> 8, mfns[1])
+  assert.ok([102, 103, 119].every((gfn) => p2mType(p2m.get(gfn)) === P2M_POD))
+  assert.deepEqual([state.totPages, state.claimedPages, state.podEntries], [11, 17, 97])
+  assert.equal(host.frames.owner(mfns[2]!) === domain.id, p2m.get(150) >>> 8 === mfns[2])
+  host.frames.put(mfns[1]!)
 })
 
 test('what takes the place of such a page, or the domain\'s end, leaves nothing behind', () => {

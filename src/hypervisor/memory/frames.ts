@@ -380,15 +380,21 @@ export class Frames {
     this.#lock.release(lockAt)
   }
 
+  /** Whether there is nothing in the frame. */
+  isZero(mfn: number): boolean {
+    const { cells } = this.#machine
+    const end = (mfn + 1) * WORDS_PER_FRAME
+    // Eight words a turn: half the time of one, and a balloon gives back hundreds of thousands.
+    for (let i = mfn * WORDS_PER_FRAME; i < end; i += 8) {
+      if ((cells[i]! | cells[i + 1]! | cells[i + 2]! | cells[i + 3]!
+        | cells[i + 4]! | cells[i + 5]! | cells[i + 6]! | cells[i + 7]!) !== 0) return false
+    }
+    return true
+  }
+
   /** Zeroes the frame if it is not: reading an untouched page costs the host no memory. */
   #scrub(mfn: number): void {
-    const words = this.#machine.words
-    const end = (mfn + 1) * WORDS_PER_FRAME
-    for (let i = mfn * WORDS_PER_FRAME; i < end; i++) {
-      if (words[i] !== 0) {
-        words.fill(0, i, end)
-        return
-      }
-    }
+    if (this.isZero(mfn)) return
+    this.#machine.words.fill(0, mfn * WORDS_PER_FRAME, (mfn + 1) * WORDS_PER_FRAME)
   }
 }

@@ -153,6 +153,20 @@ export class P2m {
     return -1
   }
 
+  /** The last gfn before `end` that is not a hole, or -1. */
+  before(end: number): number {
+    const directory = this.#state.p2mDirectory
+    if (directory === 0) return -1
+    for (let gfn = Math.min(end, GFN_LIMIT) - 1; gfn >= 0;) {
+      const leaf = this.#words[directory * LEAF_ENTRIES + (gfn >>> LEAF_SHIFT)]!
+      if (leaf !== 0 && this.#words[leaf * LEAF_ENTRIES + (gfn & LEAF_ENTRIES - 1)] !== 0) {
+        return gfn
+      }
+      gfn = leaf === 0 ? gfn - (gfn & LEAF_ENTRIES - 1) - 1 : gfn - 1
+    }
+    return -1
+  }
+
   /** Makes the empty table: 0 or -ENOMEM. */
   create(): number {
     const mfn = this.#host.frames.allocateXen(this.#state.domid, P2M_FRAMES)

@@ -59,55 +59,8 @@ function fillPages(
   return count
 }
 
-/** Lets 2^order gfns from `gfn` get RAM once they are reached for: 0 or an error. */
-export function populateLater(domain: Domain, gfn: number, order: number): number {
-  const count = 2 ** order
-  const { state, p2m } = domain
-  if (gfn % 1 !== 0 || gfn < 0 || gfn + count > GFN_LIMIT) return -EINVAL
-  let status = 0
-  p2m.lock()
-  for (let i = 0; i < count && status === 0; i++) {
-    clear(domain, gfn + i)
-    status = p2m.set(gfn + i, P2M_POD, 0)
-    if (status === 0) state.podEntries++
-  }
-  p2m.unlock()
-  return status
-}
-
-/** Something reaches for `gfn`, which is populated on demand: whether it has RAM now. */
-export function populateNow(domain: Domain, gfn: number): boolean {
-  const { host, state, p2m } = domain
-  p2m.lock()
-  let done = isRam(p2m.get(gfn))
-  if (p2mType(p2m.get(gfn)) === P2M_POD && state.totPages < state.maxPages) {
-    const mfn = host.frames.allocate(domain.id, state.nodeAffinity, undefined, state)
-    done = mfn !== 0
-    if (done) {
-      p2m.set(gfn, P2M_RAM_RW, mfn)
-      atomicAdd(state, DomainState.offsets.totPages, 1)
-      state.podEntries--
-    }
-  }
-  p2m.unlock()
-  return done
-}
-
-/**
- * Claims as much as is to be populated on demand yet: what the domain shall have and has not, but
- * no more than it has room for. To be called when its pages have changed; false when there is
- * not so much.
- */
-export function claimForDemand({ host, state, p2m }: Domain): boolean {
-  p2m.lock()
-  const wanted = Math.max(0, Math.min(state.podEntries, state.podTarget - state.totPages))
-  const done = wanted === state.claimedPages || host.frames.claim(state, wanted)
-  p2m.unlock()
-  return done
-}
-
 /** With the p2m locked: makes `gfn` a hole, giving back what was there. */
-function clear(domain: Domain, gfn: number): void {
+export function clear(domain: Domain, gfn: number): void {
   const { p2m } = domain
   const entry = p2m.get(gfn)
   if (entry === P2M_HOLE) return
