@@ -21,6 +21,7 @@ import { codeModeOf, modeShapeOf } from './code-mode.ts'
 import { controlAt } from './core-fields.ts'
 import { fillRecord, type RecordWords } from './fill-record.ts'
 import { field, heatWordOf, RECORD_BYTES, Special } from './record.ts'
+import { RecordTemplates } from './record-templates.ts'
 import type { CodeModeShape } from './shape.ts'
 import { linesOf, type Trace, Traces } from './traces.ts'
 
@@ -63,6 +64,7 @@ export class CodeCache {
   readonly #u32: Uint32Array
   readonly #words: RecordWords
   readonly #traces: Traces
+  readonly #templates: RecordTemplates
   /** Instructions of records that services carry out, always or at times. */
   readonly #serviced = new Map<number, Instruction>()
   readonly #window = new Uint8Array(MAX_LENGTH)
@@ -83,6 +85,7 @@ export class CodeCache {
       i64: new BigInt64Array(needs.core),
     }
     this.#traces = new Traces(needs.core)
+    this.#templates = new RecordTemplates(needs.core, needs.machine)
   }
 
   /** Of records. */
@@ -248,6 +251,7 @@ export class CodeCache {
     const page = (machine & -PAGE) >>> 0
     const codeMode = codeModeOf(mode)
     const shape = modeShapeOf(mode)
+    const isLong = codeMode.long
     const limit = mode & CODE_MODE_STEP ? 1 : TRACE_LIMIT
     const bytes = this.#needs.machine.subarray(page, page + PAGE)
     let offset = machine & PAGE - 1
@@ -262,6 +266,13 @@ export class CodeCache {
         }
         next = this.#traces.nextAt(page + offset + 1, mode)
       }
+      const length = offset <= PAGE - MAX_LENGTH && isLong ? this.#fill(page + offset) : 0
+      if (length > 0) {
+        offset += length
+        this.#end = offset
+        if (this.#templates.endsTrace || offset >= PAGE) break
+        continue
+      }
       const instruction = this.#needs.decode(bytes, codeMode, offset)
       if (instruction === 'truncated') {
         if (count > 0) break
@@ -271,7 +282,9 @@ export class CodeCache {
         this.#appendRaise(offset, instruction === 'too-long' ? GP : UD)
         return false
       }
+      const record = this.#free
       this.#append(instruction, offset, shape)
+      if (isLong) this.#templates.learn(page + offset, record, instruction)
       offset += instruction.length
       this.#end = offset
       if (endsTrace(instruction) || offset >= PAGE) break
@@ -280,6 +293,15 @@ export class CodeCache {
     // record has not jumped.
     this.#appendSpecial(mode & CODE_MODE_STEP ? Special.STEP_END : Special.LOOK_UP, offset)
     return false
+  }
+
+  /** Appends the record of a familiar instruction, and returns its length; or 0. */
+  #fill(machine: number): number {
+    const length = this.#templates.fill(machine, this.#free)
+    if (length === 0) return 0
+    this.#free += RECORD_BYTES
+    this.decoded += 1
+    return length
   }
 
   /** An instruction that crosses into the following page. */
