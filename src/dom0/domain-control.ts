@@ -264,6 +264,12 @@ export class DomainControl extends SchedControl {
     })
   }
 
+  setTimeOffset(domid: Domid, seconds: number): void {
+    this.#do('xc_domain_set_time_offset', D.XEN_DOMCTL_settimeoffset, domid, (op) => {
+      op.u.settimeoffset.time_offset_seconds = BigInt(seconds)
+    })
+  }
+
   setPagingMempoolSize(domid: Domid, bytes: number): void {
     this.#do('xc_set_paging_mempool_size', D.XEN_DOMCTL_set_paging_mempool_size, domid, (op) => {
       op.u.paging_mempool.size = bytes

@@ -239,6 +239,7 @@ export interface Xenctrl {
   getHvmContext(domid: Domid): Uint8Array
   setHvmContext(domid: Domid, records: Uint8Array): void
   setTscInfo(domid: Domid, mode: number, elapsedNs: bigint, khz: number, incarnation: number): void
+  setTimeOffset(domid: Domid, seconds: number): void
   setPagingMempoolSize(domid: Domid, bytes: number): void
   setShadowAllocation(domid: Domid, mib: number): void
   createCpupool(schedId: number): number

@@ -10,18 +10,20 @@ import { PATIENCE } from './console.ts'
 import { TestHost } from './test-host.ts'
 
 const { settings, missing } = await debian('cloud')
+const AHEAD_S = 1_000_000
 const BALLOON = '/sys/devices/system/xen_memory/xen_memory0/info/current_kb'
 
 describe('a running guest', { skip: missing }, () => {
   // Less than the guest could have.
-  const host = new TestHost({ memoryMb: 320 })
+  const host = new TestHost({ memoryMb: 280 })
   let api: Host
   let console: GuestConsole
 
   before(async () => {
     // The kernel wipes all that it takes for memory before its balloon gives up what it has not.
     const config = host.config('g', {
-      ...settings, memory: 220, maxmem: 400, vcpus: 2, cmdline: 'console=hvc0 init_on_free=1',
+      ...settings, memory: 220, maxmem: 300, vcpus: 2, cmdline: 'console=hvc0 init_on_free=1',
+      rtc_timeoffset: AHEAD_S,
     })
     assert.equal((await host.xl('create', '-q', config)).code, 0)
     api = await host.attach()
@@ -56,6 +58,11 @@ describe('a running guest', { skip: missing }, () => {
     assert.equal((await host.xl('mem-set', 'g', '240')).code, 0)
     await becomes(`cat ${BALLOON}`, about(240 * 1024))
     assert.ok(Math.abs(Number((await host.listed('g'))?.[2]) - 240) <= 1)
+  })
+
+  test('has a clock that is ahead of the host\'s by as much as was asked for', async () => {
+    const seconds = Number((await console.exec('date +%s')).output)
+    assert.ok(Math.abs(seconds - Date.now() / 1000 - AHEAD_S) < AHEAD_S / 2)
   })
 
   test('takes a VCPU away when asked, and brings it back', async () => {

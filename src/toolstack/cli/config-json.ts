@@ -22,6 +22,9 @@ type Common = Pick<DomainConfig, 'type' | 'name' | 'commandLine' | 'memoryKib' |
     readonly bootloader?: string | undefined
     readonly bootloaderArgs?: readonly string[] | undefined
     readonly vcpusGiven?: boolean | undefined
+    readonly rtcTimeoffset?: number | undefined
+    readonly timeOffsetSeconds?: number | undefined
+    readonly localtime?: boolean | undefined
     readonly maxGrantFrames?: number | undefined
     readonly maxMaptrackFrames?: number | undefined
     readonly maxGrantVersion?: number | undefined
@@ -52,6 +55,7 @@ function actionName(action: string): string | undefined {
 
 /** `creation` and `build` are what is known of one kind of source only. */
 function configOf(common: Common, creation: JsonObject, build: JsonObject): Json {
+  const offset = common.rtcTimeoffset ?? common.timeOffsetSeconds
   return {
     c_info: {
       type: common.type,
@@ -70,6 +74,8 @@ function configOf(common: Common, creation: JsonObject, build: JsonObject): Json
       vnuma_nodes: common.vnuma?.length ? common.vnuma.map(vnodeOf) : undefined,
       // Those of `build` have their places here, and their values below.
       video_memkb: undefined,
+      rtc_timeoffset: offset && offset >>> 0,
+      localtime: common.localtime ? 'True' : undefined,
       max_grant_frames: common.maxGrantFrames,
       max_maptrack_frames: common.maxMaptrackFrames,
       max_grant_version: common.maxGrantVersion,

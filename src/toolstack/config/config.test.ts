@@ -64,7 +64,7 @@ test('strings have C\'s escapes', () => {
 })
 
 test('lists may nest, run over lines and end with a comma', () => {
-  const text = 'disk=[\n# comment\n]\nvif = [ ]\ndevice_model_args=[["a",],[],\n0\n,]\n'
+  const text = 'disk=[\n# comment\n]\nvif = [ ]\nbootloader_args=[["a",],[],\n0\n,]\n'
   assert.deepEqual(config(text).wishes, [])
 })
 
@@ -190,7 +190,8 @@ test('a value of the wrong type is a warning, and counts as absent', () => {
 })
 
 test('an unknown option is named in a warning', () => {
-  expectMessages('foo="bar"\nvnc=1\n', 'a.cfg:5: warning: unknown parameter `foo\' is ignored')
+  expectMessages('foo="bar"\nvnc=1\n', 'a.cfg:5: warning: unknown parameter `foo\' is ignored',
+    'a.cfg:6: warning: parameter `vnc\' is for HVM domains and has no effect')
 })
 
 test('a domain has a name', () => {

@@ -8,7 +8,7 @@
 import { type DiskSpec, DiskSpecError, parseDisk } from './disk.ts'
 import { isCpuRange } from './cpu-range.ts'
 import { ConfigError, type ParsedConfig, parseConfig, type Value } from './parser.ts'
-import { DEVICE_LISTS, KNOWN_OPTIONS, SERVICES } from './options.ts'
+import { DEVICE_LISTS, KNOWN_OPTIONS, SERVICES, withoutEffect } from './options.ts'
 import { Settings } from './settings.ts'
 import { parseVif, VifError, type VifSpec } from './vif.ts'
 import { parseVnuma, type VnodeConfig, VnumaError } from './vnuma.ts'
@@ -46,6 +46,9 @@ export interface DomainConfig {
   readonly onSoftReset: ShutdownAction
   /** XEN_DOMCTL_settscinfo's mode: an index into TSC_MODES. */
   readonly tscMode: number
+  /** What its clock is ahead of UTC: so many seconds, and by the host's time zone. */
+  readonly rtcTimeoffset: number | undefined
+  readonly localtime: boolean
   readonly vifs: readonly VifSpec[]
   /** Ranges of CPUs for each VCPU; undefined where no wish was made. */
   readonly hardAffinity: readonly string[] | undefined
@@ -78,6 +81,8 @@ const ACTIONS: readonly ShutdownAction[] = [
 const DEFAULT_MEMORY_KIB = 32 * 1024
 const KIB_A_MIB = 1024
 const MOST_VCPUS = 128
+/** libxl keeps it in 32 bits. */
+const MOST_OFFSET_S = 2 ** 31 - 1
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i
 
 /**
@@ -136,6 +141,8 @@ class Reader {
       onSoftReset: this.#action('on_soft_reset', 'soft-reset'),
     }
     const tscMode = this.#tscMode()
+    const rtcTimeoffset = this.#timeoffset()
+    const localtime = Boolean(settings.number('localtime'))
     const limits = {
       maxGrantFrames: this.#count('max_grant_frames'),
       maxMaptrackFrames: this.#count('max_maptrack_frames'),
@@ -154,13 +161,13 @@ class Reader {
     const vifs = this.#vifs()
     const disks = this.#disks()
     const wishes = this.#wishes()
-    this.#unknown()
+    this.#ignored()
     return {
       config: {
         name, uuid, type, pool, kernel, ramdisk, bootloader, bootloaderArgs, commandLine, ...memory,
         ...cpus, ...actions,
-        tscMode, disks, vifs, hardAffinity, softAffinity, vnuma, cpuWeight, cap, ...limits,
-        wishes,
+        tscMode, rtcTimeoffset, localtime, disks, vifs, hardAffinity, softAffinity, vnuma,
+        cpuWeight, cap, ...limits, wishes,
       },
       messages: settings.messages,
     }
@@ -330,7 +337,7 @@ class Reader {
       if (items.length > 0) wishes.push({ option, what })
     }
     for (const [option, what] of SERVICES) {
-      if (this.#settings.string(option)) wishes.push({ option, what })
+      if ((this.#settings.string(option) || '0') !== '0') wishes.push({ option, what })
     }
     return wishes
   }
@@ -348,9 +355,22 @@ class Reader {
     })
   }
 
-  #unknown(): void {
-    for (const setting of this.#settings.unknown(KNOWN_OPTIONS)) {
-      this.#settings.warn(setting, `unknown parameter \`${setting.name}' is ignored`)
+  #timeoffset(): number | undefined {
+    const value = this.#settings.number('rtc_timeoffset')
+    if (value !== undefined && Math.abs(value) > MOST_OFFSET_S) {
+      this.#fail(`ERROR: invalid value ${value} for "rtc_timeoffset"`)
+    }
+    return value
+  }
+
+  /** Names those settings that nothing comes of. */
+  #ignored(): void {
+    for (const setting of this.#settings.all()) {
+      const { name, value } = setting
+      const why = !KNOWN_OPTIONS.has(name) ? 'is ignored'
+        : withoutEffect(name, value.kind === 'atom' ? value.text : undefined)
+      const parameter = KNOWN_OPTIONS.has(name) ? 'parameter' : 'unknown parameter'
+      if (why !== undefined) this.#settings.warn(setting, `${parameter} \`${name}' ${why}`)
     }
   }
 }

@@ -51,8 +51,8 @@ export function loadGlobalConfig(
     vif, maxGrantFrames: settings.number('max_grant_frames'),
     maxMaptrackFrames: settings.number('max_maptrack_frames'),
   }
-  const others = new Set([...KNOWN].filter((name) => !isMissing(settings, name)))
-  for (const setting of settings.unknown(others)) {
+  for (const setting of settings.all()) {
+    if (KNOWN.has(setting.name) && !isMissing(settings, setting.name)) continue
     const what = KNOWN.has(setting.name) ? 'is not supported yet' : 'is unknown'
     settings.warn(setting, `parameter \`${setting.name}' ${what} and ignored`)
   }

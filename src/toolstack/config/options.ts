@@ -1,7 +1,8 @@
 /**
- * The names of xl.cfg's options: which exist, and which ask for what is not built yet.
+ * The names of xl.cfg's options: which are honoured, which are named in a warning because they
+ * change nothing here, and which a domain cannot be made with.
  *
- * Obeys xl.cfg(5) of Xen 4.17, with the older spellings that xl still reads.
+ * The names are those that xl 4.17 reads; xl.cfg(5) describes most of them.
  */
 
 /** Options that are honoured. */
@@ -10,35 +11,54 @@ const HONOURED = [
   'maxmem', 'vcpus', 'maxvcpus', 'on_poweroff', 'on_reboot', 'on_watchdog', 'on_crash',
   'on_soft_reset', 'tsc_mode', 'pool', 'cpus', 'cpus_soft', 'cpu_weight', 'cap', 'max_grant_frames',
   'max_maptrack_frames', 'max_grant_version', 'max_event_channels', 'disk', 'vif',
-  'bootloader', 'bootloader_args', 'vnuma',
+  'bootloader', 'bootloader_args', 'vnuma', 'localtime', 'rtc_timeoffset',
+  // What they permit or forbid is never done: migration, and a domain's back-ends always work.
+  'nomigrate', 'driver_domain',
 ]
 
-/** Options that have no effect here, and may. */
-const WITHOUT_EFFECT = [
-  'acpi', 'acpi_laptop_slate', 'acpi_s3', 'acpi_s4', 'altp2m', 'altp2mhvm', 'apic', 'arch_x86',
-  'assisted_xapic', 'assisted_x2apic', 'bios', 'bios_path_override', 'blkdev_start',
-  'boot', 'claim_mode', 'console', 'cpuid', 'dm_restrict',
-  'device_model_args', 'device_model_args_hvm', 'device_model_args_pv', 'device_model_override',
-  'device_model_stubdomain_override', 'device_model_stubdomain_seclabel', 'device_model_user',
-  'device_model_version', 'driver_domain', 'e820_host', 'fda', 'fdb', 'firmware_override',
-  'gfx_passthru', 'guestid', 'hap', 'hdtype', 'hpet', 'hvm', 'init_seclabel', 'keymap',
-  'localtime', 'mca_caps', 'mmio_hole', 'msr_relaxed', 'msitranslate', 'nestedhvm', 'nographic',
-  'nomigrate', 'numa_placement', 'nx', 'oos', 'opengl', 'opregion', 'pae', 'passthrough',
-  'paging_mempool', 'pci_msitranslate', 'pci_permissive', 'pci_power_mgmt', 'pci_seize', 'pvh',
-  'pvshim', 'pvshim_cmdline', 'pvshim_extra', 'pvshim_path', 'rdm_mem_boundary',
-  'rtc_timeoffset', 'run_hotplug_scripts', 'sched', 'sdl', 'seclabel', 'serial',
-  'shadow_memory', 'smbios', 'smbios_firmware', 'acpi_firmware', 'soundhw', 'spice',
-  'spiceagent_mouse', 'spice_clipboard_sharing', 'spice_image_compression',
-  'spice_streaming_video', 'spicedisable_ticketing', 'spicehost', 'spicepasswd', 'spiceport',
-  'spicetls_port', 'spiceusbredirection', 'spicevdagent', 'stdvga', 'stubdomain_cmdline',
-  'stubdomain_kernel', 'stubdomain_memory', 'stubdomain_ramdisk', 'suppress_spurious_page_faults',
-  'system_firmware', 'tee', 'timer_mode', 'timeoffset', 'usb', 'usbdevice', 'usbversion', 'vga',
-  'videoram', 'viridian', 'vkb_device', 'vm_notify', 'vmtrace_buf_kb', 'vnc', 'vncconsole',
-  'vncdisplay', 'vnclisten', 'vncpasswd', 'vncunused', 'vpmu', 'vpt_align', 'vuart', 'xauthority',
-  'xen_platform_pci', 'xend_suspend_evtchn_compat', 'display', 'period', 'budget', 'extratime',
-  'colo_proxy_script', 'cpu_time', 'llc_colors', 'trap_unmapped_accesses', 'gic_version', 'sve',
-  'nr_spis', 'altp2m_count', 'xen_9pfs', 'acpi_path', 'firmware_path',
-]
+const WITHOUT_EFFECT: Readonly<Record<string, readonly string[]>> = {
+  'is for HVM domains and has no effect': [
+    'acpi_firmware', 'acpi_laptop_slate', 'acpi_s3', 'acpi_s4', 'altp2mhvm', 'apic', 'bios',
+    'bios_path_override', 'boot', 'firmware_override', 'gfx_passthru', 'hdtype', 'hpet', 'keymap',
+    'mca_caps', 'mmio_hole', 'ms_vm_genid', 'nographic', 'nx', 'opengl', 'pae', 'rdm_mem_boundary',
+    'sdl', 'serial', 'smbios_firmware', 'soundhw', 'spice', 'spiceagent_mouse',
+    'spice_clipboard_sharing', 'spicedisable_ticketing', 'spicehost', 'spice_image_compression',
+    'spicepasswd', 'spiceport', 'spice_streaming_video', 'spicetls_port', 'spiceusbredirection',
+    'spicevdagent', 'stdvga', 'usb', 'usbdevice', 'usbversion', 'vendor_device', 'vga', 'videoram',
+    'viridian', 'vkb_device', 'vnc', 'vncdisplay', 'vnclisten', 'vncpasswd', 'vncunused',
+    'vpt_align', 'display', 'xauthority', 'xen_platform_pci', 'timer_mode',
+  ],
+  'is for PV domains and has no effect': ['e820_host', 'xend_suspend_evtchn_compat'],
+  'is for Arm and has no effect': ['gic_version', 'tee', 'vuart'],
+  'has no effect, as there is no device model': [
+    'device_model', 'device_model_args', 'device_model_args_hvm', 'device_model_args_pv',
+    'device_model_override', 'device_model_stubdomain_override',
+    'device_model_stubdomain_seclabel', 'device_model_user', 'device_model_version', 'dm_restrict',
+    'stubdomain_cmdline', 'stubdomain_kernel', 'stubdomain_memory', 'stubdomain_ramdisk',
+  ],
+  'has no effect here': [
+    'acpi', 'altp2m', 'cpuid', 'extratime', 'hap', 'init_seclabel', 'latency', 'msr_relaxed',
+    'nestedhvm', 'oos', 'passthrough', 'pci_msitranslate', 'pci_permissive', 'pci_power_mgmt',
+    'pci_seize', 'period', 'pvshim_cmdline', 'pvshim_extra', 'pvshim_path', 'seclabel',
+    'shadow_memory', 'slice', 'vmtrace_buf_kb', 'vpmu',
+  ],
+}
+
+/** Values that ask for what is so anyway, where it is not 0. */
+const FULFILLED: Readonly<Record<string, readonly string[]>> = {
+  acpi: ['1'], apic: ['1'], hap: ['1'], nx: ['1'], pae: ['1'], altp2m: ['0', 'disabled'],
+  passthrough: ['0', 'disabled'], device_model_version: ['qemu-xen'],
+}
+
+const NO_EFFECT: ReadonlyMap<string, string> = new Map(Object.entries(WITHOUT_EFFECT)
+  .flatMap(([why, names]) => names.map((name) => [name, why] as const)))
+
+/** Why an option with a value (a list's is undefined) changes nothing, unless it needs not. */
+export function withoutEffect(name: string, value: string | undefined): string | undefined {
+  const why = NO_EFFECT.get(name)
+  const isFulfilled = value !== undefined && (FULFILLED[name] ?? ['0']).includes(value)
+  return isFulfilled ? undefined : why
+}
 
 /** Lists of devices, each with the words for what they would be. */
 export const DEVICE_LISTS: ReadonlyMap<string, string> = new Map([
@@ -62,13 +82,14 @@ export const DEVICE_LISTS: ReadonlyMap<string, string> = new Map([
   ['rdm', 'reserved device memory'],
 ])
 
-/** Single values that ask for a service. */
+/** Single values that ask for a service, if they are not 0. */
 export const SERVICES: ReadonlyMap<string, string> = new Map([
   ['device_tree', 'device trees'],
   ['firmware', 'firmware'],
+  ['pvshim', 'shims for PV kernels'],
 ])
 
 /** Every name that xl would read. */
 export const KNOWN_OPTIONS: ReadonlySet<string> = new Set([
-  ...HONOURED, ...WITHOUT_EFFECT, ...DEVICE_LISTS.keys(), ...SERVICES.keys(),
+  ...HONOURED, ...NO_EFFECT.keys(), ...DEVICE_LISTS.keys(), ...SERVICES.keys(),
 ])

@@ -76,9 +76,8 @@ export class Settings {
     return value === undefined ? undefined : value !== 0
   }
 
-  /** The settings whose names `known` does not have. */
-  unknown(known: ReadonlySet<string>): Setting[] {
-    return [...this.#settings.values()].filter((setting) => !known.has(setting.name))
+  all(): Iterable<Setting> {
+    return this.#settings.values()
   }
 
   warn(setting: Setting, what: string): void {

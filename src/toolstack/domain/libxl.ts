@@ -77,6 +77,8 @@ export interface DomainSpec extends DeviceSpecs {
   readonly maxEventChannels?: number | undefined
   /** XEN_DOMCTL_settscinfo's mode. */
   readonly tscMode: number
+  /** What its clock is ahead of UTC. */
+  readonly timeOffsetSeconds?: number | undefined
   readonly onPoweroff: ShutdownAction
   readonly onReboot: ShutdownAction
   readonly onCrash: ShutdownAction

@@ -123,6 +123,8 @@ function build(
   xenctrl.setHvmParam(domid, HVM_PARAM_TIMER_MODE, TIMER_MODE)
   xenctrl.setHvmParam(domid, HVM_PARAM_ALTP2M, 0)
   xenctrl.setTscInfo(domid, spec.tscMode, 0n, 0, 0)
+  const { timeOffsetSeconds } = spec
+  if (timeOffsetSeconds !== undefined) xenctrl.setTimeOffset(domid, timeOffsetSeconds)
   placeDomain(xenctrl, spec, domid)
   xenctrl.setPagingMempoolSize(domid, mempoolSizeOf(spec))
   if (image.numa) setVnuma(xenctrl, spec, domid, image.numa)

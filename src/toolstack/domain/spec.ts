@@ -10,6 +10,12 @@ export function absoluteDisk(disk: DiskSpec, absolutePath: (path: string) => str
   return disk.path ? { ...disk, path: absolutePath(disk.path) } : disk
 }
 
+function timeOffsetOf({ rtcTimeoffset, localtime }: DomainConfig): Partial<DomainSpec> {
+  const zone = localtime ? new Date().getTimezoneOffset() * -60 : 0
+  const timeOffsetSeconds = (rtcTimeoffset ?? 0) + zone
+  return timeOffsetSeconds === 0 ? {} : { timeOffsetSeconds }
+}
+
 /** The specification, with paths as other processes can open them; or why there can be none. */
 export function specOf(
   config: DomainConfig, absolutePath: (path: string) => string,
@@ -35,6 +41,7 @@ export function specOf(
     maxGrantFrames: config.maxGrantFrames, maxMaptrackFrames: config.maxMaptrackFrames,
     maxGrantVersion: config.maxGrantVersion, maxEventChannels: config.maxEventChannels,
     vifs: config.vifs,
+    ...timeOffsetOf(config),
     ...config.vnuma.length > 0 ? { vnuma: config.vnuma } : {},
     onPoweroff: config.onPoweroff,
     onReboot: config.onReboot, onCrash: config.onCrash, onWatchdog: config.onWatchdog,

@@ -20,6 +20,8 @@ const ACTIONS: readonly ShutdownAction[] = [
 const MAX_VCPUS = 128
 const MOST_CPU = 4095
 const MOST_INT = 2 ** 31 - 1
+/** What a configuration can ask for, and a time zone. */
+const MOST_OFFSET_S = 2 ** 32
 const MOST_WORDS = 256
 const MAX_MEMORY_KIB = 2 ** 31
 const action = oneOf(ACTIONS)
@@ -54,6 +56,7 @@ const checks: Readonly<Record<keyof DomainSpec, Check>> = {
   maxGrantVersion: optional(within(0, MOST_INT)),
   maxEventChannels: optional(within(0, MOST_INT)),
   tscMode: within(0, 3),
+  timeOffsetSeconds: optional(within(-MOST_OFFSET_S, MOST_OFFSET_S)),
   onPoweroff: action,
   onReboot: action,
   onCrash: action,
