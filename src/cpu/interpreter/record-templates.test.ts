@@ -114,3 +114,9 @@ test('most of the usual instructions have templates', () => {
     assert.ok(bench.compare(100, bytes.length, random) > 0, hex)
   }
 })
+
+test('prefixes up to the end of memory are no head', () => {
+  const bench = new Bench()
+  bench.machine.fill(0x66)
+  assert.equal(bench.templates.fill(0, 0), 0)
+})

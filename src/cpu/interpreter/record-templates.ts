@@ -174,7 +174,10 @@ export class RecordTemplates {
     const bytes = this.#machine
     let at = machine
     let byte = bytes[at]!
-    while (isPrefix[byte] !== 0) byte = bytes[++at]!
+    while (isPrefix[byte] !== 0) {
+      if (at - machine === LONGEST) return 0
+      byte = bytes[++at]!
+    }
     if ((byte & 0xf0) === 0x40) byte = bytes[++at]!
     let map = MAP_BYTE
     if (byte === 0x0f) {
