@@ -118,10 +118,16 @@ export class CodeCache {
     if (this.#free + (TRACE_LIMIT + 3) * RECORD_BYTES > coreMap.heat) this.flush()
     // The target of a jump is never the next record: that would be no jump for the loop.
     const first = this.#free += RECORD_BYTES
+    const page = (machine & -PAGE) >>> 0
+    // What is written before a frame is marked is read here; all else is told of.
+    this.#mark(page)
     const crosses = this.#decodeTrace(machine, mode)
-    if (crosses === undefined) return 0
+    if (crosses === undefined) {
+      if (this.#hasNoLines(page)) this.#needs.clearCode(page)
+      return 0
+    }
     const records = (this.#free - first) / RECORD_BYTES
-    this.#remember(machine & -PAGE, { machine, mode, first, records, crosses, end: this.#end })
+    this.#remember(page, { machine, mode, first, records, crosses, end: this.#end })
     this.#enter(machine, first, mode)
     return first
   }
@@ -154,11 +160,21 @@ export class CodeCache {
 
   /** Sees to it that writes to lines of a frame are noticed, whether it has records or not. */
   watch(page: number, lines: CodeLines): void {
-    this.#traces.watch(page)
+    this.#mark(page)
     const place = linesAt(page)
-    if ((this.#u32[place]! | this.#u32[place + 1]!) === 0) this.#needs.markCode(page)
     this.#u32[place]! |= lines.low
     this.#u32[place + 1]! |= lines.high
+  }
+
+  /** From now on writes to a frame by others are told of. */
+  #mark(page: number): void {
+    this.#traces.watch(page)
+    if (this.#hasNoLines(page)) this.#needs.markCode(page)
+  }
+
+  #hasNoLines(page: number): boolean {
+    const place = linesAt(page)
+    return (this.#u32[place]! | this.#u32[place + 1]!) === 0
   }
 
   /** Lets a record enter a compiled region. */
@@ -241,9 +257,9 @@ export class CodeCache {
   }
 
   #remember(page: number, trace: Trace): void {
-    linesOf(trace, page >>> 0, this.#lines)
+    linesOf(trace, page, this.#lines)
     this.watch(page, this.#lines)
-    for (const gone of this.#traces.add(page >>> 0, trace)) this.#forget(gone)
+    for (const gone of this.#traces.add(page, trace)) this.#forget(gone)
   }
 
   /** Appends a trace's records; whether it crosses into the next page, undefined if that faults. */
@@ -309,6 +325,7 @@ export class CodeCache {
     const nextLinear = (this.#needs.linear() | 0xfffn) + 1n
     const second = this.#needs.execTranslate(nextLinear)
     if (second < 0) return undefined
+    this.#mark(second)
     const head = this.#needs.machine.subarray(page + offset, page + PAGE)
     this.#window.set(head)
     this.#window.set(

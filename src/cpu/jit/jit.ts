@@ -23,7 +23,7 @@ import type { RegionLimits } from './exploration.ts'
 import { PAGE_BYTES } from './region.ts'
 import { Rewrites } from './rewrites.ts'
 import {
-  blocksIn, entryKey, isWithin, type KeptRegions, linesIn, type PageAt, type RegionShape,
+  blocksIn, entryKey, isWithin, type KeptRegions, liesIn, linesIn, type PageAt, type RegionShape,
 } from './shape.ts'
 import { type Batch, type Match, RegionStore } from './store.ts'
 
@@ -242,6 +242,11 @@ export class Jit {
   /** Makes a stored region live, at once if its module is there. */
   #enterKnown({ region: { shape, batch, index }, pageAt }: Match): void {
     const live = this.#watch(shape, pageAt)
+    // Only what is written from then on is told of.
+    if (!liesIn(shape, this.#needs.machine, pageAt)) {
+      this.#forget(live)
+      return
+    }
     this.counts.known += 1
     this.#store.used(batch)
     if (batch.isCompiled) {
