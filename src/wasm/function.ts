@@ -124,6 +124,17 @@ export class FunctionBuilder {
     this.code.u32(target.index)
   }
 
+  /** Sets two locals to what a function of two results returns. */
+  setPair(
+    first: Local, second: Local, target: { readonly index: number }, ...operands: Expression[]
+  ): void {
+    this.call(target, ...operands)
+    for (const { index } of [second, first]) {
+      this.code.byte(0x21)
+      this.code.u32(index)
+    }
+  }
+
   /** Writes what stands before everything else: what it must do may be known only later. */
   atStart(body: () => void): void {
     const { code } = this
@@ -211,6 +222,11 @@ export class FunctionBuilder {
   return(value?: Expression): void {
     value?.emit(this.code)
     this.code.byte(0x0f)
+  }
+
+  returnPair(first: Expression, second: Expression): void {
+    first.emit(this.code)
+    this.return(second)
   }
 
   /** Returns what `target` returns, which is called in place of this function. */

@@ -14,6 +14,8 @@ const MAGIC = [0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00]
 export interface Signature {
   readonly parameters: readonly ValueType[]
   readonly result?: ValueType
+  /** Beside `result`: FunctionBuilder.setPair takes both. */
+  readonly second?: ValueType
 }
 
 /** A function that can be called: imported or built here. */
@@ -149,15 +151,17 @@ export class ModuleBuilder {
 
   /** The number of a function type, for indirect calls. */
   typeOf(signature: Signature): number {
-    const key = `${signature.parameters.join()}:${signature.result ?? ''}`
+    const { result, second } = signature
+    const results = [result, second].filter((type) => type !== undefined)
+    const key = `${signature.parameters.join()}:${results.join()}`
     const known = this.#types.indexOf(key)
     if (known >= 0) return known
     const bytes = this.#typeBytes
     bytes.byte(0x60)
     bytes.u32(signature.parameters.length)
     for (const type of signature.parameters) bytes.byte(typeCodes[type])
-    bytes.u32(signature.result ? 1 : 0)
-    if (signature.result) bytes.byte(typeCodes[signature.result])
+    bytes.u32(results.length)
+    for (const type of results) bytes.byte(typeCodes[type])
     return this.#types.push(key) - 1
   }
 }

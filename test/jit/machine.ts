@@ -332,12 +332,20 @@ export class TestMachine {
     for (let i = 0; i < 64; i++) compare(`vector ${i}`, mine.vector.get(i), its.vector.get(i))
     for (let i = 0; i < 8; i++) {
       compare(`x87 ${i}`, mine.x87.item(i).significand, its.x87.item(i).significand)
+      compare(`x87 sign and exponent ${i}`,
+        mine.x87.item(i).signExponent, its.x87.item(i).signExponent)
     }
     compare('mxcsr', mine.mxcsr, its.mxcsr)
     compare('cr2', mine.cr2, its.cr2)
     compare('cpl', mine.cpl, its.cpl)
     compare('x87 status', mine.x87Status, its.x87Status)
     compare('x87 tags', mine.x87Tags, its.x87Tags)
+    compare('x87 control', mine.x87Control, its.x87Control)
+    compare('x87 opcode', mine.x87LastOpcode, its.x87LastOpcode)
+    compare('x87 instruction', mine.x87LastIp, its.x87LastIp)
+    compare('x87 code', mine.x87LastCs, its.x87LastCs)
+    compare('x87 operand', mine.x87LastDp, its.x87LastDp)
+    compare('x87 data', mine.x87LastDs, its.x87LastDs)
     for (const [name, from, to] of observed) {
       const [a, b] = [this.bytes.subarray(from, to), other.bytes.subarray(from, to)]
       if (Buffer.compare(a, b) === 0) continue

@@ -8,19 +8,24 @@
  */
 import { call, i32, i64, select, type Expression, type Local } from '../../wasm/expression.ts'
 import type { FunctionBuilder } from '../../wasm/function.ts'
-import type { FunctionReference, ModuleBuilder, Signature } from '../../wasm/module.ts'
-import { isShape, widenFloat, widenInteger } from './x87-operand.ts'
-import { takesInteger } from './x87-number.ts'
+import type { FunctionReference, ModuleBuilder } from '../../wasm/module.ts'
+import { partSignatures } from '../interpreter/parts.ts'
 import {
   areNormal, BIAS, exponentOf, EXPONENT, isOrdinary, isZero, LEADING, loadControl, SIGN,
   StackFunction, wideLocals, type Wide,
 } from './x87-state.ts'
+import { outcomeOf, ValueFunction } from './x87-value.ts'
 
 export type X87Arithmetic = 'add' | 'sub' | 'subr' | 'mul' | 'div' | 'divr'
 
+export interface ValueParts {
+  readonly x87Sum: FunctionReference
+  readonly x87Product: FunctionReference
+  readonly x87Quotient: FunctionReference
+}
+
 /** Functions that arithmetic calls. */
-export interface ArithmeticNeeds {
-  readonly exact: FunctionReference
+interface ArithmeticNeeds {
   readonly mulHigh: FunctionReference
   /** (high, low, divisor) -> quotient, for a divisor whose top bit is set. */
   readonly divide: FunctionReference
@@ -33,12 +38,11 @@ function shiftedOut(value: Expression, shift: Expression): Expression {
 
 /** Which way data goes is as good as random, so what depends on it is computed without branches. */
 class Arithmetic {
-  readonly s: StackFunction
+  readonly s: ValueFunction
   readonly f: FunctionBuilder
   readonly #needs: ArithmeticNeeds
   readonly #a: Wide
   readonly #b: Wide
-  readonly #at: Local
   readonly #sign: Local
   readonly #exponent: Local
   readonly #high: Local
@@ -49,12 +53,12 @@ class Arithmetic {
   readonly #kept: Local
 
   constructor(f: FunctionBuilder, needs: ArithmeticNeeds) {
-    this.s = new StackFunction(f, needs.exact)
+    const [a, signA, b, signB] = f.parameters as [Local, Local, Local, Local]
+    this.s = new ValueFunction(f)
     this.f = f
     this.#needs = needs
-    this.#a = wideLocals(f)
-    this.#b = wideLocals(f)
-    this.#at = f.local('i32')
+    this.#a = { significand: a, signExponent: signA }
+    this.#b = { significand: b, signExponent: signB }
     this.#sign = f.local('i32')
     this.#exponent = f.local('i32')
     this.#high = f.local('i64')
@@ -65,40 +69,19 @@ class Arithmetic {
     this.#kept = f.local('i64')
   }
 
-  write(operation: X87Arithmetic): void {
+  write(operation: keyof ValueParts): void {
     const { s, f } = this
     s.write(() => {
-      s.requirePlain()
-      f.set(this.#at, s.target())
-      s.requireFull(this.#at)
-      const [first, second] = operation === 'subr' || operation === 'divr'
-        ? [this.#b, this.#a] : [this.#a, this.#b]
-      this.#load(first, this.#at)
-      this.#loadSource(second)
       f.ifUnlikely(i32.eqz(areNormal(this.#a, this.#b)),
         () => s.reject(i32.eqz(i32.and(isOrdinary(this.#a), isOrdinary(this.#b)))))
       switch (operation) {
-        case 'mul': this.#multiply(); break
-        case 'div': case 'divr': this.#divide(); break
-        default: this.#add(operation !== 'add')
+        case 'x87Product': this.#multiply(); break
+        case 'x87Quotient': this.#divide(); break
+        default: this.#add()
       }
       this.#round()
-      this.#finish()
-    })
-  }
-
-  #load(into: Wide, offset: Expression): void {
-    this.f.set(into.signExponent, this.s.signExponent(offset))
-    this.f.set(into.significand, this.s.significand(offset))
-  }
-
-  #loadSource(into: Wide): void {
-    const { s, f } = this
-    f.if(isShape(s, 'st st'), () => {
-      s.requireFull(s.source())
-      this.#load(into, s.source())
-    }, () => {
-      f.if(takesInteger(s.index), () => widenInteger(s, into), () => widenFloat(s, into))
+      f.returnPair(this.#high, outcomeOf(i32.or(this.#sign, this.#exponent),
+        i64.ne(this.#low, i64.const(0)), this.#up))
     })
   }
 
@@ -115,10 +98,9 @@ class Arithmetic {
     return i32.and(i32.xor(this.#a.signExponent, this.#b.signExponent), i32.const(SIGN))
   }
 
-  #add(subtracts: boolean): void {
+  #add(): void {
     const { f } = this
     const [a, b] = [this.#a, this.#b]
-    if (subtracts) f.set(b.signExponent, i32.xor(b.signExponent, i32.const(SIGN)))
     // The larger magnitude first; zeros have the smallest exponent.
     const smaller = i32.or(i32.ltU(exponentOf(a), exponentOf(b)), i32.and(
       i32.eq(exponentOf(a), exponentOf(b)), i64.ltU(a.significand, b.significand)))
@@ -271,26 +253,54 @@ class Arithmetic {
     })
     this.s.reject(i32.geS(this.#exponent, i32.const(EXPONENT)))
   }
+}
 
-  #finish(): void {
-    const { s } = this
-    s.setRegister(this.#at, i32.or(this.#sign, this.#exponent), this.#high)
-    s.finish(s.statusWith(i64.ne(this.#low, i64.const(0)), this.#up))
+/** Builds the functions on numbers. */
+export function buildX87Values(module: ModuleBuilder, mulHigh: FunctionReference): ValueParts {
+  const divide = buildDivideNormalised(module)
+  const build = (name: keyof ValueParts): FunctionReference => {
+    const f = module.function(partSignatures[name])
+    new Arithmetic(f, { mulHigh, divide }).write(name)
+    return f
+  }
+  return {
+    x87Sum: build('x87Sum'), x87Product: build('x87Product'), x87Quotient: build('x87Quotient'),
   }
 }
 
+const partOf = {
+  add: 'x87Sum', sub: 'x87Sum', subr: 'x87Sum', mul: 'x87Product',
+  div: 'x87Quotient', divr: 'x87Quotient',
+} as const
+
 /** Builds a STACK_OPERATION for an operation of two operands. */
 export function buildX87Arithmetic(
-  module: ModuleBuilder, signature: Signature, operation: X87Arithmetic, needs: ArithmeticNeeds,
-): FunctionReference {
-  const f = module.function(signature)
-  new Arithmetic(f, needs).write(operation)
-  return f
+  s: StackFunction, operation: X87Arithmetic, parts: ValueParts,
+): void {
+  const { f } = s
+  const [a, b, result] = [wideLocals(f), wideLocals(f), wideLocals(f)]
+  const at = f.local('i32')
+  s.write(() => {
+    s.requirePlain()
+    f.set(at, s.target())
+    s.requireFull(at)
+    s.loadRegister(a, at)
+    s.loadSource(b)
+    const [first, second] = operation === 'subr' || operation === 'divr' ? [b, a] : [a, b]
+    const isDifference = operation === 'sub' || operation === 'subr'
+    const sign = isDifference ? i32.xor(second.signExponent, i32.const(SIGN))
+      : second.signExponent
+    f.setPair(result.significand, result.signExponent, parts[partOf[operation]],
+      first.significand, first.signExponent, second.significand, sign)
+    s.rejectOutcome(result.signExponent)
+    s.setRegister(at, result.signExponent, result.significand)
+    s.finish(s.statusAfter(result.signExponent))
+  })
 }
 
 /** Builds (high, low, divisor) -> quotient of 128 by 64 bits, by halves; the divisor's top bit is
  * set, and `high` is below it (Knuth, TAOCP 2, 4.3.1, algorithm D). */
-export function buildDivideNormalised(module: ModuleBuilder): FunctionReference {
+function buildDivideNormalised(module: ModuleBuilder): FunctionReference {
   const f = module.function({ parameters: ['i64', 'i64', 'i64'], result: 'i64' })
   const [high, low, divisor] = f.parameters as [Local, Local, Local]
   const half = i64.const(32)

@@ -1,18 +1,18 @@
 /**
  * x87 comparisons of numbers and infinities: FCOM, FUCOM, FCOMI, FICOM and their like, and FTST.
  */
-import { i32, i64, select, type Expression } from '../../wasm/expression.ts'
-import type { FunctionReference, ModuleBuilder, Signature } from '../../wasm/module.ts'
-import { goesToFlags, isWithZero, takesInteger } from './x87-number.ts'
-import { isShape, widenFloat, widenInteger } from './x87-operand.ts'
+import { call, i32, i64, select, type Expression, type Local } from '../../wasm/expression.ts'
+import type { FunctionReference, ModuleBuilder } from '../../wasm/module.ts'
+import { partSignatures } from '../interpreter/parts.ts'
+import { goesToFlags, isShape, isWithZero } from './x87-number.ts'
 import {
-  exponentOf, EXPONENT, isOrdinary, LEADING, SIGN, StackFunction, wideLocals, type Wide,
+  exponentOf, EXPONENT, isOrdinary, LEADING, SIGN, type StackFunction, wideLocals, type Wide,
 } from './x87-state.ts'
+import { REJECTED } from './x87-value.ts'
 
 const CONDITIONS = 0x4700
-/** C0 is for less, C3 for equal; in the flags CF and ZF are. */
-const LESS = 0x100
-const EQUAL = 0x4000
+/** C0 is for less, C3 for equal; CF and ZF are in the flags, so many bits below. */
+const CONDITION_SHIFT = 8
 const CF = 1
 const ZF = 0x40
 
@@ -22,43 +22,54 @@ function isNumber(wide: Wide): Expression {
   return i32.or(isOrdinary(wide), isInfinite)
 }
 
-/** Builds a STACK_OPERATION that compares, and yields the flags where they are wanted. */
-export function buildX87Compare(
-  module: ModuleBuilder, signature: Signature, exact: FunctionReference,
-): FunctionReference {
-  const f = module.function(signature)
-  const s = new StackFunction(f, exact)
-  const a = wideLocals(f)
-  const b = wideLocals(f)
+/** A status word after a comparison that does not go to the flags. */
+export function statusAfterOrder(status: Expression, order: Expression): Expression {
+  return i32.or(i32.and(status, i32.const(0xffff & ~CONDITIONS)),
+    i32.shl(order, i32.const(CONDITION_SHIFT)))
+}
+
+/** Builds the part x87Order. */
+export function buildX87Order(module: ModuleBuilder): FunctionReference {
+  const f = module.function(partSignatures.x87Order)
+  const [aSignificand, aSign, bSignificand, bSign] = f.parameters as [Local, Local, Local, Local]
+  const a: Wide = { significand: aSignificand, signExponent: aSign }
+  const b: Wide = { significand: bSignificand, signExponent: bSign }
   const less = f.local('i32')
   const equal = f.local('i32')
+  f.ifUnlikely(i32.eqz(i32.and(isNumber(a), isNumber(b))), () => f.return(i32.const(REJECTED)))
+  const sameExponent = i32.eq(exponentOf(a), exponentOf(b))
+  const sameSize = i32.and(sameExponent, i64.eq(a.significand, b.significand))
+  const smaller = i32.or(i32.ltU(exponentOf(a), exponentOf(b)),
+    i32.and(sameExponent, i64.ltU(a.significand, b.significand)))
+  const isNegative = i32.ne(i32.and(a.signExponent, i32.const(SIGN)), i32.const(0))
+  const signsDiffer = i32.and(i32.xor(a.signExponent, b.signExponent), i32.const(SIGN))
+  const bothZero = i64.eqz(i64.or(a.significand, b.significand))
+  f.set(equal, i32.or(bothZero, i32.and(sameSize, i32.eqz(signsDiffer))))
+  f.set(less, i32.and(i32.eqz(equal),
+    select(isNegative, i32.xor(smaller, isNegative), signsDiffer)))
+  f.return(i32.or(i32.mul(less, i32.const(CF)), i32.mul(equal, i32.const(ZF))))
+  return f
+}
+
+/** Builds a STACK_OPERATION that compares, and yields the flags where they are wanted. */
+export function buildX87Compare(s: StackFunction, order: FunctionReference): void {
+  const { f } = s
+  const a = wideLocals(f)
+  const b = wideLocals(f)
+  const found = f.local('i32')
   s.write(() => {
     s.requireMasked()
     s.requireFull(s.top)
-    f.set(a.signExponent, s.signExponent(s.top))
-    f.set(a.significand, s.significand(s.top))
-    const isOnStack = i32.or(isShape(s, 'st st'), isShape(s, ''))
-    f.if(i32.and(isOnStack, i32.eqz(isWithZero(s.index))), () => {
-      s.requireFull(s.source())
-      f.set(b.signExponent, s.signExponent(s.source()))
-      f.set(b.significand, s.significand(s.source()))
-    }, () => f.if(i32.eqz(isWithZero(s.index)), () =>
-      f.if(takesInteger(s.index), () => widenInteger(s, b), () => widenFloat(s, b))))
-    s.reject(i32.eqz(i32.and(isNumber(a), isNumber(b))))
-    const sameExponent = i32.eq(exponentOf(a), exponentOf(b))
-    const sameSize = i32.and(sameExponent, i64.eq(a.significand, b.significand))
-    const smaller = i32.or(i32.ltU(exponentOf(a), exponentOf(b)),
-      i32.and(sameExponent, i64.ltU(a.significand, b.significand)))
-    const isNegative = i32.ne(i32.and(a.signExponent, i32.const(SIGN)), i32.const(0))
-    const signsDiffer = i32.and(i32.xor(a.signExponent, b.signExponent), i32.const(SIGN))
-    const bothZero = i64.eqz(i64.or(a.significand, b.significand))
-    f.set(equal, i32.or(bothZero, i32.and(sameSize, i32.eqz(signsDiffer))))
-    f.set(less, i32.and(i32.eqz(equal),
-      select(isNegative, i32.xor(smaller, isNegative), signsDiffer)))
-    f.if(goesToFlags(s.index), () => s.finish(s.status, i64.extendU(
-      i32.or(i32.mul(less, i32.const(CF)), i32.mul(equal, i32.const(ZF))))))
-    const found = i32.or(i32.mul(less, i32.const(LESS)), i32.mul(equal, i32.const(EQUAL)))
-    s.finish(i32.or(i32.and(s.status, i32.const(0xffff & ~CONDITIONS)), found))
+    s.loadRegister(a, s.top)
+    f.if(i32.eqz(isWithZero(s.index)), () => {
+      f.if(isShape(s.form, ''), () => {
+        s.requireFull(s.source())
+        s.loadRegister(b, s.source())
+      }, () => s.loadSource(b))
+    })
+    f.set(found, call(order, a.significand, a.signExponent, b.significand, b.signExponent))
+    s.rejectOutcome(found)
+    f.if(goesToFlags(s.index), () => s.finish(s.status, i64.extendU(found)))
+    s.finish(statusAfterOrder(s.status, found))
   })
-  return f
 }

@@ -3,38 +3,29 @@
  * top of the stack.
  */
 import { i32, i64, type Expression } from '../../wasm/expression.ts'
-import type { FunctionReference, ModuleBuilder, Signature } from '../../wasm/module.ts'
 import { Move, moveOf } from './x87-number.ts'
-import { EXPONENT, loadTags, SIGN, StackFunction, wideLocals } from './x87-state.ts'
+import { EXPONENT, loadTags, SIGN, type StackFunction, wideLocals } from './x87-state.ts'
 
 /** Builds a STACK_OPERATION that exchanges the top with another register. */
-export function buildX87Exchange(
-  module: ModuleBuilder, signature: Signature, exact: FunctionReference,
-): FunctionReference {
-  const f = module.function(signature)
-  const s = new StackFunction(f, exact)
+export function buildX87Exchange(s: StackFunction): void {
+  const { f } = s
   const value = wideLocals(f)
   const other = f.local('i32')
   s.write(() => {
     f.set(other, s.target())
     s.requireFull(s.top)
     s.requireFull(other)
-    f.set(value.signExponent, s.signExponent(s.top))
-    f.set(value.significand, s.significand(s.top))
+    s.loadRegister(value, s.top)
     s.setRegister(s.top, s.signExponent(other), s.significand(other))
     s.setRegister(other, value.signExponent, value.significand)
-    s.finish(s.statusWith(i32.const(0), i32.const(0)))
+    s.finish(s.statusWithoutC1())
   })
-  return f
 }
 
 /** Builds a STACK_OPERATION that moves. */
-export function buildX87Move(
-  module: ModuleBuilder, signature: Signature, exact: FunctionReference,
-): FunctionReference {
-  const f = module.function(signature)
-  const s = new StackFunction(f, exact)
-  const plain = (): Expression => s.statusWith(i32.const(0), i32.const(0))
+export function buildX87Move(s: StackFunction): void {
+  const { f } = s
+  const plain = (): Expression => s.statusWithoutC1()
   const copy = (to: Expression, from: Expression): void =>
     s.setRegister(to, s.signExponent(from), s.significand(from))
   const onTop = (sign: Expression): void => {
@@ -66,5 +57,4 @@ export function buildX87Move(
     [Move.DOWN]: () => turn(-16),
   }
   s.write(() => f.switch(moveOf(s.index), Object.values(cases), () => f.unreachable()))
-  return f
 }

@@ -3,7 +3,7 @@
  * of its registers.
  */
 import { i32, type Expression } from '../../wasm/expression.ts'
-import type { StackShape } from '../../isa/x87/form.ts'
+import { SHAPE_MASK, shapes, type StackShape } from '../../isa/x87/form.ts'
 
 /** Bits of an operation's index: how often it pops (two bits), and what makes it special. */
 const POPS_SHIFT = 16
@@ -33,6 +33,11 @@ const arithmetic = {
 export type X87Part =
   | typeof arithmetic[keyof typeof arithmetic]
   | 'x87Load' | 'x87Store' | 'x87Compare' | 'x87Move' | 'x87Exchange' | 'x87Exact'
+
+/** Whether an operation's form, as it is known while running, is of a shape. */
+export function isShape(form: Expression, shape: StackShape): Expression {
+  return i32.eq(i32.and(form, i32.const(SHAPE_MASK)), i32.const(shapes.indexOf(shape)))
+}
 
 function isMemory(shape: StackShape): boolean {
   return /\d/.test(shape)
@@ -65,6 +70,11 @@ export const takesInteger = bit(INTEGER)
 export const goesToFlags = bit(TO_FLAGS)
 export const truncates = bit(TRUNCATES)
 export const isWithZero = bit(WITH_ZERO)
+
+/** How often an operation with these bits pops. */
+export function popsIn(flags: number): number {
+  return flags >> POPS_SHIFT & 3
+}
 
 export function popsOf(index: Expression): Expression {
   return i32.and(i32.shrU(index, i32.const(POPS_SHIFT)), i32.const(3))

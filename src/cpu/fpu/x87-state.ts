@@ -8,14 +8,13 @@ import { call, i32, i64, type Expression, type Local } from '../../wasm/expressi
 import type { FunctionBuilder, Label } from '../../wasm/function.ts'
 import type { FunctionReference } from '../../wasm/module.ts'
 import { CpuContext } from '../state.ts'
-import { popsOf } from './x87-number.ts'
+import { isShape, popsOf } from './x87-number.ts'
+import { isRejected, statusAfter, statusWithoutC1 } from './x87-value.ts'
 
 const CORE = 0
 const Z = i32.const(0)
 const at = CpuContext.offsets
 const WHOLE = 0x70
-const C1 = 0x200
-const INEXACT = 0x20
 /** Masks, rounding control; and masked exceptions with rounding to nearest. */
 const MODE = 0xc3f
 const PLAIN_MODE = 0x3f
@@ -40,9 +39,10 @@ export class StackFunction {
   /** Offset of the physical register at the top. */
   readonly top: Local
   readonly #exact: FunctionReference
+  readonly #widen: FunctionReference
   #slow!: Label
 
-  constructor(f: FunctionBuilder, exact: FunctionReference) {
+  constructor(f: FunctionBuilder, exact: FunctionReference, widen: FunctionReference) {
     const [form, index, low, high] = f.parameters as [Local, Local, Local, Local]
     this.f = f
     this.form = form
@@ -52,6 +52,7 @@ export class StackFunction {
     this.status = f.local('i32')
     this.top = f.local('i32')
     this.#exact = exact
+    this.#widen = widen
   }
 
   /** Writes `fast`; what it rejects is up to the exact routine. */
@@ -68,6 +69,10 @@ export class StackFunction {
 
   reject(condition: Expression): void {
     this.f.brUnlikely(this.#slow, condition)
+  }
+
+  rejectOutcome(outcome: Expression): void {
+    this.reject(isRejected(outcome))
   }
 
   /** All exceptions masked, rounding to nearest. */
@@ -112,15 +117,37 @@ export class StackFunction {
     return i64.load(CORE, offset, at.x87)
   }
 
+  loadRegister(into: Wide, offset: Expression): void {
+    this.f.set(into.signExponent, this.signExponent(offset))
+    this.f.set(into.significand, this.significand(offset))
+  }
+
+  /** Loads the second operand: a register or memory. */
+  loadSource(into: Wide): void {
+    this.f.if(isShape(this.form, 'st st'), () => {
+      this.requireFull(this.source())
+      this.loadRegister(into, this.source())
+    }, () => this.loadMemory(into))
+  }
+
+  /** Loads a memory operand of up to 64 bits. */
+  loadMemory(into: Wide): void {
+    this.f.setPair(into.significand, into.signExponent, this.#widen,
+      this.form, this.index, this.low)
+    this.rejectOutcome(into.signExponent)
+  }
+
   setRegister(offset: Expression, signExponent: Expression, significand: Expression): void {
     this.f.store('i64', CORE, offset, significand, at.x87)
     this.f.store('i32As16', CORE, offset, signExponent, at.x87 + 8)
   }
 
-  /** The status with C1 and the inexact flag of a result: booleans. */
-  statusWith(inexact: Expression, up: Expression): Expression {
-    const flags = i32.or(i32.mul(inexact, i32.const(INEXACT)), i32.mul(up, i32.const(C1)))
-    return i32.or(i32.and(this.status, i32.const(0xffff & ~C1)), flags)
+  statusAfter(outcome: Expression): Expression {
+    return statusAfter(this.status, outcome)
+  }
+
+  statusWithoutC1(): Expression {
+    return statusWithoutC1(this.status)
   }
 
   /** The status with another top; `top` is an offset. */

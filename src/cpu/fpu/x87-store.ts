@@ -6,15 +6,16 @@
  */
 import { i32, i64, select, type Expression, type Local } from '../../wasm/expression.ts'
 import type { FunctionBuilder } from '../../wasm/function.ts'
-import type { FunctionReference, ModuleBuilder, Signature } from '../../wasm/module.ts'
+import type { FunctionReference, ModuleBuilder } from '../../wasm/module.ts'
 import { coreMap } from '../core-memory.ts'
+import { partSignatures } from '../interpreter/parts.ts'
 import { CpuContext } from '../state.ts'
-import { takesInteger, truncates } from './x87-number.ts'
-import { isShape } from './x87-operand.ts'
+import { isShape, takesInteger, truncates } from './x87-number.ts'
 import {
-  BIAS, exponentOf, isOrdinary, isZero, LEADING, loadControl, loadTags, SIGN, StackFunction,
-  wideLocals, type Wide,
+  BIAS, exponentOf, isOrdinary, isZero, LEADING, loadControl, loadTags, SIGN,
+  type StackFunction, wideLocals, type Wide,
 } from './x87-state.ts'
+import { outcomeOf, ValueFunction } from './x87-value.ts'
 
 const CORE = 0
 const Z = i32.const(0)
@@ -30,9 +31,12 @@ export function buildX87Commit(module: ModuleBuilder): FunctionReference {
   return f
 }
 
-class Store {
-  readonly #s: StackFunction
+/** A number as the bits of a memory operand. */
+class Narrow {
+  readonly #s: ValueFunction
   readonly #f: FunctionBuilder
+  readonly #form: Local
+  readonly #index: Local
   readonly #value: Wide
   /** What is kept of the significand, and what is cut off, from the top of 64 bits. */
   readonly #kept: Local
@@ -41,10 +45,14 @@ class Store {
   readonly #mode: Local
   readonly #up: Local
 
-  constructor(f: FunctionBuilder, exact: FunctionReference) {
+  constructor(f: FunctionBuilder) {
+    const [form, index, significand, signExponent] =
+      f.parameters as [Local, Local, Local, Local]
     this.#f = f
-    this.#s = new StackFunction(f, exact)
-    this.#value = wideLocals(f)
+    this.#s = new ValueFunction(f)
+    this.#form = form
+    this.#index = index
+    this.#value = { significand, signExponent }
     this.#kept = f.local('i64')
     this.#rest = f.local('i64')
     this.#exponent = f.local('i32')
@@ -56,18 +64,10 @@ class Store {
     const s = this.#s
     const f = this.#f
     s.write(() => {
-      s.requireMasked()
-      s.requireFull(s.top)
-      f.set(this.#value.signExponent, s.signExponent(s.top))
-      f.set(this.#value.significand, s.significand(s.top))
-      f.if(isShape(s, '80'), () => {
-        f.store('i32', CORE, Z, this.#value.signExponent, result + 4)
-        this.#finish(this.#value.significand)
-      })
       s.reject(i32.eqz(isOrdinary(this.#value)))
       f.set(this.#mode, i32.and(i32.shrU(loadControl(), i32.const(10)), i32.const(3)))
-      f.if(takesInteger(s.index), () => this.#toInteger())
-      f.if(isShape(s, '64'), () => this.#narrow(11, 1023))
+      f.if(takesInteger(this.#index), () => this.#toInteger())
+      f.if(isShape(this.#form, '64'), () => this.#narrow(11, 1023))
       this.#narrow(40, 127)
     })
   }
@@ -113,14 +113,13 @@ class Store {
   }
 
   #toInteger(): void {
-    const s = this.#s
     const f = this.#f
     const { significand } = this.#value
     const shift = this.#exponent
-    f.if(truncates(s.index), () => f.set(this.#mode, i32.const(TRUNCATE)))
+    f.if(truncates(this.#index), () => f.set(this.#mode, i32.const(TRUNCATE)))
     f.if(i32.eqz(isZero(this.#value)), () => {
       f.set(shift, i32.sub(i32.const(BIAS + 63), exponentOf(this.#value)))
-      s.reject(i32.leS(shift, i32.const(0)))
+      this.#s.reject(i32.leS(shift, i32.const(0)))
       const count = i64.extendU(shift)
       f.if(i32.ltU(shift, i32.const(64)), () => {
         f.set(this.#kept, i64.shrU(significand, count))
@@ -130,19 +129,42 @@ class Store {
       this.#round()
     })
     const limit = select(i64.const(1n << 15n), select(i64.const(1n << 31n), i64.const(LEADING),
-      isShape(s, '32')), isShape(s, '16'))
-    s.reject(i64.geU(this.#kept, limit))
+      isShape(this.#form, '32')), isShape(this.#form, '16'))
+    this.#s.reject(i64.geU(this.#kept, limit))
     f.if(this.#isNegative(), () => f.set(this.#kept, i64.sub(i64.const(0), this.#kept)))
     this.#finish(this.#kept)
   }
 
-  /** Notes what is to happen when `bits` are stored. */
   #finish(bits: Expression): void {
-    const s = this.#s
-    const f = this.#f
-    f.set(s.status, s.statusWith(i64.ne(this.#rest, i64.const(0)), this.#up))
-    const tags = this.#exponent
-    f.set(s.low, bits)
+    this.#f.returnPair(bits,
+      outcomeOf(i32.const(0), i64.ne(this.#rest, i64.const(0)), this.#up))
+  }
+}
+
+/** Builds the part x87Narrow. */
+export function buildX87Narrow(module: ModuleBuilder): FunctionReference {
+  const f = module.function(partSignatures.x87Narrow)
+  new Narrow(f).write()
+  return f
+}
+
+/** Builds a STACK_OPERATION that stores the top of the stack in memory. */
+export function buildX87Store(s: StackFunction, narrow: FunctionReference): void {
+  const { f } = s
+  const value = wideLocals(f)
+  const [outcome, tags] = [f.local('i32'), f.local('i32')]
+  s.write(() => {
+    s.requireMasked()
+    s.requireFull(s.top)
+    s.loadRegister(value, s.top)
+    f.if(isShape(s.form, '80'), () => {
+      f.store('i32', CORE, Z, value.signExponent, result + 4)
+    }, () => {
+      f.setPair(value.significand, outcome, narrow,
+        s.form, s.index, value.significand, value.signExponent)
+      s.rejectOutcome(outcome)
+    })
+    f.set(s.status, s.statusAfter(outcome))
     f.set(tags, loadTags())
     f.if(s.pops(), () => {
       f.set(s.status, s.withTop(s.status, i32.add(s.top, i32.const(16))))
@@ -151,15 +173,6 @@ class Store {
     f.store('i32As16', CORE, Z, s.status, result)
     f.store('i32As16', CORE, Z, tags, result + 2)
     f.store('i32', CORE, Z, i32.const(1), result + 8)
-    f.return(s.low)
-  }
-}
-
-/** Builds a STACK_OPERATION that stores the top of the stack in memory. */
-export function buildX87Store(
-  module: ModuleBuilder, signature: Signature, exact: FunctionReference,
-): FunctionReference {
-  const f = module.function(signature)
-  new Store(f, exact).write()
-  return f
+    f.return(value.significand)
+  })
 }

@@ -19,6 +19,9 @@ const ARITHMETIC_OF_TWO = { parameters: ['i64', 'i64'], result: 'i64' } as const
 const ARITHMETIC_OF_THREE = { parameters: ['i64', 'i64', 'i64'], result: 'i64' } as const
 /** The index has the offsets of stack registers in bits 4-6 and 12-14; see fpu/x87-number.ts. */
 const STACK_OPERATION = { parameters: ['i32', 'i32', 'i64', 'i32'], result: 'i64' } as const
+const WIDE_OPERATION = {
+  parameters: ['i64', 'i32', 'i64', 'i32'], result: 'i64', second: 'i32',
+} as const
 const BLOCK = { parameters: ['i64', 'i64', 'i64', 'i32'], result: 'i64' } as const
 const STATE = { parameters: ['i64', 'i32'], result: 'i32' } as const
 const CHECK = { parameters: [] } as const
@@ -80,6 +83,15 @@ export const partSignatures = {
   x87Mul: STACK_OPERATION, x87Div: STACK_OPERATION, x87Divr: STACK_OPERATION,
   x87Load: STACK_OPERATION, x87Store: STACK_OPERATION, x87Compare: STACK_OPERATION,
   x87Move: STACK_OPERATION, x87Exchange: STACK_OPERATION,
+  /** (significand, sign and exponent, and those of another) -> significand, and an outcome of
+   * fpu/x87-value.ts. */
+  x87Sum: WIDE_OPERATION, x87Product: WIDE_OPERATION, x87Quotient: WIDE_OPERATION,
+  /** The same two numbers -> how they compare, as the flags say it, or REJECTED. */
+  x87Order: { parameters: ['i64', 'i32', 'i64', 'i32'], result: 'i32' },
+  /** (form, index, bits of memory) -> significand, and an outcome. */
+  x87Widen: { parameters: ['i32', 'i32', 'i64'], result: 'i64', second: 'i32' },
+  /** (form, index, significand, sign and exponent) -> bits for memory, and an outcome. */
+  x87Narrow: { parameters: ['i32', 'i32', 'i64', 'i32'], result: 'i64', second: 'i32' },
   /** What a store waited with (coreMap.x87Result) takes place. */
   x87Commit: CHECK,
   /** Stops on #UD, #NM and #MF as MMX instructions do. */

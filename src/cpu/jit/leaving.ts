@@ -13,6 +13,7 @@ import type { FunctionReference } from '../../wasm/module.ts'
 import { CpuContext } from '../state.ts'
 import { type Epochs, INHERITED } from './epochs.ts'
 import type { FlagState } from './flag-state.ts'
+import type { Path } from './region-reading.ts'
 
 /** Fields of the word, from the lowest bit on: the epoch of pending flags; */
 const EPOCHS = 1 << 12
@@ -25,8 +26,10 @@ const IS_COMPUTED = 1 << 14
 /** instructions that were counted, but not executed; */
 const LEFT_SHIFT = 15
 const LEFT_LIMIT = 1 << 10
+/** how far the top of the x87 stack has moved; */
+const DEPTH_SHIFT = 25
 /** and the offset of the address from the region's base. */
-const OFFSET_SHIFT = 25
+const OFFSET_SHIFT = 28
 
 export class Leaving {
   /** Where a computed address to go on at is put. */
@@ -52,32 +55,37 @@ export class Leaving {
   }
 
   /** Stops before the instruction at `offset`, where `left` instructions were counted too many. */
-  stop(offset: number, left: number, flags: FlagState): void {
-    this.#say(offset, left << LEFT_SHIFT | this.#epochOf(flags))
+  stop(offset: number, left: number, path: Path): void {
+    this.#say(offset, left << LEFT_SHIFT | this.#stateOf(path))
     this.#target.br(this.#label!)
   }
 
   /** The same if `condition`, which is asked last, holds. */
-  stopIf(condition: Expression, offset: number, left: number, flags: FlagState): void {
-    this.#say(offset, left << LEFT_SHIFT | this.#epochOf(flags))
+  stopIf(condition: Expression, offset: number, left: number, path: Path): void {
+    this.#say(offset, left << LEFT_SHIFT | this.#stateOf(path))
     this.#target.brUnlikely(this.#label!, condition)
   }
 
-  goOn(offset: number, flags: FlagState): void {
-    this.#say(offset, GOES_ON | this.#epochOf(flags))
+  goOn(offset: number, path: Path): void {
+    this.#say(offset, GOES_ON | this.#stateOf(path))
     this.#target.br(this.#label!)
   }
 
   /** Goes on at `next`. */
-  goOnComputed(flags: FlagState): void {
-    this.#say(0, GOES_ON | IS_COMPUTED | this.#epochOf(flags))
+  goOnComputed(path: Path): void {
+    this.#say(0, GOES_ON | IS_COMPUTED | this.#stateOf(path))
     this.#target.br(this.#label!)
   }
 
-  /** Goes on at `offset` after paths have met. */
-  goOnInherited(offset: number): void {
-    this.#say(offset, GOES_ON | IS_INHERITED)
+  /** Goes on at `offset` after paths have met, with the top of the x87 stack moved by `depth`. */
+  goOnInherited(offset: number, depth: number): void {
+    this.#say(offset, GOES_ON | IS_INHERITED | depth << DEPTH_SHIFT)
     this.#target.br(this.#label!)
+  }
+
+  /** How far the top of the x87 stack has moved. */
+  depth(): Expression {
+    return i32.and(i32.shrU(i32.wrap(this.#word), i32.const(DEPTH_SHIFT)), i32.const(7))
   }
 
   /** Computes pending flags, and the budget. */
@@ -108,6 +116,10 @@ export class Leaving {
     assert(rest < 1 << OFFSET_SHIFT, 'the fields are wide enough')
     this.#target.set(this.#word,
       i64.const(BigInt(offset) << BigInt(OFFSET_SHIFT) | BigInt(rest)))
+  }
+
+  #stateOf({ flags, facts }: Path): number {
+    return this.#epochOf(flags) | facts.x87.depth << DEPTH_SHIFT
   }
 
   #epochOf(flags: FlagState): number {

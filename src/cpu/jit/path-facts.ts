@@ -10,6 +10,7 @@ import type { AddressSymbol, KnownPage, PageReuse } from '../interpreter/parts.t
 import { REGION_BASE } from './base-uses.ts'
 import type { FloatLanes } from './float-lanes.ts'
 import type { Hold, RegionLocals } from './flag-state.ts'
+import { X87Facts } from './x87-facts.ts'
 
 /** Pages that are remembered: each keeps two locals alive. */
 const PAGES = 6
@@ -29,6 +30,7 @@ export class PathFacts implements PageReuse {
   sseChecked = false
   /** What the accesses behind the current instruction are based on; see base-uses.ts. */
   later = 0
+  readonly x87: X87Facts
   readonly #locals: RegionLocals
   readonly #registers: (AddressSymbol | undefined)[]
   readonly #pages: Page[]
@@ -36,9 +38,10 @@ export class PathFacts implements PageReuse {
   readonly #floats = new Map<number, FloatLanes>()
 
   constructor(
-    locals: RegionLocals, registers: readonly (AddressSymbol | undefined)[] = [],
-    pages: readonly Page[] = [],
+    locals: RegionLocals, x87: X87Facts,
+    registers: readonly (AddressSymbol | undefined)[] = [], pages: readonly Page[] = [],
   ) {
+    this.x87 = x87
     this.#locals = locals
     this.#registers = [...registers]
     this.#pages = pages.map((page) => ({ ...page }))
@@ -87,7 +90,7 @@ export class PathFacts implements PageReuse {
   }
 
   clone(): PathFacts {
-    const copy = new PathFacts(this.#locals, this.#registers, this.#pages)
+    const copy = new PathFacts(this.#locals, this.x87.clone(), this.#registers, this.#pages)
     for (const [register, known] of this.#floats) copy.#floats.set(register, known)
     copy.sseChecked = this.sseChecked
     return copy

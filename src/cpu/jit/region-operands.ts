@@ -8,9 +8,12 @@ import { opcodeOf } from '../../isa/x87/unit.ts'
 import type { Site } from '../interpreter/parts.ts'
 import type { OperandSource } from '../interpreter/reading/operand-source.ts'
 import { registerAddress } from '../interpreter/record.ts'
+import type { LocalX87 } from './local-x87.ts'
 
 export interface RegionSite extends Site {
   readonly operands: RegionOperands
+  /** If the region keeps the x87 unit in locals. */
+  readonly x87: LocalX87 | undefined
 }
 
 export class RegionOperands implements OperandSource {
@@ -50,12 +53,22 @@ export class RegionOperands implements OperandSource {
     return i32.const(this.#instruction.segment)
   }
 
+  /** The place of the instruction. */
+  get offset(): number {
+    return this.nextOffset - this.#instruction.length
+  }
+
   linear(): Expression {
-    return i64.add(this.base, i64.const(this.nextOffset - this.#instruction.length))
+    return i64.add(this.base, i64.const(this.offset))
+  }
+
+  /** What the x87 unit remembers of it. */
+  get opcode(): number {
+    return opcodeOf(this.#instruction)
   }
 
   x87Opcode(): Expression {
-    return i32.const(opcodeOf(this.#instruction))
+    return i32.const(this.opcode)
   }
 
   nextLinear(): Expression {

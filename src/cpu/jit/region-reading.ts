@@ -16,6 +16,7 @@ import type { Comparison, FlagState } from './flag-state.ts'
 import { allLanes, type FloatLanes, type FloatWidth, KnownFloats } from './float-lanes.ts'
 import { type PathFacts, REGION_ROOT } from './path-facts.ts'
 import type { RegionOperands, RegionSite } from './region-operands.ts'
+import { X87Operations } from './x87-operations.ts'
 
 /** Where a block may end. */
 export interface Ends {
@@ -33,6 +34,8 @@ export class RegionReading extends WasmReading {
   readonly #flags: FlagState
   readonly #facts: PathFacts
   readonly #operands: RegionOperands
+  readonly #site: RegionSite
+  readonly #x87: X87Operations | undefined
   /** Values whose symbols are known. */
   readonly #symbols = new Map<Value, AddressSymbol>()
   readonly #ends: Ends
@@ -48,6 +51,9 @@ export class RegionReading extends WasmReading {
   ) {
     super(parts, site, locals, shape)
     this.#operands = site.operands
+    this.#site = site
+    const { x87, target, exits } = site
+    this.#x87 = x87 && new X87Operations(parts, target, x87, facts.x87, exits, locals)
     this.#flags = flags
     this.#facts = facts
     this.#ends = ends
@@ -162,6 +168,72 @@ export class RegionReading extends WasmReading {
     this.#floats.noteLanes(vector, known)
     const register = this.#sources.get(vector)
     if (register !== undefined) this.#facts.setFloats(register, known)
+  }
+
+  override x87Check(waits: boolean): void {
+    const x87 = this.#x87
+    if (x87) this.effect({ inputs: [], emit: () => x87.requireUsable() })
+    else super.x87Check(waits)
+  }
+
+  override x87(name: string, operands: readonly Operand[], low?: Value, high?: Value): Value {
+    const x87 = this.#x87
+    if (!x87) return super.x87(name, operands, low, high)
+    const inputs = [low, high].map((value) => value && this.scalar(value))
+    const result = this.result('i64')
+    this.effect({
+      inputs: inputs.filter((value) => value !== undefined), result,
+      emit: () => x87.carryOut({
+        name, operands, low: inputs[0]?.expression(), high: inputs[1]?.expression(),
+        result: result.local!,
+      }),
+    })
+    return result
+  }
+
+  override x87High(): Value {
+    const x87 = this.#x87
+    return x87 ? this.loaded('i64', () => i64.extendU(x87.storedHigh)) : super.x87High()
+  }
+
+  override x87Stores(): Value {
+    return this.#x87 ? this.const(1) : super.x87Stores()
+  }
+
+  override x87Commit(): void {
+    const x87 = this.#x87
+    if (x87) this.effect({ inputs: [], emit: () => x87.commit() })
+    else super.x87Commit()
+  }
+
+  override x87Remember(operands: readonly Operand[]): void {
+    const unit = this.#site.x87
+    if (!unit) {
+      super.x87Remember(operands)
+      return
+    }
+    const [memory] = operands
+    const address = memory?.kind === 'memory' ? this.address(memory) : undefined
+    this.effect({
+      inputs: address ? [address] : [],
+      emit: () => {
+        unit.remember(this.#operands.offset, this.#operands.opcode)
+        if (memory?.kind !== 'memory') return
+        unit.rememberPointer(memory.segment, address!.expression())
+      },
+    })
+  }
+
+  override x87Word(which: 'control' | 'status'): Value {
+    const x87 = this.#x87
+    return x87 && which === 'status' ? this.loaded('i64', () => i64.extendU(x87.statusWord()))
+      : super.x87Word(which)
+  }
+
+  override setX87Control(value: Value): void {
+    super.setX87Control(value)
+    const x87 = this.#x87
+    if (x87) this.effect({ inputs: [], emit: () => x87.controlChanged() })
   }
 
   /** The linear address that the offsets of the region's instructions count from. */

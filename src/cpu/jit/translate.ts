@@ -26,6 +26,7 @@ import { jumpSwitch } from './jump-switch.ts'
 import { Leaving } from './leaving.ts'
 import { LocalFloatState } from './local-float-state.ts'
 import { LocalState } from './local-state.ts'
+import { keepsX87, LocalX87 } from './local-x87.ts'
 import { PathFacts } from './path-facts.ts'
 import { RegionOperands } from './region-operands.ts'
 import { type Path, RegionReading } from './region-reading.ts'
@@ -33,6 +34,7 @@ import {
   type Block, lastPageOf, PAGE_BYTES, pageOf, pagesOf, type Placed, type Region, type Target,
   targetsOf,
 } from './region.ts'
+import { X87Facts } from './x87-facts.ts'
 
 /** Up to so many targets of a jump are compared one after the other. */
 const COMPARED = 3
@@ -59,6 +61,7 @@ class Translator {
   readonly #structure: Structure
   readonly #state: LocalState
   readonly #floats: LocalFloatState
+  readonly #x87: LocalX87 | undefined
   readonly #locals: RegionLocals
   /** Linear address of page 0. */
   readonly #base: Local
@@ -85,6 +88,7 @@ class Translator {
     ])
     this.#state = new LocalState(target)
     this.#floats = new LocalFloatState(target)
+    this.#x87 = keepsX87(region) ? new LocalX87(target, this.#structure.entries) : undefined
     this.#locals = new RegionLocals(target)
     this.#base = target.local('i64')
     this.#budget = target.local('i32')
@@ -98,11 +102,12 @@ class Translator {
 
   run(): void {
     const f = this.#f
-    this.#leaving.around(() => this.#node(0, this.#newPath(false)))
+    this.#leaving.around(() => this.#node(0, this.#newPath(0, false)))
     this.#leaving.emitSettling(this.#budget)
     // What is left in locals is known now, and must have been loaded.
     f.atStart(() => this.#enter())
     this.#state.emitStores()
+    this.#x87?.emitStores(this.#leaving.depth(), this.#base)
     f.store('i32', CORE, Z, this.#budget, controlAt('budget'))
     this.#leaving.emitReturn(this.#base, this.#parts.goOn)
   }
@@ -122,12 +127,16 @@ class Translator {
     f.set(this.#tables.write, globalGet(this.#parts.writeTable, 'i32'))
     this.#state.emitLoads()
     this.#floats.emitLoads()
+    this.#x87?.emitLoads()
     this.#epochs.emitEntry()
   }
 
-  /** A path of which nothing is known; flags may be inherited where others meet. */
-  #newPath(inherited = true): Path {
-    return { flags: new FlagState(this.#locals, inherited), facts: new PathFacts(this.#locals) }
+  /** A path to a node, of which nothing is known; flags may be inherited where others meet. */
+  #newPath(node: number, inherited = true): Path {
+    const x87 = this.#x87?.factsAt(node) ?? new X87Facts(0)
+    return {
+      flags: new FlagState(this.#locals, inherited), facts: new PathFacts(this.#locals, x87),
+    }
   }
 
   // The nest of blocks.
@@ -156,14 +165,14 @@ class Translator {
       this.#follows.set(outermost, label)
       this.#within(node, inner, path)
     })
-    this.#node(outermost, this.#newPath())
+    this.#node(outermost, this.#newPath(outermost))
   }
 
   #root(): void {
     const { entries, dispatches, isLoop } = this.#structure
     const go = (node: number) => (): void => {
       if (this.#structure.edge(0, node) === 'inline') {
-        this.#node(node, this.#newPath(dispatches || isLoop[node]))
+        this.#node(node, this.#newPath(node, dispatches || isLoop[node]))
       } else {
         this.#f.br(this.#follows.get(node)!)
       }
@@ -193,7 +202,7 @@ class Translator {
   /** The ends that no instruction writes. */
   #end(node: number, block: Block, path: Path): void {
     const { end } = block
-    if (end.kind === 'leaves') this.#leaving.goOn(end.at, path.flags)
+    if (end.kind === 'leaves') this.#leaving.goOn(end.at, path)
     else if (end.kind === 'goes' && !isJump(block)) this.#edge(node, end.to, path)
     path.flags.forgetAll()
     path.facts.forgetAll()
@@ -202,7 +211,7 @@ class Translator {
   #edge(node: number, target: Target, path: Path): void {
     const f = this.#f
     if (target.block < 0) {
-      this.#leaving.goOn(target.offset, path.flags)
+      this.#leaving.goOn(target.offset, path)
       return
     }
     const to = target.block + 1
@@ -213,12 +222,13 @@ class Translator {
       return
     }
     this.#epochs.meet(path.flags, this.#needsFlags[target.block]!)
+    const depth = this.#x87?.meet(to, path.facts.x87.depth) ?? 0
     if (kind === 'inline') {
       // What holds at the head of a loop holds whenever it is come back to.
-      this.#node(to, this.#newPath())
+      this.#node(to, this.#newPath(to))
       return
     }
-    if (kind !== 'forward') this.#poll(target)
+    if (kind !== 'forward') this.#poll(target, depth)
     if (kind === 'dispatch') f.set(this.#entry, i32.const(this.#entryOf(to)))
     f.br(kind === 'forward' ? this.#follows.get(to)!
       : this.#loops.get(kind === 'back' ? to : 0)!)
@@ -229,7 +239,7 @@ class Translator {
     const page = pageOf(target.offset)
     if (node > 0 && pagesOf(this.#region.blocks[node - 1]!).includes(page)) return
     this.#f.ifUnlikely(i32.eqz(this.#isThere(page)),
-      () => this.#leaving.goOn(target.offset, path.flags))
+      () => this.#leaving.goOn(target.offset, path))
   }
 
   /** Fetches the rest of an instruction from a page, as `#checkPage`; if that is elsewhere now, the
@@ -253,11 +263,12 @@ class Translator {
   }
 
   /** Leaves when the budget is used up and no more is to be had; flags are settled. */
-  #poll(target: Target): void {
+  #poll(target: Target, depth: number): void {
     const f = this.#f
     f.ifUnlikely(i32.leS(this.#budget, Z), () => {
       f.set(this.#budget, call(this.#parts.nextSlice, this.#budget))
-      f.ifUnlikely(i32.leS(this.#budget, Z), () => this.#leaving.goOnInherited(target.offset))
+      f.ifUnlikely(i32.leS(this.#budget, Z),
+        () => this.#leaving.goOnInherited(target.offset, depth))
     })
   }
 
@@ -279,6 +290,7 @@ class Translator {
         },
         state: this.#state,
         floats: this.#floats,
+        x87: this.#x87,
         operands: source,
         exits: this.#exits(offset, left, path, again),
       }
@@ -305,12 +317,12 @@ class Translator {
 
   #exits(offset: number, left: number, path: Path, again: Label | undefined): Exits {
     const f = this.#f
-    const stop = (): void => this.#leaving.stop(offset, left, path.flags)
+    const stop = (): void => this.#leaving.stop(offset, left, path)
     return {
       next: () => {},
       goTo: () => { throw new Error('a region looks no record up') },
       stop,
-      stopIf: (condition) => this.#leaving.stopIf(condition, offset, left, path.flags),
+      stopIf: (condition) => this.#leaving.stopIf(condition, offset, left, path),
       again: () => f.br(again!),
       noteBudget: () => {
         const before = i32.add(this.#budget, i32.const(left))
@@ -347,11 +359,11 @@ class Translator {
       for (const target of targets) {
         f.if(i64.eq(next, this.#linear(target.offset)), () => this.#edge(node, target, path))
       }
-      this.#leaving.goOnComputed(path.flags)
+      this.#leaving.goOnComputed(path)
       return
     }
     const { slots, slotOf } = jumpSwitch(targets.map(({ offset }) => offset))
-    const elsewhere = (): void => this.#leaving.goOnComputed(path.flags)
+    const elsewhere = (): void => this.#leaving.goOnComputed(path)
     const cases = targets.map((target) => (): void => {
       f.ifUnlikely(i64.ne(next, this.#linear(target.offset)), elsewhere)
       this.#edge(node, target, path)

@@ -13,6 +13,7 @@ export const shapes = ['', 'st', 'st st', '16', '32', '64', '80'] as const
 export type StackShape = typeof shapes[number]
 
 const SHAPE_BITS = 3
+export const SHAPE_MASK = (1 << SHAPE_BITS) - 1
 
 export const stackServices: Readonly<Record<string, Service>> = {
   ...moveServices, ...computeServices,
@@ -35,5 +36,5 @@ export function formNumber(name: string, shape: StackShape): number {
 }
 
 export function formOf(number: number): { readonly name: string, readonly shape: StackShape } {
-  return { name: names[number >> SHAPE_BITS]!, shape: shapes[number & (1 << SHAPE_BITS) - 1]! }
+  return { name: names[number >> SHAPE_BITS]!, shape: shapes[number & SHAPE_MASK]! }
 }

@@ -137,7 +137,8 @@ export abstract class X87Reading extends AvxReading {
   }
 }
 
-function selectorOf(segment: Expression): Expression {
+/** The selector of a segment register. */
+export function selectorOf(segment: Expression): Expression {
   return i32.load16U(CORE, i32.shl(segment, i32.const(4)),
     segmentAt(0) + SegmentState.offsets.selector)
 }
