@@ -158,11 +158,20 @@ test('requests that come together are answered together', async () => {
   const f = new TestFrontend()
   await f.connect()
   f.page(10)
-  const before = f.notified
   for (let i = 0; i < 10; i++) f.request(BLKIF_OP_READ, i * 8, [FULL])
   assert.equal(await f.answer(), BLKIF_RSP_OKAY)
   for (let i = 1; i < 10; i++) assert.equal(await f.answer(), BLKIF_RSP_OKAY)
-  assert.equal(f.notified, before + 1)
+  assert.deepEqual(f.shown, [10])
+})
+
+test('a large request is answered before the next is begun', async () => {
+  const f = new TestFrontend()
+  await f.connect()
+  for (let ref = 10; ref < 26; ref++) f.page(ref)
+  const refs = Array.from({ length: 16 }, (_, i) => 10 + i)
+  for (let i = 0; i < 3; i++) f.requestIndirect(BLKIF_OP_READ, 8, refs)
+  for (let i = 0; i < 3; i++) assert.equal(await f.answer(), BLKIF_RSP_OKAY)
+  assert.deepEqual(f.shown, [1])
 })
 
 test('persistent grants are mapped once, and let go when the front-end goes', async () => {

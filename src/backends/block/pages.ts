@@ -15,12 +15,14 @@ const MAX_PERSISTENT = 1056
 export class FrontendPages {
   readonly #grants: GrantTable
   readonly #domid: Domid
-  readonly #kept: Map<GrantRef, Mapping> | undefined
+  readonly #persistent: boolean
+  readonly #kept = new Map<GrantRef, Uint8Array>()
+  readonly #mappings: Mapping[] = []
 
   constructor(grants: GrantTable, domid: Domid, persistent: boolean) {
     this.#grants = grants
     this.#domid = domid
-    this.#kept = persistent ? new Map() : undefined
+    this.#persistent = persistent
   }
 
   /**
@@ -45,25 +47,27 @@ export class FrontendPages {
   }
 
   close(): void {
-    for (const mapping of this.#kept?.values() ?? []) mapping.unmap()
-    this.#kept?.clear()
+    for (const mapping of this.#mappings.splice(0)) mapping.unmap()
+    this.#kept.clear()
   }
 
   /** A granted page; one that is not kept has its mapping put to those that are passing. */
   #page(ref: GrantRef, writable: boolean, passing: Mapping[]): Uint8Array | undefined {
-    const kept = this.#kept?.get(ref) ?? this.#keep(ref)
-    if (kept) return kept.page(0)
+    const kept = this.#kept.get(ref) ?? this.#keep(ref)
+    if (kept) return kept
     const mapping = this.#map(ref, writable)
     if (mapping) passing.push(mapping)
     return mapping?.page(0)
   }
 
-  #keep(ref: GrantRef): Mapping | undefined {
-    const kept = this.#kept
-    if (!kept || kept.size >= MAX_PERSISTENT) return undefined
+  #keep(ref: GrantRef): Uint8Array | undefined {
+    if (!this.#persistent || this.#kept.size >= MAX_PERSISTENT) return undefined
     const mapping = this.#map(ref, true)
-    if (mapping) kept.set(ref, mapping)
-    return mapping
+    if (!mapping) return undefined
+    this.#mappings.push(mapping)
+    const page = mapping.page(0)
+    this.#kept.set(ref, page)
+    return page
   }
 
   #map(ref: GrantRef, writable: boolean): Mapping | undefined {

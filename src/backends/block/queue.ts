@@ -17,6 +17,8 @@ import type { BlockRing } from './ring.ts'
 /** Requests taken in one turn, and their bytes: so one guest cannot keep the control thread. */
 const REQUESTS_A_TURN = 64
 const BYTES_A_TURN = 8 * 1024 * 1024
+/** A request of so many bytes that the guest had better go on with it during the next. */
+const BYTES_AT_ONCE = 64 * 1024
 
 /** What a queue needs of its device. */
 export interface QueueHost {
@@ -95,7 +97,10 @@ export class BlockQueue {
     }
     const status = this.#tryNow(request)
     if (status === undefined) void this.#run(request)
-    else this.#respond(request, status)
+    else {
+      this.#respond(request, status)
+      if (request.lengthBytes >= BYTES_AT_ONCE) this.#publish()
+    }
   }
 
   /** Does a request on the spot; its status, or undefined if it takes longer than that. */
@@ -174,7 +179,11 @@ export class BlockQueue {
     this.#responding = true
     queueMicrotask(() => {
       this.#responding = false
-      if (!this.#closed && this.#ring.publish()) this.#host.notify()
+      this.#publish()
     })
+  }
+
+  #publish(): void {
+    if (!this.#closed && this.#ring.publish()) this.#host.notify()
   }
 }

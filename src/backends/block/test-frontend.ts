@@ -30,7 +30,8 @@ export class TestFrontend {
   /** How many mappings there have been, and are. */
   maps = 0
   mapped = 0
-  notified = 0
+  /** How many responses the ring showed at each notification. */
+  readonly shown: number[] = []
   /** The operation of the last response. */
   operation = -1
   device: BlockDevice | undefined
@@ -150,10 +151,17 @@ export class TestFrontend {
     return await this.answer()
   }
 
-  /** Whole pages, listed in page 2000. */
   async askIndirect(
     indirect_op: number, sector: number, refs: readonly number[], count = refs.length,
   ): Promise<number> {
+    this.requestIndirect(indirect_op, sector, refs, count)
+    return await this.answer()
+  }
+
+  /** Puts a request for whole pages, listed in page 2000, and does not tell. */
+  requestIndirect(
+    indirect_op: number, sector: number, refs: readonly number[], count = refs.length,
+  ): void {
     const list = BlkifRequestSegment.on(this.page(2000))
     refs.forEach((gref, i) => {
       Object.assign(list.at(i * BlkifRequestSegment.size), { gref, first_sect: 0, last_sect: 7 })
@@ -166,7 +174,6 @@ export class TestFrontend {
     })
     request.indirect_grefs.set(0, 2000 as GrantRef)
     this.put(bytes)
-    return await this.answer()
   }
 
   /** The status of the next response, which must be to request 77. */
@@ -215,7 +222,7 @@ export class TestFrontend {
       events: {
         bindInterdomain: () => asEvtchnPort(5),
         onEvent: (_port: number, handler: () => void) => { this.#handler = handler },
-        notify: () => { this.notified++ },
+        notify: () => { this.shown.push(new Int32Array(this.page(1000).buffer)[2]!) },
         unbind: () => { this.#handler = undefined },
       },
     } as unknown as ControlDomain
