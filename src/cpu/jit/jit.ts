@@ -165,7 +165,10 @@ export class Jit {
     const isNew = this.#records.getUint16(heatWordOf(record) * 2, true) === 0
     if (heatLimit === 0 || !isNew || this.#blocks.has(machine)) return
     const match = this.#match(machine)
-    if (!match) return
+    if (!match) {
+      code.cool(record, 1)
+      return
+    }
     if (match.region.batch.isCompiled) {
       this.#enterKnown(match)
     } else {
