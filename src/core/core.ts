@@ -39,6 +39,7 @@ import { RUNSTATE_running } from '../abi/xen/vcpu.ts'
 import { Budget, type RunBudget } from './budget.ts'
 import { dispatchExit } from './exits.ts'
 import { HypercallDoor } from './hypercall.ts'
+import { deliverInterrupts, holdInterrupts, settleInterrupts } from './interrupts.ts'
 import type { CoreProcessor } from './processor.ts'
 import { type Resident, Residents } from './residents.ts'
 import { Rest, type Spare } from './rest.ts'
@@ -202,13 +203,14 @@ export class Core {
     const { vcpu } = guest
     this.#awaitAsked()
     this.#enter()
-    this.#interrupt(guest)
+    deliverInterrupts(this.#cpu, guest)
     const deadline = Math.min(
       this.#time.nextDeadline(vcpu), guest.deadline, this.#scheduler.sliceEnd(vcpu),
       this.#timers.deadline(vcpu))
     const { budget } = this.#resident
     const instructions = budget.until(deadline - now)
     let kind = this.#cpu.run(instructions, budget.exactly)
+    settleInterrupts(this.#cpu, guest)
     this.#leave()
     if (kind === 'budget') budget.learn(instructions, this.#host.clock.now() - now)
     if (kind === 'bus-lock') kind = this.#runAlone()
@@ -224,6 +226,7 @@ export class Core {
     presence.lockBus(this.#index)
     this.#enter()
     this.#cpu.shareBus(false)
+    holdInterrupts(this.#cpu)
     const kind = this.#cpu.run(1, this.#resident.budget.exactly)
     this.#cpu.shareBus(true)
     this.#leave()
@@ -271,28 +274,6 @@ export class Core {
       this.#host.presence.awaitEnd(core, this.#asked[core]!)
       this.#asked[core] = 0
     }
-  }
-
-  /** Delivers an interrupt if the processor takes it, or asks to be told when it does. */
-  #interrupt(guest: GuestVcpu): void {
-    const cpu = this.#cpu
-    const { context } = cpu
-    if (context.nmiPending !== 0 && (context.nmiBlocked | context.pendingEvent) === 0) {
-      context.nmiPending = 0
-      cpu.injectNmi()
-    }
-    const vector = guest.pendingVector()
-    if (vector < 0) {
-      cpu.requestWindow(false)
-      return
-    }
-    if (!cpu.canTakeInterrupt()) {
-      cpu.requestWindow(true)
-      return
-    }
-    guest.accept(vector)
-    cpu.injectInterrupt(vector)
-    cpu.requestWindow(guest.pendingVector() >= 0)
   }
 
   #switchIn(guest: GuestVcpu, now: number): void {

@@ -3,11 +3,13 @@
  * drive the loop with a processor that follows a script.
  */
 import type { Exit, ExitKind } from '../cpu/cpu.ts'
+import type { InterruptsAhead } from '../cpu/interrupts-ahead.ts'
 import type { CpuContextView } from '../cpu/state.ts'
 
 export interface CoreProcessor {
   readonly context: CpuContextView
   readonly exit: Exit
+  readonly ahead: Pick<InterruptsAhead, 'allow' | 'taken' | 'ended'>
   readonly memory: {
     reach(address: bigint, write: boolean, user: boolean): number
     /** The guest-physical address at which the last `reach` in vain found no memory. */

@@ -23,6 +23,14 @@ export class ScriptedCpu implements CoreProcessor {
     reach: (address: bigint): number => this.translateTo(Number(BigInt.asIntN(64, address))),
     nowhere: 0,
   }
+  /** An act may set what the processor did by itself. */
+  readonly ahead = {
+    offered: 0, quietEoi: false, taken: 0, ended: false,
+    allow(vector: number, quietEoi: boolean): void {
+      Object.assign(this, { offered: vector, quietEoi, taken: 0, ended: false })
+    },
+  }
+
   /** How often it ran. */
   runs = 0
   #window = false

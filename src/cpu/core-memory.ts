@@ -118,6 +118,8 @@ export const CoreControl = struct('core control', {
   taskSwitched: u32,
   /** PAUSEs that are not left for before one is. */
   pausesLeft: u32,
+  /** 1 while an EOI of the x2APIC is only noted, by making this 0; see interrupts-ahead.ts. */
+  quietEoi: u32,
   /** 1 while other processors reach memory too: a locked instruction whose accesses are not one for
    * WebAssembly then stops with Stop.BUS_LOCK. */
   busShared: u32,

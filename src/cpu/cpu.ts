@@ -18,6 +18,7 @@ import { Engine, type EngineOptions, type Spared } from './engine.ts'
 import {
   AccessExit, GuestFault, type Processor, type ServiceExit, type Thrown,
 } from './interfaces.ts'
+import { InterruptsAhead } from './interrupts-ahead.ts'
 import { MachineAdapter } from './interpreter/machine-adapter.ts'
 import { ServiceCalls } from './interpreter/service-calls.ts'
 import { TRACE_LIMIT } from './interpreter/code-cache.ts'
@@ -59,6 +60,7 @@ export class Cpu implements Processor {
   readonly memory: MmuMemory
   readonly exit: Exit = { kind: 'budget', address: 0, size: 0, value: 0n }
   readonly code: Engine['code']
+  readonly ahead = new InterruptsAhead(this)
   readonly #options: CpuOptions
   readonly #engine: Engine
   readonly #bytes: Uint8Array
@@ -106,7 +108,10 @@ export class Cpu implements Processor {
     for (;;) {
       const failed = this.#deliverWaiting()
       if (failed) return this.#leave(failed)
-      if (control.windowWanted && this.canTakeInterrupt()) return this.#leave('window')
+      if (control.windowWanted && this.canTakeInterrupt()) {
+        if (!this.ahead.take()) return this.#leave('window')
+        continue
+      }
       const before = this.#executed
       const left = end - before - reserve
       if (left + reserve <= 0) return this.#leave('budget')
@@ -254,13 +259,9 @@ export class Cpu implements Processor {
     if (this.control.windowWanted) this.#services.redirected = true
   }
 
-  tsc(): bigint {
-    return BigInt(this.#options.tsc())
-  }
+  tsc(): bigint { return BigInt(this.#options.tsc()) }
 
-  random(): number {
-    return this.#options.random()
-  }
+  random(): number { return this.#options.random() }
 
   readPort(port: number, size: number): bigint {
     const { control } = this

@@ -29,6 +29,13 @@ export interface GuestVcpu {
   pendingVector(): number
   /** The processor took `vector`. */
   accept(vector: number): void
+  /** Whether `vector` waits until it is accepted, whatever the guest does meanwhile. */
+  keeps(vector: number): boolean
+  /** Whether nothing follows from the guest's next EOI, by when `next` is in service; 0: none is
+   * that is not already. */
+  endsQuietly(next: number): boolean
+  /** The guest has written such an EOI. */
+  end(): void
 
   mmioRead(address: number, size: number): bigint
   mmioWrite(address: number, size: number, value: bigint): void

@@ -64,6 +64,8 @@ export type SystemField =
   | 'windowWanted'
   /** PAUSEs left until one of them is left for. */
   | 'pausesLeft'
+  /** 1 while an EOI of the x2APIC is only noted, by making this 0. */
+  | 'quietEoi'
 
 export type StateTransfer = 'xsave' | 'xsaveopt' | 'xsavec' | 'xsaves' | 'xrstor' | 'xrstors'
 

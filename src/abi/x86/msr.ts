@@ -35,6 +35,7 @@ export const MSR = {
   MC_LAST: 0x47f,
   TSC_DEADLINE: 0x6e0,
   X2APIC_FIRST: 0x800,
+  X2APIC_EOI: 0x80b,
   X2APIC_LAST: 0x8ff,
   XSS: 0xda0,
   EFER: 0xc000_0080,

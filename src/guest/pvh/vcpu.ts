@@ -18,6 +18,7 @@ import type { Vcpu } from '../../hypervisor/domain/vcpu.ts'
 import { upcallPending } from '../../hypervisor/events/upcall.ts'
 import type { Lapic } from '../../platform/irq/lapic.ts'
 import { LAPIC_BASE, LAPIC_HARDWARE_DISABLED } from '../../platform/irq/lapic-state.ts'
+import { endsQuietly } from '../../platform/irq/quiet-eoi.ts'
 import { type GuestVcpu, NO_VECTOR } from '../guest-type.ts'
 import { type GuestCpuidState, pvhCpuid } from './cpuid.ts'
 import { writeHypercallPage } from './hypercall-page.ts'
@@ -102,6 +103,19 @@ export class PvhVcpu implements GuestVcpu {
 
   accept(vector: number): void {
     if (vector !== this.#callbackVector() || !upcallPending(this.vcpu)) this.lapic.accept(vector)
+  }
+
+  /** The callback's does not: the guest may clear the pending byte itself. */
+  keeps(vector: number): boolean {
+    return vector !== this.#callbackVector()
+  }
+
+  endsQuietly(next: number): boolean {
+    return endsQuietly(this.lapic, next)
+  }
+
+  end(): void {
+    this.lapic.end()
   }
 
   /** The vector that HVM_PARAM_CALLBACK_IRQ chose, if that is how events come. */

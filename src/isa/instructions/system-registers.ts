@@ -2,8 +2,8 @@
  * Registers of the system that are only read or set: segment bases, the MSRs that hold them, the
  * time stamp counter, XCR0, control registers read; and PAUSE (AMD APM 3).
  *
- * Left to services: all other MSRs, XINUSE, and the last of a number of PAUSEs, with which the
- * caller is told of a program that waits for another.
+ * Left to services: all other MSRs, but for an EOI of the x2APIC that is only noted; XINUSE; the
+ * last of some PAUSEs, with which the caller is told of a program that waits for another.
  */
 import { CR4, Vector } from '../../abi/x86/control.ts'
 import { MSR } from '../../abi/x86/msr.ts'
@@ -78,13 +78,16 @@ const BASES: readonly (readonly [number, SystemField])[] = [
   [MSR.FS_BASE, 'fsBase'], [MSR.GS_BASE, 'gsBase'], [MSR.KERNEL_GS_BASE, 'kernelGsBase'],
 ]
 
-/** Which of BASES RCX names: a value for each, 0 or 1; leaves to the service what is none. */
+/** Which of BASES RCX names: a value for each, 0 or 1. */
 function chosenBase<V>(m: Backend<V>): V[] {
   const index = m.gpr(RCX, 32)
-  const chosen = BASES.map(([number]) => m.equal(index, m.const(number)))
-  const known = chosen.reduce((some, each) => m.or(some, each))
-  m.deferIf(m.or(m.isZero(known), isTrue(m, m.system('cpl'))))
-  return chosen
+  return BASES.map(([number]) => m.equal(index, m.const(number)))
+}
+
+/** Leaves to the service what none of `known` is true of, and user code. */
+function deferUnless<V>(m: Backend<V>, known: readonly V[]): void {
+  const any = known.reduce((some, each) => m.or(some, each))
+  m.deferIf(m.or(m.isZero(any), isTrue(m, m.system('cpl'))))
 }
 
 export const rdmsr = define('rdmsr', {
@@ -93,6 +96,7 @@ export const rdmsr = define('rdmsr', {
   endsBlock: true,
   execute(m) {
     const chosen = chosenBase(m)
+    deferUnless(m, chosen)
     setEdxEax(m, BASES.map(([, field]) => m.system(field))
       .reduce((other, base, i) => m.select(chosen[i]!, base, other)))
   },
@@ -104,9 +108,13 @@ export const wrmsr = define('wrmsr', {
   endsBlock: true,
   execute(m) {
     const chosen = chosenBase(m)
-    const base = m.or(m.shl(m.gpr(RDX, 32), m.const(32)), m.gpr(RAX, 32))
-    m.faultIf(m.isZero(isCanonical(m, base)), Vector.GP, 0)
-    BASES.forEach(([, field], i) => m.when(chosen[i]!, () => m.setSystem(field, base)))
+    const value = m.or(m.shl(m.gpr(RDX, 32), m.const(32)), m.gpr(RAX, 32))
+    const isEoi = m.equal(m.gpr(RCX, 32), m.const(MSR.X2APIC_EOI))
+    const isQuiet = m.and(m.and(isEoi, m.isZero(value)), m.system('quietEoi'))
+    deferUnless(m, [...chosen, isQuiet])
+    m.faultIf(m.isZero(isCanonical(m, value)), Vector.GP, 0)
+    BASES.forEach(([, field], i) => m.when(chosen[i]!, () => m.setSystem(field, value)))
+    m.when(isQuiet, () => m.setSystem('quietEoi', m.const(0)))
   },
 })
 

@@ -300,7 +300,7 @@ export class Lapic {
         if (!this.x2apic) this.#set(REG.ID, value & 0xff00_0000)
         return
       case REG.TPR: this.#set(REG.TPR, value & 0xff); return
-      case REG.EOI: this.#end(); return
+      case REG.EOI: this.end(); return
       case REG.LDR:
         if (!this.x2apic) this.#set(REG.LDR, value & 0xff00_0000)
         return
@@ -361,7 +361,8 @@ export class Lapic {
     this.#set(register, entry)
   }
 
-  #end(): void {
+  /** EOI: what is in service and highest is over. */
+  end(): void {
     const vector = this.#highest(REG.ISR)
     if (vector < 0) return
     const at = (vector >>> 5) * 16

@@ -25,6 +25,7 @@ const fields: Readonly<Record<SystemField, readonly [number, 32 | 64]>> = {
   interruptShadow: [at.interruptShadow, 32],
   windowWanted: [controlAt('windowWanted'), 32],
   pausesLeft: [controlAt('pausesLeft'), 32],
+  quietEoi: [controlAt('quietEoi'), 32],
 }
 
 export abstract class SystemReading extends X87Reading {
