@@ -60,14 +60,16 @@ export class BackendBus {
   readonly #store: XenstoreClient
   readonly #root: string
   readonly #probe: Probe
+  readonly #first: number
   readonly #log: Log
   readonly #devices = new Map<string, Device>()
   readonly #watch: WatchHandle
   #probing: string | undefined
 
-  /** `kind` is the name in the store: "vif", "vbd". */
-  constructor(store: XenstoreClient, kind: string, probe: Probe, log: Log) {
+  /** `kind` is the name in the store: "vif", "vbd". Devices below `first` are others' affair. */
+  constructor(store: XenstoreClient, kind: string, probe: Probe, log: Log, first = 0) {
     this.#store = store
+    this.#first = first
     this.#root = `${domainPath(0)}/backend/${kind}`
     this.#probe = probe
     this.#log = log
@@ -96,7 +98,7 @@ export class BackendBus {
   }
 
   #look(domid: string, devid: string): void {
-    if (!/^\d+$/.test(domid) || !/^\d+$/.test(devid)) return
+    if (!/^\d+$/.test(domid) || !/^\d+$/.test(devid) || Number(devid) < this.#first) return
     const key = `${domid}/${devid}`
     const backend = `${this.#root}/${key}`
     const device = this.#devices.get(key)
@@ -193,7 +195,7 @@ class Device {
   #connect(): void {
     const { store, backend } = this.#nodes
     // What the host has to do for it comes first.
-    if (store.read(`${backend}/hotplug-status`) !== 'connected') return
+    if ((store.read(`${backend}/hotplug-status`) ?? 'connected') !== 'connected') return
     try {
       this.#backend.connect()
     } catch (error) {

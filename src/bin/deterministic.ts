@@ -57,6 +57,7 @@ export function deterministicSurroundings(
       random: (count) => random.bytes(count),
       schedule: (work) => void after(0, work),
       delay: after,
+      listen: () => Promise.reject(new Error('nobody outside may speak to a machine that repeats')),
     },
     now: () => time.now() / 1e6,
     readBelow: (folder, name) => order.do(() => real.readBelow(folder, name)),

@@ -19,6 +19,7 @@ import { nodeHostFiles } from '../node/host-files.ts'
 import { hostNet } from '../node/host-net.ts'
 import { randomWord } from '../node/random.ts'
 import { coreDumpPath } from '../node/run-folder.ts'
+import { listenUnix } from '../node/unix-socket.ts'
 import type { ToolstackHost } from '../toolstack/domain/toolstack-host.ts'
 import { type Cores, type CoresOptions, startCores } from './cores.ts'
 import type { MachineMemory } from './thread.ts'
@@ -56,6 +57,7 @@ export function realSurroundings(log: Log, startNs: number): Surroundings {
       decompressor: nodeDecompressor,
       images: { files: nodeHostFiles, decompressor: nodeDecompressor },
       log,
+      listen: listenUnix,
       coreDumpPath: (name) => coreDumpPath(process.env, name),
       wallClockMs: () => Date.now(),
       random: (count) => randomBytes(count),

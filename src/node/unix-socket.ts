@@ -4,7 +4,7 @@
  * The name appears by renaming a socket that already listens, so whoever finds it can connect, and
  * a name left behind by a process that died is replaced in the same step.
  */
-import { renameSync, rmSync, statSync } from 'node:fs'
+import { lstatSync, renameSync, rmSync, statSync } from 'node:fs'
 import { connect, createServer, type Server, type Socket } from 'node:net'
 
 /** A connection's end. Errors close it: the other side is gone, whatever the reason. */
@@ -114,4 +114,13 @@ export class UnixListener {
     if (this.isCurrent) rmSync(this.path, { force: true })
     this.#server.close()
   }
+}
+
+/** Listens at a path of the user's: it takes the place of a socket there, and of nothing else. */
+export async function listenUnix(
+  path: string, accept: (stream: SocketStream) => void,
+): Promise<UnixListener> {
+  const there = lstatSync(path, { throwIfNoEntry: false })
+  if (there && !there.isSocket()) throw new Error('there is a file of that name')
+  return UnixListener.listen(path, accept)
 }

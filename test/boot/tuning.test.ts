@@ -1,7 +1,11 @@
 /**
- * A running guest that is changed from outside: its balloon, its VCPUs and its kernel's sysrq keys.
+ * A running guest that is changed and spoken to from outside: balloon, clock, VCPUs, channels and
+ * sysrq keys.
  */
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { connect } from 'node:net'
+import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { GuestConsole, Host } from 'xenolith'
@@ -16,6 +20,7 @@ const BALLOON = '/sys/devices/system/xen_memory/xen_memory0/info/current_kb'
 describe('a running guest', { skip: missing }, () => {
   // Less than the guest could have.
   const host = new TestHost({ memoryMb: 280 })
+  const socket = join(host.folder, 'channel')
   let api: Host
   let console: GuestConsole
 
@@ -24,6 +29,7 @@ describe('a running guest', { skip: missing }, () => {
     const config = host.config('g', {
       ...settings, memory: 220, maxmem: 300, vcpus: 2, cmdline: 'console=hvc0 init_on_free=1',
       rtc_timeoffset: AHEAD_S,
+      channel: ['connection=pty,name=a', `connection=socket,name=b,path=${socket}`],
     })
     assert.equal((await host.xl('create', '-q', config)).code, 0)
     api = await host.attach()
@@ -73,6 +79,30 @@ describe('a running guest', { skip: missing }, () => {
     await becomes('cat /sys/devices/system/cpu/present', is('0-1'))
     await console.exec('echo 1 > /sys/devices/system/cpu/cpu1/online')
     await becomes('cat /sys/devices/system/cpu/online', is('0-1'))
+  })
+
+  test('finds its channels, which lead to xl console -n and to a socket', async () => {
+    // A line discipline forgets at the last close what it was told.
+    const say = (device: string, words: string) => console.exec(
+      `exec 3<>${device}; stty raw -echo <&3; echo ${words} >&3; head -n 1 <&3; exec 3>&-`)
+    const terminal = host.start('console', '-n', '1', 'g')
+    let answer = say('/dev/hvc1', 'to xl')
+    await terminal.expect('to xl')
+    terminal.send('from xl\n')
+    assert.equal((await answer).output.trim(), 'from xl')
+    const stream = connect(socket).setEncoding('utf8')
+    await once(stream, 'connect')
+    const coming = once(stream, 'data')
+    answer = say('/dev/hvc2', 'to socket')
+    assert.match(String((await coming)[0]), /^to socket/)
+    stream.write('from outside\n')
+    assert.equal((await answer).output.trim(), 'from outside')
+    stream.destroy()
+    const { out } = await host.xl('channel-list', 'g')
+    assert.match(out, /^1 +0 +4 +\d+ +\d+ +pty +$/m)
+    assert.match(out, new RegExp(`^2 +0 +4 +\\d+ +\\d+ +socket +${socket} *$`, 'm'))
+    assert.equal((await host.xl('console', '-n', '2', 'g')).err,
+      'xenconsole: domain 1 has no such console\n')
   })
 
   test('obeys a sysrq key', async () => {

@@ -22,11 +22,6 @@ interface EmptyList {
 
 const LISTS: readonly EmptyList[] = [
   {
-    name: 'channel-list', summary: 'List virtual channel devices for a domain',
-    synopsis: '<Domain(s)>', tolerant: false, needs: 1,
-    header: `Idx BE state evt-ch ring-ref connection ${' '.repeat(30)}\n`,
-  },
-  {
     name: 'vtpm-list', summary: 'List virtual TPM devices for a domain',
     synopsis: '<Domain(s)>', tolerant: true, needs: 1,
     header: `Idx BE ${'Uuid'.padEnd(36)} handle state evt-ch ring-ref BE-path   \n`,

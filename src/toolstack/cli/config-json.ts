@@ -1,6 +1,7 @@
 /**
  * A domain's configuration as JSON, in the shape of libxl's own (`xl list -l`, `xl create -n`).
  */
+import type { ChannelSpec } from '../config/channel.ts'
 import type { DiskSpec } from '../config/disk.ts'
 import { type DomainConfig, TSC_MODES } from '../config/domain.ts'
 import type { VifSpec } from '../config/vif.ts'
@@ -30,6 +31,7 @@ type Common = Pick<DomainConfig, 'type' | 'name' | 'commandLine' | 'memoryKib' |
     readonly maxGrantVersion?: number | undefined
     readonly maxEventChannels?: number | undefined
     readonly vifs?: readonly VifSpec[] | undefined
+    readonly channels?: readonly ChannelSpec[] | undefined
     readonly disks?: readonly (DiskSpec & { readonly hasNoColo?: boolean })[] | undefined
     readonly vnuma?: readonly VnodeConfig[] | undefined
   }
@@ -94,6 +96,7 @@ function configOf(common: Common, creation: JsonObject, build: JsonObject): Json
     },
     disks: common.disks?.length ? common.disks.map(diskOf) : undefined,
     nics: common.vifs?.length ? common.vifs.map(nicOf) : undefined,
+    channels: common.channels?.length ? common.channels.map(channelOf) : undefined,
     on_poweroff: actionName(common.onPoweroff),
     on_reboot: actionName(common.onReboot),
     on_watchdog: actionName(common.onWatchdog),
@@ -105,6 +108,13 @@ function configOf(common: Common, creation: JsonObject, build: JsonObject): Json
 /** A virtual node as libxl's libxl_vnode_info. */
 function vnodeOf({ distances, memoryKib, pnode, vcpus }: VnodeConfig): Json {
   return { memkb: memoryKib || undefined, distances, pnode: pnode || undefined, vcpus }
+}
+
+/** A channel as libxl's libxl_device_channel. */
+function channelOf({ name, connection, path }: ChannelSpec, devid: number): Json {
+  return {
+    devid, name, connection, [`connection.${connection}`]: path === undefined ? {} : { path },
+  }
 }
 
 /** An interface as libxl's libxl_device_nic. */

@@ -15,7 +15,7 @@ export type ConsoleEnd = 'closed' | 'detached' | 'host gone'
 
 /** Attaches until the domain's console ends or the user leaves; `ready` runs once attached. */
 export async function runConsole(
-  world: World, libxl: Libxl, domid: number, ready: () => Promise<void>,
+  world: World, libxl: Libxl, domid: number, ready: () => Promise<void>, number = 0,
 ): Promise<ConsoleEnd> {
   const { terminal } = world
   let finish: (end: ConsoleEnd) => void = () => {}
@@ -23,7 +23,7 @@ export async function runConsole(
   const session = await libxl.attachConsole(domid, {
     output: (bytes) => void terminal.write(bytes),
     closed: () => finish('closed'),
-  })
+  }, number)
   try {
     terminal.open((bytes) => {
       const stop = terminal.isTerminal ? bytes.indexOf(DETACH) : -1

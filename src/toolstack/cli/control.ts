@@ -146,12 +146,15 @@ async function consoleCommand(invocation: Invocation): Promise<number> {
     world.err('Can\'t specify Domain-0\n')
     return EINVAL
   }
-  if (type !== 'pv' || Number(options.get('number') ?? '0') !== 0) {
+  const number = Number(options.get('number') ?? '0')
+  const isThere = number === 0 || (await libxl.devices(domid, 'channels'))
+    .some(({ devid, connection }) => devid === number && connection === 'pty')
+  if (type !== 'pv' || !isThere) {
     world.err(`xenconsole: domain ${domid} has no such console\n`)
     return 2
   }
   try {
-    const end = await runConsole(world, libxl, domid, async () => {})
+    const end = await runConsole(world, libxl, domid, async () => {}, number)
     if (end !== 'host gone') return 0
     world.err('xl: host process ended\n')
   } catch (error) {

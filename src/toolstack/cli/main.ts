@@ -4,6 +4,7 @@
 import { LibxlError } from '../domain/libxl.ts'
 import { absentCommands, reasonFor } from './absent.ts'
 import { blockCommands } from './block.ts'
+import { channelCommands } from './channels.ts'
 import { type Command, type Globals, type Invocation, usageOf } from './command.ts'
 import { controlCommands } from './control.ts'
 import { completionCommand } from './completion.ts'
@@ -22,8 +23,9 @@ import { Exit, type World } from './world.ts'
 
 const commands: ReadonlyMap<string, Command> = new Map(
   [createCommand, configUpdateCommand, ...controlCommands, ...tuningCommands, ...queryCommands,
-    ...blockCommands, ...networkCommands, ...schedulingCommands, ...cpupoolCommands, topCommand,
-    ...absentCommands, devdCommand, completionCommand(() => commands.values())]
+    ...blockCommands, ...networkCommands, ...channelCommands, ...schedulingCommands,
+    ...cpupoolCommands, topCommand, ...absentCommands, devdCommand,
+    completionCommand(() => commands.values())]
     .map((command) => [command.name, command]))
 
 const globalOptions: readonly Option[] = [

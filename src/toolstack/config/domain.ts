@@ -5,6 +5,7 @@
  * where xl is silent to nobody's good: an unknown option is named in a warning, and negative sizes
  * and counts are refused.
  */
+import { ChannelError, type ChannelSpec, parseChannel } from './channel.ts'
 import { type DiskSpec, DiskSpecError, parseDisk } from './disk.ts'
 import { isCpuRange } from './cpu-range.ts'
 import { ConfigError, type ParsedConfig, parseConfig, type Value } from './parser.ts'
@@ -50,6 +51,7 @@ export interface DomainConfig {
   readonly rtcTimeoffset: number | undefined
   readonly localtime: boolean
   readonly vifs: readonly VifSpec[]
+  readonly channels: readonly ChannelSpec[]
   /** Ranges of CPUs for each VCPU; undefined where no wish was made. */
   readonly hardAffinity: readonly string[] | undefined
   readonly softAffinity: readonly string[] | undefined
@@ -160,13 +162,14 @@ class Reader {
     const ramdisk = settings.string('ramdisk')
     const vifs = this.#vifs()
     const disks = this.#disks()
+    const channels = this.#channels()
     const wishes = this.#wishes()
     this.#ignored()
     return {
       config: {
         name, uuid, type, pool, kernel, ramdisk, bootloader, bootloaderArgs, commandLine, ...memory,
         ...cpus, ...actions,
-        tscMode, rtcTimeoffset, localtime, disks, vifs, hardAffinity, softAffinity, vnuma,
+        tscMode, rtcTimeoffset, localtime, disks, vifs, channels, hardAffinity, softAffinity, vnuma,
         cpuWeight, cap, ...limits, wishes,
       },
       messages: settings.messages,
@@ -350,6 +353,19 @@ class Reader {
         return { devid, ...parseVif(item.text, (line) => void this.#settings.messages.push(line)) }
       } catch (error) {
         if (!(error instanceof VifError)) throw error
+        return this.#fail(error.message)
+      }
+    })
+  }
+
+  #channels(): ChannelSpec[] {
+    const items: readonly Value[] = this.#settings.list('channel') ?? []
+    return items.map((item, devid) => {
+      try {
+        return parseChannel(item.kind === 'atom' ? item.text : '', devid,
+          (line) => void this.#settings.messages.push(line))
+      } catch (error) {
+        if (!(error instanceof ChannelError)) throw error
         return this.#fail(error.message)
       }
     })

@@ -9,7 +9,7 @@ import { ConfigError } from './parser.ts'
 const HONOURED = `name type builder uuid kernel ramdisk cmdline root extra memory maxmem vcpus
   maxvcpus on_poweroff on_reboot on_watchdog on_crash on_soft_reset tsc_mode pool cpus cpus_soft
   cpu_weight cap max_grant_frames max_maptrack_frames max_grant_version max_event_channels disk
-  vif bootloader bootloader_args vnuma localtime rtc_timeoffset nomigrate driver_domain`
+  vif bootloader bootloader_args vnuma localtime rtc_timeoffset nomigrate driver_domain channel`
 
 const OTHERS = `init_seclabel seclabel oos pvshim pvshim_path pvshim_cmdline pvshim_extra period
   slice latency extratime e820_host pci_msitranslate pci_power_mgmt pci_permissive pci_seize pci
@@ -17,7 +17,7 @@ const OTHERS = `init_seclabel seclabel oos pvshim pvshim_path pvshim_cmdline pvs
   firmware_override bios_path_override bios pae acpi_s3 acpi_s4 acpi_laptop_slate nx hpet
   vpt_align apic viridian mmio_hole altp2mhvm smbios_firmware acpi_firmware ms_vm_genid
   rdm_mem_boundary mca_caps altp2m vmtrace_buf_kb ioports irqs iomem p9 vtpm vdispl pvcalls vsnd
-  channel vif2 vfb vkb usbctrl keymap usbdev device_model device_model_override
+  vif2 vfb vkb usbctrl keymap usbdev device_model device_model_override
   device_model_version device_model_user stubdomain_kernel stubdomain_cmdline stubdomain_ramdisk
   stubdomain_memory device_model_args device_model_args_pv device_model_args_hvm
   device_model_stubdomain_override device_model_stubdomain_seclabel dm_restrict stdvga vga hdtype

@@ -11,7 +11,7 @@ const HONOURED = [
   'maxmem', 'vcpus', 'maxvcpus', 'on_poweroff', 'on_reboot', 'on_watchdog', 'on_crash',
   'on_soft_reset', 'tsc_mode', 'pool', 'cpus', 'cpus_soft', 'cpu_weight', 'cap', 'max_grant_frames',
   'max_maptrack_frames', 'max_grant_version', 'max_event_channels', 'disk', 'vif',
-  'bootloader', 'bootloader_args', 'vnuma', 'localtime', 'rtc_timeoffset',
+  'bootloader', 'bootloader_args', 'vnuma', 'localtime', 'rtc_timeoffset', 'channel',
   // What they permit or forbid is never done: migration, and a domain's back-ends always work.
   'nomigrate', 'driver_domain',
 ]
@@ -74,7 +74,6 @@ export const DEVICE_LISTS: ReadonlyMap<string, string> = new Map([
   ['vdispl', 'virtual displays'],
   ['vsnd', 'virtual sound cards'],
   ['virtio', 'virtio devices'],
-  ['channel', 'channels'],
   ['ioports', 'I/O port access'],
   ['iomem', 'I/O memory access'],
   ['irqs', 'interrupt access'],

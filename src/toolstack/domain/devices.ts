@@ -5,6 +5,7 @@
 import type { BlockDeviceHost } from '../../backends/block/device.ts'
 import type { BlockStore } from '../../storage/block-store.ts'
 import type { XenstoreClient } from '../../xenstore/client.ts'
+import { Channels } from './channels.ts'
 import { askForDetach, waitForDriver } from './device-nodes.ts'
 import { Disks } from './disks.ts'
 import {
@@ -51,10 +52,11 @@ export interface DeviceClass<K extends DeviceKind> {
 
 type Classes = { readonly [K in DeviceKind]: DeviceClass<K> }
 
-const KINDS: readonly DeviceKind[] = ['disks', 'vifs']
+const KINDS: readonly DeviceKind[] = ['disks', 'vifs', 'channels']
 
 export class Devices {
   readonly disks: Disks
+  readonly channels: Channels
   readonly #store: XenstoreClient
   readonly #host: ToolstackHost
   readonly #classes: Classes
@@ -65,7 +67,10 @@ export class Devices {
     this.#store = store
     this.#host = host
     this.disks = new Disks(store, blockHost, host)
-    this.#classes = { disks: this.disks, vifs: new Vifs(store, host) }
+    this.channels = new Channels(store, blockHost, host)
+    this.#classes = {
+      disks: this.disks, vifs: new Vifs(store, host), channels: this.channels,
+    }
   }
 
   /** Makes ready what a domain to be shall have; all or nothing. */
@@ -107,8 +112,11 @@ export class Devices {
 
   /** The devices that a domain has now. */
   specs(domid: number): DeviceSpecs {
-    const { disks, vifs } = this.#classes
-    return { disks: [...disks.specs(domid).values()], vifs: [...vifs.specs(domid).values()] }
+    const { channels, disks, vifs } = this.#classes
+    return {
+      disks: [...disks.specs(domid).values()], vifs: [...vifs.specs(domid).values()],
+      channels: [...channels.specs(domid).values()],
+    }
   }
 
   /** Gives a domain a device more, if it still exists when that is ready. */

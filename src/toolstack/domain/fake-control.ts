@@ -16,8 +16,9 @@ import {
   type Xenctrl,
 } from '../../dom0/interfaces.ts'
 import { MemoryFiles } from '../../storage/memory-file.ts'
+import type { ByteStream } from '../host/stream.ts'
 import type { DomainSpec } from './libxl.ts'
-import type { ToolstackHost } from './toolstack-host.ts'
+import type { Listener, ToolstackHost } from './toolstack-host.ts'
 
 /** A fake domain: its pages, parameters and what domctl says of it. */
 class FakeDomain {
@@ -233,6 +234,8 @@ export class FakeHost implements ToolstackHost {
   readonly files = new Map<string, Uint8Array>()
   readonly timers = new Set<{ readonly at: number, readonly work: () => void }>()
   readonly log = silentLog
+  /** Who is told of connections, by the socket's path. */
+  readonly sockets = new Map<string, (stream: ByteStream) => void>()
   coreDumpPath = (name: string): string => `/dump/${name}`
   nowMs = 1_795_375_541_230
   readonly decompressor = {
@@ -242,6 +245,12 @@ export class FakeHost implements ToolstackHost {
   readonly images = {
     files: new MemoryFiles(),
     decompressor: { ...this.decompressor, inflateRaw: (input: Uint8Array) => input },
+  }
+
+  async listen(path: string, accept: (stream: ByteStream) => void): Promise<Listener> {
+    if (this.files.has(path)) throw new Error('there is a file of that name')
+    this.sockets.set(path, accept)
+    return { close: () => void this.sockets.delete(path) }
   }
 
   async readFile(path: string): Promise<Uint8Array> {

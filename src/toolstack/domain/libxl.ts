@@ -8,6 +8,7 @@ import type { NetCounters } from '../../backends/net/device.ts'
 import type { CpuPlace, NumaNode } from '../../dom0/interfaces.ts'
 import type { DiskSpec } from '../config/disk.ts'
 import type { ShutdownAction } from '../config/domain.ts'
+import type { ChannelSpec } from '../config/channel.ts'
 import type { VifSpec } from '../config/vif.ts'
 import type { VnodeConfig } from '../config/vnuma.ts'
 import type { CpuControl } from './cpu-control.ts'
@@ -34,6 +35,7 @@ export class LibxlError extends Error {
 export interface DeviceKinds {
   readonly disks: { readonly spec: DiskSpec, readonly summary: DiskSummary }
   readonly vifs: { readonly spec: VifSpec, readonly summary: VifSummary }
+  readonly channels: { readonly spec: ChannelSpec, readonly summary: ChannelSummary }
 }
 export type DeviceKind = keyof DeviceKinds
 
@@ -158,6 +160,17 @@ export interface VifSummary {
   readonly receiveRing: number
   /** Path of the back-end's nodes. */
   readonly backend: string
+}
+
+/** A channel as `xl channel-list` shows it; numbers are -1 where the guest says nothing. */
+export interface ChannelSummary {
+  readonly devid: number
+  readonly backendId: number
+  readonly state: number
+  readonly eventChannel: number
+  readonly ring: number
+  readonly connection: ChannelSpec['connection']
+  readonly path?: string | undefined
 }
 
 /** A block device as `xl block-list` shows it; numbers are -1 where the guest says nothing. */
@@ -321,5 +334,6 @@ export interface Libxl {
   /** The hypervisor's log. */
   readLog(clear: boolean): Promise<string>
   sendDebugKeys(keys: string): Promise<void>
-  attachConsole(domid: number, sink: ConsoleSink): Promise<ConsoleSession>
+  /** `number` is 0 for the first console, or a channel's. */
+  attachConsole(domid: number, sink: ConsoleSink, number?: number): Promise<ConsoleSession>
 }

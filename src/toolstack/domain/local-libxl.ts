@@ -5,7 +5,7 @@
  * to its last node nothing else runs, so that two creations cannot meet.
  */
 import { asDomid, asEvtchnPort, asGfn, type Domid } from '../../abi/numbers.ts'
-import { CONSOLE_LIMIT, type ConsoleReader } from '../../backends/console.ts'
+import { CONSOLE_LIMIT } from '../../backends/console.ts'
 import { type ControlDomain, type DomainInfo, XenError } from '../../dom0/interfaces.ts'
 import { LocalClient } from '../../xenstore/client.ts'
 import { domainPath } from '../../xenstore/path.ts'
@@ -25,7 +25,7 @@ import {
   LibxlError, type VcpuSummary,
 } from './libxl.ts'
 import { makePvhDomain } from './pvh-domain.ts'
-import { type ConnectedConsole, connectConsole, connectStore } from './services.ts'
+import { attach, type ConnectedConsole, connectConsole, connectStore } from './services.ts'
 import { domidOf, removeDomainTree, writeDomainTree, writeHostTree } from './store-tree.ts'
 import { poolName, summaryOf } from './summary.ts'
 import type { ToolstackHost } from './toolstack-host.ts'
@@ -280,17 +280,12 @@ export class LocalLibxl implements Libxl {
     this.#control.xenctrl.sendDebugKeys(keys)
   }
 
-  async attachConsole(domid: number, sink: ConsoleSink): Promise<ConsoleSession> {
+  async attachConsole(domid: number, sink: ConsoleSink, number = 0): Promise<ConsoleSession> {
     const tenant = this.#tenants.get(domid)
     if (!tenant) throw new LibxlError(ERROR_FAIL, `unable to get domain type for domid=${domid}`)
-    const { console } = tenant.console
-    const reader: ConsoleReader = sink
-    console.attach(reader)
-    return {
-      write: (bytes) => console.write(bytes),
-      whenRoom: (callback) => console.whenRoom(callback),
-      detach: () => console.detach(reader),
-    }
+    const console = number === 0 ? tenant.console.console : this.#devices.channels.at(domid, number)
+    if (!console) throw new LibxlError(ERROR_FAIL, `Domain ${domid}:no console ${number}`)
+    return attach(console, sink)
   }
 
   /** Ends every domain at once; for the host's own end. */

@@ -7,6 +7,7 @@ import { ConsoleBackend } from '../../backends/console.ts'
 import type { ControlDomain } from '../../dom0/interfaces.ts'
 import { DomainRing } from '../../xenstore/ring.ts'
 import type { Xenstored } from '../../xenstore/xenstored.ts'
+import type { ConsoleSession, ConsoleSink } from './libxl.ts'
 
 /** Runs work in a later turn of the event loop. */
 export type Schedule = (work: () => void) => void
@@ -41,6 +42,18 @@ export function connectStore(
 export interface ConnectedConsole {
   readonly console: ConsoleBackend
   close(): void
+}
+
+/** What `sink` may do with a console, or a channel, from now on. */
+export function attach(
+  console: Pick<ConsoleBackend, 'attach' | 'detach' | 'write' | 'whenRoom'>, sink: ConsoleSink,
+): ConsoleSession {
+  console.attach(sink)
+  return {
+    write: (bytes) => console.write(bytes),
+    whenRoom: (callback) => console.whenRoom(callback),
+    detach: () => console.detach(sink),
+  }
 }
 
 /** Connects a domain's console ring. */

@@ -41,6 +41,10 @@ export function specOf(
     maxGrantFrames: config.maxGrantFrames, maxMaptrackFrames: config.maxMaptrackFrames,
     maxGrantVersion: config.maxGrantVersion, maxEventChannels: config.maxEventChannels,
     vifs: config.vifs,
+    ...config.channels.length > 0 ? {
+      channels: config.channels.map((one) =>
+        one.path === undefined ? one : { ...one, path: absolutePath(one.path) }),
+    } : {},
     ...timeOffsetOf(config),
     ...config.vnuma.length > 0 ? { vnuma: config.vnuma } : {},
     onPoweroff: config.onPoweroff,

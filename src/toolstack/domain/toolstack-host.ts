@@ -3,12 +3,20 @@
  */
 import type { Log } from '../../base/log.ts'
 import type { ImageHost } from '../../storage/open.ts'
+import type { ByteStream } from '../host/stream.ts'
 import type { ImageSource } from './image-plan.ts'
+
+/** A socket that is listened at. */
+export interface Listener {
+  close(): void
+}
 
 export interface ToolstackHost extends ImageSource {
   /** For disk images. */
   readonly images: ImageHost
   readonly log: Log
+  /** Listens at a Unix socket, in place of one of that name, but of nothing else. */
+  listen(path: string, accept: (stream: ByteStream) => void): Promise<Listener>
   /** A new file's path for the dump of a domain that ended. */
   coreDumpPath(name: string): string
   wallClockMs(): number

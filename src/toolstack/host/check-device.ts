@@ -1,6 +1,7 @@
 /**
  * Whether what came over the socket is a device of a domain, field by field.
  */
+import type { ChannelSpec } from '../config/channel.ts'
 import {
   DISK_BACKENDS, DISK_FORMATS, DISK_SECTORS, DISK_SPECIFICATIONS, type DiskSpec,
 } from '../config/disk.ts'
@@ -50,12 +51,21 @@ const disk: Readonly<Record<keyof DiskSpec, Check>> = {
   sectorBytes: optional(oneOf(DISK_SECTORS)),
 }
 
-const devices: Readonly<Record<DeviceKind, Check>> = { disks: fields(disk), vifs: fields(vif) }
+const channel: Readonly<Record<keyof ChannelSpec, Check>> = {
+  name: words,
+  connection: oneOf(['pty', 'socket']),
+  path: optional(text),
+}
+
+const devices: Readonly<Record<DeviceKind, Check>> = {
+  disks: fields(disk), vifs: fields(vif), channels: fields(channel),
+}
 
 /** Lists of devices, as a domain's specification has them. */
 export const deviceChecks: Readonly<Record<DeviceKind, Check>> = {
   disks: optional(listOf(devices.disks, MOST_DEVICES)),
   vifs: optional(listOf(devices.vifs, MOST_DEVICES)),
+  channels: optional(listOf(devices.channels, MOST_DEVICES)),
 }
 
 export function checkDeviceKind(value: unknown): DeviceKind {

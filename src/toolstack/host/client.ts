@@ -213,9 +213,9 @@ export class RemoteLibxl implements Libxl {
     return this.#call('sendDebugKeys', keys)
   }
 
-  async attachConsole(domid: number, sink: ConsoleSink): Promise<ConsoleSession> {
+  async attachConsole(domid: number, sink: ConsoleSink, number = 0): Promise<ConsoleSession> {
     const { stream, lines } = await greet(this.#connect,
-      { xenolith: PROTOCOL_VERSION, kind: 'console', domid })
+      { xenolith: PROTOCOL_VERSION, kind: 'console', domid, number })
     let room: (() => void)[] = []
     const wake = (): void => {
       const waiting = room

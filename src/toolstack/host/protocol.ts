@@ -14,7 +14,10 @@ const LINE_LIMIT = 1024 * 1024
 
 export type Hello =
   | { readonly xenolith: number, readonly kind: 'control' }
-  | { readonly xenolith: number, readonly kind: 'console', readonly domid: number }
+  | {
+    readonly xenolith: number, readonly kind: 'console', readonly domid: number,
+    readonly number: number,
+  }
 
 export type Welcome =
   | { readonly xenolith: number, readonly pid: number }

@@ -135,7 +135,7 @@ export class HostServer {
         `the host process speaks version ${PROTOCOL_VERSION} of xl's protocol`))
       return () => {}
     }
-    if (record['kind'] === 'console') return this.#console(stream, lines, record['domid'])
+    if (record['kind'] === 'console') return this.#console(stream, lines, record)
     stream.write(encodeLine({ xenolith: PROTOCOL_VERSION, pid: this.#host.pid }))
     const serve = this.#control(stream, lines)
     serve(new Uint8Array(0))
@@ -188,7 +188,7 @@ export class HostServer {
 
   /** Carries a console. A client that does not read loses the oldest, as if nobody had attached. */
   #console(
-    stream: ByteStream, lines: LineReader, domid: unknown,
+    stream: ByteStream, lines: LineReader, { domid, number = 0 }: Readonly<Record<string, unknown>>,
   ): (bytes: Uint8Array) => void {
     const waiting = new ConsoleBuffer(CONSOLE_LIMIT)
     const typed: Uint8Array[] = [lines.takeRest()]
@@ -231,7 +231,7 @@ export class HostServer {
           ended = true
           if (waiting.size === 0) stream.end()
         },
-      })
+      }, checkDomid(number))
       this.#host.log(`console of domain ${known} attached`)
       if (!open) session.detach()
       stream.resume()
