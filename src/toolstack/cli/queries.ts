@@ -120,26 +120,24 @@ async function domname(invocation: Invocation): Promise<number> {
 }
 
 /** The domains that operands name, in their order; all without operands. */
-async function chosen(
+async function* chosen(
   { world, operands }: Invocation,
-): Promise<{ domid: number, summary: DomainSummary | undefined }[]> {
+): AsyncGenerator<{ domid: number, summary: DomainSummary | undefined }> {
   const libxl = await world.machine()
   const all = await libxl.list()
-  if (operands.length === 0) {
-    return all.map((summary) => ({ domid: summary.domid, summary }))
-  }
-  const named = []
+  if (operands.length === 0) for (const summary of all) yield { domid: summary.domid, summary }
+  // Those before a name that is no domain's are shown.
   for (const operand of operands) {
-    const id = await findDomain(world, libxl, operand)
-    named.push({ domid: id, summary: all.find((domain) => domain.domid === id) })
+    const domid = await findDomain(world, libxl, operand)
+    yield { domid, summary: all.find((domain) => domain.domid === domid) }
   }
-  return named
 }
 
 async function uptime(invocation: Invocation): Promise<number> {
   const { world, options } = invocation
   const short = options.has('short')
-  const domains = await chosen(invocation)
+  const domains = []
+  for await (const domain of chosen(invocation)) domains.push(domain)
   if (!short) world.out(uptimeHeader)
   for (const { domid: id, summary } of domains) {
     if (summary) world.out(uptimeRow(summary, world.now(), short))
@@ -153,8 +151,7 @@ async function vcpuList(invocation: Invocation): Promise<number> {
   const libxl = await world.machine()
   // Before it looks whether there are such domains, as real xl does.
   world.out(vcpuHeader)
-  const domains = await chosen(invocation)
-  for (const { domid: id, summary } of domains) {
+  for await (const { domid: id, summary } of chosen(invocation)) {
     try {
       const vcpus = await libxl.vcpus(id)
       if (summary) world.out(vcpuRows(summary, vcpus))

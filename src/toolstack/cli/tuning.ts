@@ -93,7 +93,7 @@ async function vcpuSet({ world, operands, options }: Invocation): Promise<number
   const libxl = await world.machine()
   const domid = await findDomain(world, libxl, name)
   const count = Number(text)
-  if (!/^\d+$/.test(text) || count === 0) {
+  if (!/^\d+$/.test(text)) {
     world.err('Error: Invalid argument.\n')
     return 1
   }

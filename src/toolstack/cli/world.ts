@@ -51,7 +51,9 @@ export class Exit extends Error {
 /** Says what went wrong, as libxl logs it. */
 export function complain(world: World, error: unknown): LibxlError {
   if (!(error instanceof LibxlError)) throw error
-  for (const line of error.message.split('\n')) world.err(`libxl: error: ${line}\n`)
+  for (const line of error.message.split('\n')) {
+    world.err(line === '' ? '\n' : `libxl: error: ${line}\n`)
+  }
   return error
 }
 

@@ -390,6 +390,7 @@ export class LocalLibxl implements Libxl {
     if (!this.#control.xenctrl.getDomainInfo(asDomid(domid))) {
       throw new LibxlError(ERROR_FAIL, `unable to get domain type for domid=${domid}`)
     }
+    if (domid === 0) throw new LibxlError(ERROR_FAIL, 'Domain 0:there is no kernel in it to ask')
     return requestControl(this.store, this.#host, domid, what)
   }
 }

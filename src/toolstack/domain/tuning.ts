@@ -106,6 +106,10 @@ export class Tuning {
   setOnlineVcpus(domid: number, count: number): void {
     const path = `${domainPath(domid)}/cpu`
     const vcpus = this.#store.directory(path)
+    if (count === 0) {
+      throw new LibxlError(ERROR_FAIL,
+        `Domain ${domid}:Requested 0 VCPUs!: Function not implemented`)
+    }
     if (count > vcpus.length) {
       throw new LibxlError(ERROR_FAIL, `Domain ${domid}:Requested ${count} VCPUs, however ` +
         `maxcpus is ${vcpus.length}!: Function not implemented`)

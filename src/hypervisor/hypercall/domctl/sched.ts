@@ -38,9 +38,11 @@ function setAffinity(
   return 0
 }
 
-function affinity(caller: Vcpu, vcpu: Vcpu | undefined, op: DomctlView, set: boolean): number {
+function affinity(caller: Vcpu, domain: Domain, op: DomctlView, set: boolean): number {
   const { flags, cpumap_hard, cpumap_soft } = op.u.vcpuaffinity
   if ((flags & (D.XEN_VCPUAFFINITY_HARD | D.XEN_VCPUAFFINITY_SOFT)) === 0) return -EINVAL
+  if (op.u.vcpuaffinity.vcpu >= domain.vcpuCount) return -EINVAL
+  const vcpu = domain.vcpu(op.u.vcpuaffinity.vcpu)
   if (!vcpu) return -ESRCH
   const scheduler = Scheduler.of(caller.host)
   const { cores } = scheduler.queues.poolOf(vcpu)
@@ -147,11 +149,11 @@ function forVcpus(caller: Vcpu, domain: Domain, op: DomctlView): number {
 export const schedCommands = [
   domctlCommand(D.XEN_DOMCTL_setvcpuaffinity, 'inout',
     function setvcpuaffinity(caller, domain, op) {
-      return affinity(caller, domain.vcpu(op.u.vcpuaffinity.vcpu), op, true)
+      return affinity(caller, domain, op, true)
     }),
   domctlCommand(D.XEN_DOMCTL_getvcpuaffinity, 'inout',
     function getvcpuaffinity(caller, domain, op) {
-      return affinity(caller, domain.vcpu(op.u.vcpuaffinity.vcpu), op, false)
+      return affinity(caller, domain, op, false)
     }),
   domctlCommand(D.XEN_DOMCTL_scheduler_op, 'inout', function scheduler_op(caller, domain, op) {
     const { sched_id, cmd } = op.u.scheduler_op
