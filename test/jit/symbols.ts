@@ -9,7 +9,7 @@ import { PIECES } from '../../src/cpu/mmu/locked.ts'
 export const op = {
   i32: 0x41, i64: 0x42, eqz32: 0x45, eqz64: 0x50, ne32: 0x47, leU32: 0x4d, leU64: 0x58,
   add32: 0x6a, and32: 0x71, shl32: 0x74, shrU32: 0x76, sub64: 0x7d, and64: 0x83, xor64: 0x85,
-  shrU64: 0x88, wrap: 0xa7, load32: 0x28, load64: 0x29,
+  wrap: 0xa7, load32: 0x28, load64: 0x29,
 } as const
 /** Nodes that no instruction makes: opcodes that there are not. */
 const [UNKNOWN, NAMED, LOADED, MERGED, REACHED] = [-1, -2, -3, -4, -5]
@@ -245,9 +245,9 @@ function tableOf({ opcode, args: [address] }: Node, linear: Node): string | unde
   const [table, index] = address!.args as [Node, Node]
   const [shifted, mask] = index.args
   if (index.opcode !== op.and32 || mask!.constant !== INDEX_MASK) return undefined
-  const [number, nine] = shifted!.opcode === op.wrap ? shifted!.args[0]!.args : []
-  const isPlace = shifted!.args[0]?.opcode === op.shrU64 && number === linear
-    && nine!.constant === 9n
+  const [low, nine] = shifted!.args
+  const isPlace = shifted!.opcode === op.shrU32 && nine!.constant === 9n
+    && low!.opcode === op.wrap && low!.args[0] === linear
   return isPlace && table.opcode === NAMED ? table.name : undefined
 }
 

@@ -25,6 +25,17 @@ function basesOf({ definition, operands }: Instruction): number {
   return bases
 }
 
+/** With the bases behind an instruction, the register that one of them is made of by it: by a copy,
+ * or a sum with a constant. */
+function originOf({ definition: { name }, operands }: Instruction, bases: number): number {
+  const [target, source] = operands
+  if (target?.kind !== 'gpr' || (bases >> target.index & 1) === 0) return 0
+  const isCopy = name === 'mov' || name.startsWith('cmov')
+  if (source?.kind === 'gpr') return isCopy ? 1 << source.index : 0
+  const isBase = name === 'lea' && source?.kind === 'memory' && source.index < 0
+  return isBase && source.base >= 0 ? 1 << source.base : 0
+}
+
 /** For each instruction of each block, the bases of those behind it, before paths meet. */
 export function laterBases(region: Region, structure: Structure): readonly (readonly number[])[] {
   const later: number[][] = region.blocks.map(() => [])
@@ -40,7 +51,8 @@ export function laterBases(region: Region, structure: Structure): readonly (read
     }
     for (let index = block.instructions.length - 1; index >= 0; index--) {
       later[number]![index] = bases
-      bases |= basesOf(block.instructions[index]!.instruction)
+      const { instruction } = block.instructions[index]!
+      bases |= basesOf(instruction) | originOf(instruction, bases)
     }
     whole[number] = bases
     return bases

@@ -22,6 +22,8 @@ const slotAddresses = new Set(slotNames.map((name) => slotAt(name)))
 
 interface Kept {
   readonly local: Local
+  /** What its lowest bits were when they were last written alone: see lowPart. */
+  low: Local | undefined
   written: boolean
 }
 
@@ -61,10 +63,22 @@ export class LocalState implements StateFile {
     }
     kept.written = true
     const whole = kept.local
-    const mask = high ? 0xff00n : (1n << BigInt(width)) - 1n
-    const moved = high ? i64.shl(value, i64.const(8)) : value
-    this.#target.set(whole, width === 64 ? value : i64.or(
-      i64.and(whole, i64.const(~mask)), i64.and(moved, i64.const(mask))))
+    if (width === 64) {
+      this.#target.set(whole, value)
+      return
+    }
+    const mask = (1n << BigInt(width)) - 1n
+    const part = kept.low ??= this.#target.local('i64')
+    this.#target.set(part, i64.and(value, i64.const(mask)))
+    const shift = high ? 8n : 0n
+    this.#target.set(whole, i64.or(i64.and(whole, i64.const(~(mask << shift))),
+      high ? i64.shl(part, i64.const(shift)) : part))
+  }
+
+  /** The part of a general register that was written last, if only parts of it were since all of it
+   * was: it can be had without the rest. */
+  lowPart(address: Expression): Expression {
+    return this.#kept.get(placeOf(address))!.low!
   }
 
   loadVector(address: Expression): Expression {
@@ -104,7 +118,7 @@ export class LocalState implements StateFile {
     if (!isKept) return undefined
     let kept = this.#kept.get(place)
     if (!kept) {
-      kept = { local: this.#target.local(type), written: false }
+      kept = { local: this.#target.local(type), low: undefined, written: false }
       this.#kept.set(place, kept)
     }
     return kept

@@ -31,6 +31,8 @@ export class PathFacts implements PageReuse {
   /** What the accesses behind the current instruction are based on; see base-uses.ts. */
   later = 0
   readonly x87: X87Facts
+  /** Of general registers of which a part was written last, how wide that is. */
+  readonly parts: Map<number, number>
   readonly #locals: RegionLocals
   readonly #registers: (AddressSymbol | undefined)[]
   readonly #pages: Page[]
@@ -38,10 +40,11 @@ export class PathFacts implements PageReuse {
   readonly #floats = new Map<number, FloatLanes>()
 
   constructor(
-    locals: RegionLocals, x87: X87Facts,
+    locals: RegionLocals, x87: X87Facts, parts: ReadonlyMap<number, number> = new Map(),
     registers: readonly (AddressSymbol | undefined)[] = [], pages: readonly Page[] = [],
   ) {
     this.x87 = x87
+    this.parts = new Map(parts)
     this.#locals = locals
     this.#registers = [...registers]
     this.#pages = pages.map((page) => ({ ...page }))
@@ -90,7 +93,8 @@ export class PathFacts implements PageReuse {
   }
 
   clone(): PathFacts {
-    const copy = new PathFacts(this.#locals, this.x87.clone(), this.#registers, this.#pages)
+    const copy = new PathFacts(
+      this.#locals, this.x87.clone(), this.parts, this.#registers, this.#pages)
     for (const [register, known] of this.#floats) copy.#floats.set(register, known)
     copy.sseChecked = this.sseChecked
     return copy

@@ -8,9 +8,11 @@ import { opcodeOf } from '../../isa/x87/unit.ts'
 import type { Site } from '../interpreter/parts.ts'
 import type { OperandSource } from '../interpreter/reading/operand-source.ts'
 import { registerAddress } from '../interpreter/record.ts'
+import type { LocalState } from './local-state.ts'
 import type { LocalX87 } from './local-x87.ts'
 
 export interface RegionSite extends Site {
+  readonly state: LocalState
   readonly operands: RegionOperands
   /** If the region keeps the x87 unit in locals. */
   readonly x87: LocalX87 | undefined

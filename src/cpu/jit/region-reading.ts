@@ -71,8 +71,10 @@ export class RegionReading extends WasmReading {
   }
 
   protected override readRegister(address: Expression, width: number): Value {
-    const value = super.readRegister(address, width)
     const index = gprOf(address)
+    const isPart = index >= 0 && this.#facts.parts.get(index) === width && !isHigh(address)
+    if (isPart) return this.loaded('i64', () => this.#site.state.lowPart(address))
+    const value = super.readRegister(address, width)
     if (width === 64 && index >= 0) this.#symbols.set(value, this.#facts.register(index))
     return value
   }
@@ -81,6 +83,8 @@ export class RegionReading extends WasmReading {
     super.writeRegister(address, width, value)
     const index = gprOf(address)
     if (index < 0) return
+    if (width < 32 && !this.#setInArms && !isHigh(address)) this.#facts.parts.set(index, width)
+    else this.#facts.parts.delete(index)
     const isKnown = width === 64 && !this.#setInArms
     this.#facts.setRegister(index, isKnown ? this.symbolOf(value) : undefined)
   }
@@ -102,6 +106,10 @@ export class RegionReading extends WasmReading {
     if (known) return known
     const { shape } = value
     if (shape.kind === 'sum') return this.symbolOf(shape.of)
+    if (shape.kind === 'choice') {
+      const [a, b] = [this.symbolOf(shape.a), this.symbolOf(shape.b)]
+      return a?.root === b?.root ? a : undefined
+    }
     if (shape.kind !== 'difference' || shape.width !== 64) return undefined
     return constantIn(shape.b) === undefined ? undefined : this.symbolOf(shape.a)
   }
@@ -320,6 +328,11 @@ function gprOf(address: Expression): number {
   const place = constantOf(address)
   const index = Math.floor((Number(place) - gprAt(0)) / 8)
   return index >= 0 && index < 16 ? index : -1
+}
+
+/** Whether a general register's address is that of AH, CH, DH or BH. */
+function isHigh(address: Expression): boolean {
+  return (Number(constantOf(address)) & 1) === 1
 }
 
 /** The values that have no operands but are results of effects: what must be in locals. */

@@ -23,10 +23,11 @@ const ADDEND_SHIFT = 8
 const SHARED_BIT = TAG_SHIFT - 12
 
 assert(TLB_BITS > SHARED_BIT, 'the index covers the lowest bit of the tag')
+assert(12 + TLB_BITS <= 32, 'the index is of the low half of an address')
 
 /** -> i32: where the entry that serves a linear address stands in a table. */
 export function entryOffset(linear: Expression): Expression {
-  return i32.and(i32.wrap(i64.shrU(linear, i64.const(9))), i32.const((TLB_ENTRIES - 1) * 8))
+  return i32.and(i32.shrU(i32.wrap(linear), i32.const(9)), i32.const((TLB_ENTRIES - 1) * 8))
 }
 
 /** -> i64: the entry that serves a linear address in the table at `table` of memory `core`. */

@@ -160,7 +160,8 @@ export abstract class ScalarReading extends StepCollector {
     const bothBool = a.type === 'i32' && b.type === 'i32'
     const x = a.type === 'v128' || bothBool ? a : this.scalar(a)
     const y = b.type === 'v128' || bothBool ? b : this.scalar(b)
-    return this.computed(x.type, [x, y, test], (p, q, c) => select(p!, q!, c!))
+    return this.make(new Value(x.type, [x, y, test],
+      (p, q, c) => select(p!, q!, c!), { kind: 'choice', a: x, b: y }))
   }
 
   flag(name: SlotName): Value {

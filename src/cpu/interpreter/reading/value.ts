@@ -20,6 +20,8 @@ export type Shape =
   | { readonly kind: 'difference', readonly a: Value, readonly b: Value, readonly width: number }
   /** `of` plus a constant. */
   | { readonly kind: 'sum', readonly of: Value }
+  /** One of two values. */
+  | { readonly kind: 'choice', readonly a: Value, readonly b: Value }
   /** `a` is less than `b`, unsigned. */
   | { readonly kind: 'less', readonly a: Value, readonly b: Value }
   /** A lane of a vector. */
