@@ -39,6 +39,7 @@ const cpu: Cpu = new Cpu({
   doorbell: host.core(start.index).kickWord,
   tsc: tscOf(clock, host.state.tscKhz),
   random: randomWord,
+  withoutPorts: true,
   ...start.heatLimit === undefined ? {} : { heatLimit: start.heatLimit },
   shared: {
     frameUses: host.state.frameUses, processor: start.index, others,

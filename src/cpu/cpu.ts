@@ -61,6 +61,7 @@ export class Cpu implements Processor {
   readonly exit: Exit = { kind: 'budget', address: 0, size: 0, value: 0n }
   readonly code: Engine['code']
   readonly ahead = new InterruptsAhead(this)
+  readonly hasPorts: boolean
   readonly #options: CpuOptions
   readonly #engine: Engine
   readonly #bytes: Uint8Array
@@ -76,6 +77,7 @@ export class Cpu implements Processor {
 
   constructor(options: CpuOptions) {
     this.#options = options
+    this.hasPorts = !options.withoutPorts
     this.#engine = new Engine(options, (record) => this.#services.run(record))
     const { core, context, control, exports, code } = this.#engine
     this.context = context
@@ -356,12 +358,9 @@ export class Cpu implements Processor {
         }
         return this.exit.kind
       case Stop.DEFER: return this.#handleStop(this.#step(true))
-      case Stop.POLL:
-        return 'kick'
-      case Stop.BUS_LOCK:
-        return 'bus-lock'
-      default:
-        return undefined
+      case Stop.POLL: return 'kick'
+      case Stop.BUS_LOCK: return 'bus-lock'
+      default: return undefined
     }
   }
 

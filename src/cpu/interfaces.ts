@@ -69,6 +69,8 @@ export interface Processor {
   tsc(): bigint
   /** 32 random bits. */
   random(): number
+  /** Whether there may be something at ports; else IN reads all ones there. */
+  readonly hasPorts: boolean
   /** Reads a port in the midst of an instruction (INS): throws AccessExit until it is answered, as
    * MMIO reads do, and the instruction is executed again. */
   readPort(port: number, size: number): bigint

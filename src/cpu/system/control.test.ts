@@ -170,6 +170,21 @@ test('user code reaches ports by the permission bitmap', () => {
   assert.equal(p.run('66ed'), '13(0)', 'the second port is refused')
 })
 
+test('where nothing is at ports they read as all ones, without an exit', () => {
+  const p = longMode()
+  p.hasPorts = false
+  set(p, RAX, 0x1234_5678_9abc_def0n)
+  assert.equal(p.run('ec'), 'done')
+  assert.equal(p.context.gpr.get(RAX), 0x1234_5678_9abc_deffn)
+  assert.equal(p.run('ed'), 'done')
+  assert.equal(p.context.gpr.get(RAX), 0xffff_ffffn)
+  assert.equal(p.exits.length, 0)
+  const user = longMode(3)
+  user.hasPorts = false
+  set(user, RDX, 0x3f8)
+  assert.equal(user.run('ec'), '13(0)', 'permission is asked nevertheless')
+})
+
 test('REP INS does one iteration at a time, and again when the answer is there', () => {
   const p = protectedMode()
   set(p, RCX, 2)

@@ -48,7 +48,8 @@ const portIn: SystemService = (m, p, instruction) => {
   const size = sizeOf(instruction, 0)
   checkPorts(p, port, size)
   watchPorts(p, port, size)
-  p.requestExit('in', size, port, 0n)
+  if (p.hasPorts) p.requestExit('in', size, port, 0n)
+  else m.write(0, BigInt.asUintN(size * 8, -1n))
 }
 
 const portOut: SystemService = (m, p, instruction) => {

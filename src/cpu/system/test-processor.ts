@@ -98,6 +98,7 @@ export class TestProcessor implements Processor {
   exits: TestExit[] = []
   ticks = 1000n
   portValue: bigint | undefined
+  hasPorts = true
   modeChanges = 0
   enabled = 0
 
