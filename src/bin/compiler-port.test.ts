@@ -22,11 +22,12 @@ async function until(holds: () => boolean): Promise<void> {
   while (!holds()) await new Promise((resolve) => setTimeout(resolve, 5))
 }
 
-function open(cores = 1, idleMs?: number) {
+function open(cores = 1, idleMs?: number, heapMb?: number) {
   const said: string[] = []
   const starts: number[] = []
   const say = (text: string): void => void said.push(text)
-  const thread = new CompilerThread({ info: say, warn: say, error: say }, undefined, idleMs)
+  const thread = new CompilerThread({ info: say, warn: say, error: say }, undefined, idleMs,
+    heapMb)
   const ports = Array.from({ length: cores }, () =>
     new CompilerPort(thread.newEnd(), () => {
       starts.push(starts.length)
@@ -123,6 +124,17 @@ test('when the thread dies the core is told, and the log once', async () => {
   await until(() => !port.works)
   assert.equal(said.length, 1)
   assert.match(said[0]!, /interpreted from now on: a region has code that is none/)
+  await thread.stop()
+  assert.equal(said.length, 1)
+})
+
+test('so they are when it has no memory left', async () => {
+  const { said, thread, port } = open(1, undefined, 8)
+  port.request({ sizes, regions: [regionOf(1, [0x90])] })
+  await until(() => !port.works)
+  assert.equal(said.length, 1)
+  assert.match(said[0]!, /interpreted from now on: .*memory/)
+  port.request({ sizes, regions: [regionOf(2, [0x90])] })
   await thread.stop()
   assert.equal(said.length, 1)
 })

@@ -144,6 +144,7 @@ export class CompilerThread {
   readonly #log: Log
   readonly #kept: KeptCode | undefined
   readonly #idleMs: number
+  readonly #heapMb: number
   #worker: Worker | undefined
   /** It was told to end, and has given its ports back. */
   #isEnding = false
@@ -151,10 +152,11 @@ export class CompilerThread {
   #isWanted = false
   #stopping = false
 
-  constructor(log: Log, kept?: KeptCode, idleMs = IDLE_MS) {
+  constructor(log: Log, kept?: KeptCode, idleMs = IDLE_MS, heapMb = HEAP_MB) {
     this.#log = log
     this.#kept = kept
     this.#idleMs = idleMs
+    this.#heapMb = heapMb
   }
 
   /** An end for the thread of a core. */
@@ -178,7 +180,7 @@ export class CompilerThread {
     }
     const worker = new Worker(new URL('compile-worker.ts', import.meta.url), {
       name: 'compiler', workerData: start,
-      resourceLimits: { maxOldGenerationSizeMb: HEAP_MB, maxYoungGenerationSizeMb: YOUNG_MB },
+      resourceLimits: { maxOldGenerationSizeMb: this.#heapMb, maxYoungGenerationSizeMb: YOUNG_MB },
     })
     this.#worker = worker
     for (const letters of this.#waiting.splice(0)) this.#serve(worker, letters)
@@ -202,8 +204,10 @@ export class CompilerThread {
     switch (news.kind) {
       case 'log': return this.#log.warn(news.line)
       case 'idle':
+        // It may say so once more before it is told: who gave its ports back has none to look at.
+        if (!this.#isEnding) order(worker, { kind: 'end' })
         this.#isEnding = true
-        return order(worker, { kind: 'end' })
+        return
       case 'ends':
         this.#hasGivenBack = true
         this.#waiting.push(...news.letters)
