@@ -22,7 +22,7 @@ describe('compiled code that is kept', { skip: missing }, () => {
 
   /** Boots in a host process of its own; what a command says there, and what the host does. */
   async function boot(): Promise<{ said: string, log: string }> {
-    const host = new TestHost({ environment: { XENOLITH_CACHE: cache } })
+    const host = new TestHost({ environment: { XENOLITH_CACHE: cache, XENOLITH_JIT: '' } })
     try {
       const config = host.config('g', { ...settings, memory: 256 })
       const shell = await Shell.take(host.start('create', '-c', config))

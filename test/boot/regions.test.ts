@@ -19,7 +19,7 @@ describe('compiled regions of a booting kernel', { skip: missing }, () => {
   const host = new TestHost({
     environment: {
       NODE_OPTIONS: `--import ${join(import.meta.dirname, 'regions-preload.ts')}`,
-      XENOLITH_TEST_REGIONS: folder,
+      XENOLITH_TEST_REGIONS: folder, XENOLITH_JIT: '',
     },
   })
   after(async () => {
