@@ -166,7 +166,8 @@ export class Jit {
     if (heatLimit === 0 || !isNew || this.#blocks.has(machine)) return
     const match = this.#match(machine)
     if (!match) {
-      code.cool(record, 1)
+      // It would never become hot if it were at the limit already.
+      if (heatLimit > 1) code.cool(record, 1)
       return
     }
     if (match.region.batch.isCompiled) {
