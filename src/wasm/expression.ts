@@ -260,9 +260,20 @@ export function simd(
   return new Operation(type, 0xfd, opcode, operands, lanes)
 }
 
-type CompareExchange = (
-  memory: number, address: Expression, expected: Expression, value: Expression, offset?: number,
-) => Expression
+/** Opcodes of the threads proposal (prefix 0xfe) that i32 has. */
+const updates = { add: 0x1e, sub: 0x25, and: 0x2c, or: 0x33, xor: 0x3a, xchg: 0x41 } as const
+
+export type UpdateOperation = keyof typeof updates
+
+/** How far behind i32's opcode those are that i64 has for 8, 16, 32 and 64 bits. */
+const wideOpcodes: readonly number[] = [4, 5, 6, 1]
+
+function ofWidth(
+  opcode: number, width: number, memory: number, operands: readonly Expression[],
+): Expression {
+  const size = Math.log2(width / 8)
+  return new Operation('i64', 0xfe, opcode + wideOpcodes[size]!, operands, memarg(memory, 0, size))
+}
 
 /** A 64-bit value from an atomic load of the size that `opcode` has, zero-extended. */
 function atomicLoad(opcode: number, alignment: number): Load {
@@ -270,16 +281,10 @@ function atomicLoad(opcode: number, alignment: number): Load {
     new Operation('i64', 0xfe, opcode, [address], memarg(memory, offset, alignment))
 }
 
-function compareExchange(opcode: number, alignment: number): CompareExchange {
-  return (memory, address, expected, value, offset = 0) => new Operation(
-    'i64', 0xfe, opcode, [address, expected, value], memarg(memory, offset, alignment))
-}
-
 /** Sequentially consistent accesses, for memory that other threads use as well. */
 export const atomics = {
   i32: {
-    ...family({ add: 0x1e, sub: 0x25, and: 0x2c, or: 0x33, xor: 0x3a, xchg: 0x41 },
-      atomic('i32', 2)),
+    ...family(updates, atomic('i32', 2)),
     load: (memory: number, address: Expression, offset = 0): Expression =>
       new Operation('i32', 0xfe, 0x10, [address], memarg(memory, offset, 2)),
     cmpxchg: (
@@ -288,17 +293,19 @@ export const atomics = {
       new Operation('i32', 0xfe, 0x48, [address, expected, value], memarg(memory, offset, 2)),
   },
   i64: {
-    ...family({ add: 0x1f, sub: 0x26, and: 0x2d, or: 0x34, xor: 0x3b, xchg: 0x42 },
-      atomic('i64', 3)),
     load: atomicLoad(0x11, 3),
     load8U: atomicLoad(0x14, 0),
     load16U: atomicLoad(0x15, 1),
     load32U: atomicLoad(0x16, 2),
-    cmpxchg: compareExchange(0x49, 3),
-    cmpxchg8U: compareExchange(0x4c, 0),
-    cmpxchg16U: compareExchange(0x4d, 1),
-    cmpxchg32U: compareExchange(0x4e, 2),
   },
+  /** -> i64: the old value of `width` bits, zero-extended. */
+  update: (
+    operation: UpdateOperation, width: number, memory: number, address: Expression,
+    value: Expression,
+  ): Expression => ofWidth(updates[operation], width, memory, [address, value]),
+  compareExchange: (
+    width: number, memory: number, address: Expression, expected: Expression, value: Expression,
+  ): Expression => ofWidth(0x48, width, memory, [address, expected, value]),
 } as const
 
 /** `condition` ? a : b, both evaluated. */

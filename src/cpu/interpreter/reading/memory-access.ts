@@ -31,6 +31,9 @@ export interface Place {
   readonly old: Local
 }
 
+/** -> i64: the old value at a machine address, in whose place is another one. */
+type Update = (machine: Expression) => Expression
+
 /** Loads and stores of scalars. */
 export interface ScalarMemory {
   /** Loads `width` bits into `into`, zero-extended. `symbol` is what is known of the address. */
@@ -86,17 +89,19 @@ export class MemoryAccess implements ScalarMemory {
     }, () => this.#storeSlow(linear, width, kept))
   }
 
-  /** Loads a value that `writeBack` or `exchange` will replace; faults as the write would. */
+  /** Loads a value that `writeBack` or `exchange` will replace; faults as the write would. A locked
+   * one may be replaced at once by `update`, which yields it. */
   readForWrite(
     linear: Local, width: number, machine: Local, into: Local, symbol?: AddressSymbol,
+    update: Update = (place) => atomicLoadOf(width, place),
   ): void {
     const { target } = this.#site
     const aligned = this.#shape.lock
     this.#lookUp({ linear, width, symbol, write: true, aligned }, (found) => {
       target.set(machine, found)
-      target.set(into, this.#shape.lock ? atomicLoadOf(width, machine) : loadOf(width, machine))
+      target.set(into, aligned ? update(machine) : loadOf(width, machine))
     }, () => {
-      if (this.#shape.lock) this.#reachLocked(linear, width, machine, into)
+      if (aligned) this.#reachLocked(linear, width, machine, into, update)
       else this.#loadToWrite(linear, width, machine, into)
     })
   }
@@ -109,13 +114,15 @@ export class MemoryAccess implements ScalarMemory {
     this.leaveIfStopped()
   }
 
-  #reachLocked(linear: Local, width: number, machine: Local, into: Local): void {
+  #reachLocked(
+    linear: Local, width: number, machine: Local, into: Local, update: Update,
+  ): void {
     const { target } = this.#site
     target.set(machine,
       call(this.#parts.reachLocked, linear, i32.const(width / 8), this.#flags()))
     this.leaveIfStopped()
     target.if(i32.ne(machine, i32.const(SLOW)),
-      () => target.set(into, atomicLoadOf(width, machine)),
+      () => target.set(into, update(machine)),
       () => this.#loadToWrite(linear, width, machine, into))
   }
 
@@ -140,9 +147,19 @@ export class MemoryAccess implements ScalarMemory {
     const kept = this.#pool.take('i64')
     target.set(kept, value)
     target.if(i32.ne(place.machine, i32.const(SLOW)), () => {
-      const found = compareExchange(width, place.machine, place.old, kept)
+      const found = atomics.compareExchange(width, MACHINE, place.machine, place.old, kept)
       target.if(i64.ne(found, place.old), () => exits.again(true))
     }, () => this.#storeSlow(place.linear, width, kept))
+  }
+
+  /** What was not updated by `readForWrite` is written now. */
+  storeUnlessUpdated({ linear, machine }: Place, width: number, value: Expression): void {
+    const { target } = this.#site
+    target.ifUnlikely(i32.eq(machine, i32.const(SLOW)), () => {
+      const kept = this.#pool.take('i64')
+      target.set(kept, value)
+      this.#storeSlow(linear, width, kept)
+    })
   }
 
   loadVector(address: Expression, aligned: boolean, into: Local, symbol?: AddressSymbol): void {
@@ -334,17 +351,6 @@ function atomicLoadOf(width: number, machine: Expression): Expression {
     case 16: return atomics.i64.load16U(MACHINE, machine)
     case 32: return atomics.i64.load32U(MACHINE, machine)
     default: return atomics.i64.load(MACHINE, machine)
-  }
-}
-
-function compareExchange(
-  width: number, machine: Expression, expected: Expression, value: Expression,
-): Expression {
-  switch (width) {
-    case 8: return atomics.i64.cmpxchg8U(MACHINE, machine, expected, value)
-    case 16: return atomics.i64.cmpxchg16U(MACHINE, machine, expected, value)
-    case 32: return atomics.i64.cmpxchg32U(MACHINE, machine, expected, value)
-    default: return atomics.i64.cmpxchg(MACHINE, machine, expected, value)
   }
 }
 

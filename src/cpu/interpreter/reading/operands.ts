@@ -9,11 +9,22 @@ import { gprAt, segmentAt } from '../core-fields.ts'
 import { type AddressSymbol, CORE } from '../parts.ts'
 import type { Place, ScalarMemory } from './memory-access.ts'
 import { ScalarReading } from './scalars.ts'
-import type { Value } from './value.ts'
+import { emitUpdate, type LockedUpdate, lockedUpdateOf } from './locked-update.ts'
+import type { Step, Value } from './value.ts'
+
+/** A memory operand that is read and then written. */
+interface Written extends Place {
+  readonly value: Value
+  /** What comes before it is read, and what its reading waits for. */
+  readonly before: readonly Step[]
+  readonly inputs: Value[]
+  /** Reading writes it as well. */
+  update: LockedUpdate | undefined
+}
 
 export abstract class OperandReading extends ScalarReading {
   /** What readForWrite learnt about where a memory operand lies. */
-  readonly #places = new Map<Operand, Place>()
+  readonly #places = new Map<Operand, Written>()
 
   widthOf(operand: Operand): number {
     return operand.width
@@ -51,17 +62,19 @@ export abstract class OperandReading extends ScalarReading {
   #loadForWrite(operand: Operand, address: Value, width: number): Value {
     const symbol = this.symbolOf(address)
     const value = this.result('i64')
-    const place = {
+    const place: Written = {
       linear: this.pool.take('i64'), machine: this.pool.take('i32'), old: this.pool.take('i64'),
+      value, before: [...this.steps], inputs: [address], update: undefined,
     }
     this.#places.set(operand, place)
     this.effect({
-      inputs: [address],
+      inputs: place.inputs,
       result: value,
       emit: () => {
         this.target.set(place.linear, address.expression())
-        this.memory.readForWrite(
-          place.linear, width, place.machine, value.local!, symbol)
+        const { update } = place
+        this.memory.readForWrite(place.linear, width, place.machine, value.local!, symbol,
+          update && ((machine) => emitUpdate(update, width, machine)))
         if (this.shape.lock) this.target.set(place.old, value.local!)
       },
     })
@@ -82,11 +95,15 @@ export abstract class OperandReading extends ScalarReading {
     this.#writeBack(place, operand.width, scalar)
   }
 
-  #writeBack(place: Place, width: number, value: Value): void {
+  #writeBack(place: Written, width: number, value: Value): void {
+    if (this.shape.lock) place.update = lockedUpdateOf(value, place.value, place.before)
+    const { update } = place
+    if (update) place.inputs.push(...update.operands)
     this.effect({
       inputs: [value],
       emit: () => {
-        if (this.shape.lock) this.memory.exchange(place, width, value.expression())
+        if (update) this.memory.storeUnlessUpdated(place, width, value.expression())
+        else if (this.shape.lock) this.memory.exchange(place, width, value.expression())
         else this.memory.writeBack(place.linear, place.machine, width, value.expression())
       },
     })

@@ -24,7 +24,8 @@ export abstract class ScalarReading extends StepCollector {
   }
 
   add(a: Value, b: Value): Value {
-    return this.#folded('add', a, b, constantIn(b) === undefined ? PLAIN : { kind: 'sum', of: a })
+    return this.#folded('add', a, b, constantIn(b) === undefined
+      ? { kind: 'result', operation: 'add' } : { kind: 'sum', of: a })
   }
 
   sub(a: Value, b: Value): Value {
@@ -138,7 +139,10 @@ export abstract class ScalarReading extends StepCollector {
     return this.make(new Value('i32', [a], (x) => i64.eqz(x!), { kind: 'isZero', of: a }))
   }
 
-  equal(a: Value, b: Value): Value { return this.#compare(i64.eq, a, b) }
+  equal(a: Value, b: Value): Value {
+    return this.make(new Value('i32', [this.scalar(a), this.scalar(b)],
+      (x, y) => i64.eq(x!, y!), { kind: 'equal' }))
+  }
 
   lessUnsigned(a: Value, b: Value): Value {
     const [x, y] = [this.scalar(a), this.scalar(b)]
@@ -161,7 +165,7 @@ export abstract class ScalarReading extends StepCollector {
     const x = a.type === 'v128' || bothBool ? a : this.scalar(a)
     const y = b.type === 'v128' || bothBool ? b : this.scalar(b)
     return this.make(new Value(x.type, [x, y, test],
-      (p, q, c) => select(p!, q!, c!), { kind: 'choice', a: x, b: y }))
+      (p, q, c) => select(p!, q!, c!), { kind: 'choice', test, a: x, b: y }))
   }
 
   flag(name: SlotName): Value {
@@ -227,7 +231,7 @@ export abstract class ScalarReading extends StepCollector {
     if (x && y && (a.type === 'i32' || b.type === 'i32')) {
       return this.computed('i32', [x, y], (p, q) => i32[operation](p!, q!))
     }
-    return this.#folded(operation, a, b)
+    return this.#folded(operation, a, b, { kind: 'result', operation })
   }
 
   #asBoolean(value: Value): Value | undefined {

@@ -21,7 +21,10 @@ export type Shape =
   /** `of` plus a constant. */
   | { readonly kind: 'sum', readonly of: Value }
   /** One of two values. */
-  | { readonly kind: 'choice', readonly a: Value, readonly b: Value }
+  | { readonly kind: 'choice', readonly test: Value, readonly a: Value, readonly b: Value }
+  /** Whether its operands are equal; or what an operation on them yields. */
+  | { readonly kind: 'equal' }
+  | { readonly kind: 'result', readonly operation: 'add' | 'and' | 'or' | 'xor' }
   /** `a` is less than `b`, unsigned. */
   | { readonly kind: 'less', readonly a: Value, readonly b: Value }
   /** A lane of a vector. */
