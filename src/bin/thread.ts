@@ -6,6 +6,7 @@ import type { Clock } from '../base/clock.ts'
 import { PvhPlatform } from '../guest/pvh/platform.ts'
 import { assemble, type Hypervisor } from '../hypervisor/host/assemble.ts'
 import type { HostMemory } from '../hypervisor/host/host.ts'
+import { giveBackPages } from '../node/garbage.ts'
 import type { CompilerEnd } from './compiler-port.ts'
 import type { KeptCode } from './kept-code.ts'
 
@@ -44,7 +45,8 @@ export interface ThreadMachine extends Hypervisor {
 
 /** Puts together what each thread of the machine has: the control thread and the cores alike. */
 export function machineOf(memory: MachineMemory, clock: Clock): ThreadMachine {
-  const hypervisor = assemble(buffersOf(memory), clock)
+  const hypervisor = assemble(buffersOf(memory), clock,
+    (offset, bytes) => giveBackPages(memory.machine.buffer, offset, bytes))
   const guests = new PvhPlatform(hypervisor.host)
   hypervisor.host.subsystems.push(guests)
   return { ...hypervisor, guests }

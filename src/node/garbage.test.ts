@@ -9,8 +9,12 @@ import { giveBackGarbage, giveBackPages } from './garbage.ts'
 const PAGES = 4
 const WASM_PAGE = 65536
 
-test('pages of a buffer are given back, and those around them stay', () => {
-  const { buffer } = new WebAssembly.Memory({ initial: PAGES, maximum: PAGES })
+for (const shared of [false, true]) {
+  test(`pages of a ${shared ? 'shared ' : ''}buffer are given back, and those around stay`, () =>
+    giveBackOne(new WebAssembly.Memory({ initial: PAGES, maximum: PAGES, shared })))
+}
+
+function giveBackOne({ buffer }: WebAssembly.Memory): void {
   const bytes = new Uint8Array(buffer)
   bytes.fill(1)
   assert.ok(giveBackPages(buffer, WASM_PAGE, WASM_PAGE))
@@ -20,7 +24,7 @@ test('pages of a buffer are given back, and those around them stay', () => {
   assert.deepEqual(sums, [WASM_PAGE, 0, WASM_PAGE, WASM_PAGE])
   bytes.fill(2)
   assert.equal(bytes[WASM_PAGE], 2)
-})
+}
 
 test('a thread gives back memory without a word', async () => {
   const url = new URL('garbage.ts', import.meta.url).href

@@ -44,8 +44,8 @@ export function giveBackBlocks(): void {
   cLibrary()?.malloc_trim(0n)
 }
 
-/** Gives back pages of a buffer that is not shared, which are zero from then on; false when that is
- * not possible, and nothing has happened. */
+/** Gives back pages of a buffer, which are zero from then on; false when that is not possible, and
+ * nothing has happened. */
 export function giveBackPages(buffer: ArrayBuffer, offset: number, bytes: number): boolean {
   const c = cLibrary()
   if (!c) return false

@@ -9,6 +9,7 @@ import { Events } from '../events/events.ts'
 import { Grants } from '../grants/grants.ts'
 import { Dispatcher } from '../hypercall/dispatch.ts'
 import { hypercalls } from '../hypercall/table.ts'
+import type { GiveBack } from '../memory/frame-content.ts'
 import { Scheduler } from '../sched/scheduler.ts'
 import { Timekeeper } from '../time/timekeeper.ts'
 import { Host, type HostMemory } from './host.ts'
@@ -18,8 +19,8 @@ export interface Hypervisor {
   readonly dispatcher: Dispatcher
 }
 
-export function assemble(memory: HostMemory, clock: Clock): Hypervisor {
-  const host = new Host(memory, { clock })
+export function assemble(memory: HostMemory, clock: Clock, giveBack?: GiveBack): Hypervisor {
+  const host = new Host(memory, { clock, ...giveBack ? { giveBack } : {} })
   const events = new Events(host)
   const grants = new Grants(host)
   host.services.events = events

@@ -18,6 +18,7 @@ import { DOMID_FIRST_RESERVED, DOMID_SELF, DOMID_XEN } from '../../abi/xen/xen.t
 import { ConsoleRing } from '../console/ring.ts'
 import { Domain } from '../domain/domain.ts'
 import { DomainState, LIFE, VcpuState } from '../domain/state.ts'
+import { FrameContent, type GiveBack } from '../memory/frame-content.ts'
 import { FRAME_ENTRY_WORDS, Frames } from '../memory/frames.ts'
 import { FrameUses } from '../memory/frame-uses.ts'
 import { dummyXsm, type Xsm } from '../xsm/xsm.ts'
@@ -53,6 +54,8 @@ export interface HostParts {
   readonly clock: Clock
   readonly xsm?: Xsm
   readonly services?: Partial<Services>
+  /** Unless given, memory of free frames is kept. */
+  readonly giveBack?: GiveBack
 }
 
 /** How many cores are online from the start, at most: `maxcpus=` on Xen's command line. */
@@ -89,7 +92,8 @@ export class Host {
     assert(this.state.magic === HOST_MAGIC, 'hypervisor memory was not laid out')
     this.heap = new Heap(this.hypervisor, HostState.offsets.heap, LOCK_RANK.heap)
     this.frameUses = new FrameUses(this.hypervisor, this.machine, (core) => this.kickCore(core))
-    this.frames = new Frames(this.hypervisor, this.machine, (mfn) => this.frameUses.written(mfn))
+    const content = new FrameContent(this.machine, parts.giveBack)
+    this.frames = new Frames(this.hypervisor, content, (mfn) => this.frameUses.written(mfn))
     this.console = new ConsoleRing(this.hypervisor, parts.clock)
     this.clock = parts.clock
     this.xsm = parts.xsm ?? dummyXsm
@@ -147,8 +151,8 @@ export class Host {
       .initialise(at, memory.hypervisor.byteLength)
     region.words[state.bitmapAt >>> 2] = 1 // Frame 0 means none.
     state.freeFrames = nodes.reduce((sum, node) => sum + node.frames, 0) - 1
-    const machine = new Region(memory.machine)
-    const allocator = new Frames(region, machine, () => {})
+    const content = new FrameContent(new Region(memory.machine), undefined)
+    const allocator = new Frames(region, content, () => {})
     const kickFrame = allocator.allocateXen(DOMID_XEN, 1)
     const useFrames = Math.ceil(FrameUses.bytes(frames) / 4096)
     state.frameUses = allocator.allocateXen(DOMID_XEN, useFrames) * 4096

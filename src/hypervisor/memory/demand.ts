@@ -100,7 +100,7 @@ function reclaimZeros(domain: Domain): boolean {
   // Until a core has left, it may write by what it knows of the entry.
   presence.settle(state.base)
   for (const [i, mfn] of mfns.entries()) {
-    if (frames.references(mfn) === 1 && frames.isZero(mfn)) retract(domain, mfn)
+    if (frames.references(mfn) === 1 && frames.content.isZero(mfn)) retract(domain, mfn)
     else p2m.set(found[i]!, P2M_RAM_RW, mfn)
   }
   claimForDemand(domain)
@@ -113,7 +113,7 @@ function zerosAt({ host: { frames }, id, p2m }: Domain, gfn: number): number {
   const mfn = p2mMfn(entry)
   const alone = p2mType(entry) === P2M_RAM_RW && frames.isReserved(mfn, id)
     && frames.references(mfn) === 1
-  return alone && frames.isZero(mfn) ? mfn : 0
+  return alone && frames.content.isZero(mfn) ? mfn : 0
 }
 
 function retract({ host: { frames }, state }: Domain, mfn: number): void {

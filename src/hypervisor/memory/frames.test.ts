@@ -7,6 +7,8 @@ import { ENOENT, ENOMEM } from '../../abi/xen/errno.ts'
 import { P2M_RAM_RO, P2M_RAM_RW } from '../../cpu/p2m-format.ts'
 import { destroyDomain } from '../domain/lifecycle.ts'
 import { sampleMachine } from '../host/sample-machine.ts'
+import { FrameContent } from './frame-content.ts'
+import { Frames } from './frames.ts'
 import { GFN_LIMIT, p2mMfn, p2mType } from './p2m.ts'
 import { movePage, populate, release, showXenFrame, unmap } from './reservation.ts'
 
@@ -51,6 +53,36 @@ test('a reference keeps a disowned frame, unscrubbed, until it is given back', (
   assert.equal(frames.free, free + 1)
   assert.equal(machine.octets[mfn * 4096 + 77], 0)
   assert.equal(frames.get(mfn), false)
+})
+
+test('rows that are given up go back to the system, but for what is mapped elsewhere', () => {
+  for (const can of [true, false]) {
+    const { host } = sampleMachine()
+    const { hypervisor, machine } = host
+    const rows: [number, number][] = []
+    const content = new FrameContent(machine, (offset, bytes) => {
+      rows.push([offset / 4096, bytes / 4096])
+      if (can) machine.octets.fill(0, offset, offset + bytes)
+      return can
+    })
+    const freed: number[] = []
+    const frames = new Frames(hypervisor, content, (mfn) => freed.push(mfn))
+    const { free } = frames
+    const first = frames.allocateRow(5, 64, 64)
+    const other = frames.allocate(6)
+    const isFilled = (mfn: number) => machine.octets[mfn * 4096 + 99] === 7
+    const all = Array.from({ length: 64 }, (_, i) => first + i)
+    for (const mfn of [...all, other]) machine.octets[mfn * 4096 + 99] = 7
+    const mapped = first + 20
+    assert.ok(frames.get(mapped))
+    frames.disownAll(5)
+    assert.deepEqual(rows, [[first, 20], [mapped + 1, 43]])
+    assert.deepEqual(freed, all.filter((mfn) => mfn !== mapped))
+    assert.deepEqual([...all, other].filter(isFilled), [mapped, other])
+    frames.put(mapped)
+    assert.equal(isFilled(mapped), false)
+    assert.equal(frames.free, free - 1)
+  }
 })
 
 test('the p2m answers holes for every gfn that is not there, however absurd', () => {

@@ -13,6 +13,7 @@ import type { Region } from '../../base/shared/region.ts'
 import { DOMID_INVALID } from '../../abi/xen/xen.ts'
 import { ALL_NODES, type NodeView, nodesOf } from '../host/nodes.ts'
 import { HostState, LOCK_RANK } from '../host/state.ts'
+import type { FrameContent } from './frame-content.ts'
 
 /** Words of a frame's entry: owner and flags, references, gfn in its owner, presence. */
 export const FRAME_ENTRY_WORDS = 4
@@ -37,7 +38,6 @@ const ALLOCATED = 1 << 16
 const XEN_PAGE = 1 << 17
 
 const NO_GFN = 0xffff_ffff
-const WORDS_PER_FRAME = 1024
 
 /** Who has claimed frames: a domain's state. */
 export interface Claimant {
@@ -51,7 +51,7 @@ export class Frames {
   readonly #host: ViewOf<typeof HostState>
   readonly #words: Uint32Array
   readonly #cells: Int32Array
-  readonly #machine: Region
+  readonly content: FrameContent
   readonly #table: number
   readonly #bitmap: number
   readonly #count: number
@@ -60,12 +60,12 @@ export class Frames {
   readonly #freed: (mfn: number) => void
 
   /** `freed` is told of each frame before it can be another's. */
-  constructor(hypervisor: Region, machine: Region, freed: (mfn: number) => void) {
+  constructor(hypervisor: Region, content: FrameContent, freed: (mfn: number) => void) {
     this.#freed = freed
+    this.content = content
     this.#host = HostState.on(hypervisor.buffer)
     this.#words = hypervisor.words
     this.#cells = hypervisor.cells
-    this.#machine = machine
     this.#table = this.#host.frameTableAt >>> 2
     this.#bitmap = this.#host.bitmapAt >>> 2
     this.#count = this.#host.machineFrames
@@ -179,9 +179,14 @@ export class Frames {
 
   /** Gives a reference back; the last one frees the frame. */
   put(mfn: number): void {
+    if (this.#endsWith(mfn)) this.#free(mfn, 1)
+  }
+
+  /** Gives a reference back; whether it was the last one. */
+  #endsWith(mfn: number): boolean {
     const before = Atomics.sub(this.#cells, this.#entry(mfn) + REFERENCES, 1)
     assert(before > 0, `frame ${mfn} had no reference`)
-    if (before === 1) this.#free(mfn)
+    return before === 1
   }
 
   /** The owner gives the frame up, and its reference: whoever still maps it keeps it alive. */
@@ -193,8 +198,15 @@ export class Frames {
   /** Every frame of `domid`'s own reservation is given up. */
   disownAll(domid: number): void {
     for (const { firstFrame, frames } of this.#nodes) {
-      for (let mfn = firstFrame; mfn < firstFrame + frames; mfn++) {
-        if (this.isReserved(mfn, domid)) this.disown(mfn)
+      const end = firstFrame + frames
+      let first = firstFrame
+      for (let mfn = firstFrame; mfn <= end; mfn++) {
+        if (mfn < end && this.isReserved(mfn, domid)) {
+          this.abandon(mfn)
+          if (this.#endsWith(mfn)) continue
+        }
+        if (first < mfn) this.#free(first, mfn - first)
+        first = mfn + 1
       }
     }
   }
@@ -363,8 +375,13 @@ export class Frames {
     return -1
   }
 
-  #free(mfn: number): void {
-    this.#scrub(mfn)
+  /** Frees `count` frames from `mfn` to which nobody refers. */
+  #free(mfn: number, count: number): void {
+    this.content.clear(mfn, count)
+    for (let i = mfn; i < mfn + count; i++) this.#release(i)
+  }
+
+  #release(mfn: number): void {
     this.#freed(mfn)
     const lockAt = HostState.offsets.framesLock
     this.#lock.acquire(lockAt)
@@ -378,23 +395,5 @@ export class Frames {
       this.#host.freeFrames++
     }
     this.#lock.release(lockAt)
-  }
-
-  /** Whether there is nothing in the frame. */
-  isZero(mfn: number): boolean {
-    const { cells } = this.#machine
-    const end = (mfn + 1) * WORDS_PER_FRAME
-    // Eight words a turn: half the time of one, and a balloon gives back hundreds of thousands.
-    for (let i = mfn * WORDS_PER_FRAME; i < end; i += 8) {
-      if ((cells[i]! | cells[i + 1]! | cells[i + 2]! | cells[i + 3]!
-        | cells[i + 4]! | cells[i + 5]! | cells[i + 6]! | cells[i + 7]!) !== 0) return false
-    }
-    return true
-  }
-
-  /** Zeroes the frame if it is not: reading an untouched page costs the host no memory. */
-  #scrub(mfn: number): void {
-    if (this.isZero(mfn)) return
-    this.#machine.words.fill(0, mfn * WORDS_PER_FRAME, (mfn + 1) * WORDS_PER_FRAME)
   }
 }
