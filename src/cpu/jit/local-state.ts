@@ -1,6 +1,7 @@
 /**
- * The guest's registers and flags in a region's locals: loaded where the region is entered, stored
- * where it is left. What is not kept in locals stays in core memory.
+ * The guest's registers in a region's locals: loaded where the region is entered, stored where it
+ * is left. What is not kept in locals stays in core memory. Flags do: as most of them only wait
+ * (flag-state.ts), their slots are hardly looked at, and would take registers all the way.
  */
 import { assert } from '../../base/assert.ts'
 import {
@@ -9,16 +10,12 @@ import {
 import type { FunctionBuilder } from '../../wasm/function.ts'
 import { Z } from '../interpreter/core-fields.ts'
 import { CORE } from '../interpreter/parts.ts'
-import { slotAt, type SlotName } from '../interpreter/reading/flag-slots.ts'
 import { CoreState, type StateFile } from '../interpreter/reading/state-file.ts'
 import { CpuContext } from '../state.ts'
 
 const at = CpuContext.offsets
 const GPR_END = at.gpr + 16 * 8
 const VECTOR_END = at.vector + 16 * 32
-
-const slotNames: readonly SlotName[] = ['zf', 'sf', 'pf', 'cf', 'of', 'af', 'df']
-const slotAddresses = new Set(slotNames.map((name) => slotAt(name)))
 
 interface Kept {
   readonly local: Local
@@ -114,7 +111,7 @@ export class LocalState implements StateFile {
   #keep(place: number, type: ValueType): Kept | undefined {
     const isKept = type === 'v128'
       ? place >= at.vector && place < VECTOR_END
-      : isGpr(place) || slotAddresses.has(place)
+      : isGpr(place)
     if (!isKept) return undefined
     let kept = this.#kept.get(place)
     if (!kept) {

@@ -2,8 +2,8 @@
  * From a region to a WebAssembly function: (entry number) -> the record that the interpreter goes
  * on with, or 0 when something stopped.
  *
- * Registers and flags are locals while the region runs. It is left in two ways, each through code
- * that stands once at the end: to go on at an address, or stopped before an instruction, whose
+ * Registers are locals while the region runs, and flags wait. It is left in two ways, each through
+ * code that stands once at the end: to go on at an address, or stopped before an instruction, whose
  * address is then the context's rip. Flags that were not computed by then are computed there, by
  * the number of the *epoch* that the leaving place is in: the set of flags pending there.
  */
