@@ -8,7 +8,7 @@ import { RecordOperands } from './reading/operand-source.ts'
 import type { EngineParts, Exits, InstructionShape } from './parts.ts'
 import { RECORD_BYTES } from './record.ts'
 import { coreFloatState } from './reading/float-state.ts'
-import { emitRepeated } from './repeat.ts'
+import { emitExecution } from './repeat.ts'
 import { WasmReading } from './reading/reading.ts'
 import { CoreState } from './reading/state-file.ts'
 import type { LocalPool } from './reading/value.ts'
@@ -37,13 +37,7 @@ export function emitHandler(
   }
   const site = { target, tables, state, floats: coreFloatState, operands: source, exits }
   const m = new WasmReading(parts, site, pool, shape)
-  const execute = instruction.definition.fields.execute!
-  if (shape.repeat === 0) {
-    execute(m, ...operands)
-    m.finish()
-    return
-  }
-  emitRepeated(m, { ...instruction, operands }, shape)
+  emitExecution(m, { ...instruction, operands }, shape)
 }
 
 /** What a handler returns that stops, or leaves the instruction to its service: no record has such

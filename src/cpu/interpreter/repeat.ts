@@ -8,6 +8,7 @@
  * page of the target, and at the end: what counts must not depend on how many were done at once.
  */
 import { RCX, RDI, RSI } from '../../abi/x86/registers.ts'
+import type { Definition } from '../../isa/definition.ts'
 import type { Instruction } from '../../isa/operand.ts'
 import type { InstructionShape } from './parts.ts'
 import type { WasmReading } from './reading/reading.ts'
@@ -17,8 +18,19 @@ import type { Value } from './reading/value.ts'
 const LEAST_BYTES = 16
 const PAGE = 4096
 
-/** Writes the handler of a repeated string instruction. */
-export function emitRepeated(
+/** Writes what an instruction does, whether it is repeated or not. */
+export function emitExecution(
+  m: WasmReading, instruction: Instruction, shape: InstructionShape,
+): void {
+  if (shape.repeat !== 0) {
+    emitRepeated(m, instruction, shape)
+    return
+  }
+  instruction.definition.fields.execute!(m, ...instruction.operands)
+  m.finish()
+}
+
+function emitRepeated(
   m: WasmReading, instruction: Instruction, shape: InstructionShape,
 ): void {
   const width = shape.addressSize
@@ -32,7 +44,7 @@ export function emitRepeated(
   if (instruction.row.properties.string === 'repe') {
     const wanted = shape.repeat === 0xf3 ? m.flag('zf') : m.isZero(m.flag('zf'))
     m.when(m.and(more, wanted), () => m.leaveByAgain(true))
-  } else if (mayBeBlock(instruction)) {
+  } else if (isBlockwise(instruction.definition)) {
     m.when(more, () => againInPage(m, instruction))
   } else {
     m.when(more, () => m.leaveByAgain(true))
@@ -40,8 +52,9 @@ export function emitRepeated(
   m.finish()
 }
 
-function mayBeBlock({ definition }: Instruction): boolean {
-  return definition.name === 'movs' || definition.name === 'stos'
+/** Whether many rounds of a repeated instruction may be done at once. */
+export function isBlockwise({ name }: Definition): boolean {
+  return name === 'movs' || name === 'stos'
 }
 
 /** On with the next round, which may be in the next page of the target. */
@@ -58,7 +71,7 @@ function emitBlock(
   const { definition, operands } = instruction
   const [target, source] = operands
   const moves = definition.name === 'movs'
-  if (!shape.long || shape.addressSize !== 64 || !mayBeBlock(instruction)) return
+  if (!shape.long || shape.addressSize !== 64 || !isBlockwise(instruction.definition)) return
   const size = target!.width / 8
   const enough = m.lessUnsigned(m.const(LEAST_BYTES / size - 1), count)
   m.when(m.and(m.isZero(m.flag('df')), enough), () => {

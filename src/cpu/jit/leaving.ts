@@ -66,8 +66,9 @@ export class Leaving {
     this.#target.brUnlikely(this.#label!, condition)
   }
 
-  goOn(offset: number, path: Path): void {
-    this.#say(offset, GOES_ON | this.#stateOf(path))
+  /** Goes on at `offset`, where `left` instructions were counted too many. */
+  goOn(offset: number, path: Path, left = 0): void {
+    this.#say(offset, left << LEFT_SHIFT | GOES_ON | this.#stateOf(path))
     this.#target.br(this.#label!)
   }
 

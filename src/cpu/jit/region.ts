@@ -5,6 +5,7 @@
  * region is the same wherever its pages are mapped, as long as they keep their distances.
  */
 import type { Instruction } from '../../isa/operand.ts'
+import { isBlockwise } from '../interpreter/repeat.ts'
 
 export const PAGE_BYTES = 4096
 
@@ -78,7 +79,8 @@ export type Flow =
 export function flowOf({ instruction, offset }: Placed): Flow {
   const { definition, operands, repeat } = instruction
   const { execute, interpreted } = definition.fields
-  if (!execute || interpreted || repeat !== 0) return { kind: 'leaves' }
+  if (!execute || interpreted) return { kind: 'leaves' }
+  if (repeat !== 0 && !isBlockwise(definition)) return { kind: 'leaves' }
   const target = operands[0]
   if (target?.kind === 'relative') {
     // A target of 16 bits is rare enough for the interpreter.

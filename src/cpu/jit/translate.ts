@@ -11,9 +11,9 @@ import {
   call, globalGet, i32, i64, type Expression, type Local,
 } from '../../wasm/expression.ts'
 import type { FunctionBuilder, Label } from '../../wasm/function.ts'
-import { Stop } from '../core-memory.ts'
 import { controlAt, loadControl32, loadControl64, Z } from '../interpreter/core-fields.ts'
 import { CORE, type EngineParts, type Exits } from '../interpreter/parts.ts'
+import { emitExecution } from '../interpreter/repeat.ts'
 import { shapeOf } from '../interpreter/shape.ts'
 import { Access } from '../mmu/environment.ts'
 import { emitExecHit } from '../mmu/exec-tlb.ts'
@@ -22,6 +22,7 @@ import { Epochs } from './epochs.ts'
 import { flagNeeds } from './flag-needs.ts'
 import { FlagState, RegionLocals } from './flag-state.ts'
 import { type Structure, structureOf } from './graph.ts'
+import { InstructionExits } from './instruction-exits.ts'
 import { jumpSwitch } from './jump-switch.ts'
 import { Leaving } from './leaving.ts'
 import { LocalFloatState } from './local-float-state.ts'
@@ -67,6 +68,7 @@ class Translator {
   readonly #base: Local
   readonly #budget: Local
   readonly #leaving: Leaving
+  readonly #exits: InstructionExits
   /** For each block, whether its flags must be computed. */
   readonly #needsFlags: readonly boolean[]
   readonly #laterBases: readonly (readonly number[])[]
@@ -94,6 +96,7 @@ class Translator {
     this.#budget = target.local('i32')
     this.#epochs = new Epochs(target, this.#state)
     this.#leaving = new Leaving(target, this.#epochs)
+    this.#exits = new InstructionExits(target, this.#leaving, this.#budget)
     this.#needsFlags = flagNeeds(region)
     this.#laterBases = laterBases(region, this.#structure)
     this.#entry = target.parameters[0]!
@@ -279,8 +282,9 @@ class Translator {
     const f = this.#f
     const shape = shapeOf(instruction, LONG)
     const page = lastPageOf(placed)
-    if (page !== pageOf(offset)) this.#fetch(page, this.#exits(offset, left, path, undefined))
-    const emit = (again: Label | undefined): void => {
+    const place = { offset, left, path }
+    if (page !== pageOf(offset)) this.#fetch(page, this.#exits.once(place))
+    const emit = (exits: Exits): void => {
       const operands = instruction.operands.map((operand) => ({ ...operand }))
       const source = new RegionOperands(this.#base, instruction, offset)
       const site = {
@@ -292,7 +296,7 @@ class Translator {
         floats: this.#floats,
         x87: this.#x87,
         operands: source,
-        exits: this.#exits(offset, left, path, again),
+        exits,
       }
       const ends = {
         branch: (condition: Expression | undefined) =>
@@ -300,11 +304,17 @@ class Translator {
         jump: (linear: Expression) => this.#jump(lastOf, linear, path),
       }
       const m = new RegionReading(this.#parts, site, this.#locals, shape, path, ends)
-      instruction.definition.fields.execute!(m, ...operands)
-      m.finish()
+      emitExecution(m, { ...instruction, operands }, shape)
     }
-    if (shape.lock) f.loop(emit)
-    else emit(undefined)
+    if (shape.repeat !== 0) {
+      f.block((next) => f.loop((again) => emit(this.#exits.repeated(place, next, again))))
+      // Not all ways through it have looked up the same pages.
+      path.facts.forgetAll()
+    } else if (shape.lock) {
+      f.loop((again) => emit(this.#exits.tried(place, again)))
+    } else {
+      emit(this.#exits.once(place))
+    }
     this.#endInstruction(path)
   }
 
@@ -313,27 +323,6 @@ class Translator {
     flags.endInstruction(hold)
     facts.endInstruction(hold)
     this.#locals.release(hold)
-  }
-
-  #exits(offset: number, left: number, path: Path, again: Label | undefined): Exits {
-    const f = this.#f
-    const stop = (): void => this.#leaving.stop(offset, left, path)
-    return {
-      next: () => {},
-      goTo: () => { throw new Error('a region looks no record up') },
-      stop,
-      stopIf: (condition) => this.#leaving.stopIf(condition, offset, left, path),
-      again: () => f.br(again!),
-      noteBudget: () => {
-        const before = i32.add(this.#budget, i32.const(left))
-        f.store('i32', CORE, Z, i32.add(before, loadControl32('withheld')),
-          controlAt('budget'))
-      },
-      defer: () => {
-        f.store('i32', CORE, Z, i32.const(Stop.DEFER), controlAt('stop'))
-        stop()
-      },
-    }
   }
 
   #branch(node: number, condition: Expression | undefined, path: Path): void {

@@ -1,0 +1,79 @@
+/**
+ * How an instruction of a region is left: to the next one, stopped, or to be carried out again.
+ */
+import { i32, type Local } from '../../wasm/expression.ts'
+import type { FunctionBuilder, Label } from '../../wasm/function.ts'
+import { Stop } from '../core-memory.ts'
+import { controlAt, loadControl32, Z } from '../interpreter/core-fields.ts'
+import { CORE, type Exits } from '../interpreter/parts.ts'
+import type { Leaving } from './leaving.ts'
+import type { Path } from './region-reading.ts'
+
+/** Where an instruction stands. */
+export interface InstructionPlace {
+  readonly offset: number
+  /** Instructions of its block from it on, which are counted already. */
+  readonly left: number
+  readonly path: Path
+}
+
+export class InstructionExits {
+  readonly #target: FunctionBuilder
+  readonly #leaving: Leaving
+  readonly #budget: Local
+
+  constructor(target: FunctionBuilder, leaving: Leaving, budget: Local) {
+    this.#target = target
+    this.#leaving = leaving
+    this.#budget = budget
+  }
+
+  /** Of an instruction that is carried out once. */
+  once({ offset, left, path }: InstructionPlace): Exits {
+    const f = this.#target
+    const stop = (): void => this.#leaving.stop(offset, left, path)
+    return {
+      next: () => {},
+      goTo: () => { throw new Error('a region looks no record up') },
+      stop,
+      stopIf: (condition) => this.#leaving.stopIf(condition, offset, left, path),
+      again: () => { throw new Error('nothing says where it begins') },
+      noteBudget: () => {
+        const before = i32.add(this.#budget, i32.const(left))
+        f.store('i32', CORE, Z, i32.add(before, loadControl32('withheld')),
+          controlAt('budget'))
+      },
+      defer: () => {
+        f.store('i32', CORE, Z, i32.const(Stop.DEFER), controlAt('stop'))
+        stop()
+      },
+    }
+  }
+
+  /** Of one that is tried until it succeeds. */
+  tried(place: InstructionPlace, again: Label): Exits {
+    return { ...this.once(place), again: () => this.#target.br(again) }
+  }
+
+  /** Of a repeated one. Behind rounds that count the interpreter goes on with it: there may be many
+   * left, between which it looks at budget and doorbell. */
+  repeated(place: InstructionPlace, next: Label, again: Label): Exits {
+    const f = this.#target
+    const leave = (): void => {
+      f.set(this.#budget, i32.sub(this.#budget, i32.const(1)))
+      this.#leaving.goOn(place.offset, place.path, place.left)
+    }
+    return {
+      ...this.once(place),
+      next: () => f.br(next),
+      again: (counts) => {
+        if (counts) {
+          leave()
+          return
+        }
+        f.ifUnlikely(loadControl32('roundByRound'), leave)
+        f.br(again)
+      },
+    }
+  }
+}
