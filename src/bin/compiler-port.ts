@@ -11,7 +11,7 @@ import type { Log } from '../base/log.ts'
 import type {
   CompilerAnswer, CompileRequest, LoadRequest, RegionCompiler, SharedRegions,
 } from '../cpu/jit/compiler.ts'
-import { giveBackBlocks } from '../node/garbage.ts'
+import { giveBackBlocks } from '../node/c-library.ts'
 import type { KeptCode } from './kept-code.ts'
 
 /** How the compiler's thread is started. */

@@ -12,6 +12,7 @@ import { createControlDomain } from '../hypervisor/domain/lifecycle.ts'
 import { Host } from '../hypervisor/host/host.ts'
 import type { NodeWish } from '../hypervisor/host/nodes.ts'
 import { monotonicNs } from '../node/clock.ts'
+import { preferHugePages } from '../node/huge-pages.ts'
 import { LocalLibxl } from '../toolstack/domain/local-libxl.ts'
 import { LocalClient } from '../xenstore/client.ts'
 import { defaultQuota } from '../xenstore/operations.ts'
@@ -77,6 +78,7 @@ export async function startMachine(options: MachineOptions): Promise<Machine> {
   const bytes = (options.mostMemoryMib ?? memoryMib) * MIB
   const pages = bytes / WASM_PAGE
   const machine = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true })
+  preferHugePages(machine.buffer)
   const memory: MachineMemory = {
     machine, hypervisor: new SharedArrayBuffer(Host.memorySize(bytes)), startNs: monotonicNs(),
   }
