@@ -309,6 +309,11 @@ export class TestMachine {
     cpu.x87Control = 0x37f
   }
 
+  /** Has the processor forget the program's code. */
+  forgetCode(): void {
+    for (let page = 0; page <= CODE_PAGES; page++) this.cpu.forgetCode(CODE + page * PAGE)
+  }
+
   run(budget: number, exactly = false): ExitKind {
     return this.cpu.run(budget, exactly)
   }

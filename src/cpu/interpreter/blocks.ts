@@ -4,7 +4,7 @@
  *
  * A block ends where a page of its source or target does, so that whoever repeats it looks at
  * interrupts in between, and faults find the registers as after a whole round. What is unusual is
- * left to single rounds: elements that cross pages, faults, MMIO, frames with decoded code,
+ * left to single rounds: elements that cross pages, faults, MMIO, the page being executed,
  * breakpoints and alignment checks, single steps, and a target less than an element above its
  * source.
  */
@@ -14,6 +14,7 @@ import {
 import type { FunctionBuilder } from '../../wasm/function.ts'
 import type { FunctionReference, ModuleBuilder } from '../../wasm/module.ts'
 import { WATCHED_ACCESSES } from '../debug.ts'
+import { Access } from '../mmu/environment.ts'
 import { loadControl32 } from './core-fields.ts'
 import { MACHINE, type EngineParts, partSignatures } from './parts.ts'
 
@@ -64,6 +65,11 @@ function cutToElements(
   f.if(i32.or(i32.eqz(bytes), single), () => giveUp(f, needs))
 }
 
+/** -> i32: flags of the access that writes a block. */
+function forBlock(needs: BlockNeeds): Expression {
+  return i32.or(globalGet(needs.access, 'i32'), i32.const(Access.BLOCK))
+}
+
 /** Translates into `machine`, or gives up. */
 function reach(
   f: FunctionBuilder, needs: BlockNeeds, machine: Local, translation: Expression,
@@ -85,7 +91,7 @@ function buildMoveForward(module: ModuleBuilder, needs: BlockNeeds): FunctionBui
   keepInPage(f, bytes, from)
   cutToElements(f, needs, bytes, count, shift)
   reach(f, needs, source, call(needs.translate, from, access))
-  reach(f, needs, target, call(needs.probeWrite, to, bytes, access))
+  reach(f, needs, target, call(needs.probeWrite, to, bytes, forBlock(needs)))
   f.set(distance, i32.sub(target, source))
   // What was written is read again when the target lies above, within reach: no further than that.
   f.if(i32.and(i32.ne(distance, i32.const(0)), i32.ltU(distance, bytes)), () => {
@@ -129,7 +135,7 @@ function buildFillForward(module: ModuleBuilder, needs: BlockNeeds): FunctionBui
   f.set(bytes, i32.const(4096))
   keepInPage(f, bytes, to)
   cutToElements(f, needs, bytes, count, shift)
-  reach(f, needs, target, call(needs.probeWrite, to, bytes, globalGet(needs.access, 'i32')))
+  reach(f, needs, target, call(needs.probeWrite, to, bytes, forBlock(needs)))
   setPattern(f, pattern, value, shift)
   const byte = i64.and(pattern, i64.const(0xff))
   f.if(i64.eq(pattern, i64.mul(byte, i64.const(0x0101_0101_0101_0101n))), () => {

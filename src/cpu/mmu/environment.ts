@@ -27,6 +27,9 @@ export const Access = {
   COMPILED: 64,
   /** With the rights of the current privilege level: for loads, stores and probeWrite. */
   CURRENT: 128,
+  /** For probeWrite: all that is probed will be written, at once. Then codeWritten is told of lines
+   * with code, and they may be written directly; not those of the page that is being executed. */
+  BLOCK: 256,
 } as const
 
 /** Negative results of a translation. */

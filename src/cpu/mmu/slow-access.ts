@@ -23,7 +23,8 @@ import {
   joined, offsetIn,
 } from './crossing.ts'
 import {
-  Access, type AccessParts, controlAt, FAULT, has, OUTSIDE, type MmuEnvironment, type MmuGlobals,
+  Access, type AccessParts, controlAt, controlWord, FAULT, has, OUTSIDE, type MmuEnvironment,
+  type MmuGlobals,
 } from './environment.ts'
 import { entryOf, hits, machineAddress } from './lookup.ts'
 import { buildMmioRead, buildMmioWrite } from './mmio.ts'
@@ -300,7 +301,12 @@ function buildProbeWrite(module: ModuleBuilder, parts: AccessParts): FunctionBui
     f.if(i64.ltS(machine, c64(0)), () => f.return(machine))
     f.if(compiled, () => check(machine))
     f.if(holdsCode(env, i32.wrap(machine)), () => {
-      f.if(call(holdsLines, i32.wrap(machine), size), () => f.return(c64(OUTSIDE)))
+      f.if(call(holdsLines, i32.wrap(machine), size), () => {
+        const other = i32.xor(i32.wrap(machine), controlWord(env, 'codeMachinePage'))
+        f.if(i32.eqz(has(flags, Access.BLOCK)), () => f.return(c64(OUTSIDE)))
+        f.if(i32.leU(other, c32(0xfff)), () => f.return(c64(OUTSIDE)))
+        f.call(env.codeWritten, i32.wrap(machine), size)
+      })
     })
     f.return(machine)
   })
