@@ -98,6 +98,14 @@ export class Entries {
     return entry.arrivals === this.#busyLimit
   }
 
+  /** How often the entries of a region were as hot as what is compiled. */
+  arrivalsOf(live: LiveRegion): number {
+    return live.entries.reduce((sum, machine) => {
+      const entry = this.#entries.get(machine)
+      return entry?.live === live ? sum + entry.arrivals : sum
+    }, 0)
+  }
+
   /** A region is not entered any more. */
   leave(live: LiveRegion): void {
     for (const machine of live.entries) {

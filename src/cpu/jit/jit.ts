@@ -32,6 +32,8 @@ import { type Batch, type Match, RegionStore } from './store.ts'
 export const REGION_LIMIT = 400
 const LIMITS: RegionLimits = { instructions: REGION_LIMIT, small: 40, targets: 16 }
 const WIDE_LIMITS: RegionLimits = { ...LIMITS, small: 60 }
+/** A region that was entered as often as makes code hot so many times has paid for compiling it. */
+const PAID = 2
 /** Code that is known to have been hot counts as hot this much sooner. */
 const KNOWN_SHIFT = 4
 
@@ -194,8 +196,8 @@ export class Jit {
     if (!regions) return
     for (const region of [...regions]) {
       if (!region.lines.get(page)!.meets(lines)) continue
+      this.#rewrites.note(page, region.isWide || this.#entries.arrivalsOf(region) >= PAID)
       this.#forget(region)
-      this.#rewrites.note(page)
       this.counts.rewritten += 1
     }
   }
