@@ -211,13 +211,14 @@ export class CodeCache {
   invalidate(machine: number, bytes: number = PAGE): void {
     const page = (machine & -PAGE) >>> 0
     if (!this.#traces.knows(page)) return
-    const written = new CodeLines()
-    written.addRange(machine & PAGE - 1, bytes)
+    const written = new CodeLines(machine & PAGE - 1, bytes)
     for (const trace of this.#traces.take(page, written)) this.#forget(trace)
     const left = this.#traces.linesIn(page)
     this.#needs.invalidated(page, written)
     this.#needs.addLines(page, left)
-    this.#u32.set([left.low, left.high], linesAt(page))
+    const place = linesAt(page)
+    this.#u32[place] = left.low
+    this.#u32[place + 1] = left.high
     if (left.isEmpty) this.#needs.clearCode(page)
   }
 
@@ -267,9 +268,8 @@ export class CodeCache {
     const page = (machine & -PAGE) >>> 0
     const codeMode = codeModeOf(mode)
     const shape = modeShapeOf(mode)
-    const isLong = codeMode.long
     const limit = mode & CODE_MODE_STEP ? 1 : TRACE_LIMIT
-    const bytes = this.#needs.machine.subarray(page, page + PAGE)
+    let bytes: Uint8Array | undefined
     let offset = machine & PAGE - 1
     // Where the next trace begins that this one may run into; not sought yet.
     let next = 0
@@ -282,13 +282,14 @@ export class CodeCache {
         }
         next = this.#traces.nextAt(page + offset + 1, mode)
       }
-      const length = offset <= PAGE - MAX_LENGTH && isLong ? this.#fill(page + offset) : 0
+      const length = codeMode.long && offset <= PAGE - MAX_LENGTH
+        ? this.#fill(page + offset) : 0
       if (length > 0) {
-        offset += length
-        this.#end = offset
+        this.#end = offset += length
         if (this.#templates.endsTrace || offset >= PAGE) break
         continue
       }
+      bytes ??= this.#needs.machine.subarray(page, page + PAGE)
       const instruction = this.#needs.decode(bytes, codeMode, offset)
       if (instruction === 'truncated') {
         if (count > 0) break
@@ -300,7 +301,7 @@ export class CodeCache {
       }
       const record = this.#free
       this.#append(instruction, offset, shape)
-      if (isLong) this.#templates.learn(page + offset, record, instruction)
+      if (codeMode.long) this.#templates.learn(page + offset, record, instruction)
       offset += instruction.length
       this.#end = offset
       if (endsTrace(instruction) || offset >= PAGE) break
@@ -351,7 +352,7 @@ export class CodeCache {
   #claim(handler: number, offset: number, nextOffset: number): number {
     const record = this.#free
     this.#free += RECORD_BYTES
-    this.#u8.fill(0, record, record + RECORD_BYTES)
+    for (let at = record >>> 2; at < record + RECORD_BYTES >>> 2; at++) this.#u32[at] = 0
     this.#u16[record + field.handler >>> 1] = handler
     this.#u16[record + field.pageOffset >>> 1] = offset
     this.#u16[record + field.nextOffset >>> 1] = nextOffset

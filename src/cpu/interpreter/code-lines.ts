@@ -5,10 +5,15 @@ import { coreMap } from '../core-memory.ts'
 
 const PAGE = 4096
 
+/** None, or those of `bytes` bytes at `offset`. */
 export class CodeLines {
   /** Bits of lines 0 to 31 and of the others. */
   low = 0
   high = 0
+
+  constructor(offset = 0, bytes = 0) {
+    if (bytes > 0) this.addRange(offset, bytes)
+  }
 
   get isEmpty(): boolean {
     return (this.low | this.high) === 0
@@ -17,10 +22,17 @@ export class CodeLines {
   /** Adds the lines of `bytes` bytes at `offset`; what lies beyond the page does not count. */
   addRange(offset: number, bytes: number): void {
     const last = Math.min(offset + bytes, PAGE) - 1
-    for (let line = offset >>> 6; line <= last >>> 6; line++) {
-      if (line < 32) this.low |= 1 << line
-      else this.high |= 1 << line - 32
-    }
+    for (let line = offset >>> 6; line <= last >>> 6; line++) this.addLine(line)
+  }
+
+  addLine(line: number): void {
+    if (line < 32) this.low |= 1 << line
+    else this.high |= 1 << line - 32
+  }
+
+  removeLine(line: number): void {
+    if (line < 32) this.low &= ~(1 << line)
+    else this.high &= ~(1 << line - 32)
   }
 
   add(other: CodeLines): void {
@@ -28,8 +40,14 @@ export class CodeLines {
     this.high |= other.high
   }
 
-  has(line: number): boolean {
-    return ((line < 32 ? this.low : this.high) >>> (line & 31) & 1) !== 0
+  /** The first line from `line` on that is here and among others; 64 when there is none. */
+  nextIn(others: CodeLines, line: number): number {
+    if (line < 32) {
+      const low = this.low & others.low & -1 << line
+      if (low !== 0) return 31 - Math.clz32(low & -low)
+    }
+    const high = line < 64 ? this.high & others.high & -1 << Math.max(line - 32, 0) : 0
+    return high !== 0 ? 63 - Math.clz32(high & -high) : 64
   }
 
   contains(other: CodeLines): boolean {

@@ -20,8 +20,12 @@ const TRACES_A_LINE = 64
 
 const NONE: readonly Trace[] = []
 
-/** By line of a frame; lines that never had any have no list. */
-type Frame = (Trace[] | undefined)[]
+/** The traces of a frame by line; lines that never had any have no list. */
+interface Frame {
+  readonly lists: (Trace[] | undefined)[]
+  /** The lines whose list is not empty. */
+  readonly used: CodeLines
+}
 
 export interface Trace {
   readonly machine: number
@@ -78,12 +82,12 @@ export class Traces {
   /** Makes the frame of an address one of them. */
   watch(machine: number): Frame {
     const frame = machine >>> PAGE_SHIFT
-    let lines = this.#frames.get(frame)
-    if (!lines) {
-      lines = new Array<Trace[] | undefined>(LINES)
-      this.#frames.set(frame, lines)
+    let known = this.#frames.get(frame)
+    if (!known) {
+      known = { lists: new Array<Trace[] | undefined>(LINES), used: new CodeLines() }
+      this.#frames.set(frame, known)
     }
-    return lines
+    return known
   }
 
   /** Adds a trace to the frame `page`, and gives those that are to be forgotten for it. */
@@ -91,9 +95,10 @@ export class Traces {
     const frame = this.watch(page)
     const gone: Trace[] = []
     forEachLine(trace, page, (line) => {
-      const list = frame[line] ??= []
+      const list = frame.lists[line] ??= []
       if (list.length >= TRACES_A_LINE) this.#takeLine(frame, line, page, gone)
       list.push(trace)
+      frame.used.addLine(line)
     })
     return gone
   }
@@ -102,7 +107,7 @@ export class Traces {
   takeFirst(page: number, record: number): Trace | undefined {
     const frame = this.#frames.get(page >>> PAGE_SHIFT)
     const line = this.#u16[record + field.pageOffset >>> 1]! >>> LINE_SHIFT
-    const trace = frame?.[line]?.find(({ first }) => first === record)
+    const trace = frame?.lists[line]?.find(({ first }) => first === record)
     if (frame && trace) takeOut(frame, trace, page)
     return trace
   }
@@ -111,14 +116,14 @@ export class Traces {
   take(page: number, lines: CodeLines): readonly Trace[] {
     const frame = this.#frames.get(page >>> PAGE_SHIFT)
     const gone: Trace[] = []
-    for (let line = 0; frame && line < LINES; line++) {
-      if (lines.has(line)) this.#takeLine(frame, line, page, gone)
-    }
+    if (!frame) return gone
+    for (let line = frame.used.nextIn(lines, 0); line < LINES;
+      line = frame.used.nextIn(lines, line + 1)) this.#takeLine(frame, line, page, gone)
     return gone
   }
 
   #takeLine(frame: Frame, line: number, page: number, gone: Trace[]): void {
-    const list = frame[line]
+    const list = frame.lists[line]
     for (let trace = list?.at(-1); trace; trace = list?.at(-1)) {
       takeOut(frame, trace, page)
       gone.push(trace)
@@ -128,9 +133,8 @@ export class Traces {
   /** The lines of the frame `page` that have traces. */
   linesIn(page: number): CodeLines {
     const lines = new CodeLines()
-    this.#frames.get(page >>> PAGE_SHIFT)?.forEach((list, line) => {
-      if (list && list.length > 0) lines.addRange(line << LINE_SHIFT, 1)
-    })
+    const frame = this.#frames.get(page >>> PAGE_SHIFT)
+    if (frame) lines.add(frame.used)
     return lines
   }
 
@@ -140,7 +144,8 @@ export class Traces {
 
   /** The traces that have code in the line of an address. */
   #near(machine: number): readonly Trace[] {
-    return this.#frames.get(machine >>> PAGE_SHIFT)?.[(machine & PAGE - 1) >>> LINE_SHIFT] ?? NONE
+    return this.#frames.get(machine >>> PAGE_SHIFT)?.lists[(machine & PAGE - 1) >>> LINE_SHIFT]
+      ?? NONE
   }
 
   /** The record of the instruction at an address that may be entered, or 0. */
@@ -158,9 +163,11 @@ export class Traces {
   nextAt(machine: number, mode: number): number {
     const frame = this.#frames.get(machine >>> PAGE_SHIFT)
     if (!frame) return PAGE
+    const { lists, used } = frame
     let next = PAGE
-    for (let line = (machine & PAGE - 1) >>> LINE_SHIFT; line < LINES && next === PAGE; line++) {
-      for (const trace of frame[line] ?? NONE) {
+    for (let line = used.nextIn(used, (machine & PAGE - 1) >>> LINE_SHIFT);
+      line < LINES && next === PAGE; line = used.nextIn(used, line + 1)) {
+      for (const trace of lists[line] ?? NONE) {
         if (trace.mode !== mode) continue
         if (!trace.crosses && isWithin(trace, machine)) return machine & PAGE - 1
         if (trace.machine >= machine) next = Math.min(next, trace.machine & PAGE - 1)
@@ -220,8 +227,11 @@ function forEachLine(trace: Trace, page: number, work: (line: number) => void): 
 
 function takeOut(frame: Frame, trace: Trace, page: number): void {
   forEachLine(trace, page, (line) => {
-    const list = frame[line]
+    const list = frame.lists[line]
     const at = list?.lastIndexOf(trace) ?? -1
-    if (at >= 0) list?.splice(at, 1)
+    if (!list || at < 0) return
+    if (at === list.length - 1) list.pop()
+    else list.splice(at, 1)
+    if (list.length === 0) frame.used.removeLine(line)
   })
 }
