@@ -51,6 +51,25 @@ test('an upcall ends a poll of other ports', () => {
   assert.equal(vcpu.state.flags, 0)
 })
 
+test('of several that wait, each is run at its time', () => {
+  const { core, clock, host, vcpu, m } = blocked()
+  const other = m.vcpu(m.guest())
+  contextOf(other).systemFlags = BigInt(RFLAGS.IF | 2)
+  while (core.step()) if (core.current === other) other.setFlag(VPF_blocked)
+  const time = Timekeeper.of(host)
+  time.stateOf(vcpu).singleshot = clock.nowNs + 1000
+  time.stateOf(other).singleshot = clock.nowNs + 3000
+  host.kickCore(0)
+  core.step()
+  for (const [ns, expected, next] of [[1000, vcpu, 2000], [2000, other, Infinity]] as const) {
+    clock.nowNs += ns
+    assert.ok(core.step())
+    assert.equal(core.current, expected)
+    while (core.step());
+    assert.equal(core.idleDeadline, clock.nowNs + next)
+  }
+})
+
 /** A core whose only guest has halted. */
 function blocked() {
   const m = new TestMachine()
@@ -66,5 +85,5 @@ function blocked() {
   while (core.step());
   cpu.log.length = 0
   const { clock, host } = m
-  return { core, cpu, clock, host, vcpu, time: Timekeeper.of(host).stateOf(vcpu) }
+  return { m, core, cpu, clock, host, vcpu, time: Timekeeper.of(host).stateOf(vcpu) }
 }

@@ -5,8 +5,8 @@
  * that, and blocks again if nothing came of it (VPF_timers). One that is runnable waits for a core
  * alone, and finds what is due when it gets one.
  *
- * The time is remembered, not asked for at each step; it only changes when a vcpu stops running
- * here (`consider`) or when the core was kicked (`forget`).
+ * Who waits and until when is remembered, as to look at all domains takes long; it only changes
+ * when a vcpu stops running here (`consider`) or when the core was kicked (`forget`).
  */
 import type { GuestType, GuestVcpu } from '../guest/guest-type.ts'
 import {
@@ -16,13 +16,26 @@ import type { Vcpu } from '../hypervisor/domain/vcpu.ts'
 import type { Host } from '../hypervisor/host/host.ts'
 import { Timekeeper } from '../hypervisor/time/timekeeper.ts'
 
+/** Everybody is looked at so often, whatever is remembered. */
+const LOOK_NS = 1e9
+
+interface Waiting {
+  /** Of the vcpu's struct, which may have become another's. */
+  readonly serial: number
+  /** Host time of its first timer. */
+  readonly deadline: number
+}
+
 export class OtherTimers {
   readonly #host: Host
   readonly #guests: GuestType
   readonly #time: Timekeeper
   readonly #core: number
+  /** Those that may wait here. */
+  readonly #waiting = new Map<Vcpu, Waiting>()
   #next = Infinity
   #known = false
+  #lookedAt = 0
 
   constructor(host: Host, guests: GuestType, core: number) {
     this.#host = host
@@ -38,34 +51,55 @@ export class OtherTimers {
 
   /** A vcpu stops running: its timers count from now on. */
   consider(guest: GuestVcpu): void {
-    this.#next = Math.min(this.#next, this.#deadlineOf(guest.vcpu))
+    this.#await(guest.vcpu)
   }
 
   /** Host time of the first timer of a vcpu other than `current`. */
   deadline(current: Vcpu | undefined): number {
-    if (!this.#known) this.#visit(-Infinity, current)
+    if (!this.#known) this.#look(current)
     return this.#next
   }
 
   /** Wakes those for whom something is due, of all vcpus of this core but `current`. */
   expire(now: number, current: Vcpu | undefined): void {
-    if (this.#known && now < this.#next) return
-    this.#visit(now, current)
+    if (!this.#known || now - this.#lookedAt >= LOOK_NS) {
+      this.#look(current)
+      this.#lookedAt = now
+    }
+    if (now < this.#next) return
+    this.#next = Infinity
+    for (const [vcpu, { serial, deadline }] of this.#waiting) {
+      if (deadline > now) {
+        this.#next = Math.min(this.#next, deadline)
+        continue
+      }
+      this.#waiting.delete(vcpu)
+      if (serial !== vcpu.state.serial || vcpu.domain.isDying || vcpu === current) continue
+      if (this.#isOurs(vcpu)) this.#serve(vcpu, now)
+    }
   }
 
-  #visit(now: number, current: Vcpu | undefined): void {
+  /** Finds out who waits here. */
+  #look(current: Vcpu | undefined): void {
     this.#next = Infinity
     this.#known = true
+    this.#waiting.clear()
     let left = this.#host.state.domainCount
     for (let domain = this.#host.nextDomain(0); domain && left > 0; left--) {
       if (domain.state.control === 0 && !domain.isDying) {
         for (let i = 0; i < domain.vcpuCount; i++) {
           const vcpu = domain.vcpu(i)
-          if (vcpu && vcpu !== current && this.#isOurs(vcpu)) this.#serve(vcpu, now)
+          if (vcpu && vcpu !== current && this.#isOurs(vcpu)) this.#await(vcpu)
         }
       }
       domain = left > 1 ? this.#host.nextDomain(domain.id + 1) : undefined
     }
+  }
+
+  #await(vcpu: Vcpu): void {
+    const deadline = this.#deadlineOf(vcpu)
+    this.#waiting.set(vcpu, { serial: vcpu.state.serial, deadline })
+    this.#next = Math.min(this.#next, deadline)
   }
 
   #isOurs(vcpu: Vcpu): boolean {
@@ -76,9 +110,8 @@ export class OtherTimers {
   }
 
   #serve(vcpu: Vcpu, now: number): void {
-    const deadline = this.#deadlineOf(vcpu)
-    if (deadline > now) {
-      this.#next = Math.min(this.#next, deadline)
+    if (this.#deadlineOf(vcpu) > now) {
+      this.#await(vcpu)
       return
     }
     // An event may have woken it since, and another core may run it: then it is left alone.

@@ -53,8 +53,17 @@ async function soak(guest: StressedGuest, vcpus: number, end: number): Promise<s
       : [...new Set([one, ...Array.from({ length: AT_ONCE - 1 }, () =>
         stressors[below(stressors.length)]!)])]
     const workers = i % 2 === 0 ? vcpus : 1
-    const wrong = await stress(guest, some, workers, Number(values.seconds))
-    console.log(`${guest.name}: ${some.join(' ')}: ${wrong.length === 0 ? 'well' : 'WRONG'}`)
+    const name = `${guest.name}: ${some.join(' ')}`
+    let wrong: string[]
+    try {
+      wrong = await stress(guest, some, workers, Number(values.seconds))
+    } catch (error) {
+      // Nothing more can be asked of this guest; others go on.
+      console.log(`${name}: NO END`)
+      console.log(error)
+      return [...failures, name]
+    }
+    console.log(`${name}: ${wrong.length === 0 ? 'well' : 'WRONG'}`)
     for (const line of wrong) console.log(line)
     failures.push(...wrong)
   }

@@ -31,8 +31,9 @@ const MEMORY_MB = 320
 const SMALL = '--vm-bytes 16M --stream-l3-size 1M --memrate-bytes 16M'
 /** Exit statuses: well; and, which is not wrong, no resources for a stressor, or no such thing. */
 const FINE = [0, 3, 4]
-/** So much longer than asked for may it take: some stressors end only between long rounds. */
-const PATIENCE_SECONDS = 300
+/** So much longer than asked for may it take: some stressors end only between long rounds. One of
+ * far-branch calls a million and a half functions, which takes minutes on a busy machine. */
+const PATIENCE_SECONDS = 900
 
 export interface StressedGuest {
   readonly name: string
