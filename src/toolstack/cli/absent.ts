@@ -7,6 +7,7 @@
  * and says what is missing.
  */
 import type { Command, Invocation } from './command.ts'
+import type { Option } from './getopt.ts'
 import { findDomain, type World } from './world.ts'
 
 /** How a list that stays empty looks. */
@@ -15,6 +16,8 @@ interface EmptyList {
   readonly summary: string
   readonly synopsis: string
   readonly header: string
+  readonly options?: readonly Option[]
+  readonly optionsHelp?: string
   /** A name that is no domain's is passed over, once it was said. */
   readonly tolerant: boolean
   readonly needs: number
@@ -51,7 +54,11 @@ const LISTS: readonly EmptyList[] = [
   },
   {
     name: 'pci-assignable-list', summary: 'List all the assignable pci devices',
-    synopsis: '', tolerant: false, needs: 0, header: '',
+    synopsis: '[options]', tolerant: false, needs: 0, header: '',
+    options: [{ key: 'show-names', letter: 'n', name: 'show-names' }],
+    optionsHelp: `-h                      Print this help.
+-n, --show-names        Display assignable device names where
+                        supplied.`,
   },
 ]
 
@@ -62,7 +69,7 @@ async function isDomain(world: World, name: string): Promise<boolean> {
 
 function emptyList({ header, tolerant, needs, ...words }: EmptyList): Command {
   return {
-    ...words, globals: 'vtT', options: [], needs,
+    globals: 'vtT', options: [], ...words, needs,
     run: async ({ world, operands }: Invocation): Promise<number> => {
       world.out(header)
       for (const name of needs > 0 ? operands : []) {
@@ -82,6 +89,8 @@ interface FixedAnswer {
   readonly summary: string
   readonly synopsis: string
   readonly needs: number
+  readonly options?: readonly Option[]
+  readonly optionsHelp?: string
   readonly out?: string
   readonly err?: string
   readonly code: number
@@ -106,16 +115,30 @@ const ANSWERS: readonly FixedAnswer[] = [
   {
     name: 'psr-hwinfo', needs: 0, synopsis: '[options]',
     summary: 'Show hardware information for Platform Shared Resource',
+    options: [
+      { key: 'cmt', letter: 'm', name: 'cmt' }, { key: 'cat', letter: 'a', name: 'cat' },
+      { key: 'mba', letter: 'b', name: 'mba' },
+    ],
+    optionsHelp: `-m, --cmt       Show Cache Monitoring Technology (CMT) hardware info
+-a, --cat       Show Cache Allocation Technology (CAT) hardware info
+-b, --mba       Show Memory Bandwidth Allocation (MBA) hardware info\n`,
     out: `Cache Monitoring Technology (CMT):\n${'Enabled'.padEnd(16)}: 0\n`, code: 253,
   },
   {
     name: 'psr-cmt-show', needs: 1, synopsis: '<PSR-CMT-Type> <Domain>',
     summary: 'Show Cache Monitoring Technology information',
+    optionsHelp: `Available monitor types:
+"cache-occupancy":         Show L3 cache occupancy(KB)
+"total-mem-bandwidth":     Show total memory bandwidth(KB/s)
+"local-mem-bandwidth":     Show local memory bandwidth(KB/s)\n`,
     err: 'CMT is disabled in the system\n', code: 255,
   },
   {
     name: 'psr-cat-show', needs: 0, synopsis: '[options] <Domain>',
     summary: 'Show Cache Allocation Technology information', err: 'Failed to get info\n', code: 253,
+    options: [{ key: 'level', letter: 'l', value: true }],
+    optionsHelp:
+      '-l <level>        Specify the cache level to process, otherwise L3 cache is processed\n',
   },
   {
     name: 'psr-mba-show', needs: 0, synopsis: '<Domain>',
@@ -125,7 +148,7 @@ const ANSWERS: readonly FixedAnswer[] = [
 
 function fixedAnswer({ out, err, code, ...words }: FixedAnswer): Command {
   return {
-    ...words, globals: 'vtT', options: [],
+    globals: words.name === 'getenforce' ? 'vtT' : 'vtTf', options: [], ...words,
     run: async ({ world }: Invocation): Promise<number> => {
       world.out(out ?? '')
       world.err(err ?? '')

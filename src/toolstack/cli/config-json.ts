@@ -113,7 +113,7 @@ function vnodeOf({ distances, memoryKib, pnode, vcpus }: VnodeConfig): Json {
 /** A channel as libxl's libxl_device_channel. */
 function channelOf({ name, connection, path }: ChannelSpec, devid: number): Json {
   return {
-    devid, name, connection, [`connection.${connection}`]: path === undefined ? {} : { path },
+    devid, name, [`connection.${connection}`]: path === undefined ? {} : { path },
   }
 }
 
