@@ -12,7 +12,6 @@ import type { Spared } from '../cpu/engine.ts'
 import { CoreState } from '../hypervisor/host/state.ts'
 import { HostClock } from '../node/clock.ts'
 import { giveBackGarbage, giveBackPages } from '../node/garbage.ts'
-import { preferHugePages } from '../node/huge-pages.ts'
 import { randomWord } from '../node/random.ts'
 import { threadName } from '../node/threads.ts'
 import { CompilerPort } from './compiler-port.ts'
@@ -49,7 +48,6 @@ const cpu: Cpu = new Cpu({
   },
   compiler: new CompilerPort(start.compiler, () => tell({ kind: 'compile' })),
   ...files ? { kept: keptRegionsOf(files) } : {},
-  prepareMemory: preferHugePages,
   giveBackPages,
 })
 const spare = {

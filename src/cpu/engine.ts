@@ -49,8 +49,6 @@ export interface EngineOptions extends HandlerOptions {
   readonly kept?: readonly KeptRegions[]
   /** Whom else there is in the machine's memory. */
   readonly shared?: SharedMachine
-  /** Hears of the core's memory before anything is put there. */
-  prepareMemory?(buffer: ArrayBuffer): void
   /** Makes pages of a buffer zero, and gives their memory back to the system, if that can be. */
   giveBackPages?(buffer: ArrayBuffer, offset: number, bytes: number): boolean
 }
@@ -96,7 +94,6 @@ export class Engine {
     this.#options = options
     const corePages = Math.ceil(coreMap.end / PAGE_BYTES)
     this.core = new WebAssembly.Memory({ initial: corePages, maximum: corePages })
-    options.prepareMemory?.(this.core.buffer)
     this.context = CpuContext.on(this.core.buffer, coreMap.context)
     this.control = CoreControl.on(this.core.buffer, coreMap.control)
     const memories = { core: this.core, machine: options.machine }

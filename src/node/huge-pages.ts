@@ -1,6 +1,6 @@
 /**
- * Memory in huge pages, where the system has them: what guests and their processors touch is all
- * over their memories, and a page of the usual size is too small for the host's TLB to have them.
+ * Memory in huge pages, where the system has them: what guests touch is all over their memory, and
+ * the host's TLB holds too few pages of the usual size for that.
  */
 import { Advice, advise } from './c-library.ts'
 
