@@ -3,53 +3,22 @@
  */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { Cpu } from './cpu.ts'
-import { LEAF_ENTRIES, P2M_MFN_SHIFT, P2M_RAM_RW } from './p2m-format.ts'
-import { CPU_CONTEXT_SIZE, CpuContext, RFLAGS, setFlags } from './state.ts'
+import type { Cpu } from './cpu.ts'
+import { RFLAGS } from './state.ts'
+import { CODE, HANDLER, RealModeMachine } from './test-real-mode.ts'
 
-const PAGES = 64
-const P2M = 0x10_0000
-const LEAF = 0x12_0000
-const CODE = 0x500
-const HANDLER = 0x600
+const STACK = 0x3000
 const VECTOR = 0x51
-const [CLI, STI, NOP, HLT] = [0xfa, 0xfb, 0x90, 0xf4]
+const [CLI, STI, NOP] = [0xfa, 0xfb, 0x90]
 const EOI_MSR = 0x80b
 const WRMSR = [0x0f, 0x30]
 /** mov ecx, 0x80b; xor edx, edx; xor eax, eax; wrmsr */
 const EOI = [0x66, 0xb9, EOI_MSR & 0xff, EOI_MSR >> 8, 0, 0, 0x66, 0x31, 0xd2, 0x66, 0x31, 0xc0,
   ...WRMSR]
 
-function machine(...code: number[]): { cpu: Cpu, memory: DataView } {
-  const memory = new WebAssembly.Memory({ initial: PAGES, maximum: PAGES, shared: true })
-  const words = new Uint32Array(memory.buffer)
-  words[P2M >>> 2] = LEAF >>> 12
-  for (let gfn = 0; gfn < LEAF_ENTRIES; gfn++) {
-    words[(LEAF >>> 2) + gfn] = gfn << P2M_MFN_SHIFT | P2M_RAM_RW
-  }
-  words[VECTOR] = HANDLER
-  const octets = new Uint8Array(memory.buffer)
-  octets.set([...code, HLT], CODE)
-  octets[HANDLER] = HLT
-  const bytes = new Uint8Array(CPU_CONTEXT_SIZE)
-  const context = CpuContext.on(bytes)
-  for (let i = 0; i < 6; i++) {
-    const segment = context.segments.item(i)
-    segment.limit = 0xffff
-    segment.attributes = i === 1 ? 0x9b : 0x93
-  }
-  context.idtr.limit = 0x3ff
-  context.cr0 = 0x10n
-  context.rip = BigInt(CODE)
-  context.gpr.set(4, 0x3000n)
-  setFlags(context, RFLAGS.IF | 2)
-  const cpu = new Cpu({ machine: memory, doorbell: 0, tsc: () => 0, random: () => 0 })
-  cpu.setMemory(P2M)
-  cpu.loadContext(bytes)
-  return { cpu, memory: new DataView(memory.buffer) }
+function processor(...code: number[]): Cpu {
+  return new RealModeMachine(code, [VECTOR]).processor(STACK)
 }
-
-const processor = (...code: number[]): Cpu => machine(...code).cpu
 
 /** Runs with interrupts off at first, and one that waits. */
 function runWaiting(cpu: Cpu, vector: number): string {
@@ -60,11 +29,12 @@ function runWaiting(cpu: Cpu, vector: number): string {
 }
 
 test('an interrupt that was offered is taken once the instruction behind STI is over', () => {
-  const { cpu, memory } = machine(NOP, STI, NOP, NOP, NOP)
+  const machine = new RealModeMachine([NOP, STI, NOP, NOP, NOP], [VECTOR])
+  const cpu = machine.processor(STACK)
   assert.equal(runWaiting(cpu, VECTOR), 'halt')
   assert.equal(cpu.context.rip, BigInt(HANDLER + 1))
   assert.equal(cpu.ahead.taken, VECTOR)
-  assert.equal(memory.getUint16(Number(cpu.context.gpr.get(4)), true), CODE + 3)
+  assert.equal(machine.returnAddress(cpu), CODE + 3)
 })
 
 test('it is not while interrupts are off, nor against CR8, nor when none was', () => {
