@@ -21,6 +21,11 @@ export class SeededRandom {
     return (mixed ^ mixed >>> 15) >>> 0
   }
 
+  /** A whole number from 0 to below `bound`. */
+  below(bound: number): number {
+    return this.word() % bound
+  }
+
   bytes(count: number): Uint8Array {
     return Uint8Array.from({ length: count }, () => this.word() & 0xff)
   }

@@ -6,6 +6,7 @@
  */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { SeededRandom } from '../../src/base/seeded-random.ts'
 import { ALIAS_AT, CODE_AT, CODE_PAGES, DATA_AT, STACK_TOP, TestMachine } from './machine.ts'
 import type { Start } from './machine.ts'
 
@@ -27,11 +28,8 @@ class Source {
   readonly #random: (below: number) => number
 
   constructor(seed: number) {
-    let state = seed
-    this.#random = (below) => {
-      state = Math.imul(state ^ state >>> 15, 0x2c1b_3c6d) + 0x6d2b_79f5 | 0
-      return ((state ^ state >>> 13) >>> 0) % below
-    }
+    const random = new SeededRandom(`${seed}`)
+    this.#random = (below) => random.below(below)
     for (let number = 0; number < FUNCTIONS; number++) {
       this.#at = this.#function(number)
       for (let i = 0; i < OPERATIONS; i++) this.put(...this.#operation())

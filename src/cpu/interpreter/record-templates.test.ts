@@ -4,6 +4,7 @@
  */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { SeededRandom } from '../../base/seeded-random.ts'
 import { makeDecoder, MAX_LENGTH } from '../../isa/decode/decoder.ts'
 import { allInstructions } from '../../isa/instructions/all.ts'
 import type { Instruction } from '../../isa/operand.ts'
@@ -76,11 +77,8 @@ class Bench {
 }
 
 function randomOf(seed: number): (below: number) => number {
-  let state = seed
-  return (below) => {
-    state = Math.imul(state ^ state >>> 15, 0x2c1b_3c6d) + 0x6d2b_79f5 | 0
-    return ((state ^ state >>> 13) >>> 0) % below
-  }
+  const random = new SeededRandom(`${seed}`)
+  return (below) => random.below(below)
 }
 
 test('a record from a template is the decoder\'s, whatever comes behind the head', () => {

@@ -71,7 +71,7 @@ function emitBlock(
   const { definition, operands } = instruction
   const [target, source] = operands
   const moves = definition.name === 'movs'
-  if (!shape.long || shape.addressSize !== 64 || !isBlockwise(instruction.definition)) return
+  if (!shape.long || shape.addressSize !== 64 || !isBlockwise(definition)) return
   const size = target!.width / 8
   const enough = m.lessUnsigned(m.const(LEAST_BYTES / size - 1), count)
   m.when(m.and(m.isZero(m.flag('df')), enough), () => {

@@ -3,6 +3,7 @@
  * model of what may be seen after random changes, flushes and switches.
  */
 import { test } from 'node:test'
+import { SeededRandom } from '../../base/seeded-random.ts'
 import assert from 'node:assert/strict'
 import { TLB_SETS } from '../core-memory.ts'
 import { Access } from './environment.ts'
@@ -303,11 +304,8 @@ class Model {
 }
 
 function randomOf(seed: number): (below: number) => number {
-  let state = seed
-  return (below) => {
-    state = Math.imul(state ^ state >>> 15, 0x2c1b_3c6d) + 0x6d2b_79f5 | 0
-    return ((state ^ state >>> 13) >>> 0) % below
-  }
+  const random = new SeededRandom(`${seed}`)
+  return (below) => random.below(below)
 }
 
 test('after random changes, switches and flushes nothing is seen that was to be forgotten', () => {

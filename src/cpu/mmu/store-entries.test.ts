@@ -3,6 +3,7 @@
  */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { SeededRandom } from '../../base/seeded-random.ts'
 import { TestMachine } from './test-machine.ts'
 
 const PRESENT = 1n
@@ -17,11 +18,8 @@ const PAGES = [0, 1, 2, 3, 4, 5].flatMap((page) => [
 
 test('after any fills and flushes, a store to a frame that becomes code is told of', () => {
   const seed = Number(process.env['SEED'] ?? 3)
-  let state = seed
-  const random = (below: number): number => {
-    state = Math.imul(state, 1_103_515_245) + 12_345 >>> 0
-    return (state >>> 8) % below
-  }
+  const seeded = new SeededRandom(`${seed}`)
+  const random = (below: number): number => seeded.below(below)
   const machine = new TestMachine().longMode()
   const frames = Array.from({ length: 4 }, () => machine.frame() << 12)
   const frameOf = new Map<bigint, number>()
