@@ -39,7 +39,7 @@ const cpu: Cpu = new Cpu({
   doorbell: host.core(start.index).kickWord,
   tsc: tscOf(clock, host.state.tscKhz),
   random: randomWord,
-  withoutPorts: true,
+  hasPorts: false,
   ...start.heatLimit === undefined ? {} : { heatLimit: start.heatLimit },
   shared: {
     frameUses: host.state.frameUses, processor: start.index, others,

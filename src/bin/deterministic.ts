@@ -97,7 +97,7 @@ class TurnLoop implements Cores {
       doorbell: host.core(0).kickWord,
       tsc: tscOf(time, host.state.tscKhz),
       random: () => random.word(),
-      withoutPorts: true,
+      hasPorts: false,
       shared: {
         frameUses: host.state.frameUses, processor: 0, others: false,
         storing: (machine) => host.frameUses.written(machine >>> 12, 0),

@@ -77,7 +77,7 @@ export class Cpu implements Processor {
 
   constructor(options: CpuOptions) {
     this.#options = options
-    this.hasPorts = !options.withoutPorts
+    this.hasPorts = options.hasPorts ?? true
     this.#engine = new Engine(options, (record) => this.#services.run(record))
     const { core, context, control, exports, code } = this.#engine
     this.context = context

@@ -36,8 +36,9 @@ export interface EngineOptions extends HandlerOptions {
   random(): number
   /** The host's time stamp counter in ticks, a whole number. */
   tsc(): number
-  /** Nothing is at any port: IN reads all ones, and is no exit. */
-  readonly withoutPorts?: boolean
+  /** Whether something may be at ports (the default); where nothing is, IN reads all ones, and is
+   * no exit. */
+  readonly hasPorts?: boolean
   /** How often code is jumped to before it is compiled: 1 to 65535; 0 to interpret only. */
   readonly heatLimit?: number
   /** How often a region's entry is as hot as that before the region goes on where others are

@@ -58,7 +58,7 @@ async function checkPages(): Promise<Problems> {
 /** Tests that need neither a guest nor the network, nor take long. */
 const QUICK_TESTS = [
   'src/**/*.test.ts', 'test/hypervisor/**/*.test.ts', 'test/xenstore/**/*.test.ts',
-  'test/api/**/*.test.ts',
+  'test/api/**/*.test.ts', 'test/jit/{golden,lockstep,counting,changing-code}.test.ts',
   'fuzz/**/*.test.ts', 'bench/**/*.test.ts',
 ]
 
