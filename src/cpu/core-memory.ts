@@ -173,6 +173,8 @@ export const coreMap = {
   storeBitmap: 0x80000,
   /** Where indirect jumps went; see interpreter/jump-targets.ts. */
   jumpTargets: 0xa0000,
+  /** Where compiled regions are entered; see interpreter/region-links.ts. */
+  regionLinks: 0xc0000,
   /** Machine address of code to decoded record, see code-cache. */
   codeHash: 1 * MIB,
   /** The tables of each TLB set, and its log: indexes of filled entries as words, with TLB_ENTRIES
@@ -198,6 +200,9 @@ export const CODE_HASH_OTHER = 8
 
 /** Edges of coreMap.jumpTargets. */
 export const JUMP_TARGET_BITS = 13
+
+/** Places of coreMap.regionLinks. */
+export const REGION_LINK_BITS = 13
 
 /** Values of CoreControl.stop. */
 export const Stop = {

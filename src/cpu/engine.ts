@@ -78,7 +78,7 @@ const BUSY_LIMIT = 32
 
 /** What of core memory is zero, or not looked at, while no code is decoded. */
 const CODE_AREAS = [
-  [coreMap.codeHash, coreMap.tlbTables], [coreMap.records, coreMap.storeEntries],
+  [coreMap.regionLinks, coreMap.tlbTables], [coreMap.records, coreMap.storeEntries],
 ] as const
 
 export class Engine {

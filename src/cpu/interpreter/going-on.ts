@@ -4,34 +4,89 @@
  * The next region is entered in place of the one that ends, without a way through the
  * interpreter's loop, as long as something is left of what the first was given: between slices of
  * the budget the loop looks at the doorbell.
+ *
+ * Mostly the instruction TLB and the table of links know the way (region-links.ts). Else the record
+ * says it, as to the loop, and is counted as one that was jumped to; then there is a link for as
+ * often as it may be jumped to until it is hot.
  */
-import { call, i32, type Local } from '../../wasm/expression.ts'
+import { call, i32, i64, select, type Expression, type Local } from '../../wasm/expression.ts'
 import type { FunctionBuilder } from '../../wasm/function.ts'
 import type { FunctionReference, ModuleBuilder } from '../../wasm/module.ts'
-import { loadControl32, Z } from './core-fields.ts'
-import { emitHeat, type Heat } from './heat.ts'
+import { CODE_MODE_LONG } from '../core-memory.ts'
+import { emitExecPage } from '../mmu/exec-tlb.ts'
+import { CpuContext } from '../state.ts'
+import { controlAt, loadControl32, Z } from './core-fields.ts'
+import { emitHeat, emitSetHeat, type Heat } from './heat.ts'
 import { CORE, partSignatures } from './parts.ts'
 import { field, Special } from './record.ts'
+import {
+  emitLink, emitUseLink, isUsedUp, linkedEntry, linkedRegion, linkOf,
+} from './region-links.ts'
+
+const REGION = { parameters: ['i32'], result: 'i32' } as const
+const PAGE = -4096n
+/** How often the link of a record serves that is not counted. */
+const WITHOUT_END = 0x7fff_ffff
 
 /** Builds the part `goOn`. */
 export function buildGoOn(
   module: ModuleBuilder, lookUp: FunctionReference, heat: Heat,
 ): FunctionBuilder {
+  const byRecord = buildByRecord(module, lookUp, heat)
   const f = module.function(partSignatures.goOn)
-  const region = module.typeOf({ parameters: ['i32'], result: 'i32' })
+  const [linear] = f.parameters as [Local]
+  const machinePage = f.local('i32')
+  const machine = f.local('i32')
+  const place = f.local('i32')
+  const left = f.local('i32')
+  f.block((missed) => {
+    const user = i32.eq(i32.load(CORE, Z, CpuContext.offsets.cpl), i32.const(3))
+    f.set(machinePage, emitExecPage(f, CORE, linear, { user, entry: place, missed }))
+    f.set(machine, i32.or(machinePage, i32.and(i32.wrap(linear), i32.const(0xfff))))
+    f.set(place, linkOf(machine))
+    f.brUnlikely(missed, i32.leS(loadControl32('budget'), Z))
+    f.brUnlikely(missed, i32.ne(loadControl32('codeMode'), i32.const(CODE_MODE_LONG)))
+    emitUseLink(f, place, machine, left, missed)
+    const page = i64.and(linear, i64.const(PAGE))
+    f.store('i64', CORE, Z, page, controlAt('codePage'))
+    f.store('i64', CORE, Z, page, controlAt('codePageTag'))
+    f.store('i32', CORE, Z, machinePage, controlAt('codeMachinePage'))
+    f.returnCallIndirect(module.typeOf(REGION), linkedRegion(place), linkedEntry(place))
+  })
+  f.returnCall(byRecord, linear)
+  return f
+}
+
+/** The same when no link is known. */
+function buildByRecord(
+  module: ModuleBuilder, lookUp: FunctionReference, heat: Heat,
+): FunctionBuilder {
+  const f = module.function(partSignatures.goOn)
   const [linear] = f.parameters as [Local]
   const record = f.local('i32')
+  const machine = f.local('i32')
+  const link = f.local('i32')
   const count = f.local('i32')
+  const region = (): Expression => i32.load(CORE, record, field.link)
+  const entry = (): Expression => i32.load(CORE, record, field.immediate)
   f.set(record, call(lookUp, linear))
   f.block((leave) => {
     f.brIf(leave, i32.eqz(record))
     const handler = i32.load16U(CORE, record, field.handler)
     f.brIf(leave, i32.ne(handler, i32.const(Special.REGION)))
     f.brIf(leave, i32.leS(loadControl32('budget'), Z))
+    f.set(machine, i32.or(loadControl32('codeMachinePage'),
+      i32.and(i32.wrap(linear), i32.const(0xfff))))
+    f.set(link, linkOf(machine))
+    f.if(isUsedUp(link, machine), () => emitSetHeat(f, record, heat.heatLimit - 1))
     // What is hot may be entered by another way now.
     emitHeat(f, record, count, heat, () => f.br(leave))
-    f.returnCallIndirect(region, i32.load(CORE, record, field.link),
-      i32.load(CORE, record, field.immediate))
+    const limit = i32.const(heat.heatLimit)
+    emitLink(f, link, {
+      machine, region: region(), entry: entry(),
+      left: select(i32.sub(limit, count), i32.const(WITHOUT_END), i32.ltU(count, limit)),
+    })
+    f.returnCallIndirect(module.typeOf(REGION), region(), entry())
   })
   f.return(record)
   return f

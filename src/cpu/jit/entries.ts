@@ -5,6 +5,7 @@
 import { CODE_MODE_LONG } from '../core-memory.ts'
 import type { CodeCache } from '../interpreter/code-cache.ts'
 import type { CodeLines } from '../interpreter/code-lines.ts'
+import type { RegionLinks } from '../interpreter/region-links.ts'
 import type { PageAt, RegionShape } from './shape.ts'
 
 /** More than any record's heat may be: nobody counts any more. */
@@ -34,12 +35,14 @@ interface Entry {
 
 export class Entries {
   readonly #code: CodeCache
+  readonly #links: RegionLinks
   readonly #busyLimit: number
   readonly #entries = new Map<number, Entry>()
 
   /** An entry is busy when it was hot `busyLimit` times. */
-  constructor(code: CodeCache, busyLimit: number) {
+  constructor(code: CodeCache, links: RegionLinks, busyLimit: number) {
     this.#code = code
+    this.#links = links
     this.#busyLimit = busyLimit
   }
 
@@ -80,6 +83,7 @@ export class Entries {
 
   /** Has a record enter the region that begins at its address, if there is one. */
   enter(machine: number, record: number): boolean {
+    this.#links.forget(machine)
     const entry = this.#entries.get(machine)
     const code = entry?.live.code
     if (!code) return false
@@ -111,6 +115,7 @@ export class Entries {
     for (const machine of live.entries) {
       if (this.#entries.get(machine)?.live !== live) continue
       this.#entries.delete(machine)
+      this.#links.forget(machine)
       if (live.code) this.#code.leaveRegion(machine, CODE_MODE_LONG)
     }
   }

@@ -12,6 +12,7 @@ import type { MemorySizes } from '../interpreter/engine-module.ts'
 import type { CodeLines } from '../interpreter/code-lines.ts'
 import { JumpTargets } from '../interpreter/jump-targets.ts'
 import { field, heatWordOf } from '../interpreter/record.ts'
+import { RegionLinks } from '../interpreter/region-links.ts'
 import { InterpretedCode } from './code-source.ts'
 import {
   type CompiledRegions, ImmediateCompiler, type LoadedRegions, pack, type PackedRegion,
@@ -109,7 +110,7 @@ export class Jit {
     this.#compiler = needs.compiler ?? new ImmediateCompiler(needs.decode)
     this.#records = new DataView(needs.core)
     this.#targets = new JumpTargets(needs.core)
-    this.#entries = new Entries(needs.code, needs.busyLimit)
+    this.#entries = new Entries(needs.code, new RegionLinks(needs.core), needs.busyLimit)
     for (const kept of needs.kept ?? []) this.#store.addKept(kept)
   }
 

@@ -5,7 +5,7 @@
  * supervisor's set (spaces.ts). Only the start of a page and jumps to other pages look here.
  */
 import { call, i32, i64, select, type Expression, type Local } from '../../wasm/expression.ts'
-import type { FunctionBuilder } from '../../wasm/function.ts'
+import type { FunctionBuilder, Label } from '../../wasm/function.ts'
 import type { ModuleBuilder } from '../../wasm/module.ts'
 import { struct } from '../../base/layout/struct.ts'
 import { u32, u64 } from '../../base/layout/scalar.ts'
@@ -64,6 +64,18 @@ export function emitExecHit(
   return i32.and(i32.and(isPage, isFrame), isValid(core, entry))
 }
 
+/** -> i32: the machine page of `linear` by the instruction TLB of memory `core`, for CPL 3 when
+ * `user` is 1; branches to `missed` where that does not know it. `entry` is used. */
+export function emitExecPage(
+  f: FunctionBuilder, core: number, linear: Local,
+  { user, entry, missed }: { user: Expression, entry: Local, missed: Label },
+): Expression {
+  f.set(entry, offsetOf(pageNumber(linear)))
+  f.brUnlikely(missed, i64.ne(i64.load(core, entry, at.tag), tagOf(linear, user)))
+  f.brUnlikely(missed, i32.eqz(isValid(core, entry)))
+  return i32.load(core, entry, at.machine)
+}
+
 /** (linear i64, machine page i32, Fill and PageSize bits i32) */
 export function buildFillExec(module: ModuleBuilder, env: MmuEnvironment): FunctionBuilder {
   const f = module.function({ parameters: ['i64', 'i32', 'i32'] })
@@ -91,12 +103,9 @@ export function buildExecTranslate(
   const entry = f.local('i32')
   const user = f.local('i32')
   f.set(user, i32.eq(contextWord(env, 'cpl'), i32.const(3)))
-  f.set(entry, offsetOf(pageNumber(linear)))
-  f.if(i64.eq(i64.load(env.core, entry, at.tag), tagOf(linear, user)), () => {
-    f.if(isValid(env.core, entry), () => {
-      const page = i32.load(env.core, entry, at.machine)
-      f.return(i64.extendU(i32.or(page, i32.and(i32.wrap(linear), i32.const(0xfff)))))
-    })
+  f.block((missed) => {
+    const page = emitExecPage(f, env.core, linear, { user, entry, missed })
+    f.return(i64.extendU(i32.or(page, i32.and(i32.wrap(linear), i32.const(0xfff)))))
   })
   const access = i32.or(i32.const(Access.EXEC), i32.shl(user, i32.const(1)))
   f.return(call(walk, linear, access))
