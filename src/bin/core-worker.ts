@@ -18,6 +18,9 @@ import { CompilerPort } from './compiler-port.ts'
 import { keptFilesOf, keptRegionsOf } from './kept-code.ts'
 import { type CoreMessage, type CoreStart, machineOf, tscOf } from './thread.ts'
 
+/** A microsecond or so of instructions: asking again within it would be most of the work. */
+const TSC_WINDOW = 1000
+
 const start = workerData as CoreStart
 assert(parentPort, 'a core runs in a worker')
 const control = parentPort
@@ -38,11 +41,13 @@ const cpu: Cpu = new Cpu({
   machine: start.memory.machine,
   doorbell: host.core(start.index).kickWord,
   tsc: tscOf(clock, host.state.tscKhz),
+  tscWindow: TSC_WINDOW,
   random: randomWord,
   hasPorts: false,
   ...start.heatLimit === undefined ? {} : { heatLimit: start.heatLimit },
   shared: {
-    frameUses: host.state.frameUses, processor: start.index, others,
+    frameUses: host.state.frameUses, tscTold: host.state.tscTold,
+    processor: start.index, others,
     storing: (machine) => host.frameUses.written(machine >>> 12, start.index),
     decoding: (machine) => core.askOthers(machine >>> 12),
   },

@@ -99,7 +99,8 @@ class TurnLoop implements Cores {
       random: () => random.word(),
       hasPorts: false,
       shared: {
-        frameUses: host.state.frameUses, processor: 0, others: false,
+        frameUses: host.state.frameUses, tscTold: host.state.tscTold,
+        processor: 0, others: false,
         storing: (machine) => host.frameUses.written(machine >>> 12, 0),
         decoding: (machine) => core.askOthers(machine >>> 12),
       },

@@ -54,7 +54,8 @@ export function machineOf(memory: MachineMemory, clock: Clock): ThreadMachine {
 
 /** The host's time stamp counter, in ticks since the host started. */
 export function tscOf(clock: Clock, khz: number): () => number {
-  return () => Math.floor(clock.now() * khz / 1e6)
+  const ticksPerNs = khz / 1e6
+  return () => clock.now() * ticksPerNs
 }
 
 /** The machine's memories as the hypervisor takes them. */

@@ -127,6 +127,11 @@ export const CoreControl = struct('core control', {
   doorbell: u32,
   /** Number of the processor among those of its machine; see mmu/frame-uses.ts. */
   processor: u32,
+  /** What the host's time stamp counter was when it was last asked, what of the budget is left when
+   * that is too old, and the latest that a guest was told: see interpreter/time-stamp.ts. */
+  tscAsked: u64,
+  tscUntil: i32,
+  tscTold: u64,
 })
 
 /** CoreControl.codeMode: which code, and whether one instruction at a time. Never 0, so that an

@@ -22,6 +22,7 @@ import { InterruptsAhead } from './interrupts-ahead.ts'
 import { MachineAdapter } from './interpreter/machine-adapter.ts'
 import { ServiceCalls } from './interpreter/service-calls.ts'
 import { TRACE_LIMIT } from './interpreter/code-cache.ts'
+import { TSC_UNKNOWN } from './interpreter/time-stamp.ts'
 import { REGION_LIMIT } from './jit/jit.ts'
 import { MmuMemory } from './mmu/linear-memory.ts'
 import {
@@ -261,7 +262,7 @@ export class Cpu implements Processor {
     if (this.control.windowWanted) this.#services.redirected = true
   }
 
-  tsc(): bigint { return BigInt(this.#options.tsc()) }
+  tsc(): bigint { return BigInt.asUintN(64, this.#engine.exports['part.tsc']()) }
 
   random(): number { return this.#options.random() }
 
@@ -295,6 +296,7 @@ export class Cpu implements Processor {
     const { control } = this
     this.#given = Math.min(budget, MOST_INSTRUCTIONS)
     control.budget = this.#given
+    control.tscUntil = TSC_UNKNOWN
     this.#engine.exports.run()
     this.#executed += this.#given - control.budget
     this.#given = control.budget

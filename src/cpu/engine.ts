@@ -34,8 +34,10 @@ export interface EngineOptions extends HandlerOptions {
   readonly doorbell: number
   /** 32 random bits. */
   random(): number
-  /** The host's time stamp counter in ticks, a whole number. */
+  /** The host's time stamp counter in ticks, of which only whole ones count. */
   tsc(): number
+  /** For how many instructions an answer of `tsc` serves; unless given, each reading asks. */
+  readonly tscWindow?: number
   /** Whether something may be at ports (the default); where nothing is, IN reads all ones, and is
    * no exit. */
   readonly hasPorts?: boolean
@@ -62,6 +64,8 @@ export interface SharedMachine {
   readonly processor: number
   /** Whether there are others. */
   readonly others: boolean
+  /** Machine address of the latest time stamp that one of several was told: 64 bits. */
+  readonly tscTold: number
   /** About to store to a frame from which others have decoded code. */
   storing(machine: number): void
   /** Decodes code from a frame to which others may store unnoticed. */
@@ -101,11 +105,13 @@ export class Engine {
     const handlers = new HandlerTable(memories, decode, options)
     const {
       compiler, kept, heatLimit = HEAT_LIMIT, busyLimit = BUSY_LIMIT, preferServices = false,
+      tscWindow = 0,
     } = options
     const machine = options.shared
     const module = buildEngine(handlers.sizes, {
       inline: handlers.inline, heatLimit, preferServices,
       ...machine ? { uses: { table: machine.frameUses } } : {},
+      timeStamp: { window: tscWindow, ...machine?.others ? { toldAt: machine.tscTold } : {} },
     })
     const instance = new WebAssembly.Instance(new WebAssembly.Module(module), {
       env: { ...memories, handlers: handlers.table, ...this.#imports(service, options) },

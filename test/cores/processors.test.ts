@@ -17,6 +17,7 @@ const LEAF = 0x12_0000
 /** Of another domain. */
 const [OTHER_P2M, OTHER_LEAF] = [0x14_0000, 0x16_0000]
 const USES = 0x20_0000
+const TSC_TOLD = 0x1800
 /** Pages of code of the two processors, and of data. */
 const [CODE_A, CODE_B, DATA] = [0x8000, 0x9000, 0xa000]
 const HLT = 0xf4
@@ -25,6 +26,8 @@ class Pair {
   readonly #memory = new WebAssembly.Memory({ initial: PAGES, maximum: PAGES, shared: true })
   readonly bytes = new Uint8Array(this.#memory.buffer)
   readonly words = new Uint32Array(this.#memory.buffer)
+  /** What the clock of each processor says. */
+  readonly ticks: [number, number] = [0, 0]
   /** What the processors have told, as "B stores to 8000". */
   readonly told: string[] = []
   readonly a: Cpu
@@ -43,9 +46,11 @@ class Pair {
     const tell = (what: string) => (machine: number) =>
       void this.told.push(`${name} ${what} ${(machine & -4096).toString(16)}`)
     const cpu = new Cpu({
-      machine: this.#memory, doorbell: DOORBELLS + processor * 64, tsc: () => 0, random: () => 0,
+      machine: this.#memory, doorbell: DOORBELLS + processor * 64, random: () => 0,
+      tsc: () => this.ticks[processor]!, tscWindow: 1000,
       shared: {
-        frameUses: USES, processor, others: true, storing: tell('stores to'),
+        frameUses: USES, processor, others: true, tscTold: TSC_TOLD,
+        storing: tell('stores to'),
         decoding: tell('decodes'),
       },
     })
@@ -193,4 +198,16 @@ test('another vcpu\'s entries for stores are dropped with all', () => {
   comes(1, P2M, false)
   pair.run(pair.a)
   assert.equal(pair.uses(DATA), storeUse(0), 'it asks anew')
+})
+
+test('what one processor was told of the time, another is told no earlier', () => {
+  const pair = new Pair()
+  const RDTSC = [0x0f, 0x31]
+  pair.code(CODE_A, ...RDTSC)
+  pair.code(CODE_B, ...RDTSC)
+  pair.ticks[0] = 1000
+  pair.ticks[1] = 900
+  assert.deepEqual([pair.run(pair.a), pair.run(pair.b), pair.run(pair.a)], [1000, 1001, 1002])
+  pair.ticks[1] = 2000
+  assert.deepEqual([pair.run(pair.b), pair.run(pair.a)], [2000, 2001])
 })

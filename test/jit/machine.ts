@@ -18,7 +18,8 @@ const P2M_LEAF = 0x110000
 const TABLES = 0x200000
 const KERNEL = 0x310000
 const CODE = 0x320000
-const DATA = 0x330000
+/** Machine address of the first page of data. */
+export const DATA = 0x330000
 const STACK = 0x340000
 
 /** Pages of code that a program has; behind them lies the page that may stand for page 1. */
@@ -174,7 +175,8 @@ export class TestMachine {
   /** `more` are options of the processor. */
   constructor(
     heatLimit: number,
-    more: Pick<EngineOptions, 'compiler' | 'kept' | 'busyLimit' | 'giveBackPages'> = {},
+    more: Partial<Pick<EngineOptions,
+      'compiler' | 'kept' | 'busyLimit' | 'giveBackPages' | 'tsc' | 'tscWindow'>> = {},
   ) {
     const pages = MACHINE_BYTES / 65536
     const machine = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true })

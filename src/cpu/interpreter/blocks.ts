@@ -17,6 +17,7 @@ import { WATCHED_ACCESSES } from '../debug.ts'
 import { Access } from '../mmu/environment.ts'
 import { loadControl32 } from './core-fields.ts'
 import { MACHINE, type EngineParts, partSignatures } from './parts.ts'
+import { forgetTime } from './time-stamp.ts'
 
 export interface BlockNeeds {
   readonly stopped: number
@@ -100,7 +101,10 @@ function buildMoveForward(module: ModuleBuilder, needs: BlockNeeds): FunctionBui
   })
   f.set(distance, bytes)
   f.if(i32.gtU(bytes, i32.const(SHORT)),
-    () => f.memoryCopy(MACHINE, MACHINE, target, source, bytes),
+    () => {
+      forgetTime(f)
+      f.memoryCopy(MACHINE, MACHINE, target, source, bytes)
+    },
     () => moveShort(f, target, source, distance))
   f.return(i64.extendU(i32.shrU(bytes, shift)))
   return f
@@ -136,6 +140,7 @@ function buildFillForward(module: ModuleBuilder, needs: BlockNeeds): FunctionBui
   keepInPage(f, bytes, to)
   cutToElements(f, needs, bytes, count, shift)
   reach(f, needs, target, call(needs.probeWrite, to, bytes, forBlock(needs)))
+  f.if(i32.gtU(bytes, i32.const(SHORT)), () => forgetTime(f))
   setPattern(f, pattern, value, shift)
   const byte = i64.and(pattern, i64.const(0xff))
   f.if(i64.eq(pattern, i64.mul(byte, i64.const(0x0101_0101_0101_0101n))), () => {

@@ -31,6 +31,7 @@ import {
 import { LocalPool } from './reading/value.ts'
 import { buildPure } from './strings.ts'
 import { buildSupport } from './support.ts'
+import { buildTimeStamp, type TimeStampPlan } from './time-stamp.ts'
 
 /** What the engine calls in TypeScript. All arguments and results are 32-bit integers but where
  * said otherwise. */
@@ -65,6 +66,7 @@ export interface EngineExports extends MmuExports {
   run(): void
   /** Delivers an exception or interrupt (all 0 or 1 but vector and code); 0: TypeScript must. */
   deliver(vector: number, errorCode: number, hasErrorCode: number, isFault: number): number
+  'part.tsc'(): bigint
 }
 
 export interface MemorySizes {
@@ -94,11 +96,12 @@ export interface EnginePlan {
   readonly preferServices: boolean
   /** As FrameUses'. */
   readonly uses?: Pick<FrameUses, 'table'>
+  readonly timeStamp: TimeStampPlan
 }
 
 /** Builds the engine's module. */
 export function buildEngine(
-  sizes: MemorySizes, { inline, heatLimit, preferServices, uses }: EnginePlan,
+  sizes: MemorySizes, { inline, heatLimit, preferServices, uses, timeStamp }: EnginePlan,
 ): Uint8Array<ArrayBuffer> {
   const module = new ModuleBuilder()
   importMemories(module, sizes)
@@ -113,7 +116,7 @@ export function buildEngine(
     { parameters: [], result: 'i32' })
   const x87Exact = module.importFunction('env', 'x87', partSignatures.x87Exact)
   const purely = module.importFunction('env', 'pure', partSignatures.pure)
-  const tsc = module.importFunction('env', 'tsc', partSignatures.tsc)
+  const askTsc = module.importFunction('env', 'tsc', { parameters: [], result: 'f64' })
   const codeWritten = module.importFunction('env', 'codeWritten', { parameters: ['i32', 'i32'] })
   const hot = module.importFunction('env', 'hot', { parameters: ['i32'] })
 
@@ -144,7 +147,7 @@ export function buildEngine(
     pure: buildPure(module, purely),
     x87Exact,
     ...buildX87(module, partSignatures.x87Exact, x87Exact, support.mulHighUnsigned),
-    tsc,
+    tsc: buildTimeStamp(module, askTsc, timeStamp),
     floatCheck: raiseUnmasked(module, support.raise, floatPending),
   }
   const privilege = {

@@ -154,6 +154,7 @@ export class Host {
     const content = new FrameContent(new Region(memory.machine), undefined)
     const allocator = new Frames(region, content, () => {})
     const kickFrame = allocator.allocateXen(DOMID_XEN, 1)
+    state.tscTold = kickFrame * 4096 + MAX_CORES * 64
     const useFrames = Math.ceil(FrameUses.bytes(frames) / 4096)
     state.frameUses = allocator.allocateXen(DOMID_XEN, useFrames) * 4096
     const core = CoreState.on(memory.hypervisor)

@@ -87,6 +87,8 @@ export const HostState = struct('host', {
   nodes: array(NodeState, MAX_NODES),
   /** Machine address of the words of memory/frame-uses.ts. */
   frameUses: u32,
+  /** Machine address of the latest TSC that a core was told (cpu/interpreter/time-stamp.ts). */
+  tscTold: u32,
 
   domainCount: atomic(u32),
   nextDomid: u32,

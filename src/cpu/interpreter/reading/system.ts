@@ -55,7 +55,7 @@ export abstract class SystemReading extends X87Reading {
 
   tsc(): Value {
     this.effect({ inputs: [], emit: () => this.site.exits.noteBudget() })
-    return this.loaded('i64', () => i64.truncSatF64S(call(this.parts.tsc)))
+    return this.loaded('i64', () => call(this.parts.tsc))
   }
 
   deferIf(condition: Value): void {
