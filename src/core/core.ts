@@ -174,7 +174,11 @@ export class Core {
   /** What comes before the guest: its timers, the work asked for, and the end of a wait. */
   #prepare(guest: GuestVcpu, now: number): void {
     const { vcpu } = guest
-    if (now >= this.#time.nextDeadline(vcpu)) this.#time.expire(vcpu, now)
+    if (now >= this.#time.nextDeadline(vcpu)) {
+      // To be kicked by itself would end the guest's run before it begins.
+      vcpu.beginWork()
+      this.#time.expire(vcpu, now)
+    }
     if (now >= guest.deadline) guest.expire(now)
     if (vcpu.state.work !== 0) this.#work(guest, vcpu.takeWork())
     vcpu.replaceFlag(VPF_timers, VPF_blocked)

@@ -5,8 +5,11 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { RFLAGS } from '../cpu/state.ts'
 import { PvhPlatform } from '../guest/pvh/platform.ts'
+import { SCHEDOP_watchdog, SHUTDOWN_watchdog } from '../abi/xen/sched.ts'
+import { __HYPERVISOR_sched_op, VIRQ_TIMER } from '../abi/xen/xen.ts'
 import { contextOf } from '../hypervisor/domain/context.ts'
 import { VPF_blocked, VPF_polling } from '../hypervisor/domain/state.ts'
+import { bindVirq } from '../hypervisor/events/bind.ts'
 import { Events } from '../hypervisor/events/events.ts'
 import { TestMachine } from '../hypervisor/events/test-machine.ts'
 import { interrupt } from '../hypervisor/events/upcall.ts'
@@ -70,12 +73,40 @@ test('of several that wait, each is run at its time', () => {
   }
 })
 
+test('a watchdog that another of the guest\'s vcpus winds is one of the first\'s timers', () => {
+  const { m, core, clock, vcpu } = blocked(2)
+  const { domain } = vcpu
+  const { status } = m.op(m.vcpu(domain, 1), __HYPERVISOR_sched_op, SCHEDOP_watchdog, [0, 3])
+  assert.equal(status, 1)
+  core.step()
+  assert.equal(core.idleDeadline, clock.nowNs + 3e9)
+  clock.nowNs += 3e9
+  while (core.step());
+  assert.equal(domain.state.shutdownCode, SHUTDOWN_watchdog)
+})
+
+test('a timer that fires ends no run of its vcpu', () => {
+  const { core, cpu, clock, guests, host, vcpu, time } = blocked()
+  guests.vcpuOf(vcpu).lapic.mmioWrite(0xf0, 4, 0x1ff)
+  const bound = bindVirq(Events.of(host), vcpu.domain, VIRQ_TIMER, vcpu.id)
+  assert.ok(bound > 0)
+  vcpu.state.upcallVector = 0xf3
+  time.singleshot = clock.nowNs + 1000
+  host.kickCore(0)
+  core.step()
+  clock.nowNs += 1000
+  assert.ok(core.step())
+  assert.deepEqual(cpu.log, ['interrupt f3'])
+  assert.equal(host.machine.cells[host.core(0).kickWord >>> 2], 0)
+  assert.equal(vcpu.state.work, 0)
+})
+
 /** A core whose only guest has halted. */
-function blocked() {
+function blocked(vcpus = 1) {
   const m = new TestMachine()
   const guests = new PvhPlatform(m.host)
   m.host.subsystems.push(guests)
-  const vcpu = m.vcpu(m.guest())
+  const vcpu = m.vcpu(m.guest(vcpus))
   contextOf(vcpu).systemFlags = BigInt(RFLAGS.IF | 2)
   const cpu = new ScriptedCpu()
   const core = new Core({
@@ -85,5 +116,5 @@ function blocked() {
   while (core.step());
   cpu.log.length = 0
   const { clock, host } = m
-  return { m, core, cpu, clock, host, vcpu, time: Timekeeper.of(host).stateOf(vcpu) }
+  return { m, core, cpu, clock, guests, host, vcpu, time: Timekeeper.of(host).stateOf(vcpu) }
 }

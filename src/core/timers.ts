@@ -6,7 +6,7 @@
  * alone, and finds what is due when it gets one.
  *
  * Who waits and until when is remembered, as to look at all domains takes long; it only changes
- * when a vcpu stops running here (`consider`) or when the core was kicked (`forget`).
+ * when a vcpu stops running here (`consider`), or by somebody who kicks the core (`forget`).
  */
 import type { GuestType, GuestVcpu } from '../guest/guest-type.ts'
 import {
@@ -14,10 +14,9 @@ import {
 } from '../hypervisor/domain/state.ts'
 import type { Vcpu } from '../hypervisor/domain/vcpu.ts'
 import type { Host } from '../hypervisor/host/host.ts'
+import type { CoreScheduler } from '../hypervisor/sched/policy.ts'
+import { Scheduler } from '../hypervisor/sched/scheduler.ts'
 import { Timekeeper } from '../hypervisor/time/timekeeper.ts'
-
-/** Everybody is looked at so often, whatever is remembered. */
-const LOOK_NS = 1e9
 
 interface Waiting {
   /** Of the vcpu's struct, which may have become another's. */
@@ -30,17 +29,18 @@ export class OtherTimers {
   readonly #host: Host
   readonly #guests: GuestType
   readonly #time: Timekeeper
+  readonly #scheduler: CoreScheduler
   readonly #core: number
   /** Those that may wait here. */
   readonly #waiting = new Map<Vcpu, Waiting>()
   #next = Infinity
   #known = false
-  #lookedAt = 0
 
   constructor(host: Host, guests: GuestType, core: number) {
     this.#host = host
     this.#guests = guests
     this.#time = Timekeeper.of(host)
+    this.#scheduler = Scheduler.of(host)
     this.#core = core
   }
 
@@ -60,12 +60,10 @@ export class OtherTimers {
     return this.#next
   }
 
-  /** Wakes those for whom something is due, of all vcpus of this core but `current`. */
+  /** Wakes those for whom something is due, of all vcpus of this core but `current`; then the core
+   * picks one. */
   expire(now: number, current: Vcpu | undefined): void {
-    if (!this.#known || now - this.#lookedAt >= LOOK_NS) {
-      this.#look(current)
-      this.#lookedAt = now
-    }
+    if (!this.#known) this.#look(current)
     if (now < this.#next) return
     this.#next = Infinity
     for (const [vcpu, { serial, deadline }] of this.#waiting) {
@@ -115,7 +113,9 @@ export class OtherTimers {
       return
     }
     // An event may have woken it since, and another core may run it: then it is left alone.
-    if (vcpu.replaceFlag(VPF_blocked, VPF_timers) || vcpu.clearFlag(VPF_polling)) vcpu.wake()
+    if (vcpu.replaceFlag(VPF_blocked, VPF_timers) || vcpu.clearFlag(VPF_polling)) {
+      this.#scheduler.wake(vcpu, 1 << this.#core)
+    }
   }
 
   #deadlineOf(vcpu: Vcpu): number {

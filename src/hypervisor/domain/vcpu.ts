@@ -8,7 +8,7 @@ import type { ViewOf } from '../../base/layout/struct.ts'
 import { type Entrance, GuestMemory, nowhere, type Translate } from '../memory/guest-memory.ts'
 import type { Host } from '../host/host.ts'
 import type { Domain } from './domain.ts'
-import { VcpuState, VPF_down, VPF_waits } from './state.ts'
+import { VcpuState, VPF_down, VPF_waits, WORK_IN_HAND } from './state.ts'
 
 export class Vcpu {
   readonly host: Host
@@ -74,7 +74,12 @@ export class Vcpu {
    * did has seen to that. */
   requestWork(work: number): void {
     const before = atomicOr(this.state, VcpuState.offsets.work, work)
-    if ((before & work) !== work) this.kick()
+    if ((before & work) !== work && (before & WORK_IN_HAND) === 0) this.kick()
+  }
+
+  /** The core that runs it says that it takes the work that comes from now on, unasked. */
+  beginWork(): void {
+    atomicOr(this.state, VcpuState.offsets.work, WORK_IN_HAND)
   }
 
   /** Takes the work that was asked for: the core, before it enters the guest. */

@@ -11,6 +11,9 @@ import type { CoreView, PoolView } from './run-queues.ts'
 
 /** What a core asks of the scheduler. */
 export interface CoreScheduler {
+  /** As SchedulerService.wake. The cores in `looking`, a bit each, are not kicked: they are about
+   * to pick, or to ask until when their vcpu may run. */
+  wake(vcpu: Vcpu, looking: number): void
   /** Takes the vcpu that `core` shall run now off its queue; undefined when there is none. */
   pick(core: number, now: number): Vcpu | undefined
   /** `core` has stopped running `vcpu`, and saved it. */

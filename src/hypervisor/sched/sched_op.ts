@@ -94,21 +94,20 @@ function poll(caller: Vcpu, op: ViewOf<typeof SchedPoll>): Status {
 function watchdog(caller: Vcpu, op: ViewOf<typeof SchedWatchdog>): Status {
   const { id, timeout } = op
   if (id > WATCHDOGS || timeout > MAX_WATCHDOG_SECONDS) return -EINVAL
-  const watchdogs = Timekeeper.of(caller.host).watchdogs(caller.domain)
-  const fires = caller.host.clock.now() + timeout * 1e9
+  const { domain, host } = caller
+  const watchdogs = Timekeeper.of(host).watchdogs(domain)
+  let at = id - 1
   if (id !== 0) {
-    const running = watchdogs.get(id - 1) !== NO_DEADLINE
-    if (!running) return -EINVAL
-    watchdogs.set(id - 1, timeout === 0 ? NO_DEADLINE : fires)
-    return 0
+    if (watchdogs.get(at) === NO_DEADLINE) return -EINVAL
+  } else {
+    if (timeout === 0) return -EINVAL
+    for (at = 0; watchdogs.get(at) !== NO_DEADLINE;) if (++at === WATCHDOGS) return -EEXIST
   }
-  if (timeout === 0) return -EINVAL
-  for (let i = 0; i < WATCHDOGS; i++) {
-    if (watchdogs.get(i) !== NO_DEADLINE) continue
-    watchdogs.set(i, fires)
-    return i + 1
-  }
-  return -EEXIST
+  watchdogs.set(at, timeout === 0 ? NO_DEADLINE : host.clock.now() + timeout * 1e9)
+  // They are timers of vcpu 0, whose core knows of another deadline.
+  const first = domain.vcpu(0)
+  if (first && first !== caller) host.kickCore(first.state.core)
+  return id === 0 ? at + 1 : 0
 }
 
 export const schedOps = [

@@ -181,7 +181,7 @@ export class Scheduler implements SchedulerService, Subsystem, CoreScheduler {
     vcpu.state.sched.home = 0
   }
 
-  wake(vcpu: Vcpu): void {
+  wake(vcpu: Vcpu, looking = 0): void {
     const { sched } = vcpu.state
     if (vcpu.domain.isControl) return
     this.#acquire()
@@ -192,6 +192,7 @@ export class Scheduler implements SchedulerService, Subsystem, CoreScheduler {
       // Its timers count again, if it was paused.
       else if (vcpu.domain.state.pauseCount === 0) this.queues.kicks |= 1 << vcpu.state.core
     }
+    this.queues.kicks &= ~looking
     this.#release()
   }
 
