@@ -15,6 +15,7 @@ import type { DeviceOptions } from '../lib/command.ts'
 import {
   addProgram, type BenchDisk, loadVirtio, type MeasuredFiles, scratchFolder,
 } from '../lib/guest.ts'
+import { RowTimes } from '../lib/row-times.ts'
 
 const IMAGE_BYTES = 128 << 20
 const ROW_MS = 300_000
@@ -50,8 +51,7 @@ export interface DiskResult {
   readonly format: string
   readonly requests: number
   readonly bytes: number
-  readonly cpu: Record<string, number[]>
-  readonly wall: Record<string, number[]>
+  readonly times: RowTimes
 }
 
 /** Images of the same content in each format, for one system. */
@@ -90,7 +90,7 @@ export async function measureDisks(options: DeviceOptions): Promise<DiskResult[]
   const results: DiskResult[] = rows.flatMap(({ what, blockBytes, count, processes }) =>
     diskFormats.map((format) => ({
       what, format, requests: count * processes, bytes: count * processes * blockBytes,
-      cpu: {}, wall: {},
+      times: new RowTimes(),
     })))
   for (let round = 0; round < options.rounds; round++) {
     process.stderr.write(`Round ${round + 1} of ${options.rounds} ...\n`)
@@ -119,14 +119,9 @@ async function runRows(
       for (const [{ name, kind }, guest] of guests) {
         const device = `/dev/${kind === 'qemu' ? 'vd' : 'xvd'}${'abc'[disk]}`
         const command = `disk ${device} ${words} ${blockBytes} ${count} ${processes}`
-        // As rows of the set: the second time counts, when hot code has been translated.
-        await guest.shell.run(command, ROW_MS)
-        const [cpu, start] = [guestCpuSeconds(guest), performance.now()]
-        const text = await guest.shell.run(command, ROW_MS)
-        const wall = (performance.now() - start) / 1000
+        const text = await result.times.measure(name,
+          () => guest.shell.run(command, ROW_MS), () => guestCpuSeconds(guest))
         said.add(/sum [0-9a-f]{16}/.exec(text)?.[0] ?? text.trim())
-        ;(result.cpu[name] ??= []).push(guestCpuSeconds(guest) - cpu)
-        ;(result.wall[name] ??= []).push(wall)
       }
       if (said.size > 1) throw new Error(`${result.what} (${format}): ${[...said].join(', ')}`)
     }

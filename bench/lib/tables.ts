@@ -7,6 +7,7 @@ import type { KernelResult } from '../kernels/measure.ts'
 import type { RowResult } from '../set/measure.ts'
 import type { Memory } from './process.ts'
 import type { Results, Setting } from './results.ts'
+import type { RowTimes } from './row-times.ts'
 import { geometricMean, ratiosOf, spreadOf, summaryOf } from './statistics.ts'
 
 /** Where nothing was measured. */
@@ -189,12 +190,12 @@ function guestParts(guests: GuestResults): string[] {
 /** What was moved, and the seconds that it took by system. */
 export interface TimedRow {
   readonly labels: readonly string[]
-  readonly cpu: Readonly<Record<string, readonly number[]>>
-  readonly wall: Readonly<Record<string, readonly number[]>>
+  readonly times: RowTimes
   speed(seconds: readonly number[]): string
 }
 
-/** Ratios of all systems to QEMU, then speeds, then CPU time; `heads` are those of the labels. */
+/** Ratios of all systems to QEMU, then speeds, those of the first time, then CPU time; `heads` are
+ * those of the labels. */
 export function ratioTable(
   rows: readonly TimedRow[], heads: readonly string[], names: readonly string[],
 ): string {
@@ -202,11 +203,11 @@ export function ratioTable(
   return table([
     ...heads,
     ...others.flatMap((name) => [`${name} / QEMU, CPU time`, `${name} / QEMU, wall time`]),
-    ...names, ...names.map((name) => `${name}, CPU s`),
-  ], rows.map(({ labels, cpu, wall, speed }) => [
+    ...names, ...names.map((name) => `${name}, first`), ...names.map((name) => `${name}, CPU s`),
+  ], rows.map(({ labels, times: { first, cpu, wall }, speed }) => [
     ...labels,
     ...others.flatMap((name) => [cpu, wall].map((times) => ratio(times[name], times['QEMU']))),
-    ...names.map((name) => speed(wall[name]!)),
+    ...[wall, first].flatMap((times) => names.map((name) => speed(times[name]!))),
     ...names.map((name) => summaryOf(cpu[name]!).median.toFixed(2)),
   ]))
 }

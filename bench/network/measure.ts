@@ -13,6 +13,7 @@ import {
   addProgram, GuestShell, loadVirtio, type MeasuredFiles, scratchFolder, writeConfig,
 } from '../lib/guest.ts'
 import { cpuSecondsOf } from '../lib/process.ts'
+import { RowTimes } from '../lib/row-times.ts'
 import { startHostEnd } from './host-end.ts'
 
 const MEMORY_MIB = 256
@@ -45,8 +46,7 @@ export interface NetworkResult {
   readonly what: string
   readonly count: number
   readonly isBulk: boolean
-  readonly cpu: Record<string, number[]>
-  readonly wall: Record<string, number[]>
+  readonly times: RowTimes
 }
 
 /** Two guests that reach one another; the first asks, the second serves. */
@@ -124,7 +124,7 @@ export async function measureNetworks(options: DeviceOptions): Promise<NetworkRe
   const folder = scratchFolder('network')
   const files = addProgram(options.files, join(import.meta.dirname, 'guest/net.c'), folder)
   const results: NetworkResult[] = rows.map(({ what, count, isBulk }) =>
-    ({ what, count, isBulk, cpu: {}, wall: {} }))
+    ({ what, count, isBulk, times: new RowTimes() }))
   const { server, port } = await startHostEnd()
   try {
     for (let round = 0; round < options.rounds; round++) {
@@ -158,14 +158,9 @@ async function runRows(
       const place = peer === 'host' ? `${HOST} ${port}` : `${pair.peer} ${PORT}`
       const command = `net ${words} ${place} ${count}`
       const cpuSeconds = (): number => pair.pids.reduce((sum, pid) => sum + cpuSecondsOf(pid), 0)
-      // As rows of the set: the second time counts, when hot code has been translated.
-      await pair.shells[0].run(command, ROW_MS)
-      const [cpu, start] = [cpuSeconds(), performance.now()]
-      const text = await pair.shells[0].run(command, ROW_MS)
-      const wall = (performance.now() - start) / 1000
+      const text = await result.times.measure(name,
+        () => pair.shells[0].run(command, ROW_MS), cpuSeconds)
       if (!text.includes('done')) throw new Error(`${name}, ${result.what}: ${text}`)
-      ;(result.cpu[name] ??= []).push(cpuSeconds() - cpu)
-      ;(result.wall[name] ??= []).push(wall)
     }
   }
 }
