@@ -15,8 +15,9 @@ import type { ByteStream } from '../host/stream.ts'
 import {
   type DeviceContents, type DevicePaths, devicePaths, numberIn, removeDevice, writeDevice,
 } from './device-nodes.ts'
-import type { DeviceClass, ReadyDevices } from './devices.ts'
+import type { DeviceClass } from './devices.ts'
 import { type ChannelSummary, ERROR_FAIL, LibxlError } from './libxl.ts'
+import { readyAll, type ReadyDevices } from './ready-devices.ts'
 import type { Listener, ToolstackHost } from './toolstack-host.ts'
 
 /** Number of the first channel. */
@@ -49,29 +50,15 @@ export class Channels implements DeviceClass<'channels'> {
     }, host.log, FIRST)
   }
 
-  async prepare(specs: readonly ChannelSpec[]): Promise<ReadyDevices> {
-    const waiting: OwnChannel[] = []
-    const drop = async (): Promise<void> => {
-      for (const { listener } of waiting.splice(0)) listener?.close()
-    }
-    try {
-      for (const spec of specs) {
-        const own: OwnChannel = {
-          spec, listener: undefined, paths: undefined, channel: undefined,
-        }
-        waiting.push(own)
-        await this.#listen(own)
+  prepare(specs: readonly ChannelSpec[]): Promise<ReadyDevices> {
+    return readyAll(specs, async (spec) => {
+      const own: OwnChannel = { spec, listener: undefined, paths: undefined, channel: undefined }
+      await this.#listen(own)
+      return {
+        connect: (domid) => this.#connect(domid, own),
+        drop: async () => own.listener?.close(),
       }
-    } catch (error) {
-      await drop()
-      throw error
-    }
-    return {
-      connect: (domid) => {
-        for (const own of waiting.splice(0)) this.#connect(domid, own)
-      },
-      drop,
-    }
+    })
   }
 
   /** Listens for the other end; a second one is turned away while there is one. */

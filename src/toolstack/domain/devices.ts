@@ -3,7 +3,6 @@
  * listed, taken away. What differs between the kinds is a DeviceClass.
  */
 import type { BlockDeviceHost } from '../../backends/block/device.ts'
-import type { BlockStore } from '../../storage/block-store.ts'
 import type { XenstoreClient } from '../../xenstore/client.ts'
 import { Channels } from './channels.ts'
 import { askForDetach, waitForDriver } from './device-nodes.ts'
@@ -11,6 +10,7 @@ import { Disks } from './disks.ts'
 import {
   type DeviceKind, type DeviceKinds, type DeviceSpecs, ERROR_FAIL, LibxlError,
 } from './libxl.ts'
+import { readyAll, type ReadyDevices } from './ready-devices.ts'
 import type { ToolstackHost } from './toolstack-host.ts'
 import { Vifs } from './vifs.ts'
 
@@ -18,18 +18,6 @@ import { Vifs } from './vifs.ts'
 const DETACH_MS = 10_000
 /** How long a driver domain has to take a device up, as in libxl. */
 const INIT_MS = 10_000
-
-/** Devices for which everything has been found and opened; `connect` or `drop` follows. */
-export interface ReadyDevices {
-  /** Gives them to a domain; may fail, and is then followed by `drop`. */
-  connect(domid: number): void
-  /** Resolves when all that `connect` began is over; a device that fails then is gone again. */
-  connected?(): Promise<void>
-  /** Gives up those that have not been given to a domain; resolves when they are closed. */
-  drop(): Promise<void>
-  /** The first disk, if there is one, which has no guest yet. */
-  readonly bootDisk?: BlockStore | undefined
-}
 
 /** One kind of devices. */
 export interface DeviceClass<K extends DeviceKind> {
@@ -77,28 +65,19 @@ export class Devices {
   async prepare(specs: DeviceSpecs): Promise<ReadyDevices> {
     // A domain that comes again finds its images locked until they are closed.
     await this.closed()
-    const ready: ReadyDevices[] = []
+    const ready = await readyAll(KINDS, (kind) => this.#prepare(kind, specs))
     let to: number | undefined
-    const all: ReadyDevices = {
+    return {
       connect: (domid) => {
         to = domid
-        for (const one of ready) one.connect(domid)
+        ready.connect(domid)
       },
       connected: async () => {
-        for (const one of ready) await one.connected?.()
+        await ready.connected?.()
         for (const kind of KINDS) if (to !== undefined) await this.#takenUp(kind, to)
       },
-      drop: () => this.#track(Promise.all(ready.map((one) => one.drop()))),
-      get bootDisk() {
-        return ready.find((one) => one.bootDisk)?.bootDisk
-      },
-    }
-    try {
-      for (const kind of KINDS) ready.push(await this.#prepare(kind, specs))
-      return all
-    } catch (error) {
-      await all.drop()
-      throw error
+      drop: () => this.#track(ready.drop()),
+      bootDisk: ready.bootDisk,
     }
   }
 

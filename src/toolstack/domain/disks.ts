@@ -19,11 +19,12 @@ import {
   backDomidOf, type DeviceContents, type DevicePaths, deviceIds, devicePaths, numberIn,
   removeDevice, writeDevice,
 } from './device-nodes.ts'
-import type { DeviceClass, ReadyDevices } from './devices.ts'
+import type { DeviceClass } from './devices.ts'
 import { DiskError, isShownAsVbd, openDisk, refuseUnsupported } from './disk-open.ts'
 import {
   type DiskCounters, type DiskSummary, ERROR_FAIL, ERROR_INVAL, LibxlError,
 } from './libxl.ts'
+import { readyAll, type ReadyDevices } from './ready-devices.ts'
 import type { ToolstackHost } from './toolstack-host.ts'
 
 const SCRIPT = '/etc/xen/scripts/block'
@@ -60,38 +61,32 @@ export class Disks implements DeviceClass<'disks'> {
     }
   }
 
-  async prepare(specs: readonly DiskSpec[], domid?: number): Promise<ReadyDevices> {
-    const waiting = new Set<OpenDisk>()
-    const drop = async (): Promise<void> => {
-      await Promise.all([...waiting].map((disk) => this.#close(disk)))
-    }
-    const connect = (to: number): void => {
-      for (const disk of waiting) {
-        this.#refuseTaken(to, disk.devid)
-        this.#connect(to, disk)
-        waiting.delete(disk)
-      }
-    }
-    let devid: number | undefined
-    try {
-      for (const spec of specs) {
-        devid = diskNumber(spec.vdev)
-        if (devid === undefined) {
-          throw new DiskError('device',
-            `Invalid or unsupported virtual disk identifier ${spec.vdev}`)
+  prepare(specs: readonly DiskSpec[], domid?: number): Promise<ReadyDevices> {
+    const numbers = new Set<number>()
+    return readyAll(specs, async (spec) => {
+      const devid = diskNumber(spec.vdev)
+      try {
+        const disk = await this.#open(this.#newNumber(spec, numbers, domid), spec)
+        return {
+          connect: (to) => this.#connect(to, disk), drop: () => this.#close(disk),
+          bootDisk: disk.store,
         }
-        if (domid !== undefined) this.#refuseTaken(domid, devid)
-        if ([...waiting].some((other) => other.devid === devid)) {
-          throw new DiskError('device', 'device already exists in xenstore')
-        }
-        waiting.add(await this.#open(devid, spec))
+      } catch (error) {
+        throw error instanceof DiskError ? failureOf(error, domid, devid) : error
       }
-      const [first] = waiting
-      return { connect, drop, bootDisk: first?.store }
-    } catch (error) {
-      await drop()
-      throw error instanceof DiskError ? failureOf(error, domid, devid) : error
+    })
+  }
+
+  /** A disk's number, which is put to those of the same domain. */
+  #newNumber({ vdev }: DiskSpec, numbers: Set<number>, domid: number | undefined): number {
+    const devid = diskNumber(vdev)
+    if (devid === undefined) {
+      throw new DiskError('device', `Invalid or unsupported virtual disk identifier ${vdev}`)
     }
+    if (domid !== undefined) this.#refuseTaken(domid, devid)
+    if (numbers.has(devid)) throw new DiskError('device', 'device already exists in xenstore')
+    numbers.add(devid)
+    return devid
   }
 
   async #open(devid: number, spec: DiskSpec): Promise<OpenDisk> {
@@ -115,6 +110,7 @@ export class Disks implements DeviceClass<'disks'> {
   }
 
   #connect(domid: number, disk: OpenDisk): void {
+    this.#refuseTaken(domid, disk.devid)
     let own = this.#disks.get(domid)
     if (!own) this.#disks.set(domid, own = new Map())
     own.set(disk.devid, disk)

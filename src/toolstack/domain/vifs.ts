@@ -7,8 +7,9 @@ import {
   backDomidOf, type DeviceContents, type DevicePaths, deviceIds, devicePaths, numberIn,
   removeDevice, waitForHotplug, type WaitingHost, writeDevice,
 } from './device-nodes.ts'
-import type { DeviceClass, ReadyDevices } from './devices.ts'
+import type { DeviceClass } from './devices.ts'
 import { ERROR_FAIL, ERROR_INVAL, LibxlError, type VifSummary } from './libxl.ts'
+import { readyAll, type ReadyDevices } from './ready-devices.ts'
 
 /** The bridge that is there without being made (xl.conf's vif.default.bridge). */
 export const DEFAULT_BRIDGE = 'xenbr0'
@@ -43,17 +44,15 @@ export class Vifs implements DeviceClass<'vifs'> {
     this.#host = host
   }
 
-  async prepare(specs: readonly VifSpec[]): Promise<ReadyDevices> {
-    const added: DevicePaths[] = []
-    return {
-      connect: (domid) => {
-        for (const spec of specs) added.push(this.#add(domid, spec))
-      },
-      connected: async () => {
-        for (const paths of added) await this.#connected(paths)
-      },
-      drop: async () => {},
-    }
+  prepare(specs: readonly VifSpec[]): Promise<ReadyDevices> {
+    return readyAll(specs, (spec) => {
+      let paths: DevicePaths | undefined
+      return {
+        connect: (domid) => void (paths = this.#add(domid, spec)),
+        connected: async () => paths && await this.#connected(paths),
+        drop: async () => {},
+      }
+    })
   }
 
   /** Makes an interface; what of it others do may be over later. */
