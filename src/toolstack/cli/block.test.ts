@@ -32,6 +32,8 @@ test('block-attach says what xl says of what cannot be attached', async () => {
   const failed = '!libxl_device_disk_add failed.'
   const early = '!libxl: error: unable to add device'
   await expectXl(run, 'block-attach pvh /e.img raw xvdb r', 0)
+  await expectXl(run, 'block-attach nosuch /e.img,raw,xvdc', 1,
+    '!nosuch is an invalid domain identifier')
   await expectXl(run, 'block-attach 99 /e.img,raw,xvdc', 1,
     '!libxl: error: unable to get domain type for domid=99', early, failed)
   await expectXl(run, 'block-attach pvh /nonexistent,raw,xvdc', 1,

@@ -6,7 +6,7 @@ import { diskNumber, DiskSpecError, type DiskSpec, parseDisk } from '../config/d
 import { absoluteDisk } from '../domain/spec.ts'
 import type { Command, Invocation } from './command.ts'
 import { diskJson } from './config-json.ts'
-import { complain, findDomain, type World } from './world.ts'
+import { complain, domainNamed, findDomain, type World } from './world.ts'
 
 /** What a command line says of a disk; undefined, and said why, when that is none. */
 function diskOf(world: World, text: string): DiskSpec | undefined {
@@ -22,7 +22,11 @@ function diskOf(world: World, text: string): DiskSpec | undefined {
 async function attach({ world, operands, globals }: Invocation): Promise<number> {
   const [name = '', ...words] = operands
   const libxl = globals.dryRun && /^\d+$/.test(name) ? undefined : await world.machine()
-  const domid = libxl ? await findDomain(world, libxl, name) : 0
+  const domid = libxl ? await domainNamed(libxl, name) : 0
+  if (domid === undefined) {
+    world.err(`${name} is an invalid domain identifier\n`)
+    return 1
+  }
   const disk = diskOf(world, words.join(','))
   if (!disk) return 1
   if (globals.dryRun || !libxl) {
@@ -49,14 +53,13 @@ async function list({ world, operands }: Invocation): Promise<number> {
   const libxl = await world.machine()
   const domains = await libxl.list()
   for (const name of operands) {
-    // A number is taken as it is, and is not missed in the list if it is no domain's.
-    const domid = /^\d+$/.test(name)
-      ? Number(name) : domains.find((domain) => domain.name === name)?.domid
+    const domid = await domainNamed(libxl, name)
     if (domid === undefined) {
       // Real xl goes on, and exits with 0.
       world.err(`${name} is an invalid domain identifier\n`)
       continue
     }
+    // A number that is no domain's is not missed.
     if (!domains.some((domain) => domain.domid === domid)) continue
     for (const disk of await libxl.devices(domid, 'disks')) {
       world.out(row([disk.devid, disk.backendId, disk.domid, disk.state, disk.eventChannel,

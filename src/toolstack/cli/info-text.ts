@@ -84,6 +84,12 @@ export function infoText(info: HostInfo, uname: Uname, topology: boolean): strin
   return text(head) + (topology ? topologyText(info) : '') + text(tail)
 }
 
+/** The values of the lines whose keys begin with `name`, as real xl picks them. */
+export function infoField(text: string, name: string): string {
+  return text.split(/(?<=\n)/).filter((line) => line.startsWith(name))
+    .map((line) => line.slice(line.indexOf(': ') + 2)).join('')
+}
+
 function topologyText(info: HostInfo): string {
   const pad = (value: number, width: number): string => String(value).padStart(width)
   let text = 'cpu_topology           :\ncpu:    core    socket     node\n'

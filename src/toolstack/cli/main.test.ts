@@ -144,6 +144,14 @@ test('xl info has the keys of xl in their order', async () => {
   assert.match(out, /^xen_version            : 4\.17\.7$/m)
 })
 
+test('xl info with the beginning of a key prints the values of such lines', async () => {
+  const { run } = xl()
+  await expectXl(run, 'info xen_major', 0, '>4')
+  await expectXl(run, 'info xen_m extra', 0, '>4', '>17')
+  await expectXl(run, 'info extra', 0)
+  assert.deepEqual(await run('info -n xen_major'), await run('info -n'))
+})
+
 test('every command of xl is named in its help, those that are missing apart', async () => {
   const { run } = xl()
   const { out, code } = await run('help')

@@ -9,7 +9,7 @@ import {
 } from './columns.ts'
 import type { Command, Invocation } from './command.ts'
 import { listJson } from './config-json.ts'
-import { infoText } from './info-text.ts'
+import { infoField, infoText } from './info-text.ts'
 import { complain, findDomain } from './world.ts'
 
 async function list(invocation: Invocation): Promise<number> {
@@ -78,9 +78,12 @@ async function cpupoolList({ world, options, operands }: Invocation): Promise<nu
   return 0
 }
 
-async function info({ world, options }: Invocation): Promise<number> {
+async function info({ world, options, operands }: Invocation): Promise<number> {
   const libxl = await world.machine()
-  world.out(infoText(await libxl.info(), world.uname(), options.has('numa')))
+  const numa = options.has('numa')
+  const text = infoText(await libxl.info(), world.uname(), numa)
+  const [name] = operands
+  world.out(name === undefined || numa ? text : infoField(text, name))
   return 0
 }
 

@@ -57,11 +57,16 @@ export function complain(world: World, error: unknown): LibxlError {
   return error
 }
 
-/** The domid that `name` (a name or a number) means; Exit when it means none. */
-export async function findDomain(world: World, libxl: Libxl, name: string): Promise<number> {
+/** The domid that `name` means: a number is taken as it is. Undefined when no domain has it. */
+export async function domainNamed(libxl: Libxl, name: string): Promise<number | undefined> {
   if (/^\d+$/.test(name)) return Number(name)
-  const found = (await libxl.list()).find((domain) => domain.name === name)
-  if (found) return found.domid
+  return (await libxl.list()).find((domain) => domain.name === name)?.domid
+}
+
+/** The same; Exit when it means none. */
+export async function findDomain(world: World, libxl: Libxl, name: string): Promise<number> {
+  const domid = await domainNamed(libxl, name)
+  if (domid !== undefined) return domid
   world.err(`${name} is an invalid domain identifier (rc=-6)\n`)
   throw new Exit(1)
 }
