@@ -33,6 +33,13 @@ interface Hint {
   readonly likely: boolean
 }
 
+/** A place of which is known later what stands there. */
+interface Postponed {
+  readonly at: number
+  readonly depth: number
+  readonly body: () => void
+}
+
 export class FunctionBuilder {
   readonly index: number
   readonly result?: ValueType
@@ -40,7 +47,8 @@ export class FunctionBuilder {
   code = new Bytes()
   readonly #locals: ValueType[] = []
   readonly #start = new Bytes()
-  readonly #hints: Hint[] = []
+  readonly #postponed: Postponed[] = []
+  #hints: Hint[] = []
   /** Where the code begins in the finished body, behind the locals. */
   #codeOffset = 0
   #depth = 0
@@ -141,6 +149,40 @@ export class FunctionBuilder {
     this.code = this.#start
     body()
     this.code = code
+  }
+
+  /** Leaves a place for what `body` writes, which runs when the rest is written. */
+  postpone(body: () => void): void {
+    this.#postponed.push({ at: this.code.length, depth: this.#depth, body })
+  }
+
+  /** Runs what was postponed. */
+  writePostponed(): void {
+    const { code } = this
+    const depth = this.#depth
+    // In the order of the code, as what was postponed is.
+    const hints = this.#hints.filter((hint) => hint.code === code)
+    this.#hints = this.#hints.filter((hint) => hint.code !== code)
+    const whole = new Bytes()
+    let hinted = 0
+    const copy = (from: number, to: number): void => {
+      const shift = whole.length - from
+      for (; hinted < hints.length && hints[hinted]!.at < to; hinted++) {
+        const hint = hints[hinted]!
+        this.#hints.push({ ...hint, code: whole, at: hint.at + shift })
+      }
+      whole.append(code.view().subarray(from, to))
+    }
+    this.code = whole
+    let from = 0
+    for (const { at, depth: inside, body } of this.#postponed.splice(0)) {
+      copy(from, at)
+      from = at
+      this.#depth = inside
+      body()
+    }
+    copy(from, code.length)
+    this.#depth = depth
   }
 
   /** Runs `body`; a branch to its label goes to the end. */

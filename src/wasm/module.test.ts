@@ -42,3 +42,35 @@ test('a module with imports, a loop, a switch and two memories runs', async () =
   assert.equal((instance.exports['f'] as (n: number) => bigint)(10), 55n)
   assert.deepEqual(logged, [7])
 })
+
+test('what is postponed stands where its place was left, and hints keep theirs', async () => {
+  const module = new ModuleBuilder()
+  const f = module.function({ parameters: ['i32'], result: 'i32' })
+  const [given] = f.parameters
+  const total = f.local('i32')
+  const add = (n: number): void => f.set(total, i32.add(total, i32.const(n)))
+  f.block((end) => {
+    f.ifUnlikely(i32.eq(given!, i32.const(1)), () => {
+      f.postpone(() => {
+        add(10)
+        f.ifLikely(given!, () => f.br(end))
+      })
+      add(100)
+    })
+    f.postpone(() => add(1000))
+    f.brUnlikely(end, i32.eqz(given!))
+    add(10_000)
+  })
+  f.return(total)
+  f.writePostponed()
+  const body = f.finish().view()
+  const hints = f.hints()!.view()
+  // Behind the numbers of the function and of the hints: offset, size and value of each.
+  const places = [hints[2]!, hints[5]!, hints[8]!]
+  assert.equal(hints.length, 11)
+  assert.deepEqual(places.map((at) => body[at]), [0x04, 0x04, 0x0d], 'if, if, br_if')
+  module.exportFunction('f', f)
+  const { instance } = await WebAssembly.instantiate(module.finish())
+  const run = instance.exports['f'] as (n: number) => number
+  assert.deepEqual([0, 1, 2].map((n) => run(n)), [1000, 10, 11_000])
+})

@@ -101,6 +101,17 @@ const loops: Readonly<Record<string, (code: Code) => void>> = {
     code.op([0x03], RAX, { base: RBP, displacement: -16 }, WIDE)
     code.raw(0xc9, 0xc3) // leave; ret
   },
+  'call of another region': (code) => {
+    code.label('again')
+    code.to('function', 4, 0xe8)
+    countDown(code)
+    code.raw(0xcc)
+    code.label('function')
+    code.raw(0x53) // push rbx
+    // More than is compiled along with its caller.
+    for (let i = 0; i < 42; i++) add(code, [RAX, RBX, RDX, RSI][i % 4]!, i)
+    code.raw(0x5b, 0xc3) // pop rbx; ret
+  },
   'switch by a table': (code) => {
     for (let i = 0; i < 4; i++) {
       code.address(RAX, `case ${i}`)

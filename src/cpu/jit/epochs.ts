@@ -1,8 +1,8 @@
 /**
  * Flags that are computed when a region is left, if at all.
  *
- * An *epoch* is a set of flags pending at some place. A region that is left says by number which
- * epoch it was in, and one switch at its end computes the flags of that epoch.
+ * An *epoch* is a set of flags pending at some place. A region that is left through its end says by
+ * number which epoch it was in, and one switch there computes the flags of that epoch.
  *
  * Where paths meet, what the flags of each would be computed from is put into core memory, with the
  * number of the epoch that it came from. That is two or three stores, while values in locals would
@@ -59,6 +59,11 @@ export class Epochs {
     }
     this.#write(flags.writes())
     this.#noteInherited(0)
+  }
+
+  /** Computes pending flags here. */
+  compute(flags: FlagState): void {
+    this.#write(flags.writes())
   }
 
   /** Computes the flags of the epoch in which the region was left, or of the inherited one. */

@@ -1,12 +1,13 @@
 /**
- * Where flags must be computed: before blocks that look at them, or that set only some.
+ * Where flags must be computed: before blocks that look at them, that set only some, or that leave
+ * the region without setting them: the code of a way out computes what is pending on one way to it.
  *
  * Elsewhere paths may meet with their flags not computed. All that can show them then is leaving
- * the region, and that computes them.
+ * the region through its end, and that computes them.
  */
 import { effectsOf } from '../../isa/backends/effects.ts'
 import type { Instruction } from '../../isa/operand.ts'
-import { type Region, targetsOf } from './region.ts'
+import { type Block, type Region, targetsOf } from './region.ts'
 
 const ARITHMETIC = 6
 
@@ -32,11 +33,17 @@ function isOnlyDirection(flags: ReadonlySet<string>): boolean {
   return flags.size === 1 && flags.has('d')
 }
 
+/** Whether a block always ends with leaving the region. */
+function leaves(block: Block): boolean {
+  return targetsOf(block).every((target) => target.block < 0)
+}
+
 /** For each block, whether it needs flags that are computed. */
 export function flagNeeds(region: Region): readonly boolean[] {
   const firsts = region.blocks.map(({ instructions }) =>
     instructions.map(({ instruction }) => useOf(instruction)).find((use) => use !== 'none'))
-  const needs = firsts.map((use) => use === 'some')
+  const needs = firsts.map((use, number) =>
+    use === 'some' || use === undefined && leaves(region.blocks[number]!))
   for (let changed = true; changed;) {
     changed = false
     region.blocks.forEach((block, number) => {

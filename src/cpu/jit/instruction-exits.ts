@@ -6,16 +6,7 @@ import type { FunctionBuilder, Label } from '../../wasm/function.ts'
 import { Stop } from '../core-memory.ts'
 import { controlAt, loadControl32, Z } from '../interpreter/core-fields.ts'
 import { CORE, type Exits } from '../interpreter/parts.ts'
-import type { Leaving } from './leaving.ts'
-import type { Path } from './region-reading.ts'
-
-/** Where an instruction stands. */
-export interface InstructionPlace {
-  readonly offset: number
-  /** Instructions of its block from it on, which are counted already. */
-  readonly left: number
-  readonly path: Path
-}
+import type { InstructionPlace, Leaving } from './leaving.ts'
 
 export class InstructionExits {
   readonly #target: FunctionBuilder
@@ -29,17 +20,17 @@ export class InstructionExits {
   }
 
   /** Of an instruction that is carried out once. */
-  once({ offset, left, path }: InstructionPlace): Exits {
+  once(place: InstructionPlace): Exits {
     const f = this.#target
-    const stop = (): void => this.#leaving.stop(offset, left, path)
+    const stop = (): void => this.#leaving.stop(place)
     return {
       next: () => {},
       goTo: () => { throw new Error('a region looks no record up') },
       stop,
-      stopIf: (condition) => this.#leaving.stopIf(condition, offset, left, path),
+      stopIf: (condition) => this.#leaving.stopIf(condition, place),
       again: () => { throw new Error('nothing says where it begins') },
       noteBudget: () => {
-        const before = i32.add(this.#budget, i32.const(left))
+        const before = i32.add(this.#budget, i32.const(place.left))
         f.store('i32', CORE, Z, i32.add(before, loadControl32('withheld')),
           controlAt('budget'))
       },
@@ -61,7 +52,7 @@ export class InstructionExits {
     const f = this.#target
     const leave = (): void => {
       f.set(this.#budget, i32.sub(this.#budget, i32.const(1)))
-      this.#leaving.goOn(place.offset, place.path, place.left)
+      this.#leaving.goOnRarely(place.offset, place.path, place.left)
     }
     return {
       ...this.once(place),

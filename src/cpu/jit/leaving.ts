@@ -1,19 +1,24 @@
 /**
- * The ways out of a region, each of which says in one word how it is left; code that stands once at
- * the region's end takes the word apart.
+ * The ways out of a region.
  *
- * So a way out is a constant and a branch, and there is one for nearly every instruction.
+ * Where it goes on with other code, and that is no exception, what has to be done is written there:
+ * only what may have been written on the way is stored, and flags are computed in place. All others
+ * say in one word how the region is left, and code that stands once at its end takes the word
+ * apart: such a way out is a constant and a branch, and there is one for nearly every instruction.
  */
 import { assert } from '../../base/assert.ts'
 import { i32, i64, type Expression, type Local } from '../../wasm/expression.ts'
 import type { FunctionBuilder, Label } from '../../wasm/function.ts'
-import { Z } from '../interpreter/core-fields.ts'
+import { controlAt, Z } from '../interpreter/core-fields.ts'
 import { CORE } from '../interpreter/parts.ts'
 import type { FunctionReference } from '../../wasm/module.ts'
 import { CpuContext } from '../state.ts'
 import { type Epochs, INHERITED } from './epochs.ts'
 import type { FlagState } from './flag-state.ts'
+import type { LocalState } from './local-state.ts'
+import type { LocalX87 } from './local-x87.ts'
 import type { Path } from './region-reading.ts'
+import type { WrittenRegisters } from './written-registers.ts'
 
 /** Fields of the word, from the lowest bit on: the epoch of pending flags; */
 const EPOCHS = 1 << 12
@@ -31,17 +36,43 @@ const DEPTH_SHIFT = 25
 /** and the offset of the address from the region's base. */
 const OFFSET_SHIFT = 28
 
+/** Where a region is left: the node whose block it is, and what is known there. */
+export interface Place {
+  readonly node: number
+  readonly path: Path
+}
+
+/** The same before an instruction at an offset. */
+export interface InstructionPlace extends Place {
+  readonly offset: number
+  /** Instructions of the block from it on, which are counted already. */
+  readonly left: number
+}
+
+/** What a region has when it is left. */
+export interface RegionState {
+  readonly registers: LocalState
+  readonly written: WrittenRegisters
+  readonly epochs: Epochs
+  readonly x87: LocalX87 | undefined
+  /** Linear address of page 0. */
+  readonly base: Local
+  readonly budget: Local
+}
+
 export class Leaving {
   /** Where a computed address to go on at is put. */
   readonly next: Local
   readonly #target: FunctionBuilder
-  readonly #epochs: Epochs
+  readonly #state: RegionState
+  readonly #goOn: FunctionReference
   readonly #word: Local
   #label: Label | undefined
 
-  constructor(target: FunctionBuilder, epochs: Epochs) {
+  constructor(target: FunctionBuilder, state: RegionState, goOn: FunctionReference) {
     this.#target = target
-    this.#epochs = epochs
+    this.#state = state
+    this.#goOn = goOn
     this.next = target.local('i64')
     this.#word = target.local('i64')
   }
@@ -54,26 +85,38 @@ export class Leaving {
     })
   }
 
-  /** Stops before the instruction at `offset`, where `left` instructions were counted too many. */
-  stop(offset: number, left: number, path: Path): void {
-    this.#say(offset, left << LEFT_SHIFT | this.#stateOf(path))
+  /** Stops before an instruction. */
+  stop(place: InstructionPlace): void {
+    this.#say(place.offset, place.left << LEFT_SHIFT | this.#stateOf(place.path))
     this.#target.br(this.#label!)
   }
 
   /** The same if `condition`, which is asked last, holds. */
-  stopIf(condition: Expression, offset: number, left: number, path: Path): void {
-    this.#say(offset, left << LEFT_SHIFT | this.#stateOf(path))
+  stopIf(condition: Expression, place: InstructionPlace): void {
+    this.#say(place.offset, place.left << LEFT_SHIFT | this.#stateOf(place.path))
     this.#target.brUnlikely(this.#label!, condition)
   }
 
-  /** Goes on at `offset`, where `left` instructions were counted too many. */
-  goOn(offset: number, path: Path, left = 0): void {
+  /** Goes on at `offset`. */
+  goOn(offset: number, place: Place): void {
+    const { base } = this.#state
+    if (this.#goesAlone(place)) this.#goAlone(place, i64.add(base, i64.const(offset)))
+    else this.goOnRarely(offset, place.path)
+  }
+
+  /** The same where that hardly ever happens, and `left` instructions were counted too many. */
+  goOnRarely(offset: number, path: Path, left = 0): void {
     this.#say(offset, left << LEFT_SHIFT | GOES_ON | this.#stateOf(path))
     this.#target.br(this.#label!)
   }
 
   /** Goes on at `next`. */
-  goOnComputed(path: Path): void {
+  goOnComputed(place: Place): void {
+    if (this.#goesAlone(place)) this.#goAlone(place, this.next)
+    else this.goOnComputedRarely(place.path)
+  }
+
+  goOnComputedRarely(path: Path): void {
     this.#say(0, GOES_ON | IS_COMPUTED | this.#stateOf(path))
     this.#target.br(this.#label!)
   }
@@ -84,33 +127,63 @@ export class Leaving {
     this.#target.br(this.#label!)
   }
 
+  /** Writes the region's end. */
+  finish(): void {
+    const f = this.#target
+    const { registers, written, x87, base, budget } = this.#state
+    written.solve()
+    f.writePostponed()
+    this.#emitSettling()
+    registers.emitStores()
+    x87?.emitStores(this.#depth(), base)
+    f.store('i32', CORE, Z, budget, controlAt('budget'))
+    this.#emitReturn()
+  }
+
+  /** Whether the region is left there by code of its own. Flags from before paths met are computed
+   * by a switch, and the x87 unit is large. */
+  #goesAlone({ path: { flags } }: Place): boolean {
+    return !this.#state.x87 && (!flags.isEmpty || !flags.inherited)
+  }
+
+  #goAlone({ node, path: { flags } }: Place, linear: Expression): void {
+    const f = this.#target
+    const { registers, written, epochs, budget } = this.#state
+    epochs.compute(flags)
+    f.store('i32', CORE, Z, budget, controlAt('budget'))
+    f.postpone(() => registers.emitStores(written.behind(node)))
+    f.returnCall(this.#goOn, linear)
+  }
+
   /** How far the top of the x87 stack has moved. */
-  depth(): Expression {
+  #depth(): Expression {
     return i32.and(i32.shrU(i32.wrap(this.#word), i32.const(DEPTH_SHIFT)), i32.const(7))
   }
 
   /** Computes pending flags, and the budget. */
-  emitSettling(budget: Local): void {
+  #emitSettling(): void {
     const f = this.#target
+    const { epochs, budget } = this.#state
     const word = i32.wrap(this.#word)
-    this.#epochs.emitComputing(i32.and(word, i32.const(EPOCHS - 1)),
+    epochs.emitComputing(i32.and(word, i32.const(EPOCHS - 1)),
       i32.and(word, i32.const(IS_INHERITED)))
     const left = i32.and(i32.shrU(word, i32.const(LEFT_SHIFT)), i32.const(LEFT_LIMIT - 1))
     f.set(budget, i32.add(budget, left))
   }
 
   /** Returns what the region's function does. */
-  emitReturn(base: Local, goOn: FunctionReference): void {
+  #emitReturn(): void {
     const f = this.#target
     const word = i32.wrap(this.#word)
     f.if(i32.eqz(i32.and(word, i32.const(IS_COMPUTED))), () => {
-      f.set(this.next, i64.add(base, i64.shrS(this.#word, i64.const(OFFSET_SHIFT))))
+      const offset = i64.shrS(this.#word, i64.const(OFFSET_SHIFT))
+      f.set(this.next, i64.add(this.#state.base, offset))
     })
     f.if(i32.eqz(i32.and(word, i32.const(GOES_ON))), () => {
       f.store('i64', CORE, Z, this.next, CpuContext.offsets.rip)
       f.return(Z)
     })
-    f.returnCall(goOn, this.next)
+    f.returnCall(this.#goOn, this.next)
   }
 
   #say(offset: number, rest: number): void {
@@ -124,7 +197,7 @@ export class Leaving {
   }
 
   #epochOf(flags: FlagState): number {
-    const epoch = this.#epochs.whereLeft(flags)
+    const epoch = this.#state.epochs.whereLeft(flags)
     assert(epoch < EPOCHS, 'a region has few epochs')
     return epoch === INHERITED ? IS_INHERITED : epoch
   }

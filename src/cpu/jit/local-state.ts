@@ -1,7 +1,8 @@
 /**
- * The guest's registers in a region's locals: loaded where the region is entered, stored where it
- * is left. What is not kept in locals stays in core memory. Flags do: as most of them only wait
- * (flag-state.ts), their slots are hardly looked at, and would take registers all the way.
+ * The guest's registers in a region's locals: loaded where the region is entered; stored where it
+ * is left, as far as they may have been written (written-registers.ts). What is not kept in locals
+ * stays in core memory. Flags do: as most of them only wait (flag-state.ts), their slots are hardly
+ * looked at, and would take registers all the way.
  */
 import { assert } from '../../base/assert.ts'
 import {
@@ -12,6 +13,7 @@ import { Z } from '../interpreter/core-fields.ts'
 import { CORE } from '../interpreter/parts.ts'
 import { CoreState, type StateFile } from '../interpreter/reading/state-file.ts'
 import { CpuContext } from '../state.ts'
+import type { WrittenRegisters } from './written-registers.ts'
 
 const at = CpuContext.offsets
 const GPR_END = at.gpr + 16 * 8
@@ -19,19 +21,29 @@ const VECTOR_END = at.vector + 16 * 32
 
 interface Kept {
   readonly local: Local
+  /** As a bit of sets of registers. */
+  readonly bit: bigint
   /** What its lowest bits were when they were last written alone: see lowPart. */
   low: Local | undefined
-  written: boolean
 }
 
 export class LocalState implements StateFile {
   readonly #target: FunctionBuilder
   readonly #memory: CoreState
+  readonly #written: WrittenRegisters
   readonly #kept = new Map<number, Kept>()
+  #all = 0n
+  #node = 0
 
-  constructor(target: FunctionBuilder) {
+  constructor(target: FunctionBuilder, written: WrittenRegisters) {
     this.#target = target
+    this.#written = written
     this.#memory = new CoreState(target)
+  }
+
+  /** What follows is the code of a node's block. */
+  enterBlock(node: number): void {
+    this.#node = node
   }
 
   load(address: Expression, width: number): Expression {
@@ -58,7 +70,7 @@ export class LocalState implements StateFile {
       this.#memory.store(address, width, value)
       return
     }
-    kept.written = true
+    this.#noteWrite(kept)
     const whole = kept.local
     if (width === 64) {
       this.#target.set(whole, value)
@@ -88,7 +100,7 @@ export class LocalState implements StateFile {
       this.#memory.storeVector(address, value)
       return
     }
-    kept.written = true
+    this.#noteWrite(kept)
     this.#target.set(kept.local, value)
   }
 
@@ -100,12 +112,17 @@ export class LocalState implements StateFile {
     }
   }
 
-  /** Stores everything that was written. */
-  emitStores(): void {
-    for (const [place, { local, written }] of this.#kept) {
-      if (!written) continue
+  /** Stores registers; by default, all that are written anywhere. */
+  emitStores(registers = this.#all): void {
+    for (const [place, { local, bit }] of this.#kept) {
+      if ((registers & bit) === 0n) continue
       this.#target.store(local.type === 'v128' ? 'v128' : 'i64', CORE, Z, local, place)
     }
+  }
+
+  #noteWrite({ bit }: Kept): void {
+    this.#all |= bit
+    this.#written.note(this.#node, bit)
   }
 
   #keep(place: number, type: ValueType): Kept | undefined {
@@ -115,7 +132,8 @@ export class LocalState implements StateFile {
     if (!isKept) return undefined
     let kept = this.#kept.get(place)
     if (!kept) {
-      kept = { local: this.#target.local(type), low: undefined, written: false }
+      const bit = 1n << BigInt(this.#kept.size)
+      kept = { local: this.#target.local(type), bit, low: undefined }
       this.#kept.set(place, kept)
     }
     return kept

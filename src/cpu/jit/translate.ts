@@ -2,16 +2,17 @@
  * From a region to a WebAssembly function: (entry number) -> the record that the interpreter goes
  * on with, or 0 when something stopped.
  *
- * Registers are locals while the region runs, and flags wait. It is left in two ways, each through
- * code that stands once at the end: to go on at an address, or stopped before an instruction, whose
- * address is then the context's rip. Flags that were not computed by then are computed there, by
- * the number of the *epoch* that the leaving place is in: the set of flags pending there.
+ * Registers are locals while the region runs, and flags wait. It is left in two ways: to go on at
+ * an address, mostly by code that stands there, or stopped before an instruction, whose address is
+ * then the context's rip, through code that stands once at the end. That computes flags that were
+ * not computed by then, by the number of the *epoch* that the leaving place is in: the set of flags
+ * pending there.
  */
 import {
   call, globalGet, i32, i64, type Expression, type Local,
 } from '../../wasm/expression.ts'
 import type { FunctionBuilder, Label } from '../../wasm/function.ts'
-import { controlAt, loadControl32, loadControl64, Z } from '../interpreter/core-fields.ts'
+import { loadControl32, loadControl64, Z } from '../interpreter/core-fields.ts'
 import { CORE, type EngineParts, type Exits } from '../interpreter/parts.ts'
 import { emitExecution } from '../interpreter/repeat.ts'
 import { shapeOf } from '../interpreter/shape.ts'
@@ -24,7 +25,7 @@ import { FlagState, RegionLocals } from './flag-state.ts'
 import { type Structure, structureOf } from './graph.ts'
 import { InstructionExits } from './instruction-exits.ts'
 import { jumpSwitch } from './jump-switch.ts'
-import { Leaving } from './leaving.ts'
+import { type InstructionPlace, Leaving } from './leaving.ts'
 import { LocalFloatState } from './local-float-state.ts'
 import { LocalState } from './local-state.ts'
 import { keepsX87, LocalX87 } from './local-x87.ts'
@@ -35,6 +36,7 @@ import {
   type Block, lastPageOf, PAGE_BYTES, pageOf, pagesOf, type Placed, type Region, type Target,
   targetsOf,
 } from './region.ts'
+import { WrittenRegisters } from './written-registers.ts'
 import { X87Facts } from './x87-facts.ts'
 
 /** Up to so many targets of a jump are compared one after the other. */
@@ -85,17 +87,22 @@ class Translator {
     this.#f = target
     this.#region = region
     this.#placement = placement
-    this.#structure = structureOf([
+    const successors = [
       region.entries.map((block) => block + 1), ...region.blocks.map(successorsOf),
-    ])
-    this.#state = new LocalState(target)
+    ]
+    this.#structure = structureOf(successors)
+    const written = new WrittenRegisters(successors)
+    this.#state = new LocalState(target, written)
     this.#floats = new LocalFloatState(target)
     this.#x87 = keepsX87(region) ? new LocalX87(target, this.#structure.entries) : undefined
     this.#locals = new RegionLocals(target)
     this.#base = target.local('i64')
     this.#budget = target.local('i32')
     this.#epochs = new Epochs(target, this.#state)
-    this.#leaving = new Leaving(target, this.#epochs)
+    this.#leaving = new Leaving(target, {
+      registers: this.#state, written, epochs: this.#epochs, x87: this.#x87,
+      base: this.#base, budget: this.#budget,
+    }, parts.goOn)
     this.#exits = new InstructionExits(target, this.#leaving, this.#budget)
     this.#needsFlags = flagNeeds(region)
     this.#laterBases = laterBases(region, this.#structure)
@@ -106,13 +113,9 @@ class Translator {
   run(): void {
     const f = this.#f
     this.#leaving.around(() => this.#node(0, this.#newPath(0, false)))
-    this.#leaving.emitSettling(this.#budget)
     // What is left in locals is known now, and must have been loaded.
     f.atStart(() => this.#enter())
-    this.#state.emitStores()
-    this.#x87?.emitStores(this.#leaving.depth(), this.#base)
-    f.store('i32', CORE, Z, this.#budget, controlAt('budget'))
-    this.#leaving.emitReturn(this.#base, this.#parts.goOn)
+    this.#leaving.finish()
   }
 
   #enter(): void {
@@ -194,10 +197,11 @@ class Translator {
     const block = this.#region.blocks[node - 1]!
     const count = block.instructions.length
     if (count > 0) f.set(this.#budget, i32.sub(this.#budget, i32.const(count)))
-    const last = block.instructions.at(-1)
+    this.#state.enterBlock(node)
     block.instructions.forEach((placed, index) => {
       path.facts.later = this.#laterBases[node - 1]![index]!
-      this.#instruction(placed, count - index, path, placed === last ? node : -1)
+      const place = { node, path, offset: placed.offset, left: count - index }
+      this.#instruction(placed, place)
     })
     this.#end(node, block, path)
   }
@@ -205,7 +209,7 @@ class Translator {
   /** The ends that no instruction writes. */
   #end(node: number, block: Block, path: Path): void {
     const { end } = block
-    if (end.kind === 'leaves') this.#leaving.goOn(end.at, path)
+    if (end.kind === 'leaves') this.#leaving.goOn(end.at, { node, path })
     else if (end.kind === 'goes' && !isJump(block)) this.#edge(node, end.to, path)
     path.flags.forgetAll()
     path.facts.forgetAll()
@@ -214,7 +218,7 @@ class Translator {
   #edge(node: number, target: Target, path: Path): void {
     const f = this.#f
     if (target.block < 0) {
-      this.#leaving.goOn(target.offset, path)
+      this.#leaving.goOn(target.offset, { node, path })
       return
     }
     const to = target.block + 1
@@ -242,7 +246,7 @@ class Translator {
     const page = pageOf(target.offset)
     if (node > 0 && pagesOf(this.#region.blocks[node - 1]!).includes(page)) return
     this.#f.ifUnlikely(i32.eqz(this.#isThere(page)),
-      () => this.#leaving.goOn(target.offset, path))
+      () => this.#leaving.goOnRarely(target.offset, path))
   }
 
   /** Fetches the rest of an instruction from a page, as `#checkPage`; if that is elsewhere now, the
@@ -277,12 +281,12 @@ class Translator {
 
   // Instructions.
 
-  #instruction(placed: Placed, left: number, path: Path, lastOf: number): void {
+  #instruction(placed: Placed, place: InstructionPlace): void {
     const { instruction, offset } = placed
+    const { path } = place
     const f = this.#f
     const shape = shapeOf(instruction, LONG)
     const page = lastPageOf(placed)
-    const place = { offset, left, path }
     if (page !== pageOf(offset)) this.#fetch(page, this.#exits.once(place))
     const emit = (exits: Exits): void => {
       const operands = instruction.operands.map((operand) => ({ ...operand }))
@@ -300,8 +304,8 @@ class Translator {
       }
       const ends = {
         branch: (condition: Expression | undefined) =>
-          this.#branch(lastOf, condition, path),
-        jump: (linear: Expression) => this.#jump(lastOf, linear, path),
+          this.#branch(place.node, condition, path),
+        jump: (linear: Expression) => this.#jump(place.node, linear, path),
       }
       const m = new RegionReading(this.#parts, site, this.#locals, shape, path, ends)
       emitExecution(m, { ...instruction, operands }, shape)
@@ -332,8 +336,13 @@ class Translator {
     if (end.kind === 'goes') {
       this.#edge(node, end.to, path)
     } else if (end.kind === 'branches') {
-      this.#f.if(condition!, () => this.#edge(node, end.taken, path))
-      this.#edge(node, end.next, path)
+      const { taken, next } = end
+      const take = (): void => this.#edge(node, taken, path)
+      // What is in the region was seen more often than what is not.
+      if (taken.block < 0 && next.block >= 0) this.#f.ifUnlikely(condition!, take)
+      else if (taken.block >= 0 && next.block < 0) this.#f.ifLikely(condition!, take)
+      else this.#f.if(condition!, take)
+      this.#edge(node, next, path)
     }
   }
 
@@ -348,11 +357,11 @@ class Translator {
       for (const target of targets) {
         f.if(i64.eq(next, this.#linear(target.offset)), () => this.#edge(node, target, path))
       }
-      this.#leaving.goOnComputed(path)
+      this.#leaving.goOnComputed({ node, path })
       return
     }
     const { slots, slotOf } = jumpSwitch(targets.map(({ offset }) => offset))
-    const elsewhere = (): void => this.#leaving.goOnComputed(path)
+    const elsewhere = (): void => this.#leaving.goOnComputedRarely(path)
     const cases = targets.map((target) => (): void => {
       f.ifUnlikely(i64.ne(next, this.#linear(target.offset)), elsewhere)
       this.#edge(node, target, path)
