@@ -87,6 +87,8 @@ export const CoreControl = struct('core control', {
   /** Addresses of the TLB sets in use. */
   userSet: u32,
   supervisorSet: u32,
+  /** TLB tables that serve the current privilege level: that of loads, and behind it of stores. */
+  tables: u32,
   /** Whose address spaces are in use; see Cpu.loadContext. */
   owner: u32,
   /** Counts selections of TLB sets. */

@@ -2,7 +2,7 @@
  * Expressions over unknown values, one object each however often they are made, and what facts say
  * of them: how high they may be, and whether they are machine addresses.
  */
-import { TLB_ENTRIES } from '../../src/cpu/core-memory.ts'
+import { TABLE_BYTES, TLB_ENTRIES } from '../../src/cpu/core-memory.ts'
 import { PIECES } from '../../src/cpu/mmu/locked.ts'
 
 /** Opcodes that proofs look at. */
@@ -14,9 +14,10 @@ export const op = {
 /** Nodes that no instruction makes: opcodes that there are not. */
 const [UNKNOWN, NAMED, LOADED, MERGED, REACHED] = [-1, -2, -3, -4, -5]
 
-/** The engine's globals that say where the TLB's tables begin. */
-export const READ_TABLE = 'part.readTable'
-export const WRITE_TABLE = 'part.writeTable'
+/** Where the TLB's tables begin, and entries loaded from them. */
+export const TABLES = 'tables'
+const FOR_LOADS = 'entry for loads'
+const FOR_STORES = 'entry for stores'
 
 const TAG = -1n << 24n
 const PAGE_MASK = -0x1000n
@@ -87,7 +88,8 @@ export class Nodes {
 
   /** What a load found: another value each time. */
   loaded(address: Node, offset: number): Node {
-    return new Node(this.#count++, offset === 0 ? LOADED : UNKNOWN, [address])
+    const name = offset === 0 ? FOR_LOADS : offset === TABLE_BYTES ? FOR_STORES : undefined
+    return name ? new Node(this.#count++, LOADED, [address], { name }) : this.unknown()
   }
 
   /** What the engine answers when asked for a locked operand of so many bytes. */
@@ -198,7 +200,7 @@ function lookUpProof(linear: Node, addend: Node, facts: Facts): Proof | undefine
   const alignment = agreement(linear, entry, TAG, facts)
   if (alignment === 0) return undefined
   const bytes = Math.max(alignment, roomIn(linear, facts))
-  return { bytes, alignment, writable: table === WRITE_TABLE }
+  return { bytes, alignment, writable: table === FOR_STORES }
 }
 
 /** inPageFrom() has found the access in the page whose addend it is. */
@@ -209,7 +211,7 @@ function reuseProof(linear: Node, addend: Node, facts: Facts): Proof | undefined
     const [from, first] = distance!.args as [Node, Node]
     const table = from === linear ? pageTable(first, addend, facts) : undefined
     if (!table) continue
-    return { bytes: 4096 - Number(highest), alignment: 1, writable: table === WRITE_TABLE }
+    return { bytes: 4096 - Number(highest), alignment: 1, writable: table === FOR_STORES }
   }
   return undefined
 }
@@ -230,7 +232,7 @@ function pageTable(first: Node, addend: Node, facts: Facts): string | undefined 
     return isFar ? [] : [pageTable(value, isPair ? addend.args[way]! : addend, ways[way]!)]
   })
   if (tables.includes(undefined)) return undefined
-  return tables.includes(READ_TABLE) ? READ_TABLE : tables[0]
+  return tables.includes(FOR_LOADS) ? FOR_LOADS : tables[0]
 }
 
 /** The entry that an addend is of. */
@@ -239,8 +241,8 @@ function entryIn({ opcode, args: [value, shift] }: Node): Node | undefined {
   return isAddend ? value!.args[0] : undefined
 }
 
-/** The name of the table that an entry was loaded from, at the place for an address. */
-function tableOf({ opcode, args: [address] }: Node, linear: Node): string | undefined {
+/** The name of an entry that was loaded from a table, at the place for an address. */
+function tableOf({ opcode, name, args: [address] }: Node, linear: Node): string | undefined {
   if (opcode !== LOADED || address!.opcode !== op.add32) return undefined
   const [table, index] = address!.args as [Node, Node]
   const [shifted, mask] = index.args
@@ -248,7 +250,7 @@ function tableOf({ opcode, args: [address] }: Node, linear: Node): string | unde
   const [low, nine] = shifted!.args
   const isPlace = shifted!.opcode === op.shrU32 && nine!.constant === 9n
     && low!.opcode === op.wrap && low!.args[0] === linear
-  return isPlace && table.opcode === NAMED ? table.name : undefined
+  return isPlace && table.name === TABLES ? name : undefined
 }
 
 /** What a fact compares an address with. */

@@ -16,13 +16,14 @@
  * one root differ by less than farFrom() makes them differ; and the engine's own functions.
  */
 import { coreMap, TABLE_BYTES } from '../../src/cpu/core-memory.ts'
+import { controlAt } from '../../src/cpu/interpreter/core-fields.ts'
 import { CORE } from '../../src/cpu/interpreter/parts.ts'
 import {
   ATOMIC, isMemoryAccess, operandsOf, SIMD, type WasmFunction, type WasmInstruction,
   type WasmModule,
 } from './wasm-reader.ts'
 import {
-  addressProof, boundOf, type Facts, type Node, Nodes, op, READ_TABLE, WRITE_TABLE,
+  addressProof, boundOf, type Facts, type Node, Nodes, op, TABLES,
 } from './symbols.ts'
 
 /** What is known at a place: the locals, and the facts; undefined where no way leads. */
@@ -261,8 +262,12 @@ class Verifier {
       else this.#accessMachine(instruction, address, size, stores)
     }
     if (!loads) return
-    const isEntry = memory === CORE && opcode === op.load64 && this.#state
-    this.#stack.push(isEntry ? this.#nodes.loaded(address, offset) : this.#nodes.unknown())
+    const isCore = memory === CORE && this.#state
+    const isTables = opcode === op.load32 && address.constant === 0n
+      && offset === controlAt('tables')
+    this.#stack.push(isCore && isTables ? this.#nodes.named(TABLES)
+      : isCore && opcode === op.load64 ? this.#nodes.loaded(address, offset)
+      : this.#nodes.unknown())
   }
 
   #accessCore(instruction: WasmInstruction, address: Node, bytes: number): void {
@@ -290,8 +295,7 @@ class Verifier {
 }
 
 function tableBound(name: string): number {
-  return name === READ_TABLE || name === WRITE_TABLE
-    ? coreMap.tlbLogs - TABLE_BYTES : Infinity
+  return name === TABLES ? coreMap.tlbLogs - 2 * TABLE_BYTES : Infinity
 }
 
 interface MemoryUse {

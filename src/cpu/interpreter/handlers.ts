@@ -1,11 +1,12 @@
 /**
  * Generates handlers: what the interpreter does for an instruction of a shape.
  */
-import { globalGet, i32, type Expression, type Local } from '../../wasm/expression.ts'
+import { i32, type Expression, type Local } from '../../wasm/expression.ts'
 import type { FunctionBuilder } from '../../wasm/function.ts'
 import type { Instruction } from '../../isa/operand.ts'
 import { RecordOperands } from './reading/operand-source.ts'
 import type { EngineParts, Exits, InstructionShape } from './parts.ts'
+import { loadControl32 } from './core-fields.ts'
 import { RECORD_BYTES } from './record.ts'
 import { coreFloatState } from './reading/float-state.ts'
 import { emitExecution } from './repeat.ts'
@@ -32,8 +33,7 @@ export function emitHandler(
   const state = new CoreState(target)
   const source = new RecordOperands(parts, target, record, operands)
   const tables = {
-    read: globalGet(parts.readTable, 'i32'), write: globalGet(parts.writeTable, 'i32'),
-    access: 0,
+    base: loadControl32('tables'), access: 0,
   }
   const site = { target, tables, state, floats: coreFloatState, operands: source, exits }
   const m = new WasmReading(parts, site, pool, shape)

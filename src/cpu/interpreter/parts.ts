@@ -117,8 +117,6 @@ export const partSignatures = {
 
 /** The i32 globals that a handler may read. */
 export const globalParts = [
-  /** Bases of the TLBs of the current privilege level. */
-  'readTable', 'writeTable',
   /** Flags of an ordinary access at the current privilege level. */
   'access',
   /** Not zero when an access did not complete (CoreControl says why). */
@@ -201,9 +199,8 @@ export interface PageReuse {
 
 /** How accesses to memory look into the TLBs. */
 export interface TableUse {
-  /** Bases of the tables. */
-  readonly read: Expression
-  readonly write: Expression
+  /** The base of that of loads, behind which that of stores lies. */
+  readonly base: Expression
   /** Bits of Access that every access has. */
   readonly access: number
   readonly reuse?: PageReuse

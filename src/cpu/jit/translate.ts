@@ -75,7 +75,7 @@ class Translator {
   readonly #needsFlags: readonly boolean[]
   readonly #laterBases: readonly (readonly number[])[]
   readonly #entry: Local
-  readonly #tables: { readonly read: Local, readonly write: Local }
+  readonly #tables: Local
   readonly #epochs: Epochs
   readonly #loops = new Map<number, Label>()
   readonly #follows = new Map<number, Label>()
@@ -107,7 +107,7 @@ class Translator {
     this.#needsFlags = flagNeeds(region)
     this.#laterBases = laterBases(region, this.#structure)
     this.#entry = target.parameters[0]!
-    this.#tables = { read: target.local('i32'), write: target.local('i32') }
+    this.#tables = target.local('i32')
   }
 
   run(): void {
@@ -129,8 +129,7 @@ class Translator {
       })
     })
     f.set(this.#budget, loadControl32('budget'))
-    f.set(this.#tables.read, globalGet(this.#parts.readTable, 'i32'))
-    f.set(this.#tables.write, globalGet(this.#parts.writeTable, 'i32'))
+    f.set(this.#tables, loadControl32('tables'))
     this.#state.emitLoads()
     this.#floats.emitLoads()
     this.#x87?.emitLoads()
@@ -294,7 +293,7 @@ class Translator {
       const site = {
         target: f,
         tables: {
-          ...this.#tables, access: Access.COMPILED, reuse: path.facts,
+          base: this.#tables, access: Access.COMPILED, reuse: path.facts,
         },
         state: this.#state,
         floats: this.#floats,

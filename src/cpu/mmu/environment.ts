@@ -5,7 +5,7 @@
 import { i32, i64, type Expression } from '../../wasm/expression.ts'
 import type { FunctionBuilder } from '../../wasm/function.ts'
 import type { FunctionReference, ModuleBuilder } from '../../wasm/module.ts'
-import { CoreControl, coreMap, TABLE_BYTES } from '../core-memory.ts'
+import { CoreControl, coreMap } from '../core-memory.ts'
 import { CpuContext } from '../state.ts'
 import type { FrameUses } from './frame-uses.ts'
 
@@ -50,9 +50,6 @@ export interface MmuEnvironment {
 
 /** Indexes of the Wasm globals that generated code uses. */
 export interface MmuGlobals {
-  /** Bases of the TLB tables that serve the current privilege level. */
-  readonly readTable: number
-  readonly writeTable: number
   /** Access.USER at CPL 3, else 0: the flags of an ordinary access. */
   readonly access: number
   /** How the last slow access ended: 0, or why it stopped (Stop). */
@@ -61,8 +58,6 @@ export interface MmuGlobals {
 
 export function declareGlobals(module: ModuleBuilder): MmuGlobals {
   return {
-    readTable: module.global('i32', coreMap.tlbTables),
-    writeTable: module.global('i32', coreMap.tlbTables + TABLE_BYTES),
     access: module.global('i32', 0),
     status: module.global('i32', 0),
   }

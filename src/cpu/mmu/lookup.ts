@@ -12,7 +12,7 @@
  */
 import { assert } from '../../base/assert.ts'
 import { i32, i64, type Expression } from '../../wasm/expression.ts'
-import { TLB_BITS, TLB_ENTRIES } from '../core-memory.ts'
+import { TABLE_BYTES, TLB_BITS, TLB_ENTRIES } from '../core-memory.ts'
 
 /** Bits of a linear address from here on are the entry's. */
 const TAG_SHIFT = 24
@@ -30,9 +30,12 @@ export function entryOffset(linear: Expression): Expression {
   return i32.and(i32.shrU(i32.wrap(linear), i32.const(9)), i32.const((TLB_ENTRIES - 1) * 8))
 }
 
-/** -> i64: the entry that serves a linear address in the table at `table` of memory `core`. */
-export function entryOf(core: number, table: Expression, linear: Expression): Expression {
-  return i64.load(core, i32.add(table, entryOffset(linear)))
+/** -> i64: the entry that serves a linear address in a table of memory `core`: that of loads at
+ * `tables`, or that of stores. */
+export function entryOf(
+  core: number, tables: Expression, linear: Expression, write: boolean,
+): Expression {
+  return i64.load(core, i32.add(tables, entryOffset(linear)), write ? TABLE_BYTES : 0)
 }
 
 /** -> i32: 1 when the entry translates the address, and the address is a multiple of `alignment`, a

@@ -108,11 +108,11 @@ function emitWatch(
  * access. Nobody watches then: the tables would be empty. */
 function emitRetry(
   f: FunctionBuilder, { env, globals }: AccessParts, access: { linear: Local, flags: Local },
-  table: number, bytes: number, hit: (machine: Expression) => void,
+  write: boolean, bytes: number, hit: (machine: Expression) => void,
 ): void {
   const { linear, flags } = access
   const entry = f.local('i64')
-  f.set(entry, entryOf(env.core, globalGet(table, 'i32'), linear))
+  f.set(entry, entryOf(env.core, controlWord(env, 'tables'), linear, write))
   const usual = i32.eq(has(flags, Access.USER), globalGet(globals.access, 'i32'))
   const fits = i32.leU(offsetIn(linear), c32(0x1000 - bytes))
   f.if(i32.and(i32.and(hits(linear, entry), fits), usual),
@@ -146,7 +146,7 @@ function buildLoad(
   const value = f.local('i64')
   f.setGlobal(globals.status, c32(0))
   emitRights(f, parts, flags)
-  emitRetry(f, parts, { linear, flags }, globals.readTable, bytes,
+  emitRetry(f, parts, { linear, flags }, false, bytes,
     (found) => f.return(machineLoad[width](env.machine, found)))
   emitWatch(f, parts, linear, bytes, flags, () => f.return(c64(0)))
   f.if(i32.leU(offsetIn(linear), c32(0x1000 - bytes)), () => {
@@ -197,7 +197,7 @@ function buildStore(
   const access = i32.or(flags, c32(Access.WRITE))
   f.setGlobal(globals.status, c32(0))
   emitRights(f, parts, flags)
-  emitRetry(f, parts, { linear, flags }, globals.writeTable, bytes, (found) => {
+  emitRetry(f, parts, { linear, flags }, true, bytes, (found) => {
     f.store(machineStore[width], env.machine, found, value)
     f.return(c32(0))
   })
@@ -234,7 +234,7 @@ function buildLoad128(
   const low = f.local('i64')
   f.setGlobal(globals.status, c32(0))
   emitRights(f, parts, flags)
-  emitRetry(f, parts, { linear, flags }, globals.readTable, 16,
+  emitRetry(f, parts, { linear, flags }, false, 16,
     (found) => f.return(v128.load(env.machine, found)))
   emitWatch(f, parts, linear, 16, flags, () => f.return(v128.const(0n)))
   f.if(i32.leU(offsetIn(linear), c32(0x1000 - 16)), () => {
@@ -261,7 +261,7 @@ function buildStore128(
   f.setGlobal(globals.status, c32(0))
   emitRights(f, parts, flags)
   const access = i32.or(flags, c32(Access.WRITE))
-  emitRetry(f, parts, { linear, flags }, globals.writeTable, 16, (found) => {
+  emitRetry(f, parts, { linear, flags }, true, 16, (found) => {
     f.store('v128', env.machine, found, value)
     f.return(c32(0))
   })

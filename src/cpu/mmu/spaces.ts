@@ -356,12 +356,10 @@ function buildSelectTables(
   module: ModuleBuilder, env: MmuEnvironment, globals: MmuGlobals,
 ): FunctionBuilder {
   const f = module.function({ parameters: [] })
-  const [user, tables] = [f.local('i32'), f.local('i32')]
+  const user = f.local('i32')
   f.set(user, i32.eq(contextWord(env, 'cpl'), c32(3)))
   const set = select(controlWord(env, 'userSet'), controlWord(env, 'supervisorSet'), user)
-  f.set(tables, setWord(env, set, 'tables'))
-  f.setGlobal(globals.readTable, tables)
-  f.setGlobal(globals.writeTable, i32.add(tables, c32(TABLE_BYTES)))
+  f.store('i32', env.core, c32(0), setWord(env, set, 'tables'), controlAt('tables'))
   f.setGlobal(globals.access, i32.shl(user, c32(Math.log2(Access.USER))))
   return f
 }

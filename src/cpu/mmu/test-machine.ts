@@ -15,6 +15,7 @@ import {
   DIRECTORY_ENTRIES, LEAF_ENTRIES, P2M_HOLE, P2M_MFN_SHIFT, P2M_RAM_RW,
 } from '../p2m-format.ts'
 import { CpuContext, type CpuContextView } from '../state.ts'
+import { controlWord } from './environment.ts'
 import { entryOf, hits, machineAddress } from './lookup.ts'
 import { MmuMemory } from './linear-memory.ts'
 import { buildMmu, exportMmu, type MmuExports, type MmuFunctions } from './mmu.ts'
@@ -65,18 +66,19 @@ class Inline {
 
   /** Runs `hit` with the machine address of 64 bits, or `miss`. */
   #attempt(
-    f: FunctionBuilder, linear: Local, table: number, hit: (machine: Expression) => void,
+    f: FunctionBuilder, linear: Local, write: boolean, hit: (machine: Expression) => void,
     miss: () => void,
   ): void {
+    const { env } = this.#mmu
     const entry = f.local('i64')
-    f.set(entry, entryOf(this.#mmu.env.core, globalGet(table, 'i32'), linear))
+    f.set(entry, entryOf(env.core, controlWord(env, 'tables'), linear, write))
     const fits = i32.leU(i32.and(i32.wrap(linear), i32.const(0xfff)), i32.const(0xff8))
     f.if(i32.and(hits(linear, entry), fits), () => hit(machineAddress(linear, entry)), miss)
   }
 
   #load(f: FunctionBuilder, linear: Local, into: Local): void {
-    const { env, globals, slow } = this.#mmu
-    this.#attempt(f, linear, globals.readTable, (machine) => {
+    const { env, slow } = this.#mmu
+    this.#attempt(f, linear, false, (machine) => {
       f.set(into, i64.load(env.machine, machine))
     }, () => f.set(into, call(slow.load[64], linear, this.#flags())))
   }
@@ -90,10 +92,10 @@ class Inline {
   }
 
   #addStore(): void {
-    const { env, globals, slow } = this.#mmu
+    const { env, slow } = this.#mmu
     const f = this.#module.function({ parameters: ['i64', 'i64'], result: 'i32' })
     const [linear, value] = f.parameters as [Local, Local]
-    this.#attempt(f, linear, globals.writeTable, (machine) => {
+    this.#attempt(f, linear, true, (machine) => {
       f.store('i64', env.machine, machine, value)
     }, () => f.return(call(slow.store[64], linear, value, this.#flags())))
     f.return(i32.const(0))

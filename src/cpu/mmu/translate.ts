@@ -5,7 +5,7 @@ import { call, i32, i64, type Expression, type Local } from '../../wasm/expressi
 import type { FunctionBuilder } from '../../wasm/function.ts'
 import type { ModuleBuilder } from '../../wasm/module.ts'
 import { CR4, EFER, Vector } from '../../abi/x86/control.ts'
-import { Stop, TABLE_BYTES } from '../core-memory.ts'
+import { Stop } from '../core-memory.ts'
 import {
   Access, contextWord, controlAt, controlWord, has, type MmuEnvironment, type MmuGlobals,
 } from './environment.ts'
@@ -76,8 +76,8 @@ export function buildTranslate(
   const table = f.local('i32')
   const lookUp = (set: 'userSet' | 'supervisorSet'): void => {
     f.set(table, setWord(env, controlWord(env, set), 'tables'))
-    f.if(has(access, Access.WRITE), () => f.set(table, i32.add(table, i32.const(TABLE_BYTES))))
-    f.set(entry, entryOf(env.core, table, linear))
+    f.if(has(access, Access.WRITE), () => f.set(entry, entryOf(env.core, table, linear, true)),
+      () => f.set(entry, entryOf(env.core, table, linear, false)))
     f.if(hits(linear, entry), () => f.return(i64.extendU(machineAddress(linear, entry))))
   }
   f.if(has(access, Access.USER), () => lookUp('userSet'), () => {

@@ -302,7 +302,7 @@ export class MemoryAccess implements ScalarMemory {
           hit(i32.add(i32.wrap(linear), known.addend))
         } else {
           const entry = this.#pool.take('i64')
-          target.set(entry, entryOf(CORE, write ? tables.write : tables.read, linear))
+          target.set(entry, entryOf(CORE, tables.base, linear, write))
           require(hits(linear, entry, aligned ? bytes : 1))
           if (!aligned && bytes > 1) require(endsInPage(linear, bytes))
           noted = symbol && tables.reuse?.isWanted(symbol) ? this.#pool.take('i64') : undefined
