@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
 import { Random } from '../isa/decoder/byte-strings.ts'
-import { Code, R14, RBX, RCX, RSP } from './encoder.ts'
+import { Code, R14, RBX, RCX, RDX, RSP } from './encoder.ts'
 import { CODE_AT, DATA_AT, type Start, STACK_TOP, TestMachine } from './machine.ts'
 
 const programs = Number(process.env['JIT_PROGRAMS'] ?? 150)
@@ -22,6 +22,9 @@ const DOUBLES = [
   0x8010_0000_0000_0000n, 0x3ff0_0000_0000_0000n, 0xbff0_0000_0000_0000n, 0x3fe0_0000_0000_0000n,
   0x1ff0_0000_0000_0000n, 0x2000_0000_0000_0000n, 0x7fef_ffff_ffff_ffffn, 0x7ff0_0000_0000_0000n,
   0x7ff8_0000_0000_1234n, 0x7ff0_0000_0000_5678n, 0x4330_0000_0000_0003n,
+  // At the ends of what is moderate, and near them.
+  0x21f0_0000_0000_0000n, 0x21ef_ffff_ffff_ffffn, 0x5def_ffff_ffff_ffffn, 0x5df0_0000_0000_0000n,
+  0xa200_0000_0000_0001n, 0xdde0_0000_0000_0001n, 0x4009_21fb_5444_2d18n, 0xbfd5_5555_5555_5555n,
 ] as const
 const SINGLES = [
   0n, 1n << 31n, 1n, 0x7f_ffffn, 0x80_0000n, 0x80_0001n, 0x3f80_0000n, 0x2000_0000n, 0x7f7f_ffffn,
@@ -72,11 +75,29 @@ function writeOperation(code: Code, random: Random): void {
   }
 }
 
+/** Operations, some of them left out by a branch or repeated by a loop. */
+function writeOperations(code: Code, random: Random): void {
+  for (let part = 0; part < 4; part++) {
+    const how = random.below(4)
+    if (how === 0) code.constant(RDX, 1 + random.below(3))
+    if (how === 0) code.label(`loop ${part}`)
+    if (how === 1) {
+      code.raw(0xf6, 0xc1, 1 + random.below(3)) // test cl, 1 to 3
+      code.to(`past ${part}`, 4, 0x0f, 0x84)
+    }
+    for (let left = 3 + random.below(5); left > 0; left--) writeOperation(code, random)
+    if (how === 1) code.label(`past ${part}`)
+    if (how !== 0) continue
+    code.op([0xff], 1, RDX)
+    code.to(`loop ${part}`, 4, 0x0f, 0x85)
+  }
+}
+
 function programOf(random: Random): Start {
   const code = new Code(CODE_AT)
   code.constant(RCX, ROUNDS)
   code.label('again')
-  for (let left = 12 + random.below(20); left > 0; left--) writeOperation(code, random)
+  writeOperations(code, random)
   code.op([0x0f, 0xae], 3, { base: R14, displacement: 384 }) // stmxcsr
   code.op([0x03], RBX, { base: R14, displacement: 384 })
   code.op([0xff], 1, RCX)

@@ -20,6 +20,13 @@ function add(code: Code, register: number, value: number): void {
   code.raw(value)
 }
 
+/** Has MXCSR say that some result was inexact, as it soon does in programs. */
+function settle(code: Code): void {
+  code.op([0xc7], 0, { base: RDI, displacement: 0 })
+  code.raw(0xa0, 0x1f, 0, 0)
+  code.op([0x0f, 0xae], 2, { base: RDI, displacement: 0 }) // ldmxcsr
+}
+
 /** Each writes what comes before a loop, the label `again`, and the loop. */
 const loops: Readonly<Record<string, (code: Code) => void>> = {
   'sum of an array': (code) => {
@@ -199,11 +206,30 @@ const loops: Readonly<Record<string, (code: Code) => void>> = {
     countDown(code)
   },
   'double arithmetic': (code) => {
+    settle(code)
     code.label('again')
     code.op([0x0f, 0x10], 0, { base: RSI, displacement: 0 }, { mandatory: 0xf2 })
     code.op([0x0f, 0x59], 0, 1, { mandatory: 0xf2 })
     code.op([0x0f, 0x58], 2, 0, { mandatory: 0xf2 })
     add(code, RSI, 8)
+    countDown(code)
+  },
+  'doubles in registers': (code) => {
+    settle(code)
+    code.label('again')
+    code.raw(0x66, 0x0f, 0x28, 0xc1) // movapd xmm0, xmm1
+    code.op([0x0f, 0x59], 0, 0, { mandatory: 0xf2 }) // mulsd
+    code.op([0x0f, 0x58], 2, 0, { mandatory: 0xf2 }) // addsd
+    code.op([0x0f, 0x2f], 2, 1, { mandatory: 0x66 }) // comisd
+    code.to('end', 4, 0x0f, 0x82)
+    countDown(code)
+  },
+  'pairs of doubles': (code) => {
+    settle(code)
+    code.label('again')
+    code.raw(0x66, 0x0f, 0x28, 0xc1) // movapd xmm0, xmm1
+    code.op([0x0f, 0x59], 0, 3, { mandatory: 0x66 }) // mulpd
+    code.op([0x0f, 0x58], 2, 0, { mandatory: 0x66 }) // addpd
     countDown(code)
   },
   'packed bytes': (code) => {

@@ -7,12 +7,16 @@
  * small that it may have been tiny. So a test of each operand and one of the result suffice; sums
  * in the denormal range are exact and need no such test. What the tests reject goes to the part
  * `float`, which sorts it out once more.
+ *
+ * In a region, operands that are doubles are asked to be moderate instead (float-bounds.ts), where
+ * nothing is known of their bounds, and results are only tested where they may not be normal.
  */
 import type { FloatOp } from '../../isa/backend.ts'
 import {
   constantOf, f32, f64, i32, i64, select, type Expression, type Local,
 } from '../../wasm/expression.ts'
 import type { FunctionBuilder, Label } from '../../wasm/function.ts'
+import { type BoundedOp, isBounded, MODERATE } from './float-bounds.ts'
 
 type Width = 32 | 64
 
@@ -22,8 +26,12 @@ export interface InlineFloat {
   readonly width: Width
   readonly x: Local
   readonly y: Local
-  /** Whether x and y are known not to be denormal, unless the other is noted: denormals.ts. */
+  /** Whether x and y need not be asked, unless the contrary is noted: denormals.ts. */
   readonly known: readonly boolean[]
+  /** Whether x and y are known to be finite. */
+  readonly finite: readonly boolean[]
+  /** Where bounds are kept: what the result is tested for. */
+  readonly bounded: 'normal' | 'moderate' | undefined
   /** Of the type that resultTypeOf says. */
   readonly result: Local
   /** Not zero while MXCSR is not settled. */
@@ -32,9 +40,10 @@ export interface InlineFloat {
   readonly slow: Label
 }
 
-/** The type of an operation's result: the width's, another float, or i64 for integers. */
+/** The type of an operation's result: the width's, another float, or i64 for integers. Comparisons
+ * have none. */
 export function resultTypeOf(op: FloatOp, width: Width): 'f32' | 'f64' | 'i64' {
-  if (op.startsWith('toInt') || op.startsWith('compare')) return 'i64'
+  if (op.startsWith('toInt')) return 'i64'
   return (width === 64) === (op !== 'convert') ? 'f64' : 'f32'
 }
 
@@ -106,6 +115,39 @@ function product(site: InlineFloat, op: 'mul' | 'div'): void {
   })
 }
 
+/** -> i32, for a double: not MODERATE, or zero. */
+export function isImmoderate(bits: Expression): Expression {
+  const upper = i32.wrap(i64.shrU(bits, i64.const(32)))
+  const least = i32.const(1023 + MODERATE.low << 21)
+  return i32.geU(i32.sub(i32.shl(upper, i32.const(1)), least),
+    i32.const(MODERATE.high - MODERATE.low << 21))
+}
+
+/** A double operation whose operands are bounded: nothing but its result has to be looked at, and
+ * not even that if it cannot but be normal. */
+function bounded(site: InlineFloat, op: BoundedOp): void {
+  const { f, x, y, known, result, slow } = site
+  const isZero = (value: Expression): Expression => f64.eq(value, f64.const(0))
+  requireSettled(site)
+  const operands = op === 'sqrt' ? [x] : [x, y]
+  operands.forEach((operand, index) => {
+    if (known[index]) return
+    f.ifUnlikely(isImmoderate(i64.reinterpret(operand)),
+      () => f.brUnlikely(slow, f64.ne(operand, f64.const(0))))
+  })
+  if (op === 'sqrt') f.brUnlikely(slow, f64.lt(x, f64.const(0)))
+  if (op === 'div') f.brUnlikely(slow, isZero(y))
+  f.set(result, op === 'sqrt' ? f64.sqrt(x) : f64[op](x, y))
+  if (site.bounded === 'normal') return
+  f.ifUnlikely(isImmoderate(i64.reinterpret(result)), () => {
+    // A zero that comes from a zero is exact, and so is that of a sum.
+    const origin = op === 'mul' ? i32.or(isZero(x), isZero(y)) : isZero(x)
+    const isExact = op === 'mul' || op === 'div' ? i32.and(isZero(result), origin)
+      : isZero(result)
+    f.brUnlikely(slow, i32.eqz(isExact))
+  })
+}
+
 function squareRoot(site: InlineFloat): void {
   const { f, width, x, result, slow } = site
   const family = familyOf(width)
@@ -116,23 +158,44 @@ function squareRoot(site: InlineFloat): void {
   f.set(result, family.sqrt(x))
 }
 
+/** Goes to the slow path when x or y is a NaN. */
+function requireOrdered({ f, width, x, y, finite, slow }: InlineFloat): void {
+  const family = familyOf(width)
+  const tests = [x, y].filter((_, index) => !finite[index]).map((value) => family.ne(value, value))
+  if (tests.length > 0) f.brUnlikely(slow, tests.reduce((a, b) => i32.or(a, b)))
+}
+
 /** No flags but those of NaNs and denormals, whatever MXCSR says. */
 function extremum(site: InlineFloat, op: 'min' | 'max'): void {
-  const { f, width, x, y, result, slow } = site
+  const { f, width, x, y, result } = site
   const family = familyOf(width)
   if (site.known.includes(true)) requireSettled(site)
   requireNotDenormal(site, x, y)
-  f.brUnlikely(slow, i32.or(family.ne(x, x), family.ne(y, y)))
+  requireOrdered(site)
   f.set(result, select(x, y, op === 'min' ? family.lt(x, y) : family.gt(x, y)))
 }
 
+/** Makes sure that x and y compare without a flag being set. */
 function comparison(site: InlineFloat): void {
-  const { f, width, x, y, result, slow } = site
-  const family = familyOf(width)
   if (site.known.includes(true)) requireSettled(site)
-  requireNotDenormal(site, x, y)
-  f.brUnlikely(slow, i32.or(family.ne(x, x), family.ne(y, y)))
-  f.set(result, i64.extendU(i32.add(i32.sub(family.gt(x, y), family.lt(x, y)), i32.const(2))))
+  requireNotDenormal(site, site.x, site.y)
+  requireOrdered(site)
+}
+
+/** -> i64: how floats compare, as FloatOp says. */
+export function orderOf(x: Expression, y: Expression): Expression {
+  const family = x.type === 'f64' ? f64 : f32
+  const isLessOrEqual = family.le(x, y)
+  const isGreaterOrEqual = family.ge(x, y)
+  return i64.extendU(i32.add(i32.shl(isGreaterOrEqual, i32.const(1)),
+    i32.xor(isLessOrEqual, isGreaterOrEqual)))
+}
+
+/** Sets x and y to floats that compare as `order` says, a value of FloatOp's. */
+export function writeOrdered(f: FunctionBuilder, x: Local, y: Local, order: Local): void {
+  const family = x.type === 'f64' ? f64 : f32
+  f.set(x, family.convertI32S(i32.sub(i32.wrap(order), i32.const(2))))
+  f.set(y, select(family.const(NaN), family.const(0), i64.eqz(order)))
 }
 
 /** To the other width. Narrowing rounds, and may be inexact. */
@@ -195,6 +258,7 @@ function roundToIntegral(site: InlineFloat, how: Expression): void {
 
 /** Writes the operation; `integer` is the scalar operand of conversions and of rounding. */
 export function writeInlineFloat(site: InlineFloat, op: FloatOp, integer: Expression): void {
+  if (site.bounded && isBounded(op)) return bounded(site, op)
   switch (op) {
     case 'add': case 'sub': return addition(site, op)
     case 'mul': case 'div': return product(site, op)

@@ -10,9 +10,11 @@ import {
   constantOf, i32, i64, simd, v128, type Expression, type Local,
 } from '../../wasm/expression.ts'
 import type { FunctionBuilder, Label } from '../../wasm/function.ts'
+import { type BoundedOp, isBounded, MODERATE } from './float-bounds.ts'
 import { writeRound } from './inline-float.ts'
 
 type Width = 32 | 64
+type BoundedVectorOp = BoundedOp | 'addsub'
 
 /** One operation to be written. */
 export interface InlineVector {
@@ -20,8 +22,10 @@ export interface InlineVector {
   readonly width: Width
   readonly x: Local
   readonly y: Local
-  /** Whether x and y are known to have no denormals, unless the other is noted: denormals.ts. */
+  /** Whether x and y need not be asked, unless the contrary is noted: denormals.ts. */
   readonly known: readonly boolean[]
+  /** Where bounds are kept: what the result is tested for. */
+  readonly bounded: 'normal' | 'moderate' | undefined
   readonly result: Local
   readonly constant: (bits: bigint) => Expression
   /** Not zero while MXCSR is not settled. */
@@ -147,6 +151,46 @@ function product(site: InlineVector, op: 'mul' | 'div'): void {
   })
 }
 
+/** Doubles that are MODERATE and not zero. */
+function areModerate(constant: InlineVector['constant'], x: Expression): Expression {
+  const { ge, lt } = lanes[64]
+  const magnitude = and(x, constant((1n << 128n) - 1n ^ repeatedBits(64, -0)))
+  return and(ge(magnitude, constant(repeatedBits(64, 2 ** MODERATE.low))),
+    lt(magnitude, constant(repeatedBits(64, 2 ** MODERATE.high))))
+}
+
+/** Writes what is done where some of the doubles are neither MODERATE nor zero. */
+export function writeUnlessModerate(
+  f: FunctionBuilder, constant: InlineVector['constant'], doubles: readonly Expression[],
+  otherwise: (isOutside: Expression) => void,
+): void {
+  if (doubles.length === 0) return
+  const tests = doubles.map((x) => areModerate(constant, x))
+  const zeros = tests.map((test, index) => or(test, lanes[64].eq(doubles[index]!, ZERO)))
+  f.ifUnlikely(fails(64, tests), () => otherwise(fails(64, zeros)))
+}
+
+/** Doubles whose operands are bounded: see inline-float.ts. */
+function bounded(site: InlineVector, op: BoundedVectorOp): void {
+  const { f, x, y, known, result, constant, slow } = site
+  const { eq, ge, ne } = lanes[64]
+  requireSettled(site)
+  const operands = op === 'sqrt' ? [x] : [x, y]
+  writeUnlessModerate(f, constant, operands.filter((_, index) => !known[index]),
+    (isOutside) => f.brUnlikely(slow, isOutside))
+  if (op === 'sqrt') requireAll(site, ge(x, ZERO))
+  if (op === 'div') requireAll(site, ne(y, ZERO))
+  f.set(result, op === 'sqrt' ? lanes[64].sqrt(x)
+    : op === 'addsub' ? lanes[64].add(x, xor(y, evenSigns(64))) : lanes[64][op](x, y))
+  if (site.bounded === 'normal') return
+  const inside = areModerate(constant, result)
+  f.ifUnlikely(fails(64, [inside]), () => {
+    // A zero that comes from a zero is exact, and so is that of a sum.
+    const origin = op === 'mul' ? or(eq(x, ZERO), eq(y, ZERO)) : op === 'div' ? eq(x, ZERO) : ONES
+    requireAll(site, or(inside, and(eq(result, ZERO), origin)))
+  })
+}
+
 function squareRoot(site: InlineVector): void {
   const { f, width, x, result } = site
   const { ge, lt, sqrt } = lanes[width]
@@ -211,6 +255,7 @@ function roundToIntegral(site: InlineVector, how: Expression): void {
 
 /** Writes the operation; `how` is the immediate of rounding. */
 export function writeInlineVector(site: InlineVector, op: FloatVectorOp, how: Expression): void {
+  if (site.bounded && (op === 'addsub' || isBounded(op))) return bounded(site, op)
   switch (op) {
     case 'add': case 'sub': case 'addsub': return addition(site, op)
     case 'mul': case 'div': return product(site, op)

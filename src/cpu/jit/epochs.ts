@@ -9,7 +9,7 @@
  * take registers from those that somebody looks at.
  */
 import {
-  i32, i64, select, v128, type Expression, type Local, type ValueType,
+  f32, f64, i32, i64, select, v128, type Expression, type Local, type ValueType,
 } from '../../wasm/expression.ts'
 import { Bytes } from '../../wasm/bytes.ts'
 import type { FunctionBuilder, StoreKind } from '../../wasm/function.ts'
@@ -127,8 +127,8 @@ function addressOf(index: number): number {
 
 /** What waits at a place. */
 function waitingAt(index: number, type: ValueType): Expression {
-  return type === 'v128' ? v128.load(CORE, Z, addressOf(index))
-    : type === 'i32' ? i32.load(CORE, Z, addressOf(index)) : i64.load(CORE, Z, addressOf(index))
+  const { load } = { i32, i64, f32, f64, v128 }[type]
+  return load(CORE, Z, addressOf(index))
 }
 
 /** What tells flags apart that are computed in different ways. */

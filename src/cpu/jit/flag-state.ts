@@ -54,7 +54,7 @@ export class RegionLocals implements Locals {
   }
 }
 
-/** Two values whose difference the flags are of. */
+/** Two values whose difference the flags are of, or two floats and a width of 0. */
 export interface Comparison {
   readonly a: Value
   readonly b: Value

@@ -5,7 +5,7 @@
  */
 import { i32, v128, type Expression, type Local } from '../../wasm/expression.ts'
 import type { FunctionBuilder } from '../../wasm/function.ts'
-import { denormalsNoted, forgetDenormals } from '../fpu/denormals.ts'
+import { denormalsNoted, forgetDenormals, noteDenormal } from '../fpu/denormals.ts'
 import { isNotSettled } from '../fpu/float-state.ts'
 import {
   type FloatState, isAvxUnavailable, isUnavailable,
@@ -40,6 +40,13 @@ export class LocalFloatState implements FloatState {
   changed(): void {
     this.#unsettled ??= this.#target.local('i32')
     this.#target.set(this.#unsettled, i32.or(isNotSettled(), denormalsNoted()))
+  }
+
+  /** Notes that a value is not what is presumed of it. */
+  note(): void {
+    noteDenormal(this.#target)
+    this.#unsettled ??= this.#target.local('i32')
+    this.#target.set(this.#unsettled, i32.const(1))
   }
 
   constant(bits: bigint): Expression {

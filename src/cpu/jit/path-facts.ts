@@ -1,10 +1,11 @@
 /**
  * What is known on the way to an instruction of a region, beside its flags: which registers differ
- * by a constant, which pages were looked up, and which floats are not denormal.
+ * by a constant, which pages were looked up, and bounds of floats.
  *
  * A *root* is a value that nobody knows; a register holds a root plus an offset. Accesses off one
  * root mostly stay in one page, so that the look-up of the first serves the others, after a test
- * that they do. Where paths meet, everything is forgotten.
+ * that they do. Where paths meet, everything is forgotten but what is known of floats
+ * (path-joins.ts).
  */
 import type { AddressSymbol, KnownPage, PageReuse } from '../interpreter/parts.ts'
 import { REGION_BASE } from './base-uses.ts'
@@ -81,6 +82,10 @@ export class PathFacts implements PageReuse {
       page.hold = hold
       this.#locals.hold(hold)
     }
+  }
+
+  get allFloats(): ReadonlyMap<number, FloatLanes> {
+    return this.#floats
   }
 
   floats(register: number): FloatLanes | undefined {

@@ -10,10 +10,12 @@ import type { VectorOp } from '../../isa/vector-op.ts'
 import { gprAt } from '../interpreter/core-fields.ts'
 import type { AddressSymbol, EngineParts, InstructionShape } from '../interpreter/parts.ts'
 import { slotAt, slotValue, type SlotName } from '../interpreter/reading/flag-slots.ts'
+import type { LaneBounds } from '../interpreter/reading/floats.ts'
 import { WasmReading } from '../interpreter/reading/reading.ts'
 import { constantIn, type Locals, type Value } from '../interpreter/reading/value.ts'
-import type { Comparison, FlagState } from './flag-state.ts'
-import { allLanes, type FloatLanes, type FloatWidth, KnownFloats } from './float-lanes.ts'
+import { compare, comparisonOf } from './comparison.ts'
+import type { FlagState } from './flag-state.ts'
+import { type FloatLanes, type FloatWidth, KnownFloats } from './float-lanes.ts'
 import { type PathFacts, REGION_ROOT } from './path-facts.ts'
 import type { RegionOperands, RegionSite } from './region-operands.ts'
 import { X87Operations } from './x87-operations.ts'
@@ -139,10 +141,7 @@ export class RegionReading extends WasmReading {
   override withLane(vector: Value, width: 8 | 16 | 32 | 64, index: number, value: Value): Value {
     const result = super.withLane(vector, width, index, value)
     if (width >= 32) {
-      const floatWidth = width as FloatWidth
-      const lane = this.#floats.knowsScalar(value, floatWidth) ? 1 << index : 0
-      const lanes = this.#floats.lanesOf(vector, floatWidth) & ~(1 << index) | lane
-      this.#floats.noteLanes(result, { width: floatWidth, lanes })
+      this.#floats.noteReplaced(result, vector, width as FloatWidth, index, value)
     }
     return result
   }
@@ -153,22 +152,27 @@ export class RegionReading extends WasmReading {
     return result
   }
 
-  protected override isNotDenormal(value: Value, width: FloatWidth): boolean {
-    return value.type === 'v128' ? this.#floats.lanesOf(value, width) === allLanes(width)
-      : this.#floats.knowsScalar(value, width)
+  protected override get keepsBounds(): boolean {
+    return true
   }
 
-  protected override noteNotDenormal(value: Value, width: FloatWidth): void {
+  protected override boundsOf(value: Value, width: FloatWidth): LaneBounds {
+    return value.type === 'v128' ? this.#floats.lanesOf(value, width)
+      : [this.#floats.scalarOf(value, width)]
+  }
+
+  protected override noteBounds(value: Value, width: FloatWidth, bounds: LaneBounds): void {
     if (this.#setInArms) return
     if (value.type === 'v128') {
-      this.#noteLanes(value, { width, lanes: allLanes(width) })
+      this.#noteLanes(value, { width, bounds })
       return
     }
-    this.#floats.noteScalar(value, width)
+    const [known] = bounds
+    this.#floats.noteScalar(value, width, known!)
     const { shape } = value
     if (shape.kind !== 'lane' || shape.width !== width) return
-    const lanes = this.#floats.lanesOf(shape.of, width) | 1 << shape.index
-    this.#noteLanes(shape.of, { width, lanes })
+    const lanes = this.#floats.lanesOf(shape.of, width).with(shape.index, known)
+    this.#noteLanes(shape.of, { width, bounds: lanes })
   }
 
   /** Notes it of a vector, and of the register that it was read from. */
@@ -340,45 +344,4 @@ function leavesOf(value: Value): Value[] {
   if (constantIn(value) !== undefined) return []
   if (value.operands.length === 0) return [value]
   return value.operands.flatMap(leavesOf)
-}
-
-/** What flags that were all set by a subtraction are of. */
-function comparisonOf(flags: Flags<Value>): Comparison | undefined {
-  const { zf, cf, of } = flags
-  if (zf?.shape.kind !== 'isZero' || cf?.shape.kind !== 'less' || !of) return undefined
-  const difference = zf.shape.of.shape
-  if (difference.kind !== 'difference') return undefined
-  const { a, b, width } = difference
-  return cf.shape.a === a && cf.shape.b === b ? { a, b, width } : undefined
-}
-
-const ZERO = i64.const(0n)
-
-/** A condition on the difference of two values; undefined where the flags say it as simply. */
-function compare(pair: number, { a, b, width }: Comparison): Expression | undefined {
-  const [x, y] = [a.expression(), b.expression()]
-  switch (pair) {
-    case 1: return i64.ltU(x, y)
-    case 2: return i64.eq(x, y)
-    case 3: return i64.leU(x, y)
-    case 4: return signed(width, 'ltS', difference(width, x, y), ZERO)
-    case 6: return signed(width, 'ltS', x, y)
-    case 7: return signed(width, 'leS', x, y)
-    default: return undefined
-  }
-}
-
-function difference(width: number, x: Expression, y: Expression): Expression {
-  return width === 32 ? i64.extendU(i32.sub(i32.wrap(x), i32.wrap(y))) : i64.sub(x, y)
-}
-
-function signed(
-  width: number, operation: 'ltS' | 'leS', x: Expression, y: Expression,
-): Expression {
-  switch (width) {
-    case 64: return i64[operation](x, y)
-    case 32: return i32[operation](i32.wrap(x), i32.wrap(y))
-    case 16: return i32[operation](i32.extend16(i32.wrap(x)), i32.extend16(i32.wrap(y)))
-    default: return i32[operation](i32.extend8(i32.wrap(x)), i32.extend8(i32.wrap(y)))
-  }
 }

@@ -30,6 +30,7 @@ import { LocalFloatState } from './local-float-state.ts'
 import { LocalState } from './local-state.ts'
 import { keepsX87, LocalX87 } from './local-x87.ts'
 import { PathFacts } from './path-facts.ts'
+import { PathJoins } from './path-joins.ts'
 import { RegionOperands } from './region-operands.ts'
 import { type Path, RegionReading } from './region-reading.ts'
 import {
@@ -77,6 +78,7 @@ class Translator {
   readonly #entry: Local
   readonly #tables: Local
   readonly #epochs: Epochs
+  readonly #joins: PathJoins
   readonly #loops = new Map<number, Label>()
   readonly #follows = new Map<number, Label>()
 
@@ -99,6 +101,8 @@ class Translator {
     this.#base = target.local('i64')
     this.#budget = target.local('i32')
     this.#epochs = new Epochs(target, this.#state)
+    this.#joins =
+      new PathJoins(target, this.#state, this.#floats, region, this.#structure.isLoop)
     this.#leaving = new Leaving(target, {
       registers: this.#state, written, epochs: this.#epochs, x87: this.#x87,
       base: this.#base, budget: this.#budget,
@@ -139,9 +143,9 @@ class Translator {
   /** A path to a node, of which nothing is known; flags may be inherited where others meet. */
   #newPath(node: number, inherited = true): Path {
     const x87 = this.#x87?.factsAt(node) ?? new X87Facts(0)
-    return {
-      flags: new FlagState(this.#locals, inherited), facts: new PathFacts(this.#locals, x87),
-    }
+    const facts = new PathFacts(this.#locals, x87)
+    this.#joins.begin(node, facts)
+    return { flags: new FlagState(this.#locals, inherited), facts }
   }
 
   // The nest of blocks.
@@ -176,6 +180,7 @@ class Translator {
   #root(): void {
     const { entries, dispatches, isLoop } = this.#structure
     const go = (node: number) => (): void => {
+      this.#joins.arrive(node, undefined)
       if (this.#structure.edge(0, node) === 'inline') {
         this.#node(node, this.#newPath(node, dispatches || isLoop[node]))
       } else {
@@ -229,6 +234,7 @@ class Translator {
     }
     this.#epochs.meet(path.flags, this.#needsFlags[target.block]!)
     const depth = this.#x87?.meet(to, path.facts.x87.depth) ?? 0
+    if (kind !== 'dispatch') this.#joins.arrive(to, path.facts, kind === 'back')
     if (kind === 'inline') {
       // What holds at the head of a loop holds whenever it is come back to.
       this.#node(to, this.#newPath(to))

@@ -12,9 +12,12 @@ import type { FloatOp, FloatVectorOp } from '../../../isa/backend.ts'
 import { PREDICATE_ORDERS, SIGNALING_PREDICATES } from '../../../isa/float/lanes.ts'
 import { notesDenormals } from '../../fpu/denormals.ts'
 import { COMPARE_DOUBLE, COMPARE_SIGNALING, floatVectorNumber } from '../../fpu/float-lanes.ts'
+import {
+  areNormal, boundsOfResult, eitherOf, type FloatBounds, INTEGER, isBounded, MODERATE, notDenormal,
+} from '../../fpu/float-bounds.ts'
 import { floatNumber } from '../../fpu/float-number.ts'
-import { loadMxcsr } from '../../fpu/float-state.ts'
-import { resultTypeOf, writeInlineFloat } from '../../fpu/inline-float.ts'
+import { allMasked, loadMxcsr } from '../../fpu/float-state.ts'
+import { orderOf, resultTypeOf, writeInlineFloat, writeOrdered } from '../../fpu/inline-float.ts'
 import {
   type InlineVector, writeInlineCompare, writeInlineVector,
 } from '../../fpu/inline-vector.ts'
@@ -26,11 +29,21 @@ import { VectorReading } from './vectors.ts'
 
 type Width = 32 | 64
 
-/** Operands and result of an operation on scalars, and which of the operands are known not to be
- * denormal. */
+/** What bounds say of an operation. */
+interface Asked {
+  /** Which operands need not be asked, and which are known to be finite. */
+  readonly known: readonly boolean[]
+  readonly finite: readonly boolean[]
+  /** Where bounds are kept: what the result is tested for. */
+  readonly bounded: 'normal' | 'moderate' | undefined
+  /** Of the result, if anything is known of it. */
+  readonly bounds?: LaneBounds
+}
+
+/** Operands and result of an operation on scalars. */
 interface Scalars {
   readonly floats: readonly Value[]
-  readonly known: readonly boolean[]
+  readonly asked: Asked
   readonly integers: readonly Value[]
   readonly result: Value
 }
@@ -40,58 +53,135 @@ interface Vectors {
   readonly width: Width
   readonly a: Value
   readonly b: Value
-  readonly known: readonly boolean[]
+  readonly asked: Asked
   readonly result: Value
 }
 
+/** Bounds of the lanes of a vector, or of a scalar alone. */
+export type LaneBounds = readonly (FloatBounds | undefined)[]
+
+const NOTHING_KNOWN: Asked = { known: [], finite: [], bounded: undefined }
+
 export abstract class FloatReading extends VectorReading {
   float(op: FloatOp, width: Width, ...operands: Value[]): Value {
+    if (op.startsWith('compare')) return this.#compare(op, width, operands)
     const takesInteger = op.startsWith('fromInt')
     const floats = takesInteger ? [] : operands.slice(0, op === 'round' || op === 'toHalf' ? 1 : 2)
       .map((operand) => this.#asFloat(operand, width))
     const integers = operands.slice(floats.length).map((operand) => this.scalar(operand))
     const type = resultTypeOf(op, width)
     const result = this.result(type)
-    const known = floats.map((_, index) => this.isNotDenormal(operands[index]!, width))
+    const asked = this.#ask(op, width, operands.slice(0, floats.length))
     this.effect({
       inputs: [...floats, ...integers], result,
-      emit: () => this.#emitFloat(op, width, { floats, known, integers, result }),
+      emit: () => this.#emitFloat(op, width, { floats, asked, integers, result }),
     })
     const bits = type === 'i64' ? result : this.#bitsOf(result)
-    // Integers are zero or far from small.
-    if (takesInteger) this.noteNotDenormal(bits, width)
-    if (notesDenormals(op)) {
-      floats.forEach((_, index) => this.noteNotDenormal(operands[index]!, width))
-      if (type !== 'i64') this.noteNotDenormal(bits, width)
-    }
+    const bounds = takesInteger ? [INTEGER] : asked.bounds
+    if (bounds) this.noteBounds(bits, width, bounds)
     return bits
   }
 
-  /** Whether the float, or all lanes of the vector, are known not to be denormal, unless a part has
-   * noted denormals. */
-  protected isNotDenormal(_value: Value, _width: Width): boolean {
+  /** Leaves two floats that compare as the operands do, so that what asks how they compare is a
+   * comparison of floats. */
+  #compare(op: FloatOp, width: Width, operands: readonly Value[]): Value {
+    const floats = operands.map((operand) => this.#asFloat(operand, width))
+    const type = width === 64 ? 'f64' : 'f32'
+    const [x, y] = [this.result(type), this.result(type)]
+    const asked = this.#ask(op, width, operands)
+    this.effect({
+      inputs: floats, result: x,
+      emit: () => {
+        y.local = this.pool.take(type)
+        this.#emitCompare(op, width, asked, floats, [x.local!, y.local])
+      },
+    })
+    return this.make(new Value('i64', [x, y], (a, b) => orderOf(a!, b!),
+      { kind: 'order', a: x, b: y }))
+  }
+
+  #emitCompare(
+    op: FloatOp, width: Width, asked: Asked, floats: readonly Value[], [x, y]: [Local, Local],
+  ): void {
+    const f = this.target
+    f.set(x, floats[0]!.expression())
+    f.set(y, floats[1]!.expression())
+    f.block((done) => {
+      f.block((slow) => {
+        writeInlineFloat({
+          f, width, x, y, ...asked, result: x, slow,
+          unsettled: () => this.site.floats.unsettled(),
+        }, op, i64.const(0))
+        f.br(done)
+      })
+      const number = i32.const(floatNumber(op, width))
+      const order = this.pool.take('i64')
+      f.set(order, call(this.parts.floatNoting, number, bitsOf(x), bitsOf(y)))
+      writeOrdered(f, x, y, order)
+      this.site.floats.changed()
+    })
+  }
+
+  /** Whether bounds of floats are kept; then operations go by them, and note those of operands and
+   * results. */
+  protected get keepsBounds(): boolean {
     return false
   }
 
-  protected noteNotDenormal(_value: Value, _width: Width): void {}
+  /** The bounds of a scalar, or of all lanes of a vector, unless the contrary was noted. */
+  protected boundsOf(value: Value, width: Width): LaneBounds {
+    return value.type === 'v128' ? new Array<undefined>(128 / width).fill(undefined) : [undefined]
+  }
+
+  protected noteBounds(_value: Value, _width: Width, _bounds: LaneBounds): void {}
+
+  /** Finds out what must be asked, and notes what is known of the operands from then on. */
+  #ask(op: FloatOp | FloatVectorOp, width: Width, operands: readonly Value[]): Asked {
+    const bounds = operands.map((operand) => this.boundsOf(operand, width))
+    const finite = bounds.map((lanes) => lanes.every((lane) => lane && lane.high < Infinity))
+    const isBounding = isBounded(op) || op === 'addsub'
+    if (!this.keepsBounds || width === 32 || !isBounding) {
+      const known = bounds.map((lanes) => lanes.every((lane) => lane !== undefined))
+      if (!notesDenormals(op)) return { known, finite, bounded: undefined }
+      operands.forEach((operand, index) => {
+        if (known[index]) return
+        this.noteBounds(operand, width, bounds[index]!.map(() => notDenormal[width]))
+      })
+      const areFinite = finite.every((isFinite) => isFinite)
+      const result = bounds[0]!.map((lane, index) => areFinite
+        ? eitherOf(lane, bounds.at(-1)![index]) : notDenormal[width])
+      return { known, finite, bounded: undefined, bounds: result }
+    }
+    operands.forEach((operand, index) => {
+      if (finite[index]) return
+      bounds[index] = bounds[index]!.map(() => MODERATE)
+      this.noteBounds(operand, width, bounds[index]!)
+    })
+    const derived = bounds[0]!.map((lane, index) =>
+      boundsOfResult(op === 'addsub' ? 'add' : op, lane!, bounds.at(-1)![index]!))
+    const isNormal = derived.every(areNormal)
+    return {
+      known: finite, finite, bounded: isNormal ? 'normal' : 'moderate',
+      bounds: isNormal ? derived : derived.map(() => MODERATE),
+    }
+  }
 
   floatVector(op: FloatVectorOp, width: Width, a: Value, b?: Value): Value {
     const immediate = op === 'round' ? this.scalar(b!) : undefined
     const second = op === 'round' ? this.vectorOf(b!) : b ?? a
     const result = this.result('v128')
-    const known = [a, second].map((operand) => this.isNotDenormal(operand, width))
-    const notes = notesDenormals(op)
+    const asked = this.#ask(op, width, [a, second])
+    if (asked.bounds) this.noteBounds(result, width, asked.bounds)
     this.effect({
       inputs: immediate ? [a, second, immediate] : [a, second], result,
       emit: () => {
         const number = i32.const(floatVectorNumber(op, width))
-        const part = notes ? this.parts.floatVectorNoting : this.parts.floatVector
-        this.#emitVector({ width, a, b: second, known, result }, (site) =>
+        const part = notesDenormals(op) ? this.parts.floatVectorNoting : this.parts.floatVector
+        this.#emitVector({ width, a, b: second, asked, result }, (site) =>
           writeInlineVector(site, op, immediate?.expression() ?? i64.const(0)),
         (x, y) => call(part, number, x, y))
       },
     })
-    if (notes) for (const value of [a, second, result]) this.noteNotDenormal(value, width)
     return result
   }
 
@@ -100,7 +190,7 @@ export abstract class FloatReading extends VectorReading {
     const result = this.result('v128')
     this.effect({
       inputs: [orders, how, a, b], result,
-      emit: () => this.#emitVector({ width, a, b, known: [], result },
+      emit: () => this.#emitVector({ width, a, b, asked: NOTHING_KNOWN, result },
         (site) => writeInlineCompare(site, orders.expression()),
         (x, y) => call(this.parts.floatCompare, i32.wrap(how.expression()), x, y)),
     })
@@ -142,7 +232,15 @@ export abstract class FloatReading extends VectorReading {
     // The processor has left x87 mode even when the conversion raises #XM.
     this.completeMmx()
     const { floats } = this.site
-    this.checkIf(() => floats.unsettled(), this.parts.floatCheck)
+    this.effect({
+      inputs: [],
+      emit: () => this.target.ifUnlikely(floats.unsettled(), () => {
+        this.target.if(i32.eqz(allMasked()), () => {
+          this.target.call(this.parts.floatCheck)
+          this.memory.leaveIfStopped()
+        })
+      }),
+    })
   }
 
   sseCheck(): void {
@@ -169,7 +267,7 @@ export abstract class FloatReading extends VectorReading {
   }
 
   #emitFloat(
-    op: FloatOp, width: Width, { floats, known, integers, result }: Scalars,
+    op: FloatOp, width: Width, { floats, asked, integers, result }: Scalars,
   ): void {
     const f = this.target
     const type = width === 64 ? 'f64' : 'f32'
@@ -180,7 +278,7 @@ export abstract class FloatReading extends VectorReading {
     f.block((done) => {
       f.block((slow) => {
         writeInlineFloat({
-          f, width, x, y, known, result: result.local!, slow,
+          f, width, x, y, ...asked, result: result.local!, slow,
           unsettled: () => this.site.floats.unsettled(),
         }, op, integer)
         f.br(done)
@@ -196,7 +294,7 @@ export abstract class FloatReading extends VectorReading {
   }
 
   #emitVector(
-    { width, a, b, known, result }: Vectors, write: (site: InlineVector) => void,
+    { width, a, b, asked, result }: Vectors, write: (site: InlineVector) => void,
     callSlow: (x: Local, y: Local) => Expression,
   ): void {
     const f = this.target
@@ -206,7 +304,7 @@ export abstract class FloatReading extends VectorReading {
     f.block((done) => {
       f.block((slow) => {
         write({
-          f, width, x, y, known, result: result.local!, slow,
+          f, width, x, y, ...asked, result: result.local!, slow,
           constant: (value) => this.site.floats.constant(value),
           unsettled: () => this.site.floats.unsettled(),
         })

@@ -27,6 +27,8 @@ export type Shape =
   | { readonly kind: 'result', readonly operation: 'add' | 'and' | 'or' | 'xor' }
   /** `a` is less than `b`, unsigned. */
   | { readonly kind: 'less', readonly a: Value, readonly b: Value }
+  /** How the floats `a` and `b` compare, as FloatOp says. */
+  | { readonly kind: 'order', readonly a: Value, readonly b: Value }
   /** A lane of a vector. */
   | { readonly kind: 'lane', readonly of: Value, readonly width: number, readonly index: number }
   /** A vector that is zero but for a scalar of `width` bits. */

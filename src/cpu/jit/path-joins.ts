@@ -1,0 +1,121 @@
+/**
+ * What is known of floats where paths of a region meet: what holds on all of them.
+ *
+ * The ways back to the head of a loop are not written yet when its body is. So bounds of what the
+ * loop computes with are presumed there, and whoever comes to the head makes sure of them: a value
+ * that lies outside is noted, as any that is not ordinary (fpu/denormals.ts).
+ */
+import { f64, i32, i64, simd, type Expression } from '../../wasm/expression.ts'
+import type { FunctionBuilder } from '../../wasm/function.ts'
+import { hasDenormal, isDenormal } from '../fpu/denormals.ts'
+import { areWithin, MODERATE, notDenormal } from '../fpu/float-bounds.ts'
+import { isImmoderate } from '../fpu/inline-float.ts'
+import { writeUnlessModerate } from '../fpu/inline-vector.ts'
+import { commonLanes, type FloatLanes, type FloatWidth } from './float-lanes.ts'
+import { floatUses, type FloatUse, type FloatUses } from './float-uses.ts'
+import type { LocalFloatState } from './local-float-state.ts'
+import type { LocalState } from './local-state.ts'
+import type { PathFacts } from './path-facts.ts'
+import type { Region } from './region.ts'
+
+
+interface Known {
+  readonly sseChecked: boolean
+  readonly floats: ReadonlyMap<number, FloatLanes>
+}
+
+const NOTHING: Known = { sseChecked: false, floats: new Map() }
+
+export class PathJoins {
+  readonly #target: FunctionBuilder
+  readonly #state: LocalState
+  readonly #floats: LocalFloatState
+  readonly #isLoop: readonly boolean[]
+  readonly #uses: readonly FloatUses[]
+  /** By node, what holds on all the paths that have come. */
+  readonly #known = new Map<number, Known>()
+
+  constructor(
+    target: FunctionBuilder, state: LocalState, floats: LocalFloatState, region: Region,
+    isLoop: readonly boolean[],
+  ) {
+    this.#target = target
+    this.#state = state
+    this.#floats = floats
+    this.#isLoop = isLoop
+    this.#uses = floatUses(region)
+  }
+
+  /** A path comes to a node, with facts or none; `again` where it comes back. */
+  arrive(node: number, facts: PathFacts | undefined, again = false): void {
+    const known = facts ? { sseChecked: facts.sseChecked, floats: facts.allFloats } : NOTHING
+    if (this.#isLoop[node]) this.#ask(node, known)
+    if (!again) this.#known.set(node, common(this.#known.get(node) ?? known, known))
+  }
+
+  /** What the code of a node may go by. */
+  begin(node: number, facts: PathFacts): void {
+    const { sseChecked, floats } = this.#known.get(node) ?? NOTHING
+    facts.sseChecked = sseChecked
+    if (this.#isLoop[node]) {
+      for (const [register, use] of this.#uses[node - 1]!) {
+        facts.setFloats(register, lanesPresumed(use))
+      }
+    } else {
+      for (const [register, lanes] of floats) facts.setFloats(register, lanes)
+    }
+  }
+
+  /** Makes sure of what the head of a loop presumes. */
+  #ask(node: number, { floats }: Known): void {
+    for (const [register, use] of this.#uses[node - 1]!) {
+      const known = floats.get(register)
+      const { bounds } = lanesPresumed(use)
+      const missing = bounds.flatMap((wanted, lane) =>
+        wanted && !(known?.width === use.width && areWithin(known.bounds[lane], wanted)) ? [lane]
+          : [])
+      if (missing.length === 0) continue
+      const vector = this.#state.loadVector(i32.const(register))
+      if (missing.some((lane) => bounds[lane] === MODERATE)) this.#askModerate(vector, missing)
+      else this.#askOrdinary(vector, use.width, missing)
+    }
+  }
+
+  #askModerate(vector: Expression, lanes: readonly number[]): void {
+    const f = this.#target
+    const note = (isOutside: Expression): void => f.if(isOutside, () => this.#floats.note())
+    if (lanes.length === 2) {
+      writeUnlessModerate(f, (bits) => this.#floats.constant(bits), [vector], note)
+      return
+    }
+    const double = simd('f64', 33, [vector], [lanes[0]!])
+    f.ifUnlikely(isImmoderate(i64.reinterpret(double)),
+      () => note(f64.ne(double, f64.const(0))))
+  }
+
+  #askOrdinary(vector: Expression, width: FloatWidth, lanes: readonly number[]): void {
+    const bits = (lane: number): Expression => width === 64 ? simd('i64', 29, [vector], [lane])
+      : i64.extendU(simd('i32', 27, [vector], [lane]))
+    const isOutside = lanes.length > 1 ? hasDenormal(vector, width)
+      : isDenormal(bits(lanes[0]!), width)
+    this.#target.ifUnlikely(isOutside, () => this.#floats.note())
+  }
+}
+
+/** Doubles are presumed to be moderate, but for those that are only compared. */
+function lanesPresumed({ width, lanes, computed }: FloatUse): FloatLanes {
+  const bounds = Array.from({ length: 128 / width }, (_, lane) => {
+    if ((lanes >> lane & 1) === 0) return undefined
+    return width === 64 && (computed >> lane & 1) === 1 ? MODERATE : notDenormal[width]
+  })
+  return { width, bounds }
+}
+
+function common(a: Known, b: Known): Known {
+  const floats = new Map<number, FloatLanes>()
+  for (const [register, lanes] of a.floats) {
+    const both = commonLanes(lanes, b.floats.get(register))
+    if (both) floats.set(register, both)
+  }
+  return { sseChecked: a.sseChecked && b.sseChecked, floats }
+}
