@@ -4,7 +4,7 @@
  */
 
 /** How often a row is run before it counts: what every request executes has been compiled then. */
-const RUNS_BEFORE = 10
+const RUNS_BEFORE = 3
 
 export class RowTimes {
   /** Seconds of wall time the first time. */

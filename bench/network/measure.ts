@@ -31,13 +31,14 @@ interface NetworkRow {
 }
 
 const rows: readonly NetworkRow[] = [
-  { what: 'TCP from guest to guest', words: 'send', peer: 'guest', count: 64 * MIB, isBulk: true },
-  { what: 'round trips between guests', words: 'echo', peer: 'guest', count: 1000, isBulk: false },
-  { what: 'TCP from the guest to the host', words: 'send', peer: 'host', count: 64 * MIB,
+  { what: 'TCP from guest to guest', words: 'send', peer: 'guest', count: 256 * MIB,
     isBulk: true },
-  { what: 'TCP from the host to the guest', words: 'receive', peer: 'host', count: 64 * MIB,
+  { what: 'round trips between guests', words: 'echo', peer: 'guest', count: 4000, isBulk: false },
+  { what: 'TCP from the guest to the host', words: 'send', peer: 'host', count: 256 * MIB,
     isBulk: true },
-  { what: 'round trips between guest and host', words: 'echo', peer: 'host', count: 1000,
+  { what: 'TCP from the host to the guest', words: 'receive', peer: 'host', count: 256 * MIB,
+    isBulk: true },
+  { what: 'round trips between guest and host', words: 'echo', peer: 'host', count: 4000,
     isBulk: false },
 ]
 
