@@ -41,6 +41,7 @@ function partsOf(operand: Operand | undefined): number[] {
 /** Takes an instruction away from what is used behind it. */
 function stepBack({ definition: { name }, operands }: Instruction, uses: Map<number, FloatUse>) {
   const [target, ...sources] = operands
+  if (target?.kind !== 'xmm') return
   const written = partsOf(target)
   const comparison = COMPARISON.exec(name)
   const arithmetic = comparison ?? ARITHMETIC.exec(name)
@@ -100,6 +101,9 @@ function addAll(uses: Map<number, FloatUse>, more: FloatUses): boolean {
 /** For each block of a region, what is used from its start on. */
 export function floatUses(region: Region): readonly FloatUses[] {
   const { blocks } = region
+  const hasVectors = blocks.some(({ instructions }) =>
+    instructions.some(({ instruction: { operands } }) => operands[0]?.kind === 'xmm'))
+  if (!hasVectors) return blocks.map(() => new Map<number, FloatUse>())
   const behind = blocks.map(() => new Map<number, FloatUse>())
   const starts: FloatUses[] = blocks.map(() => new Map<number, FloatUse>())
   const sources: number[][] = blocks.map(() => [])
