@@ -198,6 +198,9 @@ export interface Backend<V> {
   /** Saves or loads the extended state at a memory operand as the instruction of that name does in
    * 64-bit code, or leaves it to its service. */
   transferState(name: StateTransfer, area: Operand): void
+  /** In 64-bit code: forgets how the page of a memory operand is translated, if there can be one at
+   * its address. */
+  forgetPage(place: Operand): void
 
   // Vectors. Operands are xmm, mm (upper half zero), or memory of up to 128 bits.
 

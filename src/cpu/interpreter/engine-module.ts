@@ -134,7 +134,7 @@ export function buildEngine(
     store8: store[8], store16: store[16], store32: store[32], store64: store[64],
     store128: store[128],
     probeWrite: mmu.slow.probeWrite,
-    ...mmu.locked, execTranslate: mmu.execTranslate,
+    ...mmu.locked, execTranslate: mmu.execTranslate, flushPage: mmu.flushPage,
     ...support,
     goOn: buildGoOn(module, support.lookUp, { hot, heatLimit }),
     float, floatVector, ...buildNoting(module, float, floatVector),

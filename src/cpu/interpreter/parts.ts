@@ -111,6 +111,8 @@ export const partSignatures = {
   lockBus: CHECK,
   /** (linear, bytes, flags) -> machine address of a locked operand, or PIECES (mmu/locked.ts). */
   reachLocked: { parameters: ['i64', 'i32', 'i32'], result: 'i32' },
+  /** (linear): see mmu/tlb.ts. */
+  flushPage: { parameters: ['i64'] },
   /** Ticks of the host's time stamp counter: interpreter/time-stamp.ts. */
   tsc: { parameters: [], result: 'i64' },
 } as const satisfies Readonly<Record<string, Signature>>

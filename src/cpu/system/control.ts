@@ -61,7 +61,6 @@ function writeCr3(p: Processor, value: bigint): void {
   if (isLongMode(c) && address & ~CR3_ADDRESS) p.fault(Vector.GP, 0)
   c.cr3 = isLongMode(c) ? address : address & 0xffff_ffffn
   p.memory.switchSpace(pcidOf(c), tagged && (value & CR3_KEEP) !== 0n)
-  p.modeChanged()
 }
 
 function writeCr4(p: Processor, value: bigint): void {

@@ -223,6 +223,8 @@ class EffectsBackend implements Backend<Unknown>, Effects {
     this.gprRead |= 1 << RAX | 1 << RDX
   }
 
+  forgetPage(place: Operand): void { this.address(place) }
+
   readVector(operand: Operand): Unknown { return this.read(operand) }
   readVectorAligned(operand: Operand): Unknown { return this.read(operand) }
   writeVector(operand: Operand): void { this.write(operand) }

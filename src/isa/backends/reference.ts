@@ -213,6 +213,7 @@ export class ReferenceBackend extends ReferenceFloat implements Backend<bigint> 
   tsc(): bigint { throw new Error('the reference has no time') }
   deferIf(): void { throw new Error('the reference has no services') }
   transferState(): void { throw new Error('the reference has no services') }
+  forgetPage(): void {}
 
   readVector(operand: Operand): bigint {
     switch (operand.kind) {

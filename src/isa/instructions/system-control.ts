@@ -34,10 +34,16 @@ export const clts = define('clts', {
   endsBlock: true,
 })
 
+/** Regions end before it: it may forget what they know. */
 export const invlpg = define('invlpg', {
   encodings: [row('0f 01 /7 m', 'Mb').cpl0()],
   service: true,
+  interpreted: true,
   endsBlock: true,
+  execute(m, place) {
+    m.deferIf(m.long ? m.system('cpl') : m.const(1))
+    m.forgetPage(place!)
+  },
 })
 export const invpcid = define('invpcid', {
   encodings: [

@@ -77,4 +77,18 @@ export abstract class SystemReading extends X87Reading {
         () => this.site.exits.defer()),
     })
   }
+
+  forgetPage(place: Operand): void {
+    if (!this.shape.long) return
+    const linear = this.linearAddress(place)
+    this.effect({
+      inputs: [linear],
+      emit: () => {
+        const address = linear.expression()
+        const canonical = i64.shrS(i64.shl(address, i64.const(16)), i64.const(16))
+        this.target.if(i64.eq(canonical, address),
+          () => this.target.call(this.parts.flushPage, address))
+      },
+    })
+  }
 }
