@@ -13,7 +13,7 @@ function regionOf(number: number, bytes: readonly number[]): PackedRegion {
   const leadsTo = { kind: 'goes', to: { offset: bytes.length, block: -1 } } as const
   const shape = {
     blocks: Int32Array.of(0, bytes.length), bytes: new Uint8Array(bytes),
-    entries: Int32Array.of(0), keys: Int32Array.of(0), pages: Int32Array.of(0),
+    entries: Int32Array.of(0), keys: Int32Array.of(0), pages: Int32Array.of(0), isWide: false,
   }
   return { number, shape, ends: [leadsTo] }
 }

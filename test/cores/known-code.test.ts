@@ -84,7 +84,7 @@ class Code {
       blocks: Int32Array.of(0, SIZE, PAGE, SIZE * 2),
       bytes: Uint8Array.from([...code(1), ...code(1)]),
       entries: Int32Array.of(0), keys: Int32Array.of(entryKey(this.#memory, this.#pages[0]!)),
-      pages: Int32Array.of(0, 1),
+      pages: Int32Array.of(0, 1), isWide: false,
     }] })
   }
 

@@ -11,8 +11,10 @@ import {
 } from '../../src/cpu/jit/compiler.ts'
 import type { KeptRegions } from '../../src/cpu/jit/shape.ts'
 import { decode } from '../../src/cpu/engine.ts'
+import { RAX } from './encoder.ts'
 import { TestMachine } from './machine.ts'
 import { makeProgram, type Program } from './program.ts'
+import { twoRegions } from './start.ts'
 
 const FIRST = Number(process.env['JIT_SEED'] ?? 500)
 const PROGRAMS = 12
@@ -145,6 +147,19 @@ test('what was compiled for another processor is entered at once', () => {
   }
   assert.ok(knownLater > SHARED, `${knownLater} were known to the other processor`)
   assert.ok(askedLater < asked / 2, `${askedLater} of ${asked} were asked for again`)
+})
+
+test('later a wide region is entered before those that it took the entries of', () => {
+  const compiler = new KeepingCompiler()
+  const widened = [1, 2].map(() => {
+    const machine = new TestMachine(3, { compiler, kept: [...compiler.kept] })
+    machine.load(twoRegions)
+    assert.equal(runToEnd(machine), 'halt')
+    assert.equal(machine.cpu.context.gpr.get(RAX), BigInt(45 * 200 * 201 / 2))
+    return machine.cpu.jitCounts.widened
+  })
+  assert.ok(widened[0]! > 0)
+  assert.equal(widened[1], 0)
 })
 
 test('what a processor gave back it makes again', () => {

@@ -5,9 +5,10 @@
  */
 import assert from 'node:assert/strict'
 import test from 'node:test'
-import { Code, R14, R15, RAX, RBX, RCX, RDX, RSP } from './encoder.ts'
+import { Code, R15, RAX, RBX, RCX, RDX } from './encoder.ts'
 import { Lockstep } from './lockstep.ts'
-import { ALIAS_AT, CODE_AT, DATA_AT, type Start, STACK_TOP, SWAP, TestMachine } from './machine.ts'
+import { ALIAS_AT, CODE_AT, DATA_AT, SWAP, TestMachine } from './machine.ts'
+import { startOf, twoRegions } from './start.ts'
 
 const count = Number(process.env['JIT_PROGRAMS'] ?? 120)
 const seed = Number(process.env['JIT_SEED'] ?? 1)
@@ -19,20 +20,6 @@ test('compiled code does what the interpreter does', (t) => {
   t.diagnostic(`${count} programs, ${lockstep.instructions} instructions in slices, `
     + `${lockstep.widened} wide regions`)
 })
-
-/** A program without data. */
-function startOf(write: (code: Code) => void): Start {
-  const code = new Code(CODE_AT)
-  write(code)
-  const registers = new Array<bigint>(16).fill(0n)
-  registers[RSP] = BigInt(STACK_TOP)
-  registers[R14] = BigInt(DATA_AT)
-  const nothing = new Uint8Array(0)
-  return {
-    code: code.finish(), spare: nothing, entry: CODE_AT, data: nothing, registers, vectors: [],
-    flags: 0, cpl: 0,
-  }
-}
 
 test('code that always is compiled at once may write to itself', () => {
   const machine = new TestMachine(1)
@@ -215,22 +202,8 @@ test('flags wait for a loop with two entries, one of which begins with a fault',
 
 test('regions that lead to one another all the time become one', () => {
   const [interpreter, compiled] = [new TestMachine(0), new TestMachine(3)]
-  const program = startOf((code) => {
-    code.constant(RCX, 200)
-    code.label('again')
-    for (let i = 0; i < 45; i++) code.op([0x01], RCX, RBX)
-    // First at the loop's end is hot what is behind the call.
-    code.to('function', 4, 0xe8)
-    code.op([0x01], RBX, RDX)
-    code.op([0xff], 1, RCX)
-    code.to('again', 4, 0x0f, 0x85)
-    code.raw(0xcc)
-    code.label('function')
-    for (let i = 0; i < 45; i++) code.op([0x01], RCX, RAX)
-    code.raw(0xc3)
-  })
   for (const machine of [interpreter, compiled]) {
-    machine.load(program)
+    machine.load(twoRegions)
     assert.equal(machine.run(100_000), 'halt')
   }
   assert.deepEqual(interpreter.differences(compiled, true), [])

@@ -72,25 +72,31 @@ export interface RegionCompiler {
   take(): CompilerAnswer | undefined
 }
 
-/** The bytes of a region's code are those of `byteAt`, the keys of its entries those of `keyAt`, by
- * offset. */
-export function pack(
-  region: Region, number: number, byteAt: (offset: number) => number,
-  keyAt: (offset: number) => number,
-): PackedRegion {
-  const code: number[] = []
+/** What the code is like that a region was made of: its bytes and the keys of its entries, by
+ * offset; and whether it was looked for beyond the entries of others. */
+interface PackedCode {
+  readonly isWide: boolean
+  byteAt(offset: number): number
+  keyAt(offset: number): number
+}
+
+export function pack(region: Region, number: number, code: PackedCode): PackedRegion {
+  const bytes: number[] = []
   const blocks = new Int32Array(region.blocks.length * 2)
   region.blocks.forEach(({ offset, instructions }, block) => {
     const last = instructions.at(-1)
     const end = last ? last.offset + last.instruction.length : offset
-    for (let at = offset; at < end; at++) code.push(byteAt(at))
-    blocks.set([offset, code.length], block * 2)
+    for (let at = offset; at < end; at++) bytes.push(code.byteAt(at))
+    blocks.set([offset, bytes.length], block * 2)
   })
-  const bytes = Uint8Array.from(code)
   const entries = Int32Array.from(region.entries)
-  const keys = entries.map((block) => keyAt(region.blocks[block]!.offset))
+  const keys = entries.map((block) => code.keyAt(region.blocks[block]!.offset))
   return {
-    number, shape: { blocks, bytes, entries, keys, pages: Int32Array.from(region.pages) },
+    number,
+    shape: {
+      blocks, bytes: Uint8Array.from(bytes), entries, keys, pages: Int32Array.from(region.pages),
+      isWide: code.isWide,
+    },
     ends: region.blocks.map((block) => block.end),
   }
 }

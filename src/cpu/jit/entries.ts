@@ -19,8 +19,6 @@ export interface LiveRegion {
   /** Machine addresses of its entries, in their order, and of all its blocks. */
   readonly entries: readonly number[]
   readonly blocks: readonly number[]
-  /** It goes on where others are entered, and is entered instead of them. */
-  readonly isWide: boolean
   /** Once it is compiled. */
   code?: { readonly tableIndex: number, release(): void }
   isForgotten: boolean
@@ -65,7 +63,7 @@ export class Entries {
     live.entries.forEach((machine, number) => {
       const known = this.#entries.get(machine)
       if (known && known.live !== live) {
-        if (!live.isWide) return
+        if (!live.shape.isWide) return
         lost.add(known.live)
       }
       this.#entries.set(machine, { live, number, arrivals: 0 })
@@ -89,7 +87,7 @@ export class Entries {
     if (!code) return false
     if (record === 0) return true
     this.#code.enterRegion(record, code.tableIndex, entry.number)
-    const isSettled = entry.live.isWide || entry.arrivals >= this.#busyLimit
+    const isSettled = entry.live.shape.isWide || entry.arrivals >= this.#busyLimit
     this.#code.cool(record, isSettled ? UNCOUNTED : 0)
     return true
   }

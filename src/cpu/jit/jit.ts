@@ -18,6 +18,7 @@ import {
   type CompiledRegions, ImmediateCompiler, type LoadedRegions, pack, type PackedRegion,
   type RegionCompiler,
 } from './compiler.ts'
+import { noCounts } from './counts.ts'
 import { discover } from './discovery.ts'
 import { Entries, type LiveRegion } from './entries.ts'
 import type { RegionLimits } from './exploration.ts'
@@ -59,26 +60,6 @@ export interface JitNeeds {
   translate(linear: bigint): number
 }
 
-/** What was done so far. */
-export interface JitCounts {
-  /** Regions and instructions that were asked for. */
-  asked: number
-  instructions: number
-  /** Of those regions, the ones that go on where others are entered. */
-  widened: number
-  /** Regions that came, and the bytes of their modules. */
-  compiled: number
-  bytes: number
-  /** Regions that were entered because their code was known, without being asked for. */
-  known: number
-  /** Regions that were forgotten because their code was written to, and for want of room. */
-  rewritten: number
-  evicted: number
-  /** Hot code that was not compiled: because it is being compiled, or is written to often. */
-  pending: number
-  putOff: number
-}
-
 export class Jit {
   readonly #needs: JitNeeds
   readonly #compiler: RegionCompiler
@@ -99,10 +80,7 @@ export class Jit {
   readonly #rewrites = new Rewrites()
   readonly #freeIndexes: number[] = []
   #lastNumber = 0
-  readonly counts: JitCounts = {
-    asked: 0, instructions: 0, widened: 0, compiled: 0, bytes: 0, known: 0, rewritten: 0,
-    evicted: 0, pending: 0, putOff: 0,
-  }
+  readonly counts = noCounts()
 
   constructor(needs: JitNeeds) {
     this.#needs = needs
@@ -186,8 +164,11 @@ export class Jit {
     const isBusy = this.#entries.arrived(machine)
     // Others may still lead to a record that is forgotten, which must not enter anything.
     this.#entries.enter(machine, code.recordAt(machine, CODE_MODE_LONG))
-    if (!isBusy) return
-    this.#discover(offset, live)
+    // What is to take its place may be on its way.
+    if (live.shape.isWide || !this.#blocks.get(machine)?.code) return
+    const wide = this.#match(machine, true)
+    if (wide) this.#enterKnown(wide)
+    else if (isBusy) this.#discover(offset, live)
     if (this.#isImmediate) this.poll()
   }
 
@@ -197,7 +178,7 @@ export class Jit {
     if (!regions) return
     for (const region of [...regions]) {
       if (!region.lines.get(page)!.meets(lines)) continue
-      this.#rewrites.note(page, region.isWide || this.#entries.arrivalsOf(region) >= PAID)
+      this.#rewrites.note(page, region.shape.isWide || this.#entries.arrivalsOf(region) >= PAID)
       this.#forget(region)
       this.counts.rewritten += 1
     }
@@ -242,8 +223,9 @@ export class Jit {
   }
 
   /** A stored region that may be entered with the code at an address of the current page. */
-  #match(machine: number): Match | undefined {
-    return this.#store.find(this.#needs.machine, machine, (page) => this.#pagesAround(page))
+  #match(machine: number, onlyWide = false): Match | undefined {
+    return this.#store.find(
+      this.#needs.machine, machine, (page) => this.#pagesAround(page), onlyWide)
   }
 
   /** Makes a stored region live, at once if its module is there. */
@@ -281,12 +263,14 @@ export class Jit {
       : discover(source, offset, LIMITS)
     if (!region) return
     const number = this.#lastNumber + 1
-    const packed = pack(region, number,
-      (at) => machine[source.machineOf(at)]!,
-      (at) => entryKey(machine, source.machineOf(at)))
+    const packed = pack(region, number, {
+      isWide: narrow !== undefined,
+      byteAt: (at) => machine[source.machineOf(at)]!,
+      keyAt: (at) => entryKey(machine, source.machineOf(at)),
+    })
     if (narrow && isWithin(linesIn(packed.shape, pageAt), narrow.lines)) return
     this.#lastNumber = number
-    this.#awaited.set(number, this.#watch(packed.shape, pageAt, narrow !== undefined))
+    this.#awaited.set(number, this.#watch(packed.shape, pageAt))
     this.#queue.push(packed)
     this.counts.asked += 1
     if (narrow) this.counts.widened += 1
@@ -294,11 +278,11 @@ export class Jit {
   }
 
   /** A region of code in these pages, whose changes are noticed from now on. */
-  #watch(shape: RegionShape, pageAt: PageAt, isWide = false): LiveRegion {
+  #watch(shape: RegionShape, pageAt: PageAt): LiveRegion {
     const lines = linesIn(shape, pageAt)
     const blocks = blocksIn(shape, pageAt)
     const entries = [...shape.entries].map((block) => blocks[block]!)
-    const live: LiveRegion = { shape, pageAt, lines, blocks, entries, isWide, isForgotten: false }
+    const live: LiveRegion = { shape, pageAt, lines, blocks, entries, isForgotten: false }
     for (const block of blocks) this.#blocks.set(block, live)
     this.#entries.claim(live)
     for (const [page, covered] of lines) {

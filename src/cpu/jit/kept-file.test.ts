@@ -7,9 +7,10 @@ import { encodeKept, moduleOfKept, shapesOfKept } from './kept-file.ts'
 
 const shapes = [
   { blocks: Int32Array.of(-8, 3), bytes: Uint8Array.of(1, 2, 3), entries: Int32Array.of(0),
-    keys: Int32Array.of(-5), pages: Int32Array.of(-1) },
+    keys: Int32Array.of(-5), pages: Int32Array.of(-1), isWide: true },
   { blocks: Int32Array.of(16, 2, 4096, 5), bytes: Uint8Array.of(4, 5, 6, 7, 8),
-    entries: Int32Array.of(0, 1), keys: Int32Array.of(6, 7), pages: Int32Array.of(0, 1) },
+    entries: Int32Array.of(0, 1), keys: Int32Array.of(6, 7), pages: Int32Array.of(0, 1),
+    isWide: false },
 ]
 
 test('what is read is what was written, wherever in a buffer it lies', () => {

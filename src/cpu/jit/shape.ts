@@ -13,6 +13,8 @@ export interface RegionShape {
   readonly entries: Int32Array
   readonly keys: Int32Array
   readonly pages: Int32Array
+  /** It goes on where others are entered, and is entered instead of them. */
+  readonly isWide: boolean
 }
 
 /** Machine address of a page of a region, or less than 0. */

@@ -15,10 +15,10 @@ const FIRST = 2 * PAGE + 16
 const SECOND = 5 * PAGE + 32
 
 /** A region of two blocks in neighbouring pages, to be entered at both. */
-function shapeOf(seed: number): RegionShape {
+function shapeOf(seed: number, isWide = false): RegionShape {
   const shape = {
     blocks: Int32Array.of(16, 3, PAGE + 32, 5), bytes: Uint8Array.of(seed, 2, 3, 4, seed),
-    entries: Int32Array.of(0, 1), pages: Int32Array.of(0, 1),
+    entries: Int32Array.of(0, 1), pages: Int32Array.of(0, 1), isWide,
   }
   const memory = memoryWith(shape)
   const keys = Int32Array.of(entryKey(memory, FIRST), entryKey(memory, SECOND))
@@ -55,6 +55,18 @@ test('a region is found at each of its entries, where all of its code is', () =>
   assert.equal(store.find(memory, 5 * PAGE + 33, pagesAround), undefined, 'no entry')
   memory[SECOND + 1] = 0
   assert.equal(store.find(memory, FIRST, pagesAround), undefined)
+})
+
+test('a wide region is found rather than another, or alone', () => {
+  const store = new RegionStore()
+  const [narrow, wide] = [shapeOf(7), shapeOf(7, true)]
+  const memory = memoryWith(narrow)
+  store.addCompiled([narrow], moduleOf(), 100, undefined)
+  assert.equal(store.find(memory, FIRST, pagesAround, true), undefined)
+  store.addCompiled([wide], moduleOf(), 100, undefined)
+  store.addCompiled([shapeOf(7)], moduleOf(), 100, undefined)
+  assert.equal(store.find(memory, FIRST, pagesAround)?.region.shape, wide)
+  assert.equal(store.find(memory, SECOND, pagesAround, true)?.region.shape, wide)
 })
 
 test('a place has its pages, and a region eight places', () => {

@@ -170,14 +170,16 @@ export class RegionStore {
   }
 
   /** A region that may be entered with the code at an address of the machine's memory, and may have
-   * a place there; `pagesAround` says where its pages are, by which of them that address is in. */
+   * a place there, a wide one rather than others; `pagesAround` says where its pages are, by which
+   * of them that address is in. */
   find(
-    memory: Uint8Array, address: number, pagesAround: (page: number) => PageAt,
+    memory: Uint8Array, address: number, pagesAround: (page: number) => PageAt, onlyWide = false,
   ): Match | undefined {
     const there = this.#starts.get(entryKey(memory, address))
     if (!there) return undefined
     const offset = address & PAGE_BYTES - 1
     for (const region of there) {
+      if (onlyWide && !region.shape.isWide) return undefined
       if (!region.batch.hasRoom(region.index)) continue
       for (const page of entryPagesAt(region.shape, offset)) {
         const pageAt = pagesAround(page)
@@ -237,8 +239,9 @@ export class RegionStore {
     for (const region of batch.regions) {
       for (const key of new Set(region.shape.keys)) {
         const there = this.#starts.get(key)
-        if (there) there.push(region)
-        else this.#starts.set(key, [region])
+        if (!there) this.#starts.set(key, [region])
+        else if (region.shape.isWide) there.unshift(region)
+        else there.push(region)
       }
     }
   }
