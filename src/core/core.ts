@@ -29,7 +29,7 @@ import type { Vcpu } from '../hypervisor/domain/vcpu.ts'
 import type { Host } from '../hypervisor/host/host.ts'
 import { CoreState, MAX_CORES } from '../hypervisor/host/state.ts'
 import type { Dispatcher } from '../hypervisor/hypercall/dispatch.ts'
-import { type Entrance, nowhere } from '../hypervisor/memory/guest-memory.ts'
+import { type Entrance, nowhere, type Translate } from '../hypervisor/memory/guest-memory.ts'
 import { p2mType } from '../hypervisor/memory/p2m.ts'
 import { populateNow } from '../hypervisor/memory/demand.ts'
 import type { CoreScheduler } from '../hypervisor/sched/policy.ts'
@@ -73,6 +73,7 @@ export class Core {
   readonly #residents: Residents
   readonly #kickCell: number
   readonly #doorbell: number
+  readonly #translate: Translate = (linear, write) => this.#reach(linear, write)
   #current: GuestVcpu | undefined
   /** Whose registers are in the processor. */
   #loaded: Vcpu | undefined
@@ -308,7 +309,7 @@ export class Core {
     cpu.loadContext(this.#saved(vcpu), resident.owner, anew)
     const offset = this.#time.stateOf(vcpu).tscOffset
     cpu.context.tscOffset = BigInt.asUintN(64, BigInt(Math.floor(offset)))
-    vcpu.setTranslate((linear, write) => this.#reach(vcpu, linear, write), this.#entrance)
+    vcpu.setTranslate(this.#translate, this.#entrance)
     if (this.#loaded !== vcpu) this.#loaded?.setTranslate(nowhere)
     this.#loaded = vcpu
     guest.enter(cpu.context)
@@ -329,9 +330,10 @@ export class Core {
     return now
   }
 
-  /** Where a hypercall's argument is; what is populated on demand is then there. */
-  #reach({ domain }: Vcpu, linear: number, write: boolean): number {
+  /** Where an argument of the loaded vcpu is; what is populated on demand is then there. */
+  #reach(linear: number, write: boolean): number {
     const { memory } = this.#cpu
+    const { domain } = this.#loaded!
     const address = BigInt.asUintN(64, BigInt(linear))
     const place = memory.reach(address, write, false)
     const gfn = Math.floor(memory.nowhere / 4096)

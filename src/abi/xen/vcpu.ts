@@ -27,7 +27,7 @@ export const RUNSTATE_offline = 3
 export const VCPU_SSHOTTMR_future = 1
 
 export const VcpuRunstateInfo = struct('struct vcpu_runstate_info', {
-  state: i32, state_entry_time: u64, time: array(u64, 4),
+  state: i32, state_entry_time: u53, time: array(u53, 4),
 })
 export const VcpuRegisterRunstateMemoryArea = struct(
   'struct vcpu_register_runstate_memory_area', { addr: pointer })

@@ -5,7 +5,7 @@ import {
   atomicAdd, atomicAnd, atomicCompareExchange, atomicExchange, atomicOr, cellOf,
 } from '../../base/layout/atomics.ts'
 import type { ViewOf } from '../../base/layout/struct.ts'
-import { type Entrance, GuestMemory, nowhere, type Translate } from '../memory/guest-memory.ts'
+import { type Entrance, GuestMemory, type Translate } from '../memory/guest-memory.ts'
 import type { Host } from '../host/host.ts'
 import type { Domain } from './domain.ts'
 import { VcpuState, VPF_down, VPF_waits, WORK_IN_HAND } from './state.ts'
@@ -16,7 +16,7 @@ export class Vcpu {
   readonly state: ViewOf<typeof VcpuState>
   readonly id: number
   /** What the guest's linear addresses mean on this thread; see setTranslate. */
-  memory: GuestMemory
+  readonly memory: GuestMemory
   /** Whether the hypercall in hand came from 32-bit code, whose structs are the compat ones. */
   compat = false
 
@@ -25,12 +25,12 @@ export class Vcpu {
     this.domain = domain
     this.state = VcpuState.on(domain.host.hypervisor.buffer, at)
     this.id = this.state.id
-    this.memory = new GuestMemory(domain.host.machine, nowhere)
+    this.memory = new GuestMemory(domain.host.machine)
   }
 
   /** Says how this thread translates the guest's linear addresses (the core, at a switch). */
   setTranslate(translate: Translate, entrance?: Entrance): void {
-    this.memory = new GuestMemory(this.host.machine, translate, entrance)
+    this.memory.translateBy(translate, entrance)
   }
 
   get address(): number {

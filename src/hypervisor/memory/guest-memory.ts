@@ -31,12 +31,16 @@ const open: Entrance = { enter() {}, leave() {} }
 
 export class GuestMemory {
   readonly #machine: Region
-  readonly #translate: Translate
-  readonly #entrance: Entrance
+  #translate: Translate = nowhere
+  #entrance: Entrance = open
   readonly #word = new DataView(new ArrayBuffer(8))
 
-  constructor(machine: Region, translate: Translate, entrance: Entrance = open) {
+  constructor(machine: Region) {
     this.#machine = machine
+  }
+
+  /** Says who translates from now on; at first every access faults. */
+  translateBy(translate: Translate, entrance: Entrance = open): void {
     this.#translate = translate
     this.#entrance = entrance
   }

@@ -8,6 +8,7 @@ import { SCHEDOP_watchdog, SHUTDOWN_watchdog } from '../../abi/xen/sched.ts'
 import * as V from '../../abi/xen/vcpu.ts'
 import {
   __HYPERVISOR_sched_op, __HYPERVISOR_set_timer_op, __HYPERVISOR_vcpu_op, SharedInfo,
+  VMASST_TYPE_runstate_update_flag,
 } from '../../abi/xen/xen.ts'
 import type { Vcpu } from '../domain/vcpu.ts'
 import { TestMachine } from '../events/test-machine.ts'
@@ -95,7 +96,31 @@ test('runstate times add up to the time that passed', () => {
   const op = V.VcpuRunstateInfo.on(new ArrayBuffer(V.VcpuRunstateInfo.size))
   time.describeRunstate(vcpu, op)
   assert.equal(op.state, V.RUNSTATE_blocked)
-  assert.deepEqual([0, 1, 2, 3].map((i) => op.time.get(i)), [30n, 100n, 7n, 0n])
+  assert.deepEqual([0, 1, 2, 3].map((i) => op.time.get(i)), [30, 100, 7, 0])
+})
+
+test('a runstate area says that it is written to before anything else in it changes', () => {
+  const m = new TestMachine()
+  const domain = m.guest()
+  const vcpu = m.vcpu(domain)
+  const time = Timekeeper.of(m.host)
+  const { bytes } = m.host.machine
+  const at = m.at(domain, AT)
+  const shown = () => [bytes.getInt32(at, true), bytes.getUint8(at + 15)]
+  const seen: number[][] = []
+  domain.state.vmAssist = 1 << VMASST_TYPE_runstate_update_flag
+  time.stateOf(vcpu).runstateArea = AT
+  time.changeRunstate(vcpu, V.RUNSTATE_offline, m.clock.nowNs)
+  bytes.setInt32(at, V.RUNSTATE_blocked, true)
+  vcpu.setTranslate((linear, write) => {
+    seen.push(shown())
+    return domain.p2m.translate(linear, write)
+  })
+  time.showRunstate(vcpu)
+  assert.deepEqual([...seen, shown()], [
+    [V.RUNSTATE_blocked, 0], [V.RUNSTATE_blocked, 0x80], [V.RUNSTATE_offline, 0x80],
+    [V.RUNSTATE_offline, 0],
+  ])
 })
 
 test('the wall clock is the epoch of system time 0, under an even version', () => {

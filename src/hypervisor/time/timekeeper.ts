@@ -28,8 +28,9 @@ import type { Subsystem, TimeService } from '../host/services.ts'
 import { ticksOf, tscScale, type TscScale } from './scale.ts'
 import { DomainTimeState, NO_DEADLINE, VcpuTimeState, WATCHDOGS } from './state.ts'
 
-/** Bit 63 of state_entry_time while the record is being written. */
-const RUNSTATE_UPDATE = 1n << 63n
+/** XEN_RUNSTATE_UPDATE, set while the record is being written: bit 63 of state_entry_time. */
+const UPDATE_AT = VcpuRunstateInfo.offsets.state_entry_time + 7
+const UPDATE = 0x80
 
 export type VcpuTimeView = ViewOf<typeof VcpuTimeState>
 
@@ -46,6 +47,7 @@ export class Timekeeper implements TimeService, Subsystem {
   readonly #copy = VcpuTimeInfo.on(this.#recordBytes)
   readonly #runstateBytes = new DataView(new ArrayBuffer(VcpuRunstateInfo.size))
   readonly #runstate = VcpuRunstateInfo.on(this.#runstateBytes)
+  readonly #updateByte = new DataView(this.#runstateBytes.buffer, UPDATE_AT, 1)
 
   constructor(host: Host) {
     this.host = host
@@ -222,15 +224,17 @@ export class Timekeeper implements TimeService, Subsystem {
   showRunstate(vcpu: Vcpu): void {
     const area = this.stateOf(vcpu).runstateArea
     if (area === 0) return
-    this.describeRunstate(vcpu, this.#runstate)
-    const entry = this.#runstate.state_entry_time
     const { memory } = vcpu
-    if (vcpu.domain.state.vmAssist >>> VMASST_TYPE_runstate_update_flag & 1) {
-      this.#runstate.state_entry_time = entry | RUNSTATE_UPDATE
-      if (!memory.copyOut(this.#runstateBytes, area, VcpuRunstateInfo.size)) return
-      this.#runstate.state_entry_time = entry
+    const isFlagged = (vcpu.domain.state.vmAssist >>> VMASST_TYPE_runstate_update_flag & 1) !== 0
+    this.describeRunstate(vcpu, this.#runstate)
+    if (isFlagged) {
+      this.#updateByte.setUint8(0, UPDATE)
+      if (!memory.copyOut(this.#updateByte, area + UPDATE_AT, 1)) return
     }
     memory.copyOut(this.#runstateBytes, area, VcpuRunstateInfo.size)
+    if (!isFlagged) return
+    this.#updateByte.setUint8(0, 0)
+    memory.copyOut(this.#updateByte, area + UPDATE_AT, 1)
   }
 
   /** Fills a runstate record: what is written to the guest, and VCPUOP_get_runstate_info. */
@@ -239,10 +243,10 @@ export class Timekeeper implements TimeService, Subsystem {
     const born = vcpu.domain.state.bornNs
     const now = this.host.clock.now()
     into.state = state.runstate
-    into.state_entry_time = BigInt(Math.max(0, Math.floor(state.runstateEntry - born)))
+    into.state_entry_time = Math.max(0, Math.floor(state.runstateEntry - born))
     for (let i = 0; i < 4; i++) {
       const current = i === state.runstate ? Math.max(0, now - state.runstateEntry) : 0
-      into.time.set(i, BigInt(Math.floor(state.times.get(i) + current)))
+      into.time.set(i, Math.floor(state.times.get(i) + current))
     }
   }
 }
