@@ -18,14 +18,14 @@ const SETTLE_MS = 3000
 const IDLE_MS = 10_000
 
 /** Short processes, pipes and small files, as of a build. */
-const BUILD = 'i=0; while [ $i -lt 60 ]; do'
+const BUILD = 'i=0; while [ $i -lt 100 ]; do'
   + ' echo "line $i" | sed s/line/object/ >/tmp/$i.o; cat /tmp/$i.o | md5sum >/dev/null;'
   + ' rm /tmp/$i.o; i=$((i+1)); done'
 
 /** What is run twice at once, for seconds, so that what is compiled meanwhile matters little. */
 const programs = [
-  ['user', 'SHA-256 compression', 'bench sha 40000'],
-  ['fork', 'fork, exit, wait', 'bench fork 300'],
+  ['user', 'SHA-256 compression', 'bench sha 120000'],
+  ['fork', 'fork, exit, wait', 'bench fork 900'],
   ['build', 'processes, pipes and files of a build', `sh -c '${BUILD}'`],
   ['faults', 'faults on fresh pages', 'bench faults 150'],
   ['pipe', 'ping-pong of two processes', 'bench pipe 6000'],
