@@ -37,7 +37,7 @@ import { Scheduler } from '../hypervisor/sched/scheduler.ts'
 import { restingRunstate, Timekeeper } from '../hypervisor/time/timekeeper.ts'
 import { RUNSTATE_running } from '../abi/xen/vcpu.ts'
 import { Budget, type RunBudget } from './budget.ts'
-import { dispatchExit } from './exits.ts'
+import { answerCpuid, dispatchExit } from './exits.ts'
 import { HypercallDoor } from './hypercall.ts'
 import { deliverInterrupts, holdInterrupts, settleInterrupts } from './interrupts.ts'
 import type { CoreProcessor } from './processor.ts'
@@ -214,7 +214,7 @@ export class Core {
       this.#timers.deadline(vcpu))
     const { budget } = this.#resident
     const instructions = budget.until(deadline - now)
-    let kind = this.#cpu.run(instructions, budget.exactly)
+    let kind = this.#execute(guest, instructions)
     settleInterrupts(this.#cpu, guest)
     this.#leave()
     if (kind === 'budget') budget.learn(instructions, this.#host.clock.now() - now)
@@ -223,6 +223,19 @@ export class Core {
     this.#enter()
     this.#cpu.injectException(Vector.GP, 0)
     this.#leave()
+  }
+
+  /** Has the guest run until something concerns more than its processor: CPUID, which programs
+   * execute some fifty times as they start, is answered in between. */
+  #execute(guest: GuestVcpu, instructions: number): ExitKind {
+    const cpu = this.#cpu
+    const { exactly } = this.#resident.budget
+    const end = cpu.executed + instructions
+    for (;;) {
+      const kind = cpu.run(end - cpu.executed, exactly)
+      if (kind !== 'cpuid') return kind
+      answerCpuid(cpu, guest)
+    }
   }
 
   /** The guest has a locked instruction whose accesses are not one. */

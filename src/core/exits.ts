@@ -37,7 +37,7 @@ function serve(
   const { exit } = cpu
   switch (kind) {
     case 'hypercall': return door.enter(guest.vcpu, cpu.context)
-    case 'cpuid': return cpuid(cpu, guest)
+    case 'cpuid': return answerCpuid(cpu, guest)
     case 'mmio-read':
       if (isMemory(guest, exit.address)) return cpu.retry()
       return cpu.complete(guest.mmioRead(exit.address, exit.size))
@@ -85,7 +85,8 @@ function writeMsr(cpu: CoreProcessor, guest: GuestVcpu): boolean {
   return true
 }
 
-function cpuid(cpu: CoreProcessor, guest: GuestVcpu): void {
+/** Answers a 'cpuid' exit. */
+export function answerCpuid(cpu: CoreProcessor, guest: GuestVcpu): void {
   const { eax, ebx, ecx, edx } = guest.cpuid(cpu.exit.address, Number(cpu.exit.value))
   const { gpr } = cpu.context
   gpr.set(RAX, BigInt(eax))

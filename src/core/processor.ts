@@ -15,6 +15,8 @@ export interface CoreProcessor {
     /** The guest-physical address at which the last `reach` in vain found no memory. */
     readonly nowhere: number
   }
+  /** How many instructions it has executed. */
+  readonly executed: number
   run(budget: number, exactly: boolean): ExitKind
   complete(value: bigint): void
   retry(): void

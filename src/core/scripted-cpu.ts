@@ -33,6 +33,8 @@ export class ScriptedCpu implements CoreProcessor {
 
   /** How often it ran. */
   runs = 0
+  /** Acts are not counted. */
+  readonly executed = 0
   #window = false
 
   run(budget: number): ExitKind {
