@@ -18,7 +18,6 @@ import type { LocalState } from './local-state.ts'
 import type { PathFacts } from './path-facts.ts'
 import type { Region } from './region.ts'
 
-
 interface Known {
   readonly sseChecked: boolean
   readonly floats: ReadonlyMap<number, FloatLanes>
