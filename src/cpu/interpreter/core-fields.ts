@@ -2,7 +2,8 @@
  * Where generated code finds the state in core memory: addresses of fields that core-memory.ts and
  * state.ts lay out, and expressions that load them.
  */
-import { i32, i64, type Expression } from '../../wasm/expression.ts'
+import { i32, i64, type Expression, type Local } from '../../wasm/expression.ts'
+import type { FunctionBuilder } from '../../wasm/function.ts'
 import { CoreControl, coreMap } from '../core-memory.ts'
 import { CpuContext, SegmentState } from '../state.ts'
 import { CORE } from './parts.ts'
@@ -23,6 +24,13 @@ export function loadControl64(name: ControlField): Expression {
 
 export function loadControl32(name: ControlField): Expression {
   return i32.load(CORE, Z, controlAt(name))
+}
+
+/** Code goes on in a page whose frame is known. */
+export function emitCodePage(f: FunctionBuilder, page: Local, machinePage: Expression): void {
+  f.store('i64', CORE, Z, page, controlAt('codePage'))
+  f.store('i64', CORE, Z, page, controlAt('codePageTag'))
+  f.store('i32', CORE, Z, machinePage, controlAt('codeMachinePage'))
 }
 
 /** The low word of a control register. */

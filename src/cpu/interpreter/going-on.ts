@@ -13,9 +13,9 @@ import { call, i32, i64, select, type Expression, type Local } from '../../wasm/
 import type { FunctionBuilder } from '../../wasm/function.ts'
 import type { FunctionReference, ModuleBuilder } from '../../wasm/module.ts'
 import { CODE_MODE_LONG } from '../core-memory.ts'
-import { emitExecPage } from '../mmu/exec-tlb.ts'
+import { emitExecPage, machineIn } from '../mmu/exec-tlb.ts'
 import { CpuContext } from '../state.ts'
-import { controlAt, loadControl32, Z } from './core-fields.ts'
+import { emitCodePage, loadControl32, Z } from './core-fields.ts'
 import { emitHeat, emitSetHeat, type Heat } from './heat.ts'
 import { CORE, partSignatures } from './parts.ts'
 import { field, Special } from './record.ts'
@@ -24,7 +24,6 @@ import {
 } from './region-links.ts'
 
 const REGION = { parameters: ['i32'], result: 'i32' } as const
-const PAGE = -4096n
 /** How often the link of a record serves that is not counted. */
 const WITHOUT_END = 0x7fff_ffff
 
@@ -35,6 +34,7 @@ export function buildGoOn(
   const byRecord = buildByRecord(module, lookUp, heat)
   const f = module.function(partSignatures.goOn)
   const [linear] = f.parameters as [Local]
+  const page = f.local('i64')
   const machinePage = f.local('i32')
   const machine = f.local('i32')
   const place = f.local('i32')
@@ -42,15 +42,13 @@ export function buildGoOn(
   f.block((missed) => {
     const user = i32.eq(i32.load(CORE, Z, CpuContext.offsets.cpl), i32.const(3))
     f.set(machinePage, emitExecPage(f, CORE, linear, { user, entry: place, missed }))
-    f.set(machine, i32.or(machinePage, i32.and(i32.wrap(linear), i32.const(0xfff))))
+    f.set(machine, machineIn(machinePage, linear))
     f.set(place, linkOf(machine))
     f.brUnlikely(missed, i32.leS(loadControl32('budget'), Z))
     f.brUnlikely(missed, i32.ne(loadControl32('codeMode'), i32.const(CODE_MODE_LONG)))
     emitUseLink(f, place, machine, left, missed)
-    const page = i64.and(linear, i64.const(PAGE))
-    f.store('i64', CORE, Z, page, controlAt('codePage'))
-    f.store('i64', CORE, Z, page, controlAt('codePageTag'))
-    f.store('i32', CORE, Z, machinePage, controlAt('codeMachinePage'))
+    f.set(page, i64.and(linear, i64.const(-4096n)))
+    emitCodePage(f, page, machinePage)
     f.returnCallIndirect(module.typeOf(REGION), linkedRegion(place), linkedEntry(place))
   })
   f.returnCall(byRecord, linear)
@@ -75,8 +73,7 @@ function buildByRecord(
     const handler = i32.load16U(CORE, record, field.handler)
     f.brIf(leave, i32.ne(handler, i32.const(Special.REGION)))
     f.brIf(leave, i32.leS(loadControl32('budget'), Z))
-    f.set(machine, i32.or(loadControl32('codeMachinePage'),
-      i32.and(i32.wrap(linear), i32.const(0xfff))))
+    f.set(machine, machineIn(loadControl32('codeMachinePage'), linear))
     f.set(link, linkOf(machine))
     f.if(isUsedUp(link, machine), () => emitSetHeat(f, record, heat.heatLimit - 1))
     // What is hot may be entered by another way now.

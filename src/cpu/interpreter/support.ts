@@ -12,9 +12,10 @@ import { CS, SS } from '../../abi/x86/registers.ts'
 import {
   CODE_HASH_BITS, CODE_HASH_OTHER, CODE_MODE_LONG, CODE_MODE_MASK, coreMap, Stop,
 } from '../core-memory.ts'
+import { machineIn } from '../mmu/exec-tlb.ts'
 import { CpuContext, RFLAGS, SegmentState } from '../state.ts'
 import {
-  controlAt, loadControl32, loadControl64, loadControlRegister, segmentAt, Z,
+  controlAt, emitCodePage, loadControl32, loadControl64, loadControlRegister, segmentAt, Z,
 } from './core-fields.ts'
 import { buildJumpIndirect } from './jump-targets.ts'
 import { CORE, type EngineParts, MACHINE, partSignatures } from './parts.ts'
@@ -99,8 +100,7 @@ function buildLookUp(
   const record = f.local('i32')
   f.set(page, i64.and(linear!, i64.const(-4096n)))
   f.if(i64.eq(page, loadControl64('codePageTag')), () => {
-    f.set(machine, i32.or(loadControl32('codeMachinePage'),
-      i32.and(i32.wrap(linear!), i32.const(4095))))
+    f.set(machine, machineIn(loadControl32('codeMachinePage'), linear!))
   }, () => {
     f.store('i64', CORE, Z, i64.sub(linear!, loadControl64('codeBase')), CpuContext.offsets.rip)
     f.set(translated, call(needs.execTranslate, linear!))
@@ -111,9 +111,7 @@ function buildLookUp(
       f.return(i32.const(0))
     })
     f.set(machine, i32.wrap(translated))
-    f.store('i64', CORE, Z, page, controlAt('codePage'))
-    f.store('i64', CORE, Z, page, controlAt('codePageTag'))
-    f.store('i32', CORE, Z, i32.and(machine, i32.const(-4096)), controlAt('codeMachinePage'))
+    emitCodePage(f, page, i32.and(machine, i32.const(-4096)))
   })
   const mixed = i32.xor(machine, i32.shrU(machine, i32.const(CODE_HASH_BITS - 3)))
   f.set(entry, i32.shl(i32.and(mixed, i32.const((1 << CODE_HASH_BITS) - 1)), i32.const(3)))

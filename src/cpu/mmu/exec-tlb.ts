@@ -76,6 +76,11 @@ export function emitExecPage(
   return i32.load(core, entry, at.machine)
 }
 
+/** -> i32: the machine address of `linear`, whose page lies at `machinePage`. */
+export function machineIn(machinePage: Expression, linear: Expression): Expression {
+  return i32.or(machinePage, i32.and(i32.wrap(linear), i32.const(0xfff)))
+}
+
 /** (linear i64, machine page i32, Fill and PageSize bits i32) */
 export function buildFillExec(module: ModuleBuilder, env: MmuEnvironment): FunctionBuilder {
   const f = module.function({ parameters: ['i64', 'i32', 'i32'] })
@@ -105,7 +110,7 @@ export function buildExecTranslate(
   f.set(user, i32.eq(contextWord(env, 'cpl'), i32.const(3)))
   f.block((missed) => {
     const page = emitExecPage(f, env.core, linear, { user, entry, missed })
-    f.return(i64.extendU(i32.or(page, i32.and(i32.wrap(linear), i32.const(0xfff)))))
+    f.return(i64.extendU(machineIn(page, linear)))
   })
   const access = i32.or(i32.const(Access.EXEC), i32.shl(user, i32.const(1)))
   f.return(call(walk, linear, access))
