@@ -37,14 +37,14 @@ export const VPF_waits = VPF_blocked | VPF_polling
 export const VPF_timers = 8
 
 /** VcpuState.work: what the core must do before it enters the guest again. */
-/** Its core is about to take what there is to do, and need not be told of it. */
-export const WORK_IN_HAND = 1
 export const WORK_EVENTS = 2
 export const WORK_NMI = 4
 /** The register context was set from outside. */
 export const WORK_CONTEXT = 8
 /** The LAPIC's or MTRRs' state was set from outside. */
 export const WORK_PLATFORM = 16
+/** Nothing to do: the core is about to take what there is, and need not be told of more. */
+export const WORK_IN_HAND = 1
 
 export const NO_FRAME = 0xffff_ffff
 

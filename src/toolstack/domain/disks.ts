@@ -64,7 +64,6 @@ export class Disks implements DeviceClass<'disks'> {
   prepare(specs: readonly DiskSpec[], domid?: number): Promise<ReadyDevices> {
     const numbers = new Set<number>()
     return readyAll(specs, async (spec) => {
-      const devid = diskNumber(spec.vdev)
       try {
         const disk = await this.#open(this.#newNumber(spec, numbers, domid), spec)
         return {
@@ -72,7 +71,8 @@ export class Disks implements DeviceClass<'disks'> {
           bootDisk: disk.store,
         }
       } catch (error) {
-        throw error instanceof DiskError ? failureOf(error, domid, devid) : error
+        if (!(error instanceof DiskError)) throw error
+        throw failureOf(error, domid, diskNumber(spec.vdev))
       }
     })
   }

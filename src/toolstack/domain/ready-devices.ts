@@ -33,10 +33,9 @@ export async function readyAll<W>(
   const bootDisk = waiting.find((one) => one.bootDisk)?.bootDisk
   return {
     connect: (domid) => {
-      for (const one of [...waiting]) {
-        one.connect(domid)
-        given.push(one)
-        waiting.shift()
+      while (waiting.length > 0) {
+        waiting[0]!.connect(domid)
+        given.push(waiting.shift()!)
       }
     },
     connected: async () => {
