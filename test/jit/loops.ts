@@ -15,6 +15,15 @@ function countDown(code: Code): void {
   code.to('again', 4, 0x0f, 0x85)
 }
 
+/** Calls what stands behind, again and again. */
+function callAgain(code: Code): void {
+  code.label('again')
+  code.to('function', 4, 0xe8)
+  countDown(code)
+  code.raw(0xcc)
+  code.label('function')
+}
+
 function add(code: Code, register: number, value: number): void {
   code.op([0x83], 0, register, WIDE)
   code.raw(value)
@@ -84,20 +93,12 @@ const loops: Readonly<Record<string, (code: Code) => void>> = {
     countDown(code)
   },
   'call and return': (code) => {
-    code.label('again')
-    code.to('function', 4, 0xe8)
-    countDown(code)
-    code.raw(0xcc)
-    code.label('function')
+    callAgain(code)
     add(code, RAX, 1)
     code.raw(0xc3)
   },
   'frame of a function': (code) => {
-    code.label('again')
-    code.to('function', 4, 0xe8)
-    countDown(code)
-    code.raw(0xcc)
-    code.label('function')
+    callAgain(code)
     code.raw(0x55) // push rbp
     code.op([0x89], RSP, RBP, WIDE)
     code.op([0x83], 5, RSP, WIDE)
@@ -109,11 +110,7 @@ const loops: Readonly<Record<string, (code: Code) => void>> = {
     code.raw(0xc9, 0xc3) // leave; ret
   },
   'call of another region': (code) => {
-    code.label('again')
-    code.to('function', 4, 0xe8)
-    countDown(code)
-    code.raw(0xcc)
-    code.label('function')
+    callAgain(code)
     code.raw(0x53) // push rbx
     // More than is compiled along with its caller.
     for (let i = 0; i < 42; i++) add(code, [RAX, RBX, RDX, RSI][i % 4]!, i)
