@@ -7,8 +7,8 @@
  */
 import { asEvtchnPort, asGrantRef } from '../abi/numbers.ts'
 import type { ControlDomain } from '../dom0/interfaces.ts'
-import { ConsoleBuffer } from './console-buffer.ts'
-import { CONSOLE_LIMIT, ConsoleBackend, type ConsoleReader } from './console.ts'
+import { CONSOLE_LIMIT, ConsoleBackend } from './console.ts'
+import { type ConsoleReader, ConsoleReaders } from './console-readers.ts'
 import { type Backend, BackendError, type DeviceNodes, numberAt } from './xenbus.ts'
 
 /** What a channel needs of its host. */
@@ -20,8 +20,7 @@ export interface ChannelHost {
 export class Channel implements Backend {
   readonly #host: ChannelHost
   readonly #nodes: DeviceNodes
-  readonly #backlog = new ConsoleBuffer(CONSOLE_LIMIT)
-  readonly #readers = new Set<ConsoleReader>()
+  readonly #readers = new ConsoleReaders(CONSOLE_LIMIT)
   readonly #early: Uint8Array[] = []
   #waiting: (() => void)[] = []
   #console: ConsoleBackend | undefined
@@ -33,15 +32,16 @@ export class Channel implements Backend {
     this.#host = host
   }
 
-  /** Attaches a reader, who is given what nobody has read so far. */
   attach(reader: ConsoleReader): void {
-    if (this.#backlog.size > 0) reader.output(this.#backlog.takeAll())
-    if (this.#removed) reader.closed()
-    else this.#readers.add(reader)
+    this.#readers.attach(reader)
+  }
+
+  mirror(reader: ConsoleReader): void {
+    this.#readers.mirror(reader)
   }
 
   detach(reader: ConsoleReader): void {
-    this.#readers.delete(reader)
+    this.#readers.detach(reader)
   }
 
   /** Types `bytes`; false asks the writer to wait until `whenRoom` calls. */
@@ -75,7 +75,7 @@ export class Channel implements Backend {
       notify: () => events.notify(port), schedule: (work) => this.#host.schedule(work),
     }, CONSOLE_LIMIT)
     this.#console = console
-    console.attach({ output: (bytes) => this.#output(bytes), closed: () => {} })
+    console.attach({ output: (bytes) => this.#readers.output(bytes), closed: () => {} })
     events.onEvent(port, () => console.service())
     for (const bytes of this.#early.splice(0)) console.write(bytes)
     for (const callback of this.#waiting.splice(0)) console.whenRoom(callback)
@@ -91,13 +91,7 @@ export class Channel implements Backend {
 
   remove(): void {
     this.#removed = true
-    for (const reader of this.#readers) reader.closed()
-    this.#readers.clear()
+    this.#readers.close()
     for (const callback of this.#waiting.splice(0)) callback()
-  }
-
-  #output(bytes: Uint8Array): void {
-    if (this.#readers.size === 0) this.#backlog.push(bytes)
-    for (const reader of this.#readers) reader.output(bytes)
   }
 }

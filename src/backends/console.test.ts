@@ -3,7 +3,8 @@
  */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { ConsoleBackend, type ConsoleReader } from './console.ts'
+import { ConsoleBackend } from './console.ts'
+import type { ConsoleReader } from './console-readers.ts'
 
 const IN_CONS = 768, IN_PROD = 769, OUT_CONS = 770, OUT_PROD = 771
 
@@ -137,6 +138,25 @@ test('input waits for room, and the writer waits with it', () => {
   }
   assert.equal(typed, 'a'.repeat(1000) + 'b'.repeat(20000))
   assert.equal(room, 1)
+})
+
+test('a mirror sees what comes, and takes it from no reader', () => {
+  const guest = new Guest()
+  const [mirror, reader] = [new Reader(), new Reader()]
+  guest.console.mirror(mirror)
+  guest.print('one')
+  guest.console.service()
+  guest.console.attach(reader)
+  guest.print('two')
+  guest.console.service()
+  guest.console.detach(mirror)
+  guest.print('three')
+  guest.console.service()
+  assert.deepEqual([mirror.text, reader.text], ['onetwo', 'onetwothree'])
+  const late = new Reader()
+  guest.console.close()
+  guest.console.mirror(late)
+  assert.deepEqual([mirror.ended, reader.ended, late.ended], [0, 1, 1])
 })
 
 test('closing takes the last output, tells the readers, and leaves the page alone', () => {

@@ -2,12 +2,12 @@
  * xenconsoled's duty: the host's end of a PV console.
  *
  * Obeys xen/include/public/io/console.h. The page belongs to the guest: indexes are read once and
- * bounded, an impossible one means there is nothing to take. Output never waits for a reader: what
- * nobody reads is kept up to a limit, the oldest lost first (xenstore's console/limit). All readers
- * attached see the same. Input waits until the guest has room, and whoever types is told to wait.
+ * bounded, an impossible one means there is nothing to take. Output never waits for a reader
+ * (xenstore's console/limit). Input waits until the guest has room, and whoever types is told to
+ * wait.
  */
 import { XENCONS_IN_SIZE, XENCONS_OUT_SIZE, XenconsInterface } from '../abi/xen/io/console.ts'
-import { ConsoleBuffer } from './console-buffer.ts'
+import { type ConsoleReader, ConsoleReaders } from './console-readers.ts'
 
 const { offsets } = XenconsInterface
 const IN = offsets.in
@@ -32,18 +32,11 @@ export interface ConsoleHost {
   schedule(work: () => void): void
 }
 
-/** Who sees output; `closed` is called once, when the domain's console is gone. */
-export interface ConsoleReader {
-  output(bytes: Uint8Array): void
-  closed(): void
-}
-
 export class ConsoleBackend {
   readonly #page: Uint8Array
   readonly #words: Int32Array
   readonly #host: ConsoleHost
-  readonly #backlog: ConsoleBuffer
-  readonly #readers = new Set<ConsoleReader>()
+  readonly #readers: ConsoleReaders
   readonly #scratch = new Uint8Array(XENCONS_OUT_SIZE)
   #input: Uint8Array[] = []
   #inputSize = 0
@@ -55,22 +48,23 @@ export class ConsoleBackend {
     this.#page = page
     this.#words = new Int32Array(page.buffer, page.byteOffset, page.length >> 2)
     this.#host = host
-    this.#backlog = new ConsoleBuffer(limit)
+    this.#readers = new ConsoleReaders(limit)
   }
 
   get closed(): boolean {
     return this.#closed
   }
 
-  /** Attaches a reader, who is given what nobody has read so far. */
   attach(reader: ConsoleReader): void {
-    if (this.#backlog.size > 0) reader.output(this.#backlog.takeAll())
-    if (this.#closed) reader.closed()
-    else this.#readers.add(reader)
+    this.#readers.attach(reader)
+  }
+
+  mirror(reader: ConsoleReader): void {
+    this.#readers.mirror(reader)
   }
 
   detach(reader: ConsoleReader): void {
-    this.#readers.delete(reader)
+    this.#readers.detach(reader)
   }
 
   /** Types `bytes`; false asks the writer to wait until `whenRoom` calls. */
@@ -108,8 +102,7 @@ export class ConsoleBackend {
     this.#closed = true
     this.#input = []
     this.#inputSize = 0
-    for (const reader of this.#readers) reader.closed()
-    this.#readers.clear()
+    this.#readers.close()
     this.#wake()
   }
 
@@ -122,9 +115,7 @@ export class ConsoleBackend {
       this.#scratch[i] = this.#page[OUT + ((consumer + i) & (XENCONS_OUT_SIZE - 1))] ?? 0
     }
     Atomics.store(this.#words, OUT_CONS, (consumer + count) | 0)
-    const bytes = this.#scratch.slice(0, count)
-    if (this.#readers.size === 0) this.#backlog.push(bytes)
-    for (const reader of this.#readers) reader.output(bytes)
+    this.#readers.output(this.#scratch.slice(0, count))
     return true
   }
 

@@ -58,6 +58,7 @@ export function deterministicSurroundings(
       schedule: (work) => void after(0, work),
       delay: after,
       listen: () => Promise.reject(new Error('nobody outside may speak to a machine that repeats')),
+      openPty: () => undefined,
     },
     now: () => time.now() / 1e6,
     readBelow: (folder, name) => order.do(() => real.readBelow(folder, name)),

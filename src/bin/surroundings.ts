@@ -17,6 +17,7 @@ import { readPlainFile } from '../node/files.ts'
 import { collectGarbageSoon } from '../node/garbage.ts'
 import { nodeHostFiles } from '../node/host-files.ts'
 import { hostNet } from '../node/host-net.ts'
+import { openPty } from '../node/pty.ts'
 import { randomWord } from '../node/random.ts'
 import { coreDumpPath } from '../node/run-folder.ts'
 import { listenUnix } from '../node/unix-socket.ts'
@@ -58,6 +59,7 @@ export function realSurroundings(log: Log, startNs: number): Surroundings {
       images: { files: nodeHostFiles, decompressor: nodeDecompressor },
       log,
       listen: listenUnix,
+      openPty,
       coreDumpPath: (name) => coreDumpPath(process.env, name),
       wallClockMs: () => Date.now(),
       random: (count) => randomBytes(count),

@@ -3,11 +3,13 @@
  * sysrq keys.
  */
 import assert from 'node:assert/strict'
+import { execFile } from 'node:child_process'
 import { once } from 'node:events'
 import { connect } from 'node:net'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
+import { promisify } from 'node:util'
 import type { GuestConsole, Host } from 'xenolith'
 import { debian, PROMPT } from './debian.ts'
 import { PATIENCE } from './console.ts'
@@ -99,7 +101,10 @@ describe('a running guest', { skip: missing }, () => {
     assert.equal((await answer).output.trim(), 'from outside')
     stream.destroy()
     const { out } = await host.xl('channel-list', 'g')
-    assert.match(out, /^1 +0 +4 +\d+ +\d+ +pty +$/m)
+    const pty = /^1 +0 +4 +\d+ +\d+ +pty +(\/dev\/pts\/\d+) *$/m.exec(out)?.[1] ?? assert.fail(out)
+    answer = say('/dev/hvc1', 'to whom it may concern')
+    await promisify(execFile)('sh', ['-c', 'grep -m 1 whom <$0; echo from outside it >$0', pty])
+    assert.equal((await answer).output.trim(), 'from outside it')
     assert.match(out, new RegExp(`^2 +0 +4 +\\d+ +\\d+ +socket +${socket} *$`, 'm'))
     assert.equal((await host.xl('console', '-n', '2', 'g')).err,
       'xenconsole: domain 1 has no such console\n')

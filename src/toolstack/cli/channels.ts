@@ -7,7 +7,6 @@ import { findDomain } from './world.ts'
 
 const header = `Idx BE state evt-ch ring-ref connection ${' '.repeat(30)}\n`
 
-/** The end of a pseudo-terminal has a path with real xl; here it is `xl console -n`. */
 function row(channel: ChannelSummary): string {
   const left = (value: number | string, width: number): string => `${value}`.padEnd(width)
   return `${left(channel.devid, 3)} ${left(channel.backendId, 2)} ${left(channel.state, 5)} ` +

@@ -1,17 +1,16 @@
 /**
  * Channels of domains: their nodes in the store, as libxl writes them, and their other ends, which
- * are at `xl console -n` or a Unix socket.
+ * are at `xl console -n` and a pseudo-terminal, or at a Unix socket.
  *
  * A socket takes one connection at a time, as QEMU's do. A channel's number is that of its console:
  * the first console of a domain is 0.
  */
 import { Channel, type ChannelHost } from '../../backends/channel.ts'
-import { ConsoleBuffer } from '../../backends/console-buffer.ts'
 import { CONSOLE_LIMIT } from '../../backends/console.ts'
 import { BackendBus } from '../../backends/xenbus.ts'
 import type { XenstoreClient } from '../../xenstore/client.ts'
 import type { ChannelSpec } from '../config/channel.ts'
-import type { ByteStream } from '../host/stream.ts'
+import { join, putAtPty } from './console-streams.ts'
 import {
   type DeviceContents, type DevicePaths, devicePaths, numberIn, removeDevice, writeDevice,
 } from './device-nodes.ts'
@@ -45,7 +44,10 @@ export class Channels implements DeviceClass<'channels'> {
     new BackendBus(store, 'console', (nodes) => {
       const channel = new Channel(nodes, deviceHost)
       const own = this.#channels.get(nodes.domid)?.get(nodes.devid)
-      if (own) own.channel = channel
+      if (own) {
+        own.channel = channel
+        if (own.spec.connection === 'pty') putAtPty(channel, host, store, nodes.frontend)
+      }
       return channel
     }, host.log, FIRST)
   }
@@ -94,7 +96,8 @@ export class Channels implements DeviceClass<'channels'> {
       const number = (name: string): number => numberIn(this.#store, `${front}/${name}`)
       return {
         devid, backendId: 0, state: number('state'), eventChannel: number('port'),
-        ring: number('ring-ref'), connection: spec.connection, path: spec.path,
+        ring: number('ring-ref'), connection: spec.connection,
+        path: spec.path ?? this.#store.read(`${front}/tty`),
       }
     })
   }
@@ -139,31 +142,4 @@ function contentsOf({ name, connection, path }: ChannelSpec, devid: number): Dev
     both: [['protocol', 'vt100'], ['name', name], ['connection', connection], ['path', path]],
     back: [],
   }
-}
-
-/** Carries bytes both ways until either end is gone. A peer that does not read loses the oldest. */
-function join(channel: Channel, stream: ByteStream, over: () => void): void {
-  const waiting = new ConsoleBuffer(CONSOLE_LIMIT)
-  let blocked = false
-  const reader = {
-    output: (bytes: Uint8Array): void => {
-      if (blocked) waiting.push(bytes)
-      else blocked = !stream.write(bytes)
-    },
-    closed: (): void => stream.end(),
-  }
-  stream.onDrain(() => {
-    blocked = false
-    if (waiting.size > 0) reader.output(waiting.takeAll())
-  })
-  stream.onData((bytes) => {
-    if (channel.write(bytes)) return
-    stream.pause()
-    channel.whenRoom(() => stream.resume())
-  })
-  stream.onClose(() => {
-    channel.detach(reader)
-    over()
-  })
-  channel.attach(reader)
 }

@@ -16,9 +16,10 @@ import {
   type Xenctrl,
 } from '../../dom0/interfaces.ts'
 import { MemoryFiles } from '../../storage/memory-file.ts'
+import { fakePair, type FakeStream } from '../host/fake-stream.ts'
 import type { ByteStream } from '../host/stream.ts'
 import type { DomainSpec } from './libxl.ts'
-import type { Listener, ToolstackHost } from './toolstack-host.ts'
+import type { Listener, Pty, ToolstackHost } from './toolstack-host.ts'
 
 /** A fake domain: its pages, parameters and what domctl says of it. */
 class FakeDomain {
@@ -251,6 +252,15 @@ export class FakeHost implements ToolstackHost {
     if (this.files.has(path)) throw new Error('there is a file of that name')
     this.sockets.set(path, accept)
     return { close: () => void this.sockets.delete(path) }
+  }
+
+  /** Of each only the other end. */
+  readonly ptys: FakeStream[] = []
+
+  openPty(): Pty {
+    const [mine, theirs] = fakePair()
+    this.ptys.push(theirs)
+    return Object.assign(mine, { path: `/dev/pts/${this.ptys.length - 1}` })
   }
 
   async readFile(path: string): Promise<Uint8Array> {

@@ -10,6 +10,7 @@ import { type ControlDomain, type DomainInfo, XenError } from '../../dom0/interf
 import { LocalClient } from '../../xenstore/client.ts'
 import { domainPath } from '../../xenstore/path.ts'
 import type { Xenstored } from '../../xenstore/xenstored.ts'
+import { putAtPty } from './console-streams.ts'
 import { requestControl } from './control-request.ts'
 import { dumpCore } from './core-dump.ts'
 import { LocalCpuControl } from './cpu-control.ts'
@@ -331,6 +332,7 @@ export class LocalLibxl implements Libxl {
       connectStore(this.#control, this.#xenstored, schedule, domid, storeGfn, storePort)
       const console = connectConsole(
         this.#control, schedule, CONSOLE_LIMIT, domid, consoleGfn, consolePort)
+      putAtPty(console.console, this.#host, this.store, `${domainPath(domid)}/console`)
       const unattended = options.unattended ?? false
       const tenant: Tenant = { domid, spec: { ...spec, uuid }, console, startedMs, unattended }
       this.#tenants.set(domid, tenant)

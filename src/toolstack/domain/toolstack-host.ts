@@ -11,12 +11,19 @@ export interface Listener {
   close(): void
 }
 
+/** A stream whose other end has a name in the file system. */
+export interface Pty extends ByteStream {
+  readonly path: string
+}
+
 export interface ToolstackHost extends ImageSource {
   /** For disk images. */
   readonly images: ImageHost
   readonly log: Log
   /** Listens at a Unix socket, in place of one of that name, but of nothing else. */
   listen(path: string, accept: (stream: ByteStream) => void): Promise<Listener>
+  /** A pseudo-terminal; undefined when there can be none. */
+  openPty(): Pty | undefined
   /** A new file's path for the dump of a domain that ended. */
   coreDumpPath(name: string): string
   wallClockMs(): number
