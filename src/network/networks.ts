@@ -7,7 +7,7 @@
  */
 import type { Bridge } from './bridge.ts'
 import { type HostBridgeHost, stationOnHostBridge } from './host-bridge.ts'
-import { stationOnHostRoute } from './host-route.ts'
+import { stationOnHostNat, stationOnHostRoute } from './host-route.ts'
 import type { OpenVswitch } from './openvswitch.ts'
 import type { Networks, Station, StationWish } from './station.ts'
 import type { PortOptions } from './switch.ts'
@@ -31,6 +31,7 @@ export class HostNetworks implements Networks {
 
   station(wish: StationWish): Station | Promise<Station> {
     if (wish.script === 'vif-openvswitch') return this.#openVswitch.station(wish)
+    if (wish.script === 'vif-nat') return stationOnHostNat(this.#host, wish)
     if (wish.script === 'vif-route') return stationOnHostRoute(this.#host, wish)
     const place = parseBridge(wish.bridge)
     const bridge = place && this.#bridges.get(place.name)

@@ -20,7 +20,7 @@ const KERNEL = { ...OK, output: 'system\n[dummy]\n' }
 const WISH: StationWish = {
   script: 'vif-openvswitch', bridge: 'ovsbr0', device: 'vif1.0', mac: MAC, mtu: 1500,
   address: undefined, addresses: [], gatewayDevice: undefined, forwards: [], capture: undefined,
-  owner: { name: 'a "b"', uuid: '1-2' },
+  owner: { name: 'a "b"', uuid: '1-2' }, domid: 1, devid: 0,
 }
 
 /** An Open vSwitch that answers `answers`, a command each, and then that all is well. */

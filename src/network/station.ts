@@ -26,6 +26,9 @@ export interface StationWish {
   readonly capture: string | undefined
   /** Whose interface it is. */
   readonly owner: { readonly name: string, readonly uuid: string }
+  /** The number of its domain, and its own there. */
+  readonly domid: number
+  readonly devid: number
 }
 
 export interface Station {

@@ -39,6 +39,7 @@ function wishOf({ store, backend, frontend, domid, devid }: DeviceNodes): Statio
     gatewayDevice: read('gatewaydev') || undefined,
     forwards: parseForwards(read('forward')), capture: read('capture') || undefined,
     owner: { name: store.read(`${vm}/name`) ?? '', uuid: store.read(`${vm}/uuid`) ?? '' },
+    domid, devid,
   }
 }
 
