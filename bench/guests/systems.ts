@@ -11,6 +11,7 @@ import type { GuestFiles } from '../../src/node/guest-files.ts'
 import { logName } from '../../src/node/run-folder.ts'
 import { GuestConsole } from '../lib/console.ts'
 import { type BenchDisk, GuestShell, root, writeConfig } from '../lib/guest.ts'
+import { guardHost } from '../lib/host-guard.ts'
 import { cpuSecondsOf, type Memory, memoryOf } from '../lib/process.ts'
 
 const MEMORY_MIB = 256
@@ -77,6 +78,7 @@ export function variantOf(text: string): System {
 export class OwnHost {
   readonly folder = mkdtempSync(join(tmpdir(), 'xenolith-bench-'))
   readonly environment: NodeJS.ProcessEnv
+  readonly #release = guardHost(this.folder, this.folder)
   readonly #xl: string
   readonly #options: readonly string[]
 
@@ -117,6 +119,7 @@ export class OwnHost {
       // It has ended, or never begun.
     }
     rmSync(this.folder, { recursive: true, force: true })
+    this.#release()
   }
 }
 

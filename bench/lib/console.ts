@@ -22,7 +22,9 @@ export class GuestConsole {
   constructor(
     command: string, options: readonly string[], environment: NodeJS.ProcessEnv = process.env,
   ) {
-    this.child = spawn(command, options, { stdio: 'pipe', env: environment })
+    // It would outlive us if we are killed.
+    this.child = spawn('setpriv', ['--pdeathsig', 'KILL', command, ...options],
+      { stdio: 'pipe', env: environment })
     const hear = (data: Buffer): void => {
       this.#text += data.toString('latin1')
       this.#look?.()

@@ -2,7 +2,8 @@
  * A host process of a test's own, with what the test says to it through `./xl`.
  *
  * It lives in a run folder of its own, so that tests neither meet one another nor a user's domains.
- * `close` ends everything that was started and removes the folder.
+ * `close` ends everything that was started and removes the folder; when the test is killed, a guard
+ * does.
  */
 import { spawn } from 'node:child_process'
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
@@ -10,6 +11,7 @@ import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { Host } from 'xenolith'
+import { guardHost } from '../../bench/lib/host-guard.ts'
 import { Conversation, PATIENCE } from './console.ts'
 
 const root = resolve(import.meta.dirname, '..', '..')
@@ -33,6 +35,7 @@ export interface HostOptions {
 
 export class TestHost {
   readonly folder = mkdtempSync(join(tmpdir(), 'xenolith-boot-'))
+  readonly #release = guardHost(this.folder, join(this.folder, 'run'))
   readonly #environment: NodeJS.ProcessEnv
   readonly #conversations: Conversation[] = []
   readonly #fileLimitBytes: number | undefined
@@ -157,6 +160,7 @@ export class TestHost {
     for (let i = 0; i < 50 && this.isAlive; i++) await delay(100)
     this.signal('SIGKILL')
     rmSync(this.folder, { recursive: true, force: true, maxRetries: 5 })
+    this.#release()
   }
 
   #spawn(file: string, words: readonly string[], name: string): Conversation {
