@@ -44,14 +44,16 @@ interface Candidate extends Pattern {
 interface Slot {
   readonly candidates: readonly Candidate[]
   readonly hasModrm: boolean
-  /** Number of the candidate plus 1 by ModRM << 5 | selector; NOT_FOUND, or 0: not yet sought. */
-  readonly found: Uint8Array
+  /** Number of the candidate plus 1 by ModRM << 5 | selector; NOT_FOUND, or 0: not yet sought.
+   * Empty before the first is sought: programs use a third of the opcodes. */
+  found: Uint8Array
 }
 
 const NOT_FOUND = 255
 const SELECTOR_BITS = 5
 
 const NO_OPERANDS: readonly Operand[] = []
+const NOTHING_SOUGHT = new Uint8Array(0)
 
 /** What a byte is as a prefix. */
 const KIND_LOCK = 1
@@ -88,7 +90,7 @@ export function ambiguities(definitions: readonly Definition[]): readonly string
   const found = new Set<string>()
   for (const slot of slotsOf(definitions)) {
     if (!slot) continue
-    for (let key = 0; key < slot.found.length; key++) {
+    for (let key = 0; key < keysOf(slot); key++) {
       const matching = slot.candidates.filter((candidate) => matches(candidate, key))
       const best = Math.max(...matching.map((candidate) => rankOf(candidate, key)))
       const first = matching.filter((candidate) => rankOf(candidate, key) === best)
@@ -121,8 +123,12 @@ function slotsOf(definitions: readonly Definition[]): readonly (Slot | undefined
     assert(candidates.length < NOT_FOUND - 1, 'an opcode has at most 253 rows')
     assert(candidates.every((c) => c.hasModrm === hasModrm),
       `${candidates[0]!.row.pattern}: only some rows have ModRM`)
-    return { candidates, hasModrm, found: new Uint8Array((hasModrm ? 256 : 1) << SELECTOR_BITS) }
+    return { candidates, hasModrm, found: NOTHING_SOUGHT }
   })
+}
+
+function keysOf({ hasModrm }: Slot): number {
+  return (hasModrm ? 256 : 1) << SELECTOR_BITS
 }
 
 /** Whether a row is meant by a key: ModRM, REX.B (or VEX.L), long, W, and two bits of prefix. */
@@ -151,6 +157,7 @@ function seek(slot: Slot, key: number): number {
     best = index + 1
     bestRank = rankOf(candidate, key)
   })
+  if (slot.found === NOTHING_SOUGHT) slot.found = new Uint8Array(keysOf(slot))
   slot.found[key] = best
   return best
 }
