@@ -43,7 +43,9 @@ function chooser(seed: number): (limit: number) => number {
 }
 
 /** Stressors by turns until the time is over; what went wrong. */
-async function soak(guest: StressedGuest, vcpus: number, end: number): Promise<string[]> {
+async function soak(
+  host: TestHost, guest: StressedGuest, vcpus: number, end: number,
+): Promise<string[]> {
   const stressors = values.only?.split(',') ?? allStressors
   const below = chooser(Number(values.seed) + vcpus)
   const failures: string[] = []
@@ -61,6 +63,7 @@ async function soak(guest: StressedGuest, vcpus: number, end: number): Promise<s
       // Nothing more can be asked of this guest; others go on.
       console.log(`${name}: NO END`)
       console.log(error)
+      console.log(host.log)
       return [...failures, name]
     }
     console.log(`${name}: ${wrong.length === 0 ? 'well' : 'WRONG'}`)
@@ -78,7 +81,7 @@ async function main(): Promise<void> {
     await host.xl('list')
     const end = Date.now() + Number(values.minutes) * 60_000
     const failures = await Promise.all(values.vcpus.split(',').map(async (vcpus) =>
-      soak(await startStressed(host, files, Number(vcpus)), Number(vcpus), end)))
+      soak(host, await startStressed(host, files, Number(vcpus)), Number(vcpus), end)))
     const count = failures.flat().length
     console.log(count === 0 ? 'Nothing went wrong.' : `${count} lines of what went wrong.`)
     process.exitCode = count === 0 ? 0 : 1

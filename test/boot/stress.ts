@@ -28,7 +28,7 @@ export const allStressors = [...coreStressors, ...words(`
 
 const MEMORY_MB = 320
 /** Some stressors take several times the processor's cache, or hundreds of MiB, unless told. */
-const SMALL = '--vm-bytes 16M --stream-l3-size 1M --memrate-bytes 16M'
+const SMALL = '--vm-bytes 16M --memfd-bytes 16M --stream-l3-size 1M --memrate-bytes 16M'
 /** Exit statuses: well; and, which is not wrong, no resources for a stressor, or no such thing. */
 const FINE = [0, 3, 4]
 /** So much longer than asked for may it take: some stressors end only between long rounds. One of
