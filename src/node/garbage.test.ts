@@ -1,7 +1,8 @@
 /**
- * Pages that are given back are zero, and can be used again.
+ * Pages that are given back are zero, or what the file has, and can be used again.
  */
 import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
 import { Worker } from 'node:worker_threads'
 import { giveBackGarbage, giveBackPages } from './garbage.ts'
@@ -24,6 +25,19 @@ function giveBackOne({ buffer }: WebAssembly.Memory): void {
   assert.deepEqual(sums, [WASM_PAGE, 0, WASM_PAGE, WASM_PAGE])
   bytes.fill(2)
   assert.equal(bytes[WASM_PAGE], 2)
+}
+
+test('of Node itself, what only starting used is given back', () => {
+  const before = residentOfProgram()
+  giveBackGarbage()
+  assert.ok(residentOfProgram() < before * 0.7)
+})
+
+/** -> KiB of Node's own file. */
+function residentOfProgram(): number {
+  const mappings = readFileSync('/proc/self/smaps', 'latin1').split(/^(?=[0-9a-f]+-)/m)
+  return mappings.filter((mapping) => mapping.split('\n', 1)[0]!.endsWith(process.execPath))
+    .reduce((sum, mapping) => sum + Number(/^Rss: +(\d+)/m.exec(mapping)![1]), 0)
 }
 
 test('a thread gives back memory without a word', async () => {

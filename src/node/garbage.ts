@@ -11,6 +11,7 @@
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { Advice, advise, giveBackBlocks } from './c-library.ts'
+import { dropProgramPages } from './program-pages.ts'
 
 type Collect = (options?: { type: 'major', execution: 'sync', flavor: 'last-resort' }) => void
 
@@ -23,10 +24,12 @@ export function collectGarbageSoon(): void {
   setImmediate(collect)
 }
 
-/** Collects all of this thread's garbage, and gives back what the process has free. */
+/** Collects all of this thread's garbage, and gives back what the process has free, or finds in
+ * Node's own file again. */
 export function giveBackGarbage(): void {
   collect({ type: 'major', execution: 'sync', flavor: 'last-resort' })
   giveBackBlocks()
+  dropProgramPages()
 }
 
 /** Gives back pages of a buffer, which are zero from then on; false when that is not possible, and
