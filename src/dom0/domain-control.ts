@@ -2,6 +2,7 @@
  * The part of libxenctrl that concerns domains: domctl, hvm_op, SCHEDOP_remote_shutdown.
  */
 import type { Domid } from '../abi/numbers.ts'
+import { type FeatureWord, placeOf } from '../abi/x86/cpuid.ts'
 import * as D from '../abi/xen/domctl.ts'
 import { ESRCH } from '../abi/xen/errno.ts'
 import { HVMOP_get_param, HVMOP_set_param, XenHvmParam } from '../abi/xen/hvm/hvm_op.ts'
@@ -261,6 +262,21 @@ export class DomainControl extends SchedControl {
       op.u.tsc_info.elapsed_nsec = elapsedNs
       op.u.tsc_info.gtsc_khz = khz
       op.u.tsc_info.incarnation = incarnation
+    })
+  }
+
+  setFeatures(domid: Domid, features: ReadonlyMap<FeatureWord, number>): void {
+    const { client } = this
+    client.scope(() => {
+      const leaves = [...features].map(([word, bits]) => {
+        const { leaf, subleaf, register } = placeOf(word)
+        return [leaf, subleaf, ...[0, 1, 2, 3].map((i) => i === register ? bits : 0)]
+      })
+      const at = client.ints(leaves.flat())
+      client.domctl('xc_set_domain_cpu_policy', D.XEN_DOMCTL_set_cpu_policy, domid, (op) => {
+        op.u.cpu_policy.nr_leaves = leaves.length
+        op.u.cpu_policy.leaves = at
+      })
     })
   }
 

@@ -6,6 +6,7 @@
  * sees a hypervisor object. A hypercall that is refused throws XenError.
  */
 import type { Domid, EvtchnPort, Gfn, GrantRef } from '../abi/numbers.ts'
+import type { FeatureWord } from '../abi/x86/cpuid.ts'
 
 /** A hypercall refused: `errno` is positive, as in xen/include/public/errno.h. */
 export class XenError extends Error {
@@ -239,6 +240,8 @@ export interface Xenctrl {
   getHvmContext(domid: Domid): Uint8Array
   setHvmContext(domid: Domid, records: Uint8Array): void
   setTscInfo(domid: Domid, mode: number, elapsedNs: bigint, khz: number, incarnation: number): void
+  /** Of each feature word of CPUID that is named, the bits that may be shown of what there is. */
+  setFeatures(domid: Domid, features: ReadonlyMap<FeatureWord, number>): void
   setTimeOffset(domid: Domid, seconds: number): void
   setPagingMempoolSize(domid: Domid, bytes: number): void
   setShadowAllocation(domid: Domid, mib: number): void

@@ -5,11 +5,13 @@ import assert from 'node:assert/strict'
 import test from 'node:test'
 import { asDomid, asGfn, asGrantRef, type Domid } from '../../src/abi/numbers.ts'
 import { HvmHwCpu, HvmSaveDescriptor } from '../../src/abi/save/hvm.ts'
-import { EINVAL, ENOMEM, EPERM, ESRCH } from '../../src/abi/xen/errno.ts'
+import { EEXIST, EINVAL, ENOMEM, EPERM, ESRCH } from '../../src/abi/xen/errno.ts'
 import { SHUTDOWN_crash } from '../../src/abi/xen/sched.ts'
 import { VIRQ_DOM_EXC } from '../../src/abi/xen/xen.ts'
 import { HVM_PARAM_ALTP2M, HVM_PARAM_STORE_PFN } from '../../src/abi/xen/hvm/params.ts'
+import { featureBits, type FeatureWord, placeOf } from '../../src/abi/x86/cpuid.ts'
 import { XenError } from '../../src/dom0/interfaces.ts'
+import { PvhPlatform } from '../../src/guest/pvh/platform.ts'
 import { contextOf } from '../../src/hypervisor/domain/context.ts'
 import { HypercallArgs } from '../../src/hypervisor/hypercall/args.ts'
 import { newDomain, newMachine } from './machine.ts'
@@ -62,6 +64,33 @@ test('memory is claimed for a domain, as much as it may have and the machine has
   assert.deepEqual(outstanding(), [0, 0])
   assert.throws(() => xenctrl.claimPages(asDomid(77), 1), isError(EINVAL))
   control.close()
+})
+
+test('CPUID shows what the toolstack lets it: at first no TSC that counts alike for ever', () => {
+  const machine = newMachine()
+  const { host, control: { xenctrl } } = machine
+  const domid = newDomain(machine)
+  const vcpu = new PvhPlatform(host).vcpuOf(host.domain(domid)!.vcpu(0)!)
+  const shows = (word: FeatureWord, bit: number): boolean => {
+    const { leaf, subleaf, register } = placeOf(word)
+    const { eax, ebx, ecx, edx } = vcpu.cpuid(leaf, subleaf)
+    return (([eax, ebx, ecx, edx][register] ?? 0) >>> bit & 1) === 1
+  }
+  const { constant_tsc } = featureBits['80000007.edx']
+  const { avx2, bmi2 } = featureBits['7.ebx']
+  const all = () => [shows('80000007.edx', constant_tsc), shows('7.ebx', avx2),
+    shows('7.ebx', bmi2), shows('d1.eax', featureBits['d1.eax'].xsavec)]
+  assert.deepEqual(all(), [false, true, true, true])
+  xenctrl.setFeatures(domid, new Map([['80000007.edx', 0xffff_ffff], ['7.ebx', 1 << bmi2]]))
+  assert.deepEqual(all(), [true, false, true, true])
+  // What there is not cannot be shown.
+  assert.equal(vcpu.cpuid(0x8000_0007, 0).edx, 1 << constant_tsc)
+  xenctrl.setFeatures(domid, new Map([['d1.eax', 0]]))
+  assert.deepEqual(all(), [true, false, true, false])
+  host.domain(domid)!.vcpu(0)!.state.cpuTimeNs = 1
+  assert.throws(() => xenctrl.setFeatures(domid, new Map([['7.ebx', 0]])), isError(EEXIST))
+  assert.throws(() => xenctrl.setFeatures(asDomid(77), new Map([['7.ebx', 0]])), isError(ESRCH))
+  machine.control.close()
 })
 
 test('domids are not used again at once', () => {

@@ -52,3 +52,17 @@ export type FeatureName = NamesOf<FeatureWord>
 
 /** Bits of leaf 1's EDX that AMD repeats in leaf 80000001h. */
 export const REPEATED_EDX = 0x0183_f3ff
+
+/** The registers that hold feature words, in the order in which Xen's interface has them. */
+const registers = ['eax', 'ebx', 'ecx', 'edx'] as const
+
+/** Where CPUID has a feature word: `register` counts from EAX. */
+export function placeOf(
+  word: FeatureWord,
+): { readonly leaf: number, readonly subleaf: number, readonly register: number } {
+  const [leaf = '', register] = word.split('.')
+  const place = { register: registers.findIndex((name) => name === register) }
+  // Of the leaf of XSAVE only the first has features.
+  return leaf === 'd1' ? { leaf: 0xd, subleaf: 1, ...place }
+    : { leaf: Number(`0x${leaf}`), subleaf: 0, ...place }
+}

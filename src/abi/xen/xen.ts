@@ -203,3 +203,8 @@ export const VcpuGuestContext = struct('struct vcpu_guest_context', {
   event_callback_eip: ulong, failsafe_callback_eip: ulong, syscall_callback_eip: ulong,
   vm_assist: ulong, fs_base: u64, gs_base_kernel: u64, gs_base_user: u64,
 })
+
+export const XenCpuidLeaf = struct('struct xen_cpuid_leaf', {
+  leaf: u32, subleaf: u32, a: u32, b: u32, c: u32, d: u32,
+})
+export const XEN_CPUID_NO_SUBLEAF = 0xffff_ffff

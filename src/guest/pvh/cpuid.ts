@@ -5,9 +5,11 @@
  * APIC ids are twice the vcpu's number, as in Xen, so every level of the topology has one bit more
  * than its members need.
  */
+import { featureWords } from '../../abi/x86/cpuid.ts'
 import * as X from '../../abi/xen/arch-x86/cpuid.ts'
 import { type CpuidResult, type CpuidState, type CpuPolicy, nativeCpuid } from
   '../../cpu/cpuid.ts'
+import type { ScalarArray } from '../../base/layout/struct.ts'
 import type { Vcpu } from '../../hypervisor/domain/vcpu.ts'
 import { tscScale } from '../../hypervisor/time/scale.ts'
 
@@ -21,6 +23,15 @@ const APIC_FEATURE = 1 << 9
 
 function answer(eax = 0, ebx = 0, ecx = 0, edx = 0): CpuidResult {
   return { eax: eax >>> 0, ebx: ebx >>> 0, ecx: ecx >>> 0, edx: edx >>> 0 }
+}
+
+/** The policy without the features that are not among those that may be shown. */
+export function shownPolicy(policy: CpuPolicy, shown: ScalarArray<number>): CpuPolicy {
+  const features = { ...policy.features }
+  for (const [i, word] of featureWords.entries()) {
+    features[word] = (features[word] & shown.get(i)) >>> 0
+  }
+  return { ...policy, features }
 }
 
 export interface GuestCpuidState extends CpuidState {

@@ -20,7 +20,7 @@ import type { Lapic } from '../../platform/irq/lapic.ts'
 import { LAPIC_BASE, LAPIC_HARDWARE_DISABLED } from '../../platform/irq/lapic-state.ts'
 import { endsQuietly } from '../../platform/irq/quiet-eoi.ts'
 import { type GuestVcpu, NO_VECTOR } from '../guest-type.ts'
-import { type GuestCpuidState, pvhCpuid } from './cpuid.ts'
+import { type GuestCpuidState, pvhCpuid, shownPolicy } from './cpuid.ts'
 import { writeHypercallPage } from './hypercall-page.ts'
 import { startState } from './startup.ts'
 import { PvhVcpuState, STARTUP_WAITS } from './state.ts'
@@ -33,13 +33,17 @@ export class PvhVcpu implements GuestVcpu {
   readonly lapic: Lapic
   /** Whether this thread runs the vcpu now. */
   isHere = false
-  readonly #policy: CpuPolicy
+  readonly #machine: CpuPolicy
+  /** What of that the domain's processors show, and as of which change. */
+  #policy: CpuPolicy
+  #policySerial = 0
   #context: CpuContextView | undefined
   #codeChanged = false
 
   constructor(vcpu: Vcpu, lapic: Lapic, policy: CpuPolicy) {
     this.vcpu = vcpu
     this.lapic = lapic
+    this.#machine = policy
     this.#policy = policy
     lapic.timer.ticksPerNs = vcpu.host.state.tscKhz / 1e6
   }
@@ -162,7 +166,16 @@ export class PvhVcpu implements GuestVcpu {
       vcpuCount: this.vcpu.domain.vcpuCount,
       apicEnabled: (this.lapic.state.disabled & LAPIC_HARDWARE_DISABLED) === 0,
     }
-    return pvhCpuid(this.vcpu, leaf, subleaf, this.#policy, state)
+    return pvhCpuid(this.vcpu, leaf, subleaf, this.#shown(), state)
+  }
+
+  #shown(): CpuPolicy {
+    const { features, featuresSerial } = this.vcpu.domain.state
+    if (featuresSerial !== this.#policySerial) {
+      this.#policySerial = featuresSerial
+      this.#policy = shownPolicy(this.#machine, features)
+    }
+    return this.#policy
   }
 
   readMsr(msr: number): bigint | undefined {

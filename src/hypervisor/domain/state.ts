@@ -10,6 +10,7 @@ import type { Domid } from '../../abi/numbers.ts'
 import { HvmHwCpu, HvmHwLapic, HvmHwLapicRegs, HvmHwMtrr } from '../../abi/save/hvm.ts'
 import { E820Entry } from '../../abi/xen/xen.ts'
 import { HVM_NR_PARAMS } from '../../abi/xen/hvm/params.ts'
+import { featureWords } from '../../abi/x86/cpuid.ts'
 import { CPU_CONTEXT_SIZE } from '../../cpu/state.ts'
 import { DomainSchedState, VcpuSchedState } from '../sched/state.ts'
 
@@ -116,6 +117,11 @@ export const DomainState = struct('domain', {
   timeOffsetSeconds: f64,
   /** Host time at which the domain was created: system_time 0. */
   bornNs: f64,
+
+  /** Of each feature word of CPUID (abi/x86/cpuid.ts) the bits that may be shown, and how often
+   * they changed. */
+  features: array(u32, featureWords.length),
+  featuresSerial: u32,
 
   maxEvtchnPort: u32,
   maxGrantFrames: u32,

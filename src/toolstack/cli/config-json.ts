@@ -26,6 +26,7 @@ type Common = Pick<DomainConfig, 'type' | 'name' | 'commandLine' | 'memoryKib' |
     readonly rtcTimeoffset?: number | undefined
     readonly timeOffsetSeconds?: number | undefined
     readonly localtime?: boolean | undefined
+    readonly disableMigrate?: boolean | undefined
     readonly maxGrantFrames?: number | undefined
     readonly maxMaptrackFrames?: number | undefined
     readonly maxGrantVersion?: number | undefined
@@ -78,6 +79,7 @@ function configOf(common: Common, creation: JsonObject, build: JsonObject): Json
       video_memkb: undefined,
       rtc_timeoffset: offset && offset >>> 0,
       localtime: common.localtime ? 'True' : undefined,
+      disable_migrate: common.disableMigrate ? 'True' : undefined,
       max_grant_frames: common.maxGrantFrames,
       max_maptrack_frames: common.maxMaptrackFrames,
       max_grant_version: common.maxGrantVersion,

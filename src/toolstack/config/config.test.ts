@@ -259,6 +259,8 @@ test('memory is 32 MB unless given, and never more than maxmem', () => {
 test('the TSC mode is a name, or a number with a warning', () => {
   expectMessages('tsc_mode="native"\n', 'got a tsc mode string: "native"')
   assert.equal(load(`${BASE}tsc_mode="native"`).config.tscMode, 2)
+  assert.deepEqual([load(BASE), load(`${BASE}nomigrate=1`)].map(({ config }) =>
+    config.disableMigrate), [false, true])
   expectMessages('tsc_mode=2\n', 'WARNING: specifying "tsc_mode" as an integer is deprecated. ' +
     'Please use the named parameter variant. e.g. tsc_mode="native"')
   expectFailure(`${BASE}tsc_mode="bogus"`,

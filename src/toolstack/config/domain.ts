@@ -50,6 +50,7 @@ export interface DomainConfig {
   /** What its clock is ahead of UTC: so many seconds, and by the host's time zone. */
   readonly rtcTimeoffset: number | undefined
   readonly localtime: boolean
+  readonly disableMigrate: boolean
   readonly vifs: readonly VifSpec[]
   readonly channels: readonly ChannelSpec[]
   /** Ranges of CPUs for each VCPU; undefined where no wish was made. */
@@ -145,6 +146,7 @@ class Reader {
     const tscMode = this.#tscMode()
     const rtcTimeoffset = this.#timeoffset()
     const localtime = Boolean(settings.number('localtime'))
+    const disableMigrate = Boolean(settings.number('nomigrate'))
     const limits = {
       maxGrantFrames: this.#count('max_grant_frames'),
       maxMaptrackFrames: this.#count('max_maptrack_frames'),
@@ -169,8 +171,8 @@ class Reader {
       config: {
         name, uuid, type, pool, kernel, ramdisk, bootloader, bootloaderArgs, commandLine, ...memory,
         ...cpus, ...actions,
-        tscMode, rtcTimeoffset, localtime, disks, vifs, channels, hardAffinity, softAffinity, vnuma,
-        cpuWeight, cap, ...limits, wishes,
+        tscMode, rtcTimeoffset, localtime, disableMigrate, disks, vifs, channels, hardAffinity,
+        softAffinity, vnuma, cpuWeight, cap, ...limits, wishes,
       },
       messages: settings.messages,
     }

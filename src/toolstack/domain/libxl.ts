@@ -79,6 +79,8 @@ export interface DomainSpec extends DeviceSpecs {
   readonly maxEventChannels?: number | undefined
   /** XEN_DOMCTL_settscinfo's mode. */
   readonly tscMode: number
+  /** It will never be moved to another host. */
+  readonly disableMigrate?: boolean | undefined
   /** What its clock is ahead of UTC. */
   readonly timeOffsetSeconds?: number | undefined
   readonly onPoweroff: ShutdownAction

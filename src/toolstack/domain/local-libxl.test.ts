@@ -146,6 +146,16 @@ test('a domain that may grow needs no more than it begins with', async () => {
     refused(-3, /224 MB asked for, 200 MB free/))
 })
 
+test('an invariant TSC is shown to domains that stay, and to those whose TSC is made', async () => {
+  for (const [more, isShown] of [
+    [{}, false], [{ disableMigrate: true }, true], [{ tscMode: 1 }, true], [{ tscMode: 2 }, false],
+  ] as const) {
+    const { libxl, control } = world()
+    await libxl.create({ ...sampleSpec, ...more }, {})
+    assert.equal(control.calls.includes('setFeatures'), isShown)
+  }
+})
+
 test('a hypercall refused at any point of the making leaves nothing', async () => {
   for (const call of ['createDomain', 'setMaxVcpus', 'setMaxMem', 'setHvmParam', 'setTscInfo',
     'setPagingMempoolSize', 'populateRange', 'setMemoryMap', 'getHvmContext', 'setHvmContext']) {

@@ -36,6 +36,8 @@ export interface MadeDomain {
 
 const CONTROL_DOMAIN = asDomid(0)
 /** HVMPTM_no_delay_for_missed_ticks, libxl's choice. */
+/** Of XEN_DOMCTL_settscinfo. */
+const TSC_ALWAYS_EMULATE = 1
 const TIMER_MODE = 1
 /** libxl gives the domain this much beyond its memory, for special pages. */
 const MEMORY_SLACK_KIB = 1024
@@ -112,6 +114,11 @@ function limitsOf(spec: DomainSpec): Partial<CreateDomainConfig> {
   }
 }
 
+/** Whether the guest may rely on it that its TSC never counts faster or slower: libxl's rule. */
+function isTscInvariant({ disableMigrate, tscMode }: DomainSpec): boolean {
+  return disableMigrate === true || tscMode === TSC_ALWAYS_EMULATE
+}
+
 function build(
   control: ControlDomain, spec: DomainSpec, domid: Domid, image: PvhImage,
 ): MadeDomain {
@@ -123,6 +130,7 @@ function build(
   xenctrl.setHvmParam(domid, HVM_PARAM_TIMER_MODE, TIMER_MODE)
   xenctrl.setHvmParam(domid, HVM_PARAM_ALTP2M, 0)
   xenctrl.setTscInfo(domid, spec.tscMode, 0n, 0, 0)
+  if (isTscInvariant(spec)) xenctrl.setFeatures(domid, new Map([['80000007.edx', 0xffff_ffff]]))
   const { timeOffsetSeconds } = spec
   if (timeOffsetSeconds !== undefined) xenctrl.setTimeOffset(domid, timeOffsetSeconds)
   placeDomain(xenctrl, spec, domid)

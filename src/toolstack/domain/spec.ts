@@ -46,6 +46,7 @@ export function specOf(
         one.path === undefined ? one : { ...one, path: absolutePath(one.path) }),
     } : {},
     ...timeOffsetOf(config),
+    ...config.disableMigrate ? { disableMigrate: true } : {},
     ...config.vnuma.length > 0 ? { vnuma: config.vnuma } : {},
     onPoweroff: config.onPoweroff,
     onReboot: config.onReboot, onCrash: config.onCrash, onWatchdog: config.onWatchdog,

@@ -56,6 +56,7 @@ const checks: Readonly<Record<keyof DomainSpec, Check>> = {
   maxGrantVersion: optional(within(0, MOST_INT)),
   maxEventChannels: optional(within(0, MOST_INT)),
   tscMode: within(0, 3),
+  disableMigrate: optional(flag),
   timeOffsetSeconds: optional(within(-MOST_OFFSET_S, MOST_OFFSET_S)),
   onPoweroff: action,
   onReboot: action,

@@ -18,11 +18,13 @@ import { lifeCommands } from './life.ts'
 import { schedCommands } from './sched.ts'
 import { settingCommands } from './settings.ts'
 import { vcpuCommands } from './vcpus.ts'
+import { cpuPolicyCommands } from './cpu_policy.ts'
 import { vnumaCommands } from './vnuma.ts'
 
 const commands: readonly DomctlCommand[] = [
   ...lifeCommands, ...vcpuCommands, ...schedCommands, ...settingCommands, ...contextCommands,
   ...vnumaCommands,
+  ...cpuPolicyCommands,
 ]
 const byNumber = new Map(commands.map((command) => [command.number, command]))
 
