@@ -20,7 +20,7 @@ import { LOCK_RANK } from '../host/state.ts'
 import { Fifo } from './fifo.ts'
 import { Ports, type PortView } from './ports.ts'
 import { POLL_MANY, PORT, PortState, VcpuEventsState } from './state.ts'
-import { clearPending2L, isPending2L, setPending2L, unmask2L } from './two-level.ts'
+import { clearPending2L, isMasked2L, isPending2L, setPending2L, unmask2L } from './two-level.ts'
 import { interrupt, OwedUpcalls } from './upcall.ts'
 
 export class Events implements EventService, Subsystem {
@@ -140,6 +140,11 @@ export class Events implements EventService, Subsystem {
   isPending(domain: Domain, port: number): boolean {
     if (this.ports.stateOf(domain).fifo !== 0) return this.fifo.isPending(domain, port)
     return isPending2L(domain, port)
+  }
+
+  isMasked(domain: Domain, port: number): boolean {
+    if (this.ports.stateOf(domain).fifo !== 0) return this.fifo.isMasked(domain, port)
+    return isMasked2L(domain, port)
   }
 
   clearPending(domain: Domain, port: number, channel: PortView): void {

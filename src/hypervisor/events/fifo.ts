@@ -75,6 +75,18 @@ export class Fifo {
     return cell >= 0 && (Atomics.load(this.#host.machine.cells, cell) & PENDING) !== 0
   }
 
+  isMasked(domain: Domain, port: number): boolean {
+    const cell = this.#wordOf(domain, port)
+    return cell >= 0 && (Atomics.load(this.#host.machine.cells, cell) & MASKED) !== 0
+  }
+
+  /** The port behind it on a queue, or -1 when it is on none. */
+  linkOf(domain: Domain, port: number): number {
+    const cell = this.#wordOf(domain, port)
+    const word = cell < 0 ? 0 : Atomics.load(this.#host.machine.cells, cell)
+    return word & LINKED ? word & LINK_MASK : -1
+  }
+
   /** Whether the guest still has the port on a queue, so that it must not be given out anew. */
   isBusy(domain: Domain, port: number): boolean {
     const cell = this.#wordOf(domain, port)

@@ -46,6 +46,12 @@ export function isPending2L(domain: Domain, port: number): boolean {
   return (Atomics.load(cells, cellOfPort(domain, pendingAt, port)) >>> (port & 31) & 1) !== 0
 }
 
+export function isMasked2L(domain: Domain, port: number): boolean {
+  if (port >= EVTCHN_2L_NR_CHANNELS || domain.state.sharedInfoMfn === 0) return false
+  const cells = domain.host.machine.cells
+  return (Atomics.load(cells, cellOfPort(domain, maskAt, port)) >>> (port & 31) & 1) !== 0
+}
+
 /** Clears the mask bit, and delivers what waited behind it. */
 export function unmask2L(vcpu: Vcpu, port: number, owed: OwedUpcalls): void {
   const domain = vcpu.domain

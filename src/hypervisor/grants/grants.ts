@@ -31,6 +31,19 @@ const FLAG_CHANGES_ALLOWED = GTF_reading | GTF_writing
 
 export type GrantsView = ViewOf<typeof GrantsState>
 
+/** An entry that somebody uses. */
+export interface GrantUse {
+  readonly ref: number
+  readonly domid: number
+  readonly mfn: number
+  readonly readers: number
+  readonly writers: number
+  /** What the guest's entry has now: to whom it grants which of its pages. */
+  readonly flags: number
+  readonly told: number
+  readonly gfn: number
+}
+
 export class Grants implements GrantService, Subsystem {
   readonly name = 'grants'
   readonly host: Host
@@ -219,6 +232,22 @@ export class Grants implements GrantService, Subsystem {
     }
     this.unlock(owner)
     this.host.frames.put(mfn)
+  }
+
+  /** What is used of a table: each entry with its uses, and what the guest says there. */
+  *uses(owner: Domain): Generator<GrantUse> {
+    const count = this.tableFrameCount(owner, false) * ENTRIES_PER_FRAME
+    for (let ref = 0; ref < count; ref++) {
+      if (!this.#find(owner, ref)) return
+      const { domid, mfn, readers, writers } = this.#active
+      if (readers === 0 && writers === 0) continue
+      const { words } = this.host.machine
+      const cell = this.#entryCell(owner, ref)
+      yield {
+        ref, domid, mfn, readers, writers,
+        flags: words[cell]! & 0xffff, told: words[cell]! >>> 16, gfn: words[cell + 1]!,
+      }
+    }
   }
 
   /** Moves the view of uses to `ref`; false when the table does not reach so far. */

@@ -176,6 +176,14 @@ export class RunQueues {
     sched.queued = 0
   }
 
+  /** Who waits in the queue of slot `slot`, in that order. */
+  *waiting(slot: number): Generator<Vcpu> {
+    for (let at = this.queues[slot]!.head; at !== 0; at = this.nextOf(at)) {
+      const vcpu = this.vcpuAt(at)
+      if (vcpu) yield vcpu
+    }
+  }
+
   /** The vcpu that waits behind the one at `address`. */
   nextOf(address: number): number {
     return this.#words[address + NEXT >>> 2]!

@@ -14,6 +14,7 @@ import type { HypercallArgs } from '../args.ts'
 import { type SysctlCommand, sysctlCommand, type SysctlView } from '../domctl/control.ts'
 import { fillInfo } from '../domctl/info.ts'
 import { columns, type Hypercall, type Status } from '../operation.ts'
+import { pressKey } from './debug-keys.ts'
 import { hotplugCommands } from './hotplug.ts'
 import { schedCommands } from './sched.ts'
 
@@ -97,40 +98,8 @@ function debug_keys(caller: Vcpu, op: SysctlView): Status {
   const { keys, nr_keys } = op.u.debug_keys
   const text = new Uint8Array(Math.min(nr_keys, 64))
   if (!caller.memory.readInto(text, keys)) return -EFAULT
-  for (const key of text) pressKey(caller, key)
+  for (const key of text) pressKey(caller.host, String.fromCharCode(key))
   return 0
-}
-
-/** The keys that are there: `h` for help, `q` for domains. */
-function pressKey(caller: Vcpu, key: number): void {
-  const { console } = caller.host
-  switch (String.fromCharCode(key)) {
-    case 'h':
-      console.print("'h' pressed -> showing installed handlers")
-      console.print(" key 'h' (ascii '68') => show this message")
-      console.print(" key 'q' (ascii '71') => dump domain (and guest debug) info")
-      break
-    case 'q': dumpDomains(caller); break
-    default: break
-  }
-}
-
-function dumpDomains(caller: Vcpu): void {
-  const { console, host } = { console: caller.host.console, host: caller.host }
-  console.print("'q' pressed -> dumping domain info")
-  for (let domain = host.nextDomain(0); domain; domain = host.nextDomain(domain.id + 1)) {
-    const { state } = domain
-    console.print(`General information for domain ${domain.id}:`)
-    console.print(`    pause_count=${state.pauseCount} nr_pages=${state.totPages} `
-      + `max_pages=${state.maxPages} shutdown=${state.shutdown} p2m_frames=${state.p2mFrames}`)
-    for (let i = 0; i < domain.vcpuCount; i++) {
-      const vcpu = domain.vcpu(i)
-      if (!vcpu) continue
-      const { core, running, flags, pauseCount } = vcpu.state
-      console.print(`    VCPU${i}: CPU${core} [has=${running !== 0 ? 'T' : 'F'}] `
-        + `flags=${flags.toString(16)} pause_count=${pauseCount}`)
-    }
-  }
 }
 
 const wordBytes = new DataView(new ArrayBuffer(16))
