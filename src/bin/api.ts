@@ -19,7 +19,7 @@ import { AsyncStoreClient, MessageReader } from '../xenstore/async-client.ts'
 import { encodeMessage } from '../xenstore/wire.ts'
 import type { Xenstored } from '../xenstore/xenstored.ts'
 import { startMachine } from './machine.ts'
-import { memoryWish } from './wishes.ts'
+import { machineSize, MOST_MIB } from './wishes.ts'
 
 export type { GuestConsole } from '../toolstack/api/console.ts'
 export type { Domain } from '../toolstack/api/domain.ts'
@@ -52,10 +52,11 @@ export interface AttachOptions {
 export class Host extends HostSession {
   /** Starts a machine in this process. */
   static async start(options: StartOptions = {}): Promise<Host> {
-    const { log, seed } = options
+    const { log, memory, seed } = options
     const tokens = seed === undefined ? undefined : new SeededRandom(`tokens of ${seed}`)
     const { libxl, xenstored, stop } = await startMachine({
-      memoryMib: options.memory ?? memoryWish({}), codeCache: codeCachePath(process.env),
+      memoryMib: memory === undefined ? MOST_MIB : machineSize('memory', `${memory}`),
+      codeCache: codeCachePath(process.env),
       deterministic: seed === undefined ? undefined : { seed },
       log: log ? { info: log, warn: log, error: log } : silentLog,
       failed: options.failed ?? fatal,

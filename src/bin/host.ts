@@ -50,12 +50,13 @@ async function main(): Promise<void> {
   process.on('SIGHUP', () => {})
   const folder = openPrivateFolder(runFolderPath(process.env))
   if (!await takeRunFolder(process.env, folder)) return
-  const memoryMib = memoryWish(process.env)
+  const memoryMib = wishOrEnd(() => memoryWish(process.env))
+  const heatLimit = wishOrEnd(() => heatWish(process.env))
   const mostMemoryMib = wishOrEnd(() => mostMemoryWish(process.env, memoryMib))
   const cores = wishOrEnd(() => coresWish(process.env))
   const nodes = wishOrEnd(() => nodesWish(process.env, memoryMib, cores))
   const machine = await startMachine({
-    memoryMib, mostMemoryMib, cores, nodes, heatLimit: heatWish(process.env),
+    memoryMib, mostMemoryMib, cores, nodes, heatLimit,
     codeCache: codeCachePath(process.env),
     commandLine: process.env['XENOLITH_COMMAND_LINE'] ?? '',
     tftpFolder: process.env['XENOLITH_TFTP'], bootFile: process.env['XENOLITH_BOOTFILE'],

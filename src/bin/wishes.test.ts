@@ -3,7 +3,7 @@
  */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { mostMemoryWish, nodesWish } from './wishes.ts'
+import { heatWish, memoryWish, mostMemoryWish, nodesWish } from './wishes.ts'
 
 const nodes = (text: string) => nodesWish({ XENOLITH_NODES: text }, 1024, 4)
 
@@ -34,6 +34,17 @@ test('nodes that do not make the machine are refused with the reason', () => {
     ['size=512 cpus=0-3 distances=10,10; size=512', /more to others/],
     ['size=128;'.repeat(9), /at most 8 nodes/],
   ] as const) assert.throws(() => nodes(text), why, text)
+})
+
+test('sizes and patience are what was said, or are refused with the reason', () => {
+  const memory = (text: string | undefined): number => memoryWish({ XENOLITH_MEMORY: text })
+  assert.deepEqual([memory(undefined), memory('64'), memory('512')], [4096, 64, 512])
+  for (const text of ['63', '4097', '', '1e3', '512M']) {
+    assert.throws(() => memory(text), /a machine has 64 to 4096 MiB/)
+  }
+  const heat = (text: string | undefined) => heatWish({ XENOLITH_JIT: text })
+  assert.deepEqual([undefined, '', 'off', '2000'].map(heat), [undefined, undefined, 0, 2000])
+  for (const text of ['on', '0', '65535', '-1']) assert.throws(() => heat(text), /XENOLITH_JIT/)
 })
 
 test('there is room for the memory that there is, and for no more than a machine can have', () => {

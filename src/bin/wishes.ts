@@ -9,18 +9,26 @@ import type { DeterministicOptions } from './deterministic.ts'
 
 /** The most that one machine memory can be, and what a machine has unless told otherwise. */
 export const MOST_MIB = 4096
+const LEAST_MIB = 64
 const FRAMES_A_MIB = 256
 /** Of a node: Xen's own tables must fit into any. */
 const LEAST_NODE_MIB = 16
+const MOST_HEAT = 65_534
 const LOCAL_DISTANCE = 10
 const FARTHEST = 254
 
 type Environment = Readonly<Record<string, string | undefined>>
 
-/** The machine's size in MiB, by the environment's wish. */
+/** The machine's size in MiB, by the environment's wish. Throws what is wrong with it. */
 export function memoryWish(environment: Environment): number {
-  const wish = Number(environment['XENOLITH_MEMORY'] ?? MOST_MIB)
-  return Number.isInteger(wish) && wish >= 64 && wish <= MOST_MIB ? wish : MOST_MIB
+  return machineSize('XENOLITH_MEMORY', environment['XENOLITH_MEMORY'] ?? `${MOST_MIB}`)
+}
+
+/** A machine's size in MiB from what was said for `name`. Throws what is wrong with it. */
+export function machineSize(name: string, text: string): number {
+  const mib = Number(text)
+  if (/^\d+$/.test(text) && mib >= LEAST_MIB && mib <= MOST_MIB) return mib
+  throw new Error(`${name} is ${text}; a machine has ${LEAST_MIB} to ${MOST_MIB} MiB`)
 }
 
 /** How many MiB there is room for where `memoryMib` are from the start, by the environment's wish.
@@ -49,12 +57,14 @@ export function coresWish(environment: Environment): number {
 }
 
 /** How often code is jumped to before it is compiled, by the environment's wish: a number, or `off`
- * to interpret only; undefined if it has none. */
+ * to interpret only; undefined if it has none. Throws what is wrong with it. */
 export function heatWish(environment: Environment): number | undefined {
   const text = environment['XENOLITH_JIT'] ?? ''
   if (text === 'off') return 0
+  if (text === '') return undefined
   const wish = Number(text)
-  return Number.isInteger(wish) && wish > 0 && wish < 65535 ? wish : undefined
+  if (/^\d+$/.test(text) && wish > 0 && wish <= MOST_HEAT) return wish
+  throw new Error(`XENOLITH_JIT is ${text}; it is "off", or a number from 1 to ${MOST_HEAT}`)
 }
 
 /** Whether the machine shall be deterministic, by the environment's wish: its seed. */

@@ -90,6 +90,9 @@ test('a domain is destroyed at the end of its scope, gone or not', async () => {
 })
 
 test('what cannot be made is refused with the reason', async () => {
+  for (const memory of [1e6, 63, -1, 128.5, NaN]) {
+    await assert.rejects(Host.start({ memory }), /memory is .*; a machine has 64 to 4096 MiB/)
+  }
   await using host = await Host.start({ memory: 128 })
   const good = { name: 'a', kernel: ticking }
   await assert.rejects(host.create({ ...good, memroy: 32 }),
