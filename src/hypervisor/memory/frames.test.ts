@@ -26,6 +26,17 @@ test('frame 0 is never given out, and every other one is, once', () => {
   assert.equal(host.frames.free, free)
 })
 
+test('a frame that was given up is given out before any that nobody has had', () => {
+  const { frames } = sampleMachine(8).host
+  const first = Array.from({ length: 100 }, () => frames.allocate(5))
+  for (let turn = 0; turn < 50; turn++) {
+    const given = first.splice(0, 10)
+    for (const mfn of given) frames.disown(mfn)
+    first.push(...given.map(() => frames.allocate(6)))
+    assert.deepEqual(first.slice(-10).sort(), given.sort())
+  }
+})
+
 test('rows are aligned and lie apart from what is in use', () => {
   const { host } = sampleMachine(8)
   const { frames } = host

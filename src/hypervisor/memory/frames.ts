@@ -14,6 +14,7 @@ import { DOMID_INVALID } from '../../abi/xen/xen.ts'
 import { ALL_NODES, type NodeView, nodesOf } from '../host/nodes.ts'
 import { HostState, LOCK_RANK } from '../host/state.ts'
 import type { FrameContent } from './frame-content.ts'
+import { FRAME, type FramePresence } from './frame-presence.ts'
 
 /** Words of a frame's entry: owner and flags, references, gfn in its owner, presence. */
 export const FRAME_ENTRY_WORDS = 4
@@ -21,15 +22,6 @@ const OWNER = 0
 const REFERENCES = 1
 const GFN = 2
 const PRESENCE = 3
-
-/** Whether a frame can be given out. What cannot counts as used in the bitmap. */
-export const FRAME = {
-  online: 0,
-  /** It goes offline when its owner gives it up. */
-  offlining: 1,
-  offline: 2,
-} as const
-export type FramePresence = typeof FRAME[keyof typeof FRAME]
 
 const OWNER_MASK = 0xffff
 /** Given out. */
@@ -228,8 +220,7 @@ export class Frames {
 
   /** Whether there is memory. */
   has(mfn: number): boolean {
-    return this.#nodes.some(({ firstFrame, frames }) =>
-      mfn >= firstFrame && mfn < firstFrame + frames)
+    return this.#nodeOf(mfn) !== undefined
   }
 
   presence(mfn: number): FramePresence {
@@ -393,7 +384,15 @@ export class Frames {
     } else {
       this.#words[this.#bitmap + (mfn >>> 5)]! &= ~(1 << (mfn & 31))
       this.#host.freeFrames++
+      // It is given out before any that the system has not yet had to find memory for.
+      const node = this.#nodeOf(mfn)!
+      node.allocHint = Math.min(node.allocHint, mfn >>> 5)
     }
     this.#lock.release(lockAt)
+  }
+
+  #nodeOf(mfn: number): NodeView | undefined {
+    return this.#nodes.find(({ firstFrame, frames }) =>
+      mfn >= firstFrame && mfn < firstFrame + frames)
   }
 }
