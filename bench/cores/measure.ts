@@ -4,8 +4,9 @@
  *
  * On a machine that is busy otherwise wall-clock time says little. So the CPU time of the cores'
  * threads is taken, which says what two cores lose by being two: with nobody else there, programs
- * that take as much of it on two cores as on one are twice as fast. A first round, in which most is
- * compiled, does not count.
+ * that take as much of it on two cores as on one are twice as fast. First rounds do not count: each
+ * of two cores interprets code until it is as hot there as it would be on one, so that a guest with
+ * both takes longer until all is compiled.
  */
 import { setTimeout as delay } from 'node:timers/promises'
 import { guestCpuSeconds, type RunningGuest, startGuest, type System } from '../guests/systems.ts'
@@ -15,6 +16,7 @@ import { addToInitrd, buildProgram } from '../set/files.ts'
 
 const ROW_MS = 300_000
 const SETTLE_MS = 3000
+const WARM_UP_ROUNDS = 5
 const IDLE_MS = 10_000
 
 /** Short processes, pipes and small files, as of a build. */
@@ -78,19 +80,19 @@ export async function measureCores(
       await guest.shell.ready()
     }
     await delay(SETTLE_MS)
-    for (let round = 0; round <= rounds; round++) {
+    for (let round = 1 - WARM_UP_ROUNDS; round <= rounds; round++) {
       say(`Cores, round ${round} of ${rounds} ...`)
       for (const [index, [, , command]] of programs.entries()) {
         for (const [number, guest] of guests.entries()) {
           const times = await timesOf(guest, `${command} & ${command} & wait`)
-          if (round === 0) continue
+          if (round <= 0) continue
           const row = rows[index]!
           row.wall[number]!.push(times.wall)
           row.cores[number]!.push(times.cores)
           row.others[number]!.push(times.others)
         }
       }
-      if (round === 0) continue
+      if (round <= 0) continue
       for (const [number, guest] of guests.entries()) idle[number]!.push(await idleOf(guest))
     }
   } finally {
