@@ -243,3 +243,27 @@ test('a run that ends with a jump to what cannot be fetched does not count the e
     assert.equal(machine.cpu.context.rip === 0x7000_0000n, count === 2)
   }
 })
+
+test('of a system call from a region the service does what is unusual', () => {
+  const program = { ...startOf((code) => {
+    code.raw(0x9c, 0x81, 0x0c, 0x24) // pushfq; or dword [rsp], AC
+    code.le(1 << 18, 4)
+    code.raw(0x9d) // popfq
+    code.constant(RBX, 50)
+    code.label('again')
+    code.op([0x01], RBX, RDX)
+    code.raw(0x0f, 0x05)
+    code.op([0x01], RCX, RAX, { width: 64 })
+    code.op([0xff], 1, RBX)
+    code.to('again', 4, 0x0f, 0x85)
+    code.raw(0xcc)
+  }), cpl: 3 as const }
+  const machines = [new TestMachine(0), new TestMachine(1)]
+  for (const machine of machines) {
+    machine.load(program)
+    assert.equal(machine.run(10_000), 'halt')
+    assert.equal(machine.cpu.context.gpr.get(RDX), 50n * 51n / 2n)
+  }
+  assert.deepEqual(machines[0]!.differences(machines[1]!, true), [])
+  assert.ok(machines[1]!.cpu.jitCounts.compiled > 0)
+})

@@ -50,11 +50,11 @@ const SUPERVISOR = 3n
 const NO_EXECUTE = 1n << 63n
 const ACCESSED = 0x20
 const HANDLER_BYTES = 128
-const IDT = KERNEL + 8 * PAGE
-const GDT = KERNEL + 9 * PAGE
+const IDT = KERNEL + 9 * PAGE
+const GDT = KERNEL + 10 * PAGE
 const TSS = GDT + 0x800
-const COUNTS = KERNEL + 10 * PAGE
-const STACKS = KERNEL + 11 * PAGE
+const COUNTS = KERNEL + 11 * PAGE
+const STACKS = KERNEL + 12 * PAGE
 /** More page faults than that, and the program ends. */
 const MOST_FAULTS = 100
 
@@ -163,6 +163,15 @@ function handlerOf(vector: number): number[] {
   return [HLT]
 }
 
+/** What SYSCALL leads to, behind the handlers of vectors. */
+const SYSTEM_CALL = KERNEL + 256 * HANDLER_BYTES
+const TEST_RCX = [0x48, 0x85, 0xc9]
+const systemCallHandlers = {
+  /** Back to where it came from. */
+  3: [...TEST_RCX, 0x48, 0x0f, 0x07], // sysretq
+  0: [...TEST_RCX, 0x41, 0x53, 0x9d, 0xff, 0xe1], // push r11; popfq; jmp rcx
+} as const
+
 /** Regions become wide ones early. */
 const BUSY_LIMIT = 3
 
@@ -261,6 +270,7 @@ export class TestMachine {
     this.bytes.set(start.data, DATA)
     this.bytes.fill(0, STACK, STACK + STACK_PAGES * PAGE)
     this.bytes.fill(0, COUNTS, STACKS + 4 * PAGE)
+    this.bytes.set(systemCallHandlers[start.cpl], SYSTEM_CALL)
     this.#setContext(start)
     this.cpu.loadContext(this.#context)
     this.cpu.flushCode()
@@ -305,6 +315,9 @@ export class TestMachine {
     cpu.cr3 = BigInt(TABLES)
     cpu.cr4 = 0x4_0620n
     cpu.efer = 0xd01n
+    cpu.star = 0x18_0008n << 32n
+    cpu.lstar = kernelAddress(SYSTEM_CALL)
+    cpu.sfmask = BigInt(RFLAGS.IF | RFLAGS.DF | RFLAGS.AC)
     cpu.xcr0 = 7n
     cpu.cpl = start.cpl
     cpu.mxcsr = 0x1f80

@@ -32,7 +32,7 @@ export class Units extends IntegerUnits {
       [2, () => this.locked()], [3, () => this.takeAway()], [2, () => this.patchedLater()],
       [2, () => this.patch()], [1, () => this.swap()], [1, () => this.wild()],
       [4, () => this.move()], [2, () => this.vector()], [3, () => this.comparison()],
-      [3, () => this.tightLoop()],
+      [3, () => this.tightLoop()], [2, () => this.systemCall()],
     ]
     // Each program has more of one kind.
     const favourite = this.at.theme % kinds.length
@@ -173,6 +173,10 @@ export class Units extends IntegerUnits {
 
   takeAway(): void {
     this.code.raw(0xcd, this.pick([UNMAP, PROTECT]) + this.random.below(DATA_PAGES))
+  }
+
+  systemCall(): void {
+    this.code.raw(0x0f, 0x05)
   }
 
   swap(): void {

@@ -157,6 +157,9 @@ class Program {
       case 2: this.#code.raw(0xd9, this.#pick([0xfa, 0xfc, 0xe5])); return // fsqrt, frndint, fxam
       case 3: this.#code.raw(0x0f, 0x6e, 0xc0, 0x0f, 0x77); return // movd mm0, eax; emms
       case 4: this.#code.raw(0xdb, 0xe2); return // fnclex
+      case 5: // mov rbx, rcx; syscall; mov rcx, rbx
+        this.#code.raw(0x48, 0x89, 0xcb, 0x0f, 0x05, 0x48, 0x89, 0xd9)
+        return
       default: this.#code.raw(0xde, 0xd9) // fcompp
         this.#held -= 2
     }

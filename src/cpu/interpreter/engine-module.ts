@@ -18,7 +18,7 @@ import type { FrameUses } from '../mmu/frame-uses.ts'
 import { buildMmu, exportMmu, type MmuExports } from '../mmu/mmu.ts'
 import { buildDelivery } from '../privilege/delivery.ts'
 import { buildPrivilegeState } from '../privilege/state.ts'
-import { buildTransfers } from '../privilege/transfers.ts'
+import { buildRegionTransfers, buildTransfers } from '../privilege/transfers.ts'
 import { buildBlocks } from './blocks.ts'
 import { loadControlRegister, Z } from './core-fields.ts'
 import { buildGoOn } from './going-on.ts'
@@ -127,6 +127,12 @@ export function buildEngine(
   const support = buildSupport(module, { stopped, execTranslate: mmu.execTranslate, decode })
   const float = buildFastFloat(module, exactFloat)
   const floatVector = buildFloatLanes(module, float)
+  const privilege = {
+    stopped, load64: load[64], translate: mmu.translate, probeWrite: mmu.slow.probeWrite,
+    selectTables: mmu.selectTables, lookUp: support.lookUp,
+  }
+  const state = buildPrivilegeState(module, privilege)
+  const goOn = buildGoOn(module, support.lookUp, { hot, heatLimit })
   const parts: EngineParts = {
     ...mmu.globals,
     stopped,
@@ -136,7 +142,7 @@ export function buildEngine(
     probeWrite: mmu.slow.probeWrite,
     ...mmu.locked, execTranslate: mmu.execTranslate, flushPage: mmu.flushPage,
     ...support,
-    goOn: buildGoOn(module, support.lookUp, { hot, heatLimit }),
+    goOn, ...buildRegionTransfers(module, privilege, state, goOn),
     float, floatVector, ...buildNoting(module, float, floatVector),
     fused: buildFastFused(module, exactFused),
     floatCompare: buildFloatCompareLanes(module, float),
@@ -150,25 +156,24 @@ export function buildEngine(
     tsc: buildTimeStamp(module, askTsc, timeStamp),
     floatCheck: raiseUnmasked(module, support.raise, floatPending),
   }
-  const privilege = {
-    stopped, load64: load[64], translate: mmu.translate, probeWrite: mmu.slow.probeWrite,
-    selectTables: mmu.selectTables, lookUp: support.lookUp,
-  }
-  const state = buildPrivilegeState(module, privilege)
   const { deliver, deliverFault } = buildDelivery(module, privilege, state)
   const run = buildLoop(module, parts, {
     ...buildTransfers(module, privilege, state),
     deliverFault: preferServices ? undefined : deliverFault,
     inline, service, decodeAgain, execTranslate: mmu.execTranslate, hot, heatLimit,
   })
-  for (const name of Object.keys(partSignatures) as FunctionPart[]) {
-    module.exportFunction(`part.${name}`, parts[name])
-  }
-  for (const name of globalParts) module.exportGlobal(`part.${name}`, parts[name])
+  exportParts(module, parts)
   exportMmu(module, mmu)
   module.exportFunction('run', run)
   module.exportFunction('deliver', deliver)
   return module.finish()
+}
+
+function exportParts(module: ModuleBuilder, parts: EngineParts): void {
+  for (const name of Object.keys(partSignatures) as FunctionPart[]) {
+    module.exportFunction(`part.${name}`, parts[name])
+  }
+  for (const name of globalParts) module.exportGlobal(`part.${name}`, parts[name])
 }
 
 /** Unless all floating-point exceptions are masked, asks `check`, and raises #XM when it says so;

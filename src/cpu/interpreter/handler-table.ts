@@ -5,6 +5,7 @@
  */
 import type { Decode } from '../../isa/decode/decoder.ts'
 import type { Instruction } from '../../isa/operand.ts'
+import { transferOf } from '../privilege/transfers.ts'
 import { buildHandlerModule, type MemorySizes } from './engine-module.ts'
 import { hotInstructions } from './hot-instructions.ts'
 import type { InlineHandler } from './loop.ts'
@@ -24,6 +25,10 @@ export interface HandlerOptions {
   /** For tests: what has a service is carried out by it, even where `execute` could. */
   readonly preferServices?: boolean
 }
+
+const transferSpecials = {
+  syscall: Special.SYSCALL, sysret: Special.SYSRET, iret: Special.IRET,
+} as const
 
 export class HandlerTable {
   readonly table = new WebAssembly.Table({ element: 'anyfunc', initial: 0 })
@@ -81,12 +86,9 @@ export class HandlerTable {
   }
 
   /** What the loop does instead of a service, or -1: transfers in 64-bit code. */
-  #transferOf({ definition, operandSize }: Instruction, { long }: CodeModeShape): number {
-    if (!long || this.#options.preferServices) return -1
-    if (definition.service === 'syscall') return Special.SYSCALL
-    if (operandSize !== 64) return -1
-    return definition.service === 'sysret' ? Special.SYSRET
-      : definition.service === 'iret' ? Special.IRET : -1
+  #transferOf(instruction: Instruction, { long }: CodeModeShape): number {
+    const transfer = transferOf(instruction)
+    return !long || this.#options.preferServices || !transfer ? -1 : transferSpecials[transfer]
   }
 
   #inlineHandlers(hot: readonly Instruction[]): InlineHandler[] {

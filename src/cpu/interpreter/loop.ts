@@ -199,11 +199,9 @@ class Loop {
       [Special.STEP_END]: () => this.#stop(Stop.STEP, labels.stopAtRecord),
       [Special.JOIN]: () => this.#goInstead(i32.load(CORE, this.#record, field.link), labels),
       [Special.REGION]: () => this.#enterRegion(labels),
-      [Special.SYSCALL]: () => this.#transfer(call(this.#needs.syscall,
-        i64.add(loadControl64('codePage'), i64.load16U(CORE, this.#record, field.nextOffset))),
-      labels),
-      [Special.SYSRET]: () => this.#transfer(call(this.#needs.sysret), labels),
-      [Special.IRET]: () => this.#transfer(call(this.#needs.iret), labels),
+      [Special.SYSCALL]: () => this.#transfer(this.#needs.syscall, labels),
+      [Special.SYSRET]: () => this.#transfer(this.#needs.sysret, labels),
+      [Special.IRET]: () => this.#transfer(this.#needs.iret, labels),
     })
   }
 
@@ -234,9 +232,10 @@ class Loop {
     f.br(labels.again)
   }
 
-  #transfer(target: Expression, labels: Labels): void {
+  #transfer(transfer: FunctionReference, labels: Labels): void {
     const f = this.#function
-    f.set(this.#next, target)
+    const nextOffset = i64.load16U(CORE, this.#record, field.nextOffset)
+    f.set(this.#next, call(transfer, i64.add(loadControl64('codePage'), nextOffset)))
     f.if(i32.eq(this.#next, i32.const(DEFERRED)), () => this.#callService(labels))
     this.#goTo(this.#next, labels)
   }

@@ -24,6 +24,7 @@ const WIDE_OPERATION = {
 } as const
 const BLOCK = { parameters: ['i64', 'i64', 'i64', 'i32'], result: 'i64' } as const
 const STATE = { parameters: ['i64', 'i32'], result: 'i32' } as const
+const TRANSFER = { parameters: ['i64'], result: 'i32' } as const
 const CHECK = { parameters: [] } as const
 
 /** The functions that a handler may call. */
@@ -115,6 +116,9 @@ export const partSignatures = {
   flushPage: { parameters: ['i64'] },
   /** Ticks of the host's time stamp counter: interpreter/time-stamp.ts. */
   tsc: { parameters: [], result: 'i64' },
+  /** (linear address of the next instruction) -> what goOn does: changes of privilege level, with
+   * which a region ends (privilege/transfers.ts). */
+  syscall: TRANSFER, sysret: TRANSFER, iret: TRANSFER,
 } as const satisfies Readonly<Record<string, Signature>>
 
 /** The i32 globals that a handler may read. */

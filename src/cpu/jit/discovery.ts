@@ -1,6 +1,7 @@
 /**
  * The region that begins at an entry: blocks of what was explored there, and where they lead.
  */
+import { transferOf } from '../privilege/transfers.ts'
 import { type CodeSource, Exploration, type RegionLimits } from './exploration.ts'
 import {
   type Block, type BlockEnd, flowOf, pagesOf, type Placed, type Region, type Target, targetsOf,
@@ -29,15 +30,19 @@ class Discovery {
     this.#makeBlocks()
     this.#connectReturns()
     this.#enterUnreached()
-    if (this.#blocks[0]!.instructions.length === 0) return undefined
-    // Entered where there is nothing to do, a region would lead back to itself.
-    const isEntry = ({ offset, instructions }: Block): boolean =>
-      this.#found.entries.has(offset) && instructions.length > 0
+    if (!this.#canEnter(0)) return undefined
     return {
       blocks: this.#blocks,
-      entries: this.#blocks.flatMap((block, number) => isEntry(block) ? [number] : []),
+      entries: [...this.#blocks.keys()].filter((number) => this.#canEnter(number)),
       pages: [...new Set(this.#blocks.flatMap(pagesOf))],
     }
+  }
+
+  /** Whether a block is to be entered from outside. Where there is nothing to do, or what may be
+   * left to the interpreter after all, the region would lead back to itself. */
+  #canEnter(number: number): boolean {
+    const { offset, instructions: [first] } = this.#blocks[number]!
+    return this.#found.entries.has(offset) && first !== undefined && !transferOf(first.instruction)
   }
 
   #makeBlocks(): void {
@@ -67,6 +72,8 @@ class Discovery {
         } else if (flow.kind === 'jumps') {
           const seen = this.#found.seenFrom(placed!.offset).map(target)
           end = { kind: 'jumps', likely: seen.filter(({ block }) => block >= 0) }
+        } else if (flow.kind === 'transfers') {
+          end = { kind: 'transfers' }
         }
       }
       this.#blocks.push({ offset: leader, instructions, end: end! })
@@ -152,6 +159,7 @@ class Discovery {
       case 'jumps':
         return last?.instruction.definition.name === 'ret' ? []
           : end.likely.map(({ offset }) => offset)
+      case 'transfers': return []
       case 'leaves': {
         const left = this.#found.placed.get(end.at)!
         return [end.at + left.instruction.length]

@@ -126,7 +126,7 @@ export class Exploration implements Found {
   #follow(placed: Placed, next: number): Lead[] {
     const flow = flowOf(placed)
     switch (flow.kind) {
-      case 'next': return []
+      case 'next': case 'transfers': return []
       case 'goes': return [{ offset: flow.target, byJump: true }]
       case 'branches':
         return [{ offset: next, byJump: false }, { offset: flow.target, byJump: true }]

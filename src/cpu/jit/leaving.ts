@@ -110,6 +110,19 @@ export class Leaving {
     this.#target.br(this.#label!)
   }
 
+  /** Has `transfer`, a part of the engine, do an instruction of `length` bytes and go on. */
+  transfer(transfer: FunctionReference, place: InstructionPlace, length: number): void {
+    const f = this.#target
+    const { flags, facts: { x87: { depth } } } = place.path
+    assert(!flags.isEmpty || !flags.inherited, 'flags were computed where paths met')
+    this.#settle(place)
+    const { base, x87 } = this.#state
+    f.postpone(() => x87?.emitStores(i32.const(depth), base))
+    const linear = i64.add(base, i64.const(place.offset))
+    f.store('i64', CORE, Z, linear, CpuContext.offsets.rip)
+    f.returnCall(transfer, i64.add(linear, i64.const(length)))
+  }
+
   /** Goes on at `next`. */
   goOnComputed(place: Place): void {
     if (this.#goesAlone(place)) this.#goAlone(place, this.next)
@@ -146,13 +159,18 @@ export class Leaving {
     return !this.#state.x87 && (!flags.isEmpty || !flags.inherited)
   }
 
-  #goAlone({ node, path: { flags } }: Place, linear: Expression): void {
+  #goAlone(place: Place, linear: Expression): void {
+    this.#settle(place)
+    this.#target.returnCall(this.#goOn, linear)
+  }
+
+  /** Stores what the region has in locals. */
+  #settle({ node, path: { flags } }: Place): void {
     const f = this.#target
     const { registers, written, epochs, budget } = this.#state
     epochs.compute(flags)
     f.store('i32', CORE, Z, budget, controlAt('budget'))
     f.postpone(() => registers.emitStores(written.behind(node)))
-    f.returnCall(this.#goOn, linear)
   }
 
   /** How far the top of the x87 stack has moved. */

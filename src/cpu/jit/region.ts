@@ -6,6 +6,7 @@
  */
 import type { Instruction } from '../../isa/operand.ts'
 import { isBlockwise } from '../interpreter/repeat.ts'
+import { transferOf } from '../privilege/transfers.ts'
 
 export const PAGE_BYTES = 4096
 
@@ -29,6 +30,8 @@ export type BlockEnd =
   | { readonly kind: 'branches', readonly taken: Target, readonly next: Target }
   /** To a computed address; `likely` are blocks that it may be. */
   | { readonly kind: 'jumps', readonly likely: readonly Target[] }
+  /** To another privilege level, where nothing of this one is known. */
+  | { readonly kind: 'transfers' }
   /** The interpreter carries out the instruction at `at`. */
   | { readonly kind: 'leaves', readonly at: number }
 
@@ -67,17 +70,18 @@ export function targetsOf({ end }: Block): readonly Target[] {
     case 'goes': return [end.to]
     case 'branches': return [end.taken, end.next]
     case 'jumps': return end.likely
-    case 'leaves': return []
+    case 'transfers': case 'leaves': return []
   }
 }
 
 /** What comes after an instruction. */
 export type Flow =
-  | { readonly kind: 'next' | 'leaves' | 'jumps' }
+  | { readonly kind: 'next' | 'leaves' | 'jumps' | 'transfers' }
   | { readonly kind: 'goes' | 'branches' | 'calls', readonly target: number }
 
 export function flowOf({ instruction, offset }: Placed): Flow {
   const { definition, operands, repeat } = instruction
+  if (transferOf(instruction)) return { kind: 'transfers' }
   const { execute, interpreted } = definition.fields
   if (!execute || interpreted) return { kind: 'leaves' }
   if (repeat !== 0 && !isBlockwise(definition)) return { kind: 'leaves' }

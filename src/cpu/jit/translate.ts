@@ -18,6 +18,7 @@ import { emitExecution } from '../interpreter/repeat.ts'
 import { shapeOf } from '../interpreter/shape.ts'
 import { Access } from '../mmu/environment.ts'
 import { emitExecHit } from '../mmu/exec-tlb.ts'
+import { transferOf } from '../privilege/transfers.ts'
 import { laterBases } from './base-uses.ts'
 import { Epochs } from './epochs.ts'
 import { flagNeeds } from './flag-needs.ts'
@@ -140,12 +141,14 @@ class Translator {
     this.#epochs.emitEntry()
   }
 
-  /** A path to a node, of which nothing is known; flags may be inherited where others meet. */
+  /** A path to a node, of which nothing is known; flags may be inherited where others meet, unless
+   * they are computed there. */
   #newPath(node: number, inherited = true): Path {
     const x87 = this.#x87?.factsAt(node) ?? new X87Facts(0)
     const facts = new PathFacts(this.#locals, x87)
     this.#joins.begin(node, facts)
-    return { flags: new FlagState(this.#locals, inherited), facts }
+    const waits = inherited && !this.#needsFlags[node - 1]
+    return { flags: new FlagState(this.#locals, waits), facts }
   }
 
   // The nest of blocks.
@@ -293,6 +296,8 @@ class Translator {
     const shape = shapeOf(instruction, LONG)
     const page = lastPageOf(placed)
     if (page !== pageOf(offset)) this.#fetch(page, this.#exits.once(place))
+    const transfer = transferOf(instruction)
+    if (transfer) return this.#leaving.transfer(this.#parts[transfer], place, instruction.length)
     const emit = (exits: Exits): void => {
       const operands = instruction.operands.map((operand) => ({ ...operand }))
       const source = new RegionOperands(this.#base, instruction, offset)
