@@ -201,6 +201,9 @@ export interface Backend<V> {
   /** In 64-bit code: forgets how the page of a memory operand is translated, if there can be one at
    * its address. */
   forgetPage(place: Operand): void
+  /** In 64-bit code: MOV to a control register if it is CR3 and can hold the value; else leaves it
+   * to its service. */
+  loadSpace(target: Operand, value: V): void
 
   // Vectors. Operands are xmm, mm (upper half zero), or memory of up to 128 bits.
 

@@ -16,6 +16,7 @@ import { allMasked } from '../fpu/float-state.ts'
 import { buildX87 } from '../fpu/x87.ts'
 import type { FrameUses } from '../mmu/frame-uses.ts'
 import { buildMmu, exportMmu, type MmuExports } from '../mmu/mmu.ts'
+import { buildLoadSpace } from '../privilege/address-space.ts'
 import { buildDelivery } from '../privilege/delivery.ts'
 import { buildPrivilegeState } from '../privilege/state.ts'
 import { buildRegionTransfers, buildTransfers } from '../privilege/transfers.ts'
@@ -143,6 +144,7 @@ export function buildEngine(
     ...mmu.locked, execTranslate: mmu.execTranslate, flushPage: mmu.flushPage,
     ...support,
     goOn, ...buildRegionTransfers(module, privilege, state, goOn),
+    loadSpace: buildLoadSpace(module, mmu.switchSpace),
     float, floatVector, ...buildNoting(module, float, floatVector),
     fused: buildFastFused(module, exactFused),
     floatCompare: buildFloatCompareLanes(module, float),

@@ -119,6 +119,8 @@ export const partSignatures = {
   /** (linear address of the next instruction) -> what goOn does: changes of privilege level, with
    * which a region ends (privilege/transfers.ts). */
   syscall: TRANSFER, sysret: TRANSFER, iret: TRANSFER,
+  /** (value) -> not 0 when the service must do it: see privilege/address-space.ts. */
+  loadSpace: { parameters: ['i64'], result: 'i32' },
 } as const satisfies Readonly<Record<string, Signature>>
 
 /** The i32 globals that a handler may read. */

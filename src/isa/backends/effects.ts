@@ -224,6 +224,7 @@ class EffectsBackend implements Backend<Unknown>, Effects {
   }
 
   forgetPage(place: Operand): void { this.address(place) }
+  loadSpace(target: Operand): void { this.write(target) }
 
   readVector(operand: Operand): Unknown { return this.read(operand) }
   readVectorAligned(operand: Operand): Unknown { return this.read(operand) }

@@ -214,6 +214,7 @@ export class ReferenceBackend extends ReferenceFloat implements Backend<bigint> 
   deferIf(): void { throw new Error('the reference has no services') }
   transferState(): void { throw new Error('the reference has no services') }
   forgetPage(): void {}
+  loadSpace(): void { throw new Error('the reference has one address space') }
 
   readVector(operand: Operand): bigint {
     switch (operand.kind) {

@@ -5,10 +5,16 @@
 import type { StateTransfer } from '../backend.ts'
 import { define, type Definition, row } from '../definition.ts'
 
+/** CR3 is loaded at each switch between processes. Regions end before it, as before INVLPG. */
 export const movToControl = define('mov-to-control', {
   encodings: [row('0f 22 /r', 'Cy', 'Ry').force64().cpl0()],
   service: true,
+  interpreted: true,
   endsBlock: true,
+  execute(m, target, source) {
+    m.deferIf(m.long ? m.system('cpl') : m.const(1))
+    m.loadSpace(target!, m.read(source!))
+  },
 })
 export const movFromDebug = define('mov-from-debug', {
   encodings: [row('0f 21 /r', 'Ry', 'Dy').force64().cpl0()],

@@ -78,6 +78,20 @@ export abstract class SystemReading extends X87Reading {
     })
   }
 
+  loadSpace(target: Operand, value: Value): void {
+    if (!this.shape.long) return
+    const space = this.scalar(value)
+    this.effect({
+      inputs: [space],
+      emit: () => {
+        const isOther = i32.ne(this.registerAddress(target), i32.const(at.cr3))
+        this.target.if(isOther, () => this.site.exits.defer())
+        this.target.if(call(this.parts.loadSpace, space.expression()),
+          () => this.site.exits.defer())
+      },
+    })
+  }
+
   forgetPage(place: Operand): void {
     if (!this.shape.long) return
     const linear = this.linearAddress(place)
