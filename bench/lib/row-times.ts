@@ -3,8 +3,8 @@
  * warm.
  */
 
-/** How often a row is run before it counts: what each of its requests executes once has been compiled
- * then, which it is after thirty thousand times unless an earlier process has kept it. */
+/** How often a row is run before it counts: what each request executes once has been compiled then,
+ * which it is after some thirty thousand times unless an earlier process has kept it. */
 const RUNS_BEFORE = 10
 
 export class RowTimes {

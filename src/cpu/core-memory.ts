@@ -201,9 +201,6 @@ export const coreMap = {
 
 /** Entries of the code hash: machine address of an instruction, then its record and mode. */
 export const CODE_HASH_BITS = 17
-/** From the byte at which an entry should lie to where it may lie too: two that are used in turns
- * do not drive one another out. */
-export const CODE_HASH_OTHER = 8
 
 /** Edges of coreMap.jumpTargets. */
 export const JUMP_TARGET_BITS = 13

@@ -14,8 +14,9 @@ import { assert } from '../../base/assert.ts'
 import { type Decode, MAX_LENGTH } from '../../isa/decode/decoder.ts'
 import type { Instruction } from '../../isa/operand.ts'
 import {
-  CODE_HASH_BITS, CODE_HASH_OTHER, CODE_MODE_LONG, CODE_MODE_STEP, coreMap,
+  CODE_HASH_BITS, CODE_MODE_LONG, CODE_MODE_STEP, coreMap,
 } from '../core-memory.ts'
+import { firstPlace, otherPlace, placeFor } from './code-hash.ts'
 import { CodeLines, linesAt } from './code-lines.ts'
 import { codeModeOf, modeShapeOf } from './code-mode.ts'
 import { controlAt } from './core-fields.ts'
@@ -29,8 +30,6 @@ import { linesOf, type Trace, Traces } from './traces.ts'
 export const TRACE_LIMIT = 64
 const PAGE = 4096
 const PAGE_SHIFT = 12
-/** Words between the two places of an entry in the hash. */
-const OTHER = CODE_HASH_OTHER >>> 2
 const UD = 6
 const GP = 13
 
@@ -70,6 +69,7 @@ export class CodeCache {
   readonly #window = new Uint8Array(MAX_LENGTH)
   readonly #lines = new CodeLines()
   #free: number = coreMap.records
+  #turn = false
   /** Offset behind the last instruction decoded. */
   #end = 0
   /** How many instructions were decoded, for statistics. */
@@ -133,12 +133,10 @@ export class CodeCache {
   }
 
   #enter(machine: number, record: number, mode: number): void {
-    const entry = hashEntry(machine)
-    if (this.#u32[entry + 1] !== 0 && this.#u32[entry] !== machine) {
-      this.#u32.copyWithin(entry ^ OTHER, entry, entry + 2)
-    }
-    this.#u32[entry] = machine
-    this.#u32[entry + 1] = record | mode
+    this.#turn = !this.#turn
+    const place = placeFor(this.#u32, machine, this.#turn)
+    this.#u32[place] = machine
+    this.#u32[place + 1] = record | mode
   }
 
   /** The record of an instruction that stands in some trace already, or 0. */
@@ -232,8 +230,8 @@ export class CodeCache {
   }
 
   #forgetRecord(record: number, machine: number, mode: number): void {
-    const entry = hashEntry(machine)
-    for (const place of [entry, entry ^ OTHER]) {
+    const first = firstPlace(machine)
+    for (const place of [first, otherPlace(first, machine)]) {
       if (this.#u32[place + 1] === (record | mode)) this.#u32[place + 1] = 0
     }
     this.#u16[record + field.handler >>> 1] = Special.LOOK_UP
@@ -391,9 +389,4 @@ export class CodeCache {
 
 function endsTrace(instruction: Instruction): boolean {
   return instruction.definition.fields.endsBlock === true
-}
-
-function hashEntry(machine: number): number {
-  const mixed = machine ^ machine >>> CODE_HASH_BITS - 3
-  return (coreMap.codeHash >>> 2) + (mixed & (1 << CODE_HASH_BITS) - 1) * 2
 }

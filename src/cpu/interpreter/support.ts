@@ -9,11 +9,10 @@ import type { FunctionBuilder } from '../../wasm/function.ts'
 import type { FunctionReference, ModuleBuilder } from '../../wasm/module.ts'
 import { CR0, CR4, Vector, XCR0 } from '../../abi/x86/control.ts'
 import { CS, SS } from '../../abi/x86/registers.ts'
-import {
-  CODE_HASH_BITS, CODE_HASH_OTHER, CODE_MODE_LONG, CODE_MODE_MASK, coreMap, Stop,
-} from '../core-memory.ts'
+import { CODE_MODE_LONG, CODE_MODE_MASK, coreMap, Stop } from '../core-memory.ts'
 import { machineIn } from '../mmu/exec-tlb.ts'
 import { CpuContext, RFLAGS, SegmentState } from '../state.ts'
+import { emitFirstPlace, emitOtherPlace } from './code-hash.ts'
 import {
   controlAt, emitCodePage, loadControl32, loadControl64, loadControlRegister, segmentAt, Z,
 } from './core-fields.ts'
@@ -113,8 +112,7 @@ function buildLookUp(
     f.set(machine, i32.wrap(translated))
     emitCodePage(f, page, i32.and(machine, i32.const(-4096)))
   })
-  const mixed = i32.xor(machine, i32.shrU(machine, i32.const(CODE_HASH_BITS - 3)))
-  f.set(entry, i32.shl(i32.and(mixed, i32.const((1 << CODE_HASH_BITS) - 1)), i32.const(3)))
+  f.set(entry, emitFirstPlace(machine))
   const probe = (): void => {
     f.if(i32.eq(i32.load(CORE, entry, coreMap.codeHash), machine), () => {
       f.set(record, i32.load(CORE, entry, coreMap.codeHash + 4))
@@ -123,7 +121,7 @@ function buildLookUp(
     })
   }
   probe()
-  f.set(entry, i32.xor(entry, i32.const(CODE_HASH_OTHER)))
+  f.set(entry, emitOtherPlace(entry, machine))
   probe()
   f.store('i64', CORE, Z, i64.sub(linear!, loadControl64('codeBase')), CpuContext.offsets.rip)
   f.return(call(needs.decode, machine))
