@@ -179,16 +179,18 @@ function shiftByVector(
 ): Definition {
   const rows = bothLengths(`vex.66.0f38.${pattern} /r`, 'VX HX WX', 'avx2')
   return halfwise(name, rows, (m, a, counts) => {
-    const b = counts!
+    // Scalars are wider than lanes of 32 bits, so that a count of 32 shifts all out of these.
+    const most = op.endsWith('shr_s') ? 31n : 32n
+    const b = width === 64 ? counts!
+      : m.vector('i32x4.min_u', counts!, m.vectorConst(repeated(32, most)))
     let result = a
     for (let lane = 0; lane < 128 / width; lane++) {
       const count = m.lane(b, width, lane)
-      const within = m.lessUnsigned(count, m.const(width))
       const value = m.lane(a, width, lane)
       const shifted = op.endsWith('shl') ? m.shl(value, count)
-        : op.endsWith('shr_u') ? m.shr(value, count)
-        : m.sar(m.sx(value, width), m.select(within, count, m.const(width - 1)))
-      const kept = op.endsWith('shr_s') ? shifted : m.select(within, shifted, m.const(0))
+        : op.endsWith('shr_u') ? m.shr(value, count) : m.sar(m.sx(value, width), count)
+      const kept = width === 32 ? shifted
+        : m.select(m.lessUnsigned(count, m.const(width)), shifted, m.const(0))
       result = m.withLane(result, width, lane, kept)
     }
     return result

@@ -88,6 +88,8 @@ export abstract class ScalarReading extends StepCollector {
   }
 
   neg(a: Value): Value {
+    const known = constantIn(a)
+    if (known !== undefined) return this.const(-known)
     return this.computed('i64', [this.scalar(a)], (x) => i64.sub(i64.const(0n), x!))
   }
 
@@ -146,6 +148,8 @@ export abstract class ScalarReading extends StepCollector {
 
   lessUnsigned(a: Value, b: Value): Value {
     const [x, y] = [this.scalar(a), this.scalar(b)]
+    const [known, limit] = [constantIn(x), constantIn(y)]
+    if (known !== undefined && limit !== undefined) return this.truth(known < limit)
     return this.make(new Value('i32', [x, y], (p, q) => i64.ltU(p!, q!), { kind: 'less', a, b }))
   }
 
@@ -164,6 +168,8 @@ export abstract class ScalarReading extends StepCollector {
     const bothBool = a.type === 'i32' && b.type === 'i32'
     const x = a.type === 'v128' || bothBool ? a : this.scalar(a)
     const y = b.type === 'v128' || bothBool ? b : this.scalar(b)
+    const known = constantIn(test)
+    if (known !== undefined) return known === 0n ? y : x
     return this.make(new Value(x.type, [x, y, test],
       (p, q, c) => select(p!, q!, c!), { kind: 'choice', test, a: x, b: y }))
   }

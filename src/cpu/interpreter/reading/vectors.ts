@@ -11,13 +11,28 @@ import { coreMap } from '../../core-memory.ts'
 import { xmmAt, Z } from '../core-fields.ts'
 import { CORE } from '../parts.ts'
 import { OperandReading } from './operands.ts'
-import { Value, type Shape } from './value.ts'
+import { constantIn, type Shape, Value } from './value.ts'
+import {
+  bytesOf, foldShuffle, foldVectors, lanesOfMask, vectorIdentity, vectorOfBytes,
+} from './vector-folding.ts'
 
 /** Lane-wise operations that yield a scalar, and those whose second operand is one. */
 const SCALAR_RESULTS = new Set<VectorOp>([
   'i8x16.bitmask', 'i16x8.bitmask', 'i32x4.bitmask', 'i64x2.bitmask',
 ])
 const SCALAR_COUNT = /\.sh[lr]/
+
+/** Where bytes of a vector, those of `bytes` that are its, were picked from. */
+function originOf(
+  vector: Value, bytes: readonly number[],
+): { readonly of: Value, readonly bytes: readonly number[] } {
+  const { shape } = vector
+  if (shape.kind !== 'picked') return { of: vector, bytes }
+  const isIts = (byte: number): boolean => byte >= 0 && byte < 16
+  const origins = bytes.map((byte) => isIts(byte) ? shape.bytes[byte]! : byte)
+  return bytes.some((byte, at) => isIts(byte) && !isIts(origins[at]!)) ? { of: vector, bytes }
+    : { of: shape.of, bytes: origins }
+}
 
 export abstract class VectorReading extends OperandReading {
   /** The x87 state changes last, when nothing can fault any more. */
@@ -49,6 +64,8 @@ export abstract class VectorReading extends OperandReading {
 
   vector(op: VectorOp, ...operands: Value[]): Value {
     const opcode = vectorOps[op]
+    const folded = this.#folded(op, operands)
+    if (folded) return folded
     if (SCALAR_RESULTS.has(op)) {
       return this.scalar(this.computed('i32', operands, (x) => simd('i32', opcode, [x!])))
     }
@@ -60,8 +77,53 @@ export abstract class VectorReading extends OperandReading {
     return this.computed('v128', operands, (...x) => simd('v128', opcode, x))
   }
 
+  /** What it comes to where an operand is known. */
+  #folded(op: VectorOp, [a, b]: readonly Value[]): Value | undefined {
+    if (!a || !b) return undefined
+    const [x, y] = [constantIn(a), constantIn(b)]
+    if (y === undefined) return op === 'v128.or' ? this.#joined(a, b) : undefined
+    if (x !== undefined) {
+      const known = foldVectors(op, x, y)
+      return known === undefined ? undefined : this.vectorConst(known)
+    }
+    if (op === 'i8x16.swizzle') return this.#picked(a, bytesOf(y))
+    const same = vectorIdentity(op, y)
+    return same === 'same' ? a : same && this.vectorConst(0n)
+  }
+
+  #picked(of: Value, bytes: readonly number[]): Value {
+    if (bytes.every((byte) => byte < 16)) return this.shuffle(of, of, bytes)
+    if (bytes.every((byte) => byte >= 16)) return this.vectorConst(0n)
+    return this.make(new Value('v128', [of, this.vectorConst(vectorOfBytes(bytes))],
+      (x, y) => simd('v128', vectorOps['i8x16.swizzle'], [x!, y!]), { kind: 'picked', of, bytes }))
+  }
+
+  /** The disjunction of two vectors, where one has bytes only where the other has none. */
+  #joined(a: Value, b: Value): Value | undefined {
+    if (constantIn(a) === 0n) return b
+    if (a.shape.kind !== 'picked' || b.shape.kind !== 'picked') return undefined
+    const { of, bytes } = b.shape
+    const lanes = a.shape.bytes.map((byte, at) =>
+      byte < 16 ? (bytes[at]! < 16 ? -1 : byte) : bytes[at]! < 16 ? bytes[at]! + 16 : -1)
+    return lanes.includes(-1) ? undefined : this.shuffle(a.shape.of, of, lanes)
+  }
+
   shuffle(a: Value, b: Value, lanes: readonly number[]): Value {
-    return this.computed('v128', [a, b], (x, y) => simd('v128', 13, [x!, y!], lanes))
+    const [x, y] = [constantIn(a), constantIn(b)]
+    if (x !== undefined && y !== undefined) return this.vectorConst(foldShuffle(x, y, lanes))
+    const [first, second] = [originOf(a, lanes), originOf(b, lanes.map((lane) => lane - 16))]
+    return this.#shuffled(first.of, second.of, lanes.map((lane, at) =>
+      lane < 16 ? first.bytes[at]! : second.bytes[at]! + 16))
+  }
+
+  #shuffled(a: Value, b: Value, lanes: readonly number[]): Value {
+    const make = (x?: Expression, y?: Expression): Expression => simd('v128', 13, [x!, y!], lanes)
+    const isOfOne = a === b || lanes.every((lane) => lane < 16)
+    if (!isOfOne && lanes.some((lane) => lane < 16)) return this.computed('v128', [a, b], make)
+    const of = isOfOne ? a : b
+    const bytes = lanes.map((lane) => lane % 16)
+    if (bytes.every((byte, at) => byte === at)) return of
+    return this.make(new Value('v128', [of, of], make, { kind: 'picked', of, bytes }))
   }
 
   lane(vector: Value, width: 8 | 16 | 32 | 64, index: number): Value {
@@ -97,11 +159,16 @@ export abstract class VectorReading extends OperandReading {
 
   /** A scalar of `width` bits, zero-extended, in a vector. */
   #vectorOf(low: Value, width: number): Value {
+    const known = constantIn(low)
+    if (known !== undefined) return this.vectorConst(known)
     const { type, operands, make } = this.withLane(this.vectorConst(0n), 64, 0, low)
     return this.make(new Value(type, operands, make, { kind: 'low', of: this.scalar(low), width }))
   }
 
   bitselect(a: Value, b: Value, mask: Value): Value {
+    const known = constantIn(mask)
+    const lanes = known === undefined ? undefined : lanesOfMask(known)
+    if (lanes) return this.shuffle(a, b, lanes)
     return this.computed('v128', [a, b, mask], (x, y, z) => simd('v128', 82, [x!, y!, z!]))
   }
 
@@ -130,6 +197,10 @@ export abstract class VectorReading extends OperandReading {
       },
     })
     return result
+  }
+
+  protected get entersMmx(): boolean {
+    return this.#entersMmx
   }
 
   /** What enterMmx announced, once no memory access can fault any more. */
