@@ -7,11 +7,11 @@
  * shifted out.
  */
 import { call, i32, i64, select, type Expression, type Local } from '../../wasm/expression.ts'
-import type { FunctionBuilder } from '../../wasm/function.ts'
+import type { FunctionBuilder, Label } from '../../wasm/function.ts'
 import type { FunctionReference, ModuleBuilder } from '../../wasm/module.ts'
 import { partSignatures } from '../interpreter/parts.ts'
 import {
-  areNormal, BIAS, exponentOf, EXPONENT, isOrdinary, isZero, LEADING, loadControl, SIGN,
+  BIAS, exponentOf, EXPONENT, isOrdinary, LEADING, loadControl, SIGN,
   StackFunction, wideLocals, type Wide,
 } from './x87-state.ts'
 import { outcomeOf, ValueFunction } from './x87-value.ts'
@@ -31,9 +31,12 @@ interface ArithmeticNeeds {
   readonly divide: FunctionReference
 }
 
-/** What a shift right by less than 64 drops, at the top of 64 bits. */
-function shiftedOut(value: Expression, shift: Expression): Expression {
-  return i64.shl(i64.shl(value, i64.const(1)), i64.sub(i64.const(63), shift))
+/** Bits of the precision control; reserved 01 counts as extended. */
+const EXTENDED = 0x100
+const DOUBLE = 0x200
+
+function isOutside(wide: Wide): Expression {
+  return i32.geU(i32.sub(exponentOf(wide), i32.const(1)), i32.const(EXPONENT - 1))
 }
 
 /** Which way data goes is as good as random, so what depends on it is computed without branches. */
@@ -72,110 +75,118 @@ class Arithmetic {
   write(operation: keyof ValueParts): void {
     const { s, f } = this
     s.write(() => {
-      f.ifUnlikely(i32.eqz(areNormal(this.#a, this.#b)),
-        () => s.reject(i32.eqz(i32.and(isOrdinary(this.#a), isOrdinary(this.#b)))))
-      switch (operation) {
-        case 'x87Product': this.#multiply(); break
-        case 'x87Quotient': this.#divide(); break
-        default: this.#add()
-      }
+      f.block((round) => {
+        switch (operation) {
+          case 'x87Product': this.#multiply(); break
+          case 'x87Quotient': this.#divide(); break
+          default: this.#add(round)
+        }
+        // Below the normal range the exponent must not look like a zero's.
+        s.reject(i32.geU(i32.sub(this.#exponent, i32.const(1)), i32.const(EXPONENT - 1)))
+      })
       this.#round()
       f.returnPair(this.#high, outcomeOf(i32.or(this.#sign, this.#exponent),
         i64.ne(this.#low, i64.const(0)), this.#up))
     })
   }
 
-  /** Sets the result to a zero or an operand that need not be computed. */
-  #be(sign: Expression, exponent: Expression, significand: Expression): void {
-    const { f } = this
-    f.set(this.#sign, sign)
-    f.set(this.#exponent, exponent)
-    f.set(this.#high, significand)
-    f.set(this.#low, i64.const(0))
+  #returnZero(sign: Expression): void {
+    this.f.returnPair(i64.const(0), sign)
+  }
+
+  /** Does something else where an operand is zero, and rejects what is neither zero nor normal. */
+  #unlessNormal(zero: () => void): void {
+    const { s, f } = this
+    const [a, b] = [this.#a, this.#b]
+    f.block((normal) => {
+      f.block((other) => {
+        // One by one they take less than one answer that is made of all of them.
+        f.brUnlikely(other, i64.geS(i64.and(a.significand, b.significand), i64.const(0)))
+        f.brUnlikely(other, isOutside(a))
+        f.brUnlikely(other, isOutside(b))
+        f.br(normal)
+      })
+      s.reject(i32.eqz(i32.and(isOrdinary(a), isOrdinary(b))))
+      zero()
+    })
   }
 
   #signs(): Expression {
     return i32.and(i32.xor(this.#a.signExponent, this.#b.signExponent), i32.const(SIGN))
   }
 
-  #add(): void {
+  #add(round: Label): void {
     const { f } = this
     const [a, b] = [this.#a, this.#b]
-    // The larger magnitude first; zeros have the smallest exponent.
-    const smaller = i32.or(i32.ltU(exponentOf(a), exponentOf(b)), i32.and(
-      i32.eq(exponentOf(a), exponentOf(b)), i64.ltU(a.significand, b.significand)))
-    f.set(this.#up, smaller)
+    this.#sort()
+    this.#unlessNormal(() => {
+      // Zeros of both signs make the positive one.
+      f.if(i64.eqz(a.significand), () => this.#returnZero(
+        i32.and(i32.and(a.signExponent, b.signExponent), i32.const(SIGN))))
+      f.set(this.#sign, i32.and(a.signExponent, i32.const(SIGN)))
+      f.set(this.#exponent, exponentOf(a))
+      f.set(this.#high, a.significand)
+      f.set(this.#low, i64.const(0))
+      f.br(round)
+    })
+    f.set(this.#sign, i32.and(a.signExponent, i32.const(SIGN)))
+    f.set(this.#exponent, i32.add(exponentOf(a), i32.const(1)))
+    this.#align()
+    this.#sum()
+    f.ifUnlikely(i64.eqz(this.#high), () => {
+      f.set(this.#high, this.#low)
+      f.set(this.#low, i64.const(0))
+      f.set(this.#exponent, i32.sub(this.#exponent, i32.const(64)))
+      f.if(i64.eqz(this.#high), () => this.#returnZero(i32.const(0)))
+    })
+    f.set(this.#distance, i64.clz(this.#high))
+    this.#shiftLeft(this.#distance)
+  }
+
+  /** The larger magnitude becomes the first operand; zeros have the smallest exponent. */
+  #sort(): void {
+    const { f } = this
+    const [a, b] = [this.#a, this.#b]
+    f.set(this.#up, i32.or(i32.ltU(exponentOf(a), exponentOf(b)), i32.and(
+      i32.eq(exponentOf(a), exponentOf(b)), i64.ltU(a.significand, b.significand))))
     f.set(this.#exponent, a.signExponent)
     f.set(a.signExponent, select(b.signExponent, a.signExponent, this.#up))
     f.set(b.signExponent, select(this.#exponent, b.signExponent, this.#up))
     f.set(this.#high, a.significand)
     f.set(a.significand, select(b.significand, a.significand, this.#up))
     f.set(b.significand, select(this.#high, b.significand, this.#up))
-    this.#be(i32.and(a.signExponent, i32.const(SIGN)), exponentOf(a), a.significand)
-    f.if(i64.eqz(b.significand), () => {
-      // Zeros of both signs make the positive one.
-      f.if(isZero(a), () => f.set(this.#sign,
-        i32.and(i32.and(a.signExponent, b.signExponent), i32.const(SIGN))))
-    }, () => this.#addAligned())
   }
 
-  #addAligned(): void {
-    const { f } = this
-    const [a, b] = [this.#a, this.#b]
-    f.set(this.#distance, i64.extendU(i32.sub(exponentOf(a), exponentOf(b))))
-    this.#align()
-    f.if(this.#signs(), () => {
-      f.set(this.#low, i64.sub(i64.const(0), this.#low))
-      f.set(this.#high, i64.sub(i64.sub(a.significand, this.#kept),
-        i64.extendU(i64.ne(this.#low, i64.const(0)))))
-      this.#normalise()
-    }, () => {
-      const carry = this.#kept
-      f.set(this.#high, i64.add(a.significand, this.#kept))
-      f.set(carry, i64.extendU(i64.ltU(this.#high, a.significand)))
-      const lost = i64.and(this.#low, carry)
-      f.set(this.#low, i64.or(i64.or(i64.shrU(this.#low, carry), lost),
-        i64.shl(i64.and(this.#high, carry), i64.const(63))))
-      f.set(this.#high, i64.or(i64.shrU(this.#high, carry), i64.shl(carry, i64.const(63))))
-      f.set(this.#exponent, i32.add(this.#exponent, i32.wrap(carry)))
-    })
-  }
-
-  /** The second operand, shifted right by the distance: into kept and low. */
+  /** The second operand as 128 bits with one to spare at the top, shifted right by the distance:
+   * into kept and low. */
   #align(): void {
     const { f } = this
-    const value = this.#b.significand
+    const { significand } = this.#b
     const distance = this.#distance
-    f.set(this.#kept, i64.const(0))
-    f.if(i64.ltU(distance, i64.const(64)), () => {
-      f.set(this.#kept, i64.shrU(value, distance))
-      f.set(this.#low, shiftedOut(value, distance))
-    }, () => {
-      f.set(this.#low, value)
-      f.if(i64.gtU(distance, i64.const(64)), () => {
-        f.set(this.#low, i64.const(1))
-        f.if(i64.ltU(distance, i64.const(128)), () => {
-          const lost = i64.ne(i64.shl(value, i64.sub(i64.const(0), distance)), i64.const(0))
-          f.set(this.#low, i64.or(i64.shrU(value, distance), i64.extendU(lost)))
-        })
-      })
+    f.set(distance, i64.extendU(i32.sub(exponentOf(this.#a), exponentOf(this.#b))))
+    f.set(this.#kept, i64.shrU(i64.shrU(significand, distance), i64.const(1)))
+    f.set(this.#low, i64.shl(significand, i64.sub(i64.const(63), distance)))
+    f.ifUnlikely(i64.gtU(distance, i64.const(63)), () => {
+      f.set(this.#kept, i64.const(0))
+      // From here on it only matters that it is not zero.
+      f.set(distance, select(i64.sub(distance, i64.const(63)), i64.const(63),
+        i64.ltU(distance, i64.const(126))))
+      const lost = i64.ne(i64.shl(significand, i64.sub(i64.const(0), distance)), i64.const(0))
+      f.set(this.#low, i64.or(i64.shrU(significand, distance), i64.extendU(lost)))
     })
   }
 
-  #normalise(): void {
+  /** Both ways, of which one is chosen. */
+  #sum(): void {
     const { f } = this
-    f.if(i64.eqz(this.#high), () => {
-      f.set(this.#high, this.#low)
-      f.set(this.#low, i64.const(0))
-      f.set(this.#exponent, i32.sub(this.#exponent, i32.const(64)))
-    })
-    f.if(i64.eqz(this.#high), () => this.#be(i32.const(0), i32.const(0), i64.const(0)), () => {
-      const shift = this.#distance
-      f.set(shift, i64.clz(this.#high))
-      this.#shiftLeft(shift)
-      // Below the normal range the exponent must not look like a zero's.
-      this.s.reject(i32.leS(this.#exponent, i32.const(0)))
-    })
+    const [high, low] = [this.#a.significand, this.#b.significand]
+    f.set(low, i64.shl(high, i64.const(63)))
+    f.set(high, i64.shrU(high, i64.const(1)))
+    const sum = i64.add(low, this.#low)
+    const plus = i64.add(i64.add(high, this.#kept), i64.extendU(i64.ltU(sum, low)))
+    const minus = i64.sub(i64.sub(high, this.#kept), i64.extendU(i64.ltU(low, this.#low)))
+    f.set(this.#high, select(minus, plus, this.#signs()))
+    f.set(this.#low, select(i64.sub(low, this.#low), sum, this.#signs()))
   }
 
   /** Shifts the result left by less than 64. */
@@ -190,68 +201,67 @@ class Arithmetic {
   #multiply(): void {
     const { f } = this
     const [a, b] = [this.#a, this.#b]
-    this.#be(this.#signs(), i32.const(0), i64.const(0))
-    f.if(i32.eqz(i32.or(i64.eqz(a.significand), i64.eqz(b.significand))), () => {
-      f.set(this.#high, call(this.#needs.mulHigh, a.significand, b.significand))
-      f.set(this.#low, i64.mul(a.significand, b.significand))
-      f.set(this.#exponent,
-        i32.sub(i32.add(exponentOf(a), exponentOf(b)), i32.const(BIAS - 1)))
-      f.set(this.#distance, i64.extendU(i64.geS(this.#high, i64.const(0))))
-      this.#shiftLeft(this.#distance)
-      this.s.reject(i32.leS(this.#exponent, i32.const(0)))
-    })
+    this.#unlessNormal(() => this.#returnZero(this.#signs()))
+    f.set(this.#sign, this.#signs())
+    f.set(this.#exponent,
+      i32.sub(i32.add(exponentOf(a), exponentOf(b)), i32.const(BIAS - 1)))
+    f.set(this.#high, call(this.#needs.mulHigh, a.significand, b.significand))
+    f.set(this.#low, i64.mul(a.significand, b.significand))
+    f.set(this.#distance, i64.extendU(i64.geS(this.#high, i64.const(0))))
+    this.#shiftLeft(this.#distance)
   }
 
   #divide(): void {
-    const { f } = this
+    const { s, f } = this
     const [a, b] = [this.#a, this.#b]
-    this.s.reject(i64.eqz(b.significand))
-    this.#be(this.#signs(), i32.const(0), i64.const(0))
-    f.if(i32.eqz(i64.eqz(a.significand)), () => {
-      const rest = this.#distance
-      f.set(this.#exponent,
-        i32.add(i32.sub(exponentOf(a), exponentOf(b)), i32.const(BIAS - 1)))
-      f.set(this.#kept, a.significand)
-      f.if(i64.geU(a.significand, b.significand), () => {
-        f.set(this.#kept, i64.shrU(a.significand, i64.const(1)))
-        f.set(this.#low, i64.shl(a.significand, i64.const(63)))
-        f.set(this.#exponent, i32.add(this.#exponent, i32.const(1)))
-      })
-      f.set(this.#high, call(this.#needs.divide, this.#kept, this.#low, b.significand))
-      f.set(rest, i64.sub(this.#low, i64.mul(this.#high, b.significand)))
-      // What is left tells whether half a unit, less or more was cut off.
-      const other = i64.sub(b.significand, rest)
-      f.set(this.#low, i64.extendU(i64.ne(rest, i64.const(0))))
-      f.if(i64.geU(rest, other), () => f.set(this.#low,
-        i64.or(i64.extendU(i64.ne(rest, other)), i64.const(LEADING))))
-      this.s.reject(i32.leS(this.#exponent, i32.const(0)))
+    this.#unlessNormal(() => {
+      s.reject(i64.eqz(b.significand))
+      this.#returnZero(this.#signs())
     })
+    const rest = this.#distance
+    f.set(this.#sign, this.#signs())
+    f.set(this.#exponent,
+      i32.add(i32.sub(exponentOf(a), exponentOf(b)), i32.const(BIAS - 1)))
+    f.set(this.#low, i64.const(0))
+    f.set(this.#kept, a.significand)
+    f.if(i64.geU(a.significand, b.significand), () => {
+      f.set(this.#kept, i64.shrU(a.significand, i64.const(1)))
+      f.set(this.#low, i64.shl(a.significand, i64.const(63)))
+      f.set(this.#exponent, i32.add(this.#exponent, i32.const(1)))
+    })
+    f.set(this.#high, call(this.#needs.divide, this.#kept, this.#low, b.significand))
+    f.set(rest, i64.sub(this.#low, i64.mul(this.#high, b.significand)))
+    // What is left tells whether half a unit, less or more was cut off.
+    const other = i64.sub(b.significand, rest)
+    f.set(this.#low, i64.extendU(i64.ne(rest, i64.const(0))))
+    f.if(i64.geU(rest, other), () => f.set(this.#low,
+      i64.or(i64.extendU(i64.ne(rest, other)), i64.const(LEADING))))
   }
 
   /** Rounds `high` by what is in `low`, and by the precision control; leaves up. */
   #round(): void {
     const { f } = this
     const [high, low, drop, unit] = [this.#high, this.#low, this.#drop, this.#kept]
-    const control = i32.and(i32.shrU(loadControl(), i32.const(8)), i32.const(3))
-    f.set(unit, i64.const(1))
-    f.if(i32.eqz(i32.and(control, i32.const(1))), () => {
-      f.set(drop, i64.const(40))
-      f.if(control, () => f.set(drop, i64.const(11)))
+    const isUp = (lowest: Expression): Expression =>
+      i64.gtU(low, i64.sub(i64.const(LEADING), lowest))
+    f.ifUnlikely(i32.eqz(i32.and(loadControl(), i32.const(EXTENDED))), () => {
+      f.set(drop, select(i64.const(11), i64.const(40),
+        i32.and(loadControl(), i32.const(DOUBLE))))
       const above = i64.sub(i64.const(0), drop)
       const lost = i64.extendU(i64.ne(i64.shl(low, above), i64.const(0)))
       f.set(low, i64.or(i64.or(i64.shl(high, above), i64.shrU(low, drop)), lost))
-      f.set(high, i64.shl(i64.shrU(high, drop), drop))
-      f.set(unit, i64.shl(unit, drop))
+      f.set(unit, i64.shrU(high, drop))
+      f.set(this.#up, isUp(i64.and(unit, i64.const(1))))
+      f.set(high, i64.shl(i64.add(unit, i64.extendU(this.#up)), drop))
+    }, () => {
+      f.set(this.#up, isUp(i64.and(high, i64.const(1))))
+      f.set(high, i64.add(high, i64.extendU(this.#up)))
     })
-    const isHalf = i64.eq(low, i64.const(LEADING))
-    const isOdd = i64.ne(i64.and(high, unit), i64.const(0))
-    f.set(this.#up, i32.or(i64.gtU(low, i64.const(LEADING)), i32.and(isHalf, isOdd)))
-    f.set(high, i64.add(high, i64.and(unit, i64.sub(i64.const(0), i64.extendU(this.#up)))))
-    f.ifUnlikely(i32.and(i64.eqz(high), this.#up), () => {
+    f.ifUnlikely(i64.eqz(high), () => {
       f.set(high, i64.const(LEADING))
       f.set(this.#exponent, i32.add(this.#exponent, i32.const(1)))
+      this.s.reject(i32.eq(this.#exponent, i32.const(EXPONENT)))
     })
-    this.s.reject(i32.geS(this.#exponent, i32.const(EXPONENT)))
   }
 }
 

@@ -211,11 +211,6 @@ function isInside(wide: Wide): Expression {
   return i32.ltU(i32.sub(exponentOf(wide), i32.const(1)), i32.const(EXPONENT - 1))
 }
 
-export function areNormal(a: Wide, b: Wide): Expression {
-  const leading = i64.ltS(i64.and(a.significand, b.significand), i64.const(0))
-  return i32.and(leading, i32.and(isInside(a), isInside(b)))
-}
-
 /** Normal, or zero. */
 export function isOrdinary(wide: Wide): Expression {
   return i32.or(i32.and(isInside(wide), i64.ltS(wide.significand, i64.const(0))), isZero(wide))
