@@ -17,7 +17,7 @@ import { coreMap } from '../core-memory.ts'
 import { writeExactDoubles } from './exact-doubles.ts'
 import { floatVectorNumber } from './float-lanes.ts'
 import { FLOAT_DOUBLE, FLOAT_OP_MASK, floatNumber, floatOps } from './float-number.ts'
-import { isNotSettled } from './float-state.ts'
+import { unsettled } from './float-state.ts'
 import { isImmoderate } from './inline-float.ts'
 
 const CORE = 0
@@ -73,7 +73,7 @@ function isOdd(bits: Expression): Expression {
 
 /** -> i32: whether tests in line are passed over because something was noted, but not by MXCSR. */
 function isOnlyNoted(): Expression {
-  return i32.and(denormalsNoted(), i32.eqz(isNotSettled()))
+  return i32.and(denormalsNoted(), i32.eqz(unsettled()))
 }
 
 /** Normal, and not the smallest normal number either, which may have been rounded to. */
@@ -178,8 +178,8 @@ function buildFloatVectorNoting(
   const f = module.function({ parameters: ['i32', 'v128', 'v128'], result: 'v128' })
   const [number, a, b] = f.parameters as [Local, Local, Local]
   const result = f.local('v128')
-  writeQuickPairs(f, number, a, b)
   f.block((usual) => writeExactDoubles({ f, number, a, b, result, usual }))
+  writeQuickPairs(f, number, a, b)
   f.set(result, call(floatVector, number, a, b))
   const check = (width: 32 | 64): void => {
     for (const vector of [a, b, result]) {

@@ -6,7 +6,7 @@
 import { i32, v128, type Expression, type Local } from '../../wasm/expression.ts'
 import type { FunctionBuilder } from '../../wasm/function.ts'
 import { denormalsNoted, forgetDenormals, noteDenormal } from '../fpu/denormals.ts'
-import { isNotSettled } from '../fpu/float-state.ts'
+import { NOTED, unsettled } from '../fpu/float-state.ts'
 import {
   type FloatState, isAvxUnavailable, isUnavailable,
 } from '../interpreter/reading/float-state.ts'
@@ -39,14 +39,14 @@ export class LocalFloatState implements FloatState {
 
   changed(): void {
     this.#unsettled ??= this.#target.local('i32')
-    this.#target.set(this.#unsettled, i32.or(isNotSettled(), denormalsNoted()))
+    this.#target.set(this.#unsettled, i32.or(unsettled(), denormalsNoted()))
   }
 
   /** Notes that a value is not what is presumed of it. */
   note(): void {
     noteDenormal(this.#target)
     this.#unsettled ??= this.#target.local('i32')
-    this.#target.set(this.#unsettled, i32.const(1))
+    this.#target.set(this.#unsettled, i32.or(this.#unsettled, i32.const(NOTED)))
   }
 
   constant(bits: bigint): Expression {
@@ -64,7 +64,7 @@ export class LocalFloatState implements FloatState {
     if (this.#avxUnavailable) this.#target.set(this.#avxUnavailable, isAvxUnavailable())
     if (this.#unsettled) {
       forgetDenormals(this.#target)
-      this.#target.set(this.#unsettled, isNotSettled())
+      this.#target.set(this.#unsettled, unsettled())
     }
     for (const [bits, local] of this.#constants) this.#target.set(local, v128.const(bits))
   }

@@ -75,6 +75,7 @@ export abstract class AvxReading extends FloatReading {
   fused(op: FusedOp, width: 32 | 64, a: Value, b: Value, c: Value): Value {
     const inputs = [a, b, c].map((value) => this.scalar(value))
     const result = this.result('i64')
+    this.computesElsewhere()
     this.effect({
       inputs,
       result,

@@ -4,7 +4,7 @@
  */
 import { CR0, CR4, XCR0 } from '../../../abi/x86/control.ts'
 import { i32, v128, type Expression } from '../../../wasm/expression.ts'
-import { isNotSettled } from '../../fpu/float-state.ts'
+import { unsettled } from '../../fpu/float-state.ts'
 import { CpuContext, RFLAGS } from '../../state.ts'
 import { loadControlRegister, Z } from '../core-fields.ts'
 import { CORE } from '../parts.ts'
@@ -15,7 +15,7 @@ export interface FloatState {
   /** The same for AVX instructions. */
   avxUnavailable(): Expression
   /** Not zero while inexact results, rounding or denormals ask for more than WebAssembly's
-   * instructions. */
+   * instructions: why, as fpu/float-state.ts says. */
   unsettled(): Expression
   /** MXCSR may have changed here, or a denormal have been noted. */
   changed(): void
@@ -45,7 +45,7 @@ export function isAvxUnavailable(): Expression {
 export const coreFloatState: FloatState = {
   unavailable: isUnavailable,
   avxUnavailable: isAvxUnavailable,
-  unsettled: isNotSettled,
+  unsettled,
   changed: () => {},
   constant: (bits) => v128.const(bits),
 }

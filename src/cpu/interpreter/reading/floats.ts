@@ -16,7 +16,7 @@ import {
   areNormal, boundsOfResult, eitherOf, type FloatBounds, INTEGER, isBounded, MODERATE, notDenormal,
 } from '../../fpu/float-bounds.ts'
 import { floatNumber } from '../../fpu/float-number.ts'
-import { allMasked, loadMxcsr } from '../../fpu/float-state.ts'
+import { loadMxcsr, NOT_MASKED } from '../../fpu/float-state.ts'
 import { orderOf, resultTypeOf, writeInlineFloat, writeOrdered } from '../../fpu/inline-float.ts'
 import {
   type InlineVector, writeInlineCompare, writeInlineVector,
@@ -24,7 +24,7 @@ import {
 import { CpuContext } from '../../state.ts'
 import { Z } from '../core-fields.ts'
 import { CORE } from '../parts.ts'
-import { Value } from './value.ts'
+import { type Step, Value } from './value.ts'
 import { VectorReading } from './vectors.ts'
 
 type Width = 32 | 64
@@ -46,6 +46,7 @@ interface Scalars {
   readonly asked: Asked
   readonly integers: readonly Value[]
   readonly result: Value
+  readonly computing: Computing
 }
 
 /** The same of an operation on vectors. */
@@ -55,6 +56,15 @@ interface Vectors {
   readonly b: Value
   readonly asked: Asked
   readonly result: Value
+  readonly computing: Computing
+}
+
+/** An operation that may have raised exceptions which are not masked. */
+interface Computing {
+  readonly steps: readonly Step[]
+  /** While some are not masked, it always goes the slow way, which may then look for them. */
+  readonly isSlowUnmasked: boolean
+  checks: boolean
 }
 
 /** Bounds of the lanes of a vector, or of a scalar alone. */
@@ -62,7 +72,16 @@ export type LaneBounds = readonly (FloatBounds | undefined)[]
 
 const NOTHING_KNOWN: Asked = { known: [], finite: [], bounded: undefined }
 
+/** What raises nothing goes the short way, whatever MXCSR says. */
+function mayBeShort(op: FloatOp | FloatVectorOp, width: Width): boolean {
+  return op === 'min' || op === 'max' || op.startsWith('compare')
+    || op === 'fromInt32' || (op === 'convert' && width === 32)
+}
+
 export abstract class FloatReading extends VectorReading {
+  /** Operations since exceptions were looked for. */
+  #computed: Computing[] = []
+
   float(op: FloatOp, width: Width, ...operands: Value[]): Value {
     if (op.startsWith('compare')) return this.#compare(op, width, operands)
     const takesInteger = op.startsWith('fromInt')
@@ -72,9 +91,10 @@ export abstract class FloatReading extends VectorReading {
     const type = resultTypeOf(op, width)
     const result = this.result(type)
     const asked = this.#ask(op, width, operands.slice(0, floats.length))
+    const computing = this.#computes(!mayBeShort(op, width))
     this.effect({
       inputs: [...floats, ...integers], result,
-      emit: () => this.#emitFloat(op, width, { floats, asked, integers, result }),
+      emit: () => this.#emitFloat(op, width, { floats, asked, integers, result, computing }),
     })
     const bits = type === 'i64' ? result : this.#bitsOf(result)
     const bounds = takesInteger ? [INTEGER] : asked.bounds
@@ -85,15 +105,19 @@ export abstract class FloatReading extends VectorReading {
   /** Leaves two floats that compare as the operands do, so that what asks how they compare is a
    * comparison of floats. */
   #compare(op: FloatOp, width: Width, operands: readonly Value[]): Value {
+    const f = this.target
     const floats = operands.map((operand) => this.#asFloat(operand, width))
     const type = width === 64 ? 'f64' : 'f32'
     const [x, y] = [this.result(type), this.result(type)]
     const asked = this.#ask(op, width, operands)
+    const computing = this.#computes(false)
     this.effect({
       inputs: floats, result: x,
       emit: () => {
         y.local = this.pool.take(type)
-        this.#emitCompare(op, width, asked, floats, [x.local!, y.local])
+        f.set(x.local!, floats[0]!.expression())
+        f.set(y.local, floats[1]!.expression())
+        this.#emitCompare(op, width, asked, computing, [x.local!, y.local])
       },
     })
     return this.make(new Value('i64', [x, y], (a, b) => orderOf(a!, b!),
@@ -101,11 +125,9 @@ export abstract class FloatReading extends VectorReading {
   }
 
   #emitCompare(
-    op: FloatOp, width: Width, asked: Asked, floats: readonly Value[], [x, y]: [Local, Local],
+    op: FloatOp, width: Width, asked: Asked, computing: Computing, [x, y]: [Local, Local],
   ): void {
     const f = this.target
-    f.set(x, floats[0]!.expression())
-    f.set(y, floats[1]!.expression())
     f.block((done) => {
       f.block((slow) => {
         writeInlineFloat({
@@ -118,7 +140,7 @@ export abstract class FloatReading extends VectorReading {
       const order = this.pool.take('i64')
       f.set(order, call(this.parts.floatNoting, number, bitsOf(x), bitsOf(y)))
       writeOrdered(f, x, y, order)
-      this.site.floats.changed()
+      this.#afterSlow(computing)
     })
   }
 
@@ -172,12 +194,13 @@ export abstract class FloatReading extends VectorReading {
     const result = this.result('v128')
     const asked = this.#ask(op, width, [a, second])
     if (asked.bounds) this.noteBounds(result, width, asked.bounds)
+    const computing = this.#computes(!mayBeShort(op, width))
     this.effect({
       inputs: immediate ? [a, second, immediate] : [a, second], result,
       emit: () => {
         const number = i32.const(floatVectorNumber(op, width))
         const part = notesDenormals(op) ? this.parts.floatVectorNoting : this.parts.floatVector
-        this.#emitVector({ width, a, b: second, asked, result }, (site) =>
+        this.#emitVector({ width, a, b: second, asked, result, computing }, (site) =>
           writeInlineVector(site, op, immediate?.expression() ?? i64.const(0)),
         (x, y) => call(part, number, x, y))
       },
@@ -188,9 +211,10 @@ export abstract class FloatReading extends VectorReading {
   floatCompare(width: Width, predicate: Value, a: Value, b: Value): Value {
     const { orders, how } = this.#predicate(predicate, width)
     const result = this.result('v128')
+    const computing = this.#computes(false)
     this.effect({
       inputs: [orders, how, a, b], result,
-      emit: () => this.#emitVector({ width, a, b, asked: NOTHING_KNOWN, result },
+      emit: () => this.#emitVector({ width, a, b, asked: NOTHING_KNOWN, result, computing },
         (site) => writeInlineCompare(site, orders.expression()),
         (x, y) => call(this.parts.floatCompare, i32.wrap(how.expression()), x, y)),
     })
@@ -228,19 +252,43 @@ export abstract class FloatReading extends VectorReading {
     })
   }
 
+  /** An operation follows of which `floatCheck` is to know. */
+  #computes(isSlowUnmasked: boolean): Computing {
+    const computing = { steps: this.steps, isSlowUnmasked, checks: false }
+    this.#computed.push(computing)
+    return computing
+  }
+
+  /** One that another layer writes follows. */
+  protected computesElsewhere(): void {
+    this.#computed.push({ steps: [], isSlowUnmasked: false, checks: false })
+  }
+
+  /** Exceptions come of the slow way alone, which looks for them where it is always gone. */
   floatCheck(): void {
+    const last = this.#computed.at(-1)
+    const isGone = last?.isSlowUnmasked || this.#computed.length === 1
+    this.#computed = []
+    if (last && isGone && last.steps === this.steps && !this.entersMmx) {
+      last.checks = true
+      return
+    }
     // The processor has left x87 mode even when the conversion raises #XM.
     this.completeMmx()
-    const { floats } = this.site
-    this.effect({
-      inputs: [],
-      emit: () => this.target.ifUnlikely(floats.unsettled(), () => {
-        this.target.if(i32.eqz(allMasked()), () => {
-          this.target.call(this.parts.floatCheck)
-          this.memory.leaveIfStopped()
-        })
-      }),
+    this.effect({ inputs: [], emit: () => this.#emitCheck() })
+  }
+
+  #emitCheck(): void {
+    const isUnmasked = i32.and(this.site.floats.unsettled(), i32.const(NOT_MASKED))
+    this.target.ifUnlikely(isUnmasked, () => {
+      this.target.call(this.parts.floatCheck)
+      this.memory.leaveIfStopped()
     })
+  }
+
+  #afterSlow({ checks }: Computing): void {
+    this.site.floats.changed()
+    if (checks) this.#emitCheck()
   }
 
   sseCheck(): void {
@@ -267,7 +315,7 @@ export abstract class FloatReading extends VectorReading {
   }
 
   #emitFloat(
-    op: FloatOp, width: Width, { floats, asked, integers, result }: Scalars,
+    op: FloatOp, width: Width, { floats, asked, integers, result, computing }: Scalars,
   ): void {
     const f = this.target
     const type = width === 64 ? 'f64' : 'f32'
@@ -289,12 +337,12 @@ export abstract class FloatReading extends VectorReading {
       const bits = call(part, i32.const(floatNumber(op, width)), first, second)
       f.set(result.local!, result.type === 'f64' ? f64.reinterpret(bits)
         : result.type === 'f32' ? f32.reinterpret(i32.wrap(bits)) : bits)
-      this.site.floats.changed()
+      this.#afterSlow(computing)
     })
   }
 
   #emitVector(
-    { width, a, b, asked, result }: Vectors, write: (site: InlineVector) => void,
+    { width, a, b, asked, result, computing }: Vectors, write: (site: InlineVector) => void,
     callSlow: (x: Local, y: Local) => Expression,
   ): void {
     const f = this.target
@@ -311,7 +359,7 @@ export abstract class FloatReading extends VectorReading {
         f.br(done)
       })
       f.set(result.local!, callSlow(x, y))
-      this.site.floats.changed()
+      this.#afterSlow(computing)
     })
   }
 }
