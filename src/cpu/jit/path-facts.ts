@@ -27,8 +27,9 @@ interface Page extends KnownPage {
 }
 
 export class PathFacts implements PageReuse {
-  /** SSE instructions need not ask again whether they may. */
+  /** SSE instructions need not ask again whether they may; nor AVX instructions. */
   sseChecked = false
+  avxChecked = false
   /** What the accesses behind the current instruction are based on; see base-uses.ts. */
   later = 0
   readonly x87: X87Facts
@@ -102,6 +103,7 @@ export class PathFacts implements PageReuse {
       this.#locals, this.x87.clone(), this.parts, this.#registers, this.#pages)
     for (const [register, known] of this.#floats) copy.#floats.set(register, known)
     copy.sseChecked = this.sseChecked
+    copy.avxChecked = this.avxChecked
     return copy
   }
 

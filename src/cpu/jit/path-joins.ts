@@ -20,10 +20,11 @@ import type { Region } from './region.ts'
 
 interface Known {
   readonly sseChecked: boolean
+  readonly avxChecked: boolean
   readonly floats: ReadonlyMap<number, FloatLanes>
 }
 
-const NOTHING: Known = { sseChecked: false, floats: new Map() }
+const NOTHING: Known = { sseChecked: false, avxChecked: false, floats: new Map() }
 
 export class PathJoins {
   readonly #target: FunctionBuilder
@@ -47,15 +48,18 @@ export class PathJoins {
 
   /** A path comes to a node, with facts or none; `again` where it comes back. */
   arrive(node: number, facts: PathFacts | undefined, again = false): void {
-    const known = facts ? { sseChecked: facts.sseChecked, floats: facts.allFloats } : NOTHING
+    const known = facts ? {
+      sseChecked: facts.sseChecked, avxChecked: facts.avxChecked, floats: facts.allFloats,
+    } : NOTHING
     if (this.#isLoop[node]) this.#ask(node, known)
     if (!again) this.#known.set(node, common(this.#known.get(node) ?? known, known))
   }
 
   /** What the code of a node may go by. */
   begin(node: number, facts: PathFacts): void {
-    const { sseChecked, floats } = this.#known.get(node) ?? NOTHING
+    const { sseChecked, avxChecked, floats } = this.#known.get(node) ?? NOTHING
     facts.sseChecked = sseChecked
+    facts.avxChecked = avxChecked
     if (this.#isLoop[node]) {
       for (const [register, use] of this.#uses[node - 1]!) {
         facts.setFloats(register, lanesPresumed(use))
@@ -116,5 +120,7 @@ function common(a: Known, b: Known): Known {
     const both = commonLanes(lanes, b.floats.get(register))
     if (both) floats.set(register, both)
   }
-  return { sseChecked: a.sseChecked && b.sseChecked, floats }
+  return {
+    sseChecked: a.sseChecked && b.sseChecked, avxChecked: a.avxChecked && b.avxChecked, floats,
+  }
 }

@@ -72,6 +72,12 @@ export class RegionReading extends WasmReading {
     this.#facts.sseChecked = true
   }
 
+  override avxCheck(): void {
+    if (this.#facts.avxChecked) return
+    super.avxCheck()
+    this.#facts.avxChecked = true
+  }
+
   protected override readRegister(address: Expression, width: number): Value {
     const index = gprOf(address)
     const isPart = index >= 0 && this.#facts.parts.get(index) === width && !isHigh(address)
