@@ -216,10 +216,12 @@ function conversion(site: InlineFloat): void {
 function toInteger(site: InlineFloat, bits: Width, truncated: boolean): void {
   const { f, width, x, result, slow } = site
   const value = width === 64 ? x : f64.promote(x)
-  const whole = truncated ? f64.trunc(value) : f64.nearest(value)
+  // Truncated, it fits if it fits as it is.
+  const rounded = truncated ? value : f64.nearest(value)
+  const limit = f64.const(bits === 64 ? 2 ** 63 : 2 ** 31)
   requireSettled(site)
-  f.brUnlikely(slow, i32.eqz(f64.lt(f64.abs(whole), f64.const(bits === 64 ? 2 ** 63 : 2 ** 31))))
-  const integer = i64.truncSatF64S(whole)
+  f.brUnlikely(slow, i32.eqz(f64.lt(f64.abs(rounded), limit)))
+  const integer = i64.truncSatF64S(rounded)
   f.set(result, bits === 64 ? integer : i64.and(integer, i64.const(0xffff_ffffn)))
 }
 
