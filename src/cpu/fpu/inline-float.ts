@@ -13,12 +13,16 @@
  */
 import type { FloatOp } from '../../isa/backend.ts'
 import {
-  constantOf, f32, f64, i32, i64, select, type Expression, type Local,
+  constantOf, f32, f64, i32, i64, select, simd, type Expression, type Local,
 } from '../../wasm/expression.ts'
 import type { FunctionBuilder, Label } from '../../wasm/function.ts'
 import { type BoundedOp, isBounded, MODERATE } from './float-bounds.ts'
 
 type Width = 32 | 64
+
+/** Opcodes of the core specification (prefix 0xfd): f64x2.splat, i32x4.trunc_sat_f64x2_s_zero, and
+ * i32x4.extract_lane. */
+const [SPLAT_F64, TRUNCATE, EXTRACT_I32] = [20, 252, 27]
 
 /** One operation to be written. `x` and `y` are of the type that `width` says. */
 export interface InlineFloat {
@@ -212,6 +216,11 @@ function conversion(site: InlineFloat): void {
   f.ifUnlikely(isDoubtful(result, 32), () => f.brUnlikely(slow, f64.ne(x, f64.const(0))))
 }
 
+/** f64 -> i32, of what fits. V8 converts scalars back to see whether they did, but no vectors. */
+function truncateByVector(value: Expression): Expression {
+  return simd('i32', EXTRACT_I32, [simd('v128', TRUNCATE, [simd('v128', SPLAT_F64, [value])])], [0])
+}
+
 /** Rounds to nearest or towards zero; what does not fit goes to the slow path. */
 function toInteger(site: InlineFloat, bits: Width, truncated: boolean): void {
   const { f, width, x, result, slow } = site
@@ -221,8 +230,7 @@ function toInteger(site: InlineFloat, bits: Width, truncated: boolean): void {
   const limit = f64.const(bits === 64 ? 2 ** 63 : 2 ** 31)
   requireSettled(site)
   f.brUnlikely(slow, i32.eqz(f64.lt(f64.abs(rounded), limit)))
-  const integer = i64.truncSatF64S(rounded)
-  f.set(result, bits === 64 ? integer : i64.and(integer, i64.const(0xffff_ffffn)))
+  f.set(result, bits === 64 ? i64.truncSatF64S(rounded) : i64.extendU(truncateByVector(rounded)))
 }
 
 export type RoundMode = 'nearest' | 'floor' | 'ceil' | 'trunc'
