@@ -232,9 +232,10 @@ function conversion(site: InlineVector): void {
 
 function toInteger(site: InlineVector, truncated: boolean): void {
   const { f, width, x, result } = site
-  const { lt, nearest, trunc } = lanes[width]
+  const { lt, nearest } = lanes[width]
   requireSettled(site)
-  f.set(result, truncated ? trunc(x) : nearest(x))
+  // Truncated, it fits if it fits as it is.
+  f.set(result, truncated ? x : nearest(x))
   requireAll(site, lt(magnitude(site, result, width), all(site, width, 2 ** 31)))
   f.set(result, width === 64 ? truncDoubles(result) : truncSingles(result))
 }
