@@ -92,9 +92,10 @@ export class Nodes {
     return name ? new Node(this.#count++, LOADED, [address], { name }) : this.unknown()
   }
 
-  /** What the engine answers when asked for a locked operand of so many bytes. */
-  reached(bytes: Node): Node {
-    return new Node(this.#count++, REACHED, [bytes])
+  /** What the engine answers when asked for an operand of so many bytes, aligned or not. */
+  reached(bytes: number, alignment: number): Node {
+    const numbers = [bytes, alignment].map((value) => this.make(op.i32, [], [value]))
+    return new Node(this.#count++, REACHED, numbers)
   }
 
   mergePlace(): number {
@@ -146,41 +147,22 @@ interface Proof {
 /** Shows that a node is a machine address that was looked up. */
 export function addressProof(address: Node, facts: Facts): Proof | undefined {
   const { opcode, args } = address
-  if (opcode === MERGED) return mergedProof(address, facts)
-  if (opcode === REACHED) {
-    return excludedFor(address, facts).includes(NOT_REACHED) ? reachedProof(address) : undefined
+  if (opcode === MERGED) {
+    return weakest(args.map((value, way) => addressProof(value, address.merge!.facts[way]!)))
   }
+  if (opcode === REACHED) return reachedProof(address, facts)
   const [low, addend] = args
   if (opcode !== op.add32 || low!.opcode !== op.wrap) return undefined
   const linear = low!.args[0]!
   return lookUpProof(linear, addend!, facts) ?? reuseProof(linear, addend!, facts)
 }
 
-/** Of several addresses and a constant in place of one, where a test has excluded the constant. */
-function mergedProof(
-  address: Node, facts: Facts, excludedBefore: readonly bigint[] = [],
-): Proof | undefined {
-  const excluded = [...excludedBefore, ...excludedFor(address, facts)]
-  const proofs = address.args.flatMap((value, way) => {
-    if (value.constant !== undefined && excluded.includes(value.constant)) return []
-    if (value.opcode === REACHED && excluded.includes(NOT_REACHED)) return [reachedProof(value)]
-    const known = address.merge!.facts[way]!
-    return [value.opcode === MERGED ? mergedProof(value, known, excluded)
-      : addressProof(value, known)]
-  })
-  return weakest(proofs)
-}
-
-/** The constants that tests have found a value not to be. */
-function excludedFor(value: Node, facts: Facts): bigint[] {
-  return [...facts].flatMap(({ opcode, args: [a, b] }) =>
-    opcode === op.ne32 && a === value && b!.constant !== undefined ? [b!.constant] : [])
-}
-
-/** The engine answers with the address of an aligned operand that may be written. */
-function reachedProof({ args: [size] }: Node): Proof | undefined {
-  const bytes = Number(size!.constant ?? 0n)
-  return bytes > 0 ? { bytes, alignment: bytes, writable: true } : undefined
+/** The engine has answered with the address of an operand that may be written, and not PIECES. */
+function reachedProof(answer: Node, facts: Facts): Proof | undefined {
+  const isAddress = [...facts].some(({ opcode, args: [a, b] }) =>
+    opcode === op.ne32 && a === answer && b!.constant === NOT_REACHED)
+  const [bytes, alignment] = answer.args.map(({ constant }) => Number(constant))
+  return isAddress ? { bytes: bytes!, alignment: alignment!, writable: true } : undefined
 }
 
 function weakest(proofs: readonly (Proof | undefined)[]): Proof | undefined {

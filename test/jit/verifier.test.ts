@@ -13,8 +13,8 @@ import { isMemoryAccess, readModule, type WasmInstruction } from './wasm-reader.
 const programs = Number(process.env['JIT_PROGRAMS'] ?? 60)
 const MUTATED = 40
 
-const [CONST, CONST64, DROP, EQZ64, AND64, NE, IF, LOAD64] =
-  [0x41, 0x42, 0x1a, 0x50, 0x83, 0x47, 0x04, 0x29]
+const [CONST, CONST64, DROP, EQZ, EQZ64, AND64, NE, LOAD64] =
+  [0x41, 0x42, 0x1a, 0x45, 0x50, 0x83, 0x47, 0x29]
 const [LE, AND, LE64, SUB64] = [0x4d, 0x71, 0x58, 0x7d]
 const TAG = -1n << 24n
 
@@ -61,8 +61,8 @@ const mutations: Readonly<Record<string, Mutation>> = {
       ? [like(code[index]!, DROP), ...always(code[index]!)] : undefined,
   'a tag that is compared in part': (code, index) => comparesWith(TAG, code, index + 2)
     ? [{ ...code[index]!, immediates: [-1n << 25n] }] : undefined,
-  'a write back whether there is an address or not': (code, index) => {
-    const isCheck = code[index]!.opcode === NE && code[index + 1]?.opcode === IF
+  'an operand that is written whether it was reached or not': (code, index) => {
+    const isCheck = code[index]!.opcode === NE && code[index + 1]?.opcode === EQZ
       && code[index - 1]!.opcode === CONST && code[index - 1]!.immediates[0] === -1
     return isCheck ? [like(code[index]!, DROP), like(code[index]!, DROP),
       like(code[index]!, CONST, 1)] : undefined
@@ -88,13 +88,14 @@ for (const [name, mutation] of Object.entries(mutations)) {
   test(`the verifier finds ${name}`, (t) => {
     let count = 0
     for (const region of regions.slice(0, MUTATED)) {
-      const [f] = region.functions
+      const [f, ...others] = region.functions
       const code = f!.instructions
       for (const index of code.keys()) {
         const instead = mutation(code, index)
         if (!instead) continue
         const instructions = [...code.slice(0, index), ...instead, ...code.slice(index + 1)]
-        const problems = verifyModule({ ...region, functions: [{ ...f!, instructions }] })
+        const functions = [{ ...f!, instructions }, ...others]
+        const problems = verifyModule({ ...region, functions })
         assert.notEqual(problems.length, 0, `at byte ${code[index]!.from}`)
         count += 1
         break

@@ -8,7 +8,8 @@
  * - of machine memory: the address was made (mmu/lookup.ts) of an entry of the TLB, for stores of
  *   that for stores, which hits() has accepted for the linear address, with all bytes in the page;
  *   or made with the addend of such an entry, and inPageFrom() has found all bytes in its page; or
- *   it is the engine's answer for a locked operand (mmu/locked.ts), and not PIECES.
+ *   it is the engine's answer for an operand that is read and written (mmu/locked.ts), and not
+ *   PIECES.
  * - of core memory: it ends below coreMap.end, by what constants, masks and shifts say of the
  *   address; the TLB's tables begin where the engine's globals say.
  *
@@ -244,11 +245,26 @@ class Verifier {
   }
 
   #call(index: number): void {
-    const { name, type } = this.#module.imports[index]!
-    const args = type.parameters.map(() => this.#pop()).reverse()
-    for (const _ of type.results) {
-      this.#stack.push(name === 'part.reachLocked' ? this.#nodes.reached(args[1]!)
-        : this.#nodes.unknown())
+    const { imports, functions } = this.#module
+    const own = functions[index - imports.length]
+    const { parameters, results } = own?.type ?? imports[index]!.type
+    for (const _ of parameters) this.#pop()
+    const answer = own && this.#answerOf(own)
+    for (const _ of results) this.#stack.push(answer ?? this.#nodes.unknown())
+  }
+
+  /** What a function of the module answers that does nothing but ask the engine for an operand that
+   * is read and written. */
+  #answerOf({ instructions }: WasmFunction): Node | undefined {
+    const [linear, bytes, flags, asks] = instructions
+    const isCall = asks?.opcode === 0x12 && linear?.opcode === 0x20
+      && bytes?.opcode === op.i32 && flags?.opcode === op.i32
+    if (!isCall) return undefined
+    const size = Number(bytes.immediates[0])
+    switch (this.#module.imports[Number(asks.immediates[0])]!.name) {
+      case 'part.reachWhole': return this.#nodes.reached(size, 1)
+      case 'part.reachWholeLocked': return this.#nodes.reached(size, size)
+      default: return undefined
     }
   }
 

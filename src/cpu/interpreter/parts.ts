@@ -25,6 +25,7 @@ const WIDE_OPERATION = {
 const BLOCK = { parameters: ['i64', 'i64', 'i64', 'i32'], result: 'i64' } as const
 const STATE = { parameters: ['i64', 'i32'], result: 'i32' } as const
 const TRANSFER = { parameters: ['i64'], result: 'i32' } as const
+const REACH = { parameters: ['i64', 'i32', 'i32'], result: 'i32' } as const
 const CHECK = { parameters: [] } as const
 
 /** The functions that a handler may call. */
@@ -111,7 +112,10 @@ export const partSignatures = {
   /** Stops with Stop.BUS_LOCK while other processors reach memory. */
   lockBus: CHECK,
   /** (linear, bytes, flags) -> machine address of a locked operand, or PIECES (mmu/locked.ts). */
-  reachLocked: { parameters: ['i64', 'i32', 'i32'], result: 'i32' },
+  reachLocked: REACH,
+  /** (linear, bytes, flags) -> machine address of an operand that will be read and written, and of
+   * a locked one; or PIECES, and the instruction has stopped before it: see mmu/locked.ts. */
+  reachWhole: REACH, reachWholeLocked: REACH,
   /** (linear): see mmu/tlb.ts. */
   flushPage: { parameters: ['i64'] },
   /** Ticks of the host's time stamp counter: interpreter/time-stamp.ts. */
@@ -205,6 +209,17 @@ export interface PageReuse {
   note(symbol: AddressSymbol, write: boolean, page: KnownPage): void
 }
 
+/** Functions for accesses that miss the TLB, with what else the engine's take built in. All say
+ * whether the access completed, by a status that is zero then. */
+export interface SlowAccesses {
+  /** (linear) -> value, status: of a `load`. */
+  load(part: FunctionPart, flags: number): FunctionReference
+  /** (linear, value) -> status: of a `store`. */
+  store(part: FunctionPart, flags: number): FunctionReference
+  /** (linear) -> what `reachWhole` or `reachWholeLocked` yields. */
+  reach(part: FunctionPart, bytes: number, flags: number): FunctionReference
+}
+
 /** How accesses to memory look into the TLBs. */
 export interface TableUse {
   /** The base of that of loads, behind which that of stores lies. */
@@ -212,6 +227,8 @@ export interface TableUse {
   /** Bits of Access that every access has. */
   readonly access: number
   readonly reuse?: PageReuse
+  /** In place of the engine's own, where every operand's segment is known. */
+  readonly slow?: SlowAccesses
 }
 
 /** Where a handler is generated into. */

@@ -9,7 +9,9 @@ import type { Decode } from '../../isa/decode/decoder.ts'
 import { globalGet } from '../../wasm/expression.ts'
 import { buildWithParts, type MemorySizes } from '../interpreter/engine-module.ts'
 import { type Block, type BlockEnd, CODE_MODE, type Region } from './region.ts'
+import { FlagWriters } from './flag-writers.ts'
 import type { RegionShape } from './shape.ts'
+import { SlowCalls } from './slow-calls.ts'
 import { translate } from './translate.ts'
 
 /** A region as data that another thread can be sent. */
@@ -123,6 +125,9 @@ function unpack({ shape, ends }: PackedRegion, decode: Decode): Region {
 export function buildRegions(request: CompileRequest, decode: Decode): Uint8Array<ArrayBuffer> {
   const { regions, sizes } = request
   return buildWithParts(sizes, (module, parts) => {
+    const callees = {
+      parts, slow: new SlowCalls(module, parts), flagWriters: new FlagWriters(module),
+    }
     regions.forEach((packed, index) => {
       const globals = new Map<number, number>()
       const globalOf = (page: number): number => {
@@ -134,7 +139,7 @@ export function buildRegions(request: CompileRequest, decode: Decode): Uint8Arra
         return global
       }
       const f = module.function({ parameters: ['i32'], result: 'i32' })
-      translate(parts, f, unpack(packed, decode), {
+      translate(callees, f, unpack(packed, decode), {
         machineOf: (page) => globalGet(globalOf(page), 'i32'),
       })
       module.exportFunction(functionName(index), f)

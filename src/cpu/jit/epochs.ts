@@ -11,30 +11,34 @@
 import {
   f32, f64, i32, i64, select, v128, type Expression, type Local, type ValueType,
 } from '../../wasm/expression.ts'
-import { Bytes } from '../../wasm/bytes.ts'
 import type { FunctionBuilder, StoreKind } from '../../wasm/function.ts'
 import { coreMap } from '../core-memory.ts'
 import { Z } from '../interpreter/core-fields.ts'
 import { CORE } from '../interpreter/parts.ts'
 import { slotAt } from '../interpreter/reading/flag-slots.ts'
-import type { StateFile } from '../interpreter/reading/state-file.ts'
-import type { FlagState, SlotWrite } from './flag-state.ts'
+import type { FlagState } from './flag-state.ts'
+import type { FlagWriters } from './flag-writers.ts'
 
 /** In place of an epoch's number: the local says which. */
 export const INHERITED = -1
 
+interface Epoch {
+  readonly writer: FunctionBuilder
+  readonly operands: readonly Local[]
+}
+
 export class Epochs {
   readonly #target: FunctionBuilder
-  readonly #state: StateFile
-  readonly #epochs: (readonly SlotWrite[])[] = []
-  /** Epochs of places where paths meet, by their code. */
-  readonly #known = new Map<string, number>()
-  /** Locals for what waits in memory, at its place there. */
-  readonly #waiting: Local[] = []
+  readonly #writers: FlagWriters
+  readonly #epochs: Epoch[] = []
+  /** Their numbers, by their writers. */
+  readonly #numbers = new Map<FunctionBuilder, number>()
+  /** In which the operands of writers come to the end, or from where they wait in memory. */
+  readonly #carried: Local[] = []
 
-  constructor(target: FunctionBuilder, state: StateFile) {
+  constructor(target: FunctionBuilder, writers: FlagWriters) {
     this.#target = target
-    this.#state = state
+    this.#writers = writers
   }
 
   /** At the region's entry, nothing is pending. */
@@ -42,11 +46,18 @@ export class Epochs {
     if (this.#epochs.length > 0) this.#noteInherited(0)
   }
 
-  /** The epoch of a place where the region is left with these flags: 0 for none, or INHERITED, as
-   * after `meet`. */
-  whereLeft(flags: FlagState): number {
-    if (!flags.isEmpty) return this.#numberOf(flags)
-    return flags.inherited ? INHERITED : 0
+  /** Before the region is left with these flags: their epoch, 0 for none, or INHERITED, as after
+   * `meet`. What they are computed from goes to where the end finds it. */
+  leave(flags: FlagState): number {
+    const origins = flags.isEmpty ? [] : localsOf(flags)
+    const operands = this.#operandsFor(origins)
+    // What was carried for other places would be kept in registers up to here.
+    for (const local of this.#carried) {
+      const origin = origins[operands.indexOf(local)]
+      this.#target.set(local, origin ?? zeroOf(local.type))
+    }
+    if (flags.isEmpty) return flags.inherited ? INHERITED : 0
+    return this.#numberOf(flags, operands)
   }
 
   /** Makes flags right for where paths meet: computes them if they are needed, or says which are
@@ -57,13 +68,15 @@ export class Epochs {
       this.#noteInherited(this.#keep(flags))
       return
     }
-    this.#write(flags.writes())
+    this.compute(flags)
     this.#noteInherited(0)
   }
 
   /** Computes pending flags here. */
   compute(flags: FlagState): void {
-    this.#write(flags.writes())
+    for (const { name, value } of flags.writes()) {
+      this.#target.store('i64', CORE, Z, value, slotAt(name))
+    }
   }
 
   /** Computes the flags of the epoch in which the region was left, or of the inherited one. */
@@ -71,12 +84,12 @@ export class Epochs {
     const f = this.#target
     if (this.#epochs.length === 0) return
     f.if(isInherited, () => {
-      this.#waiting.forEach((local, index) => f.set(local, waitingAt(index, local.type)))
+      this.#carried.forEach((local, index) => f.set(local, waitingAt(index, local.type)))
     })
     const left = select(i32.load(CORE, Z, coreMap.waiting), epoch, isInherited)
     f.block((done) => {
-      const cases = this.#epochs.map((writes) => () => {
-        this.#write(writes)
+      const cases = this.#epochs.map(({ writer, operands }) => () => {
+        f.call(writer, ...operands)
         f.br(done)
       })
       f.switch(i32.sub(left, i32.const(1)), cases, () => {})
@@ -87,38 +100,37 @@ export class Epochs {
     this.#target.store('i32', CORE, Z, i32.const(epoch), coreMap.waiting)
   }
 
-  #numberOf(flags: FlagState): number {
-    if (flags.epoch === 0) flags.epoch = this.#epochs.push(flags.writes())
-    return flags.epoch
-  }
-
   /** Has pending flags wait where paths meet; the number of their epoch. */
   #keep(flags: FlagState): number {
-    const origins = flags.origins()
-    const free = new Set(this.#waiting.keys())
-    const places = origins.map(({ type }) => {
-      const known = [...free].find((index) => this.#waiting[index]!.type === type)
-      const place = known ?? this.#waiting.push(this.#target.local(type)) - 1
-      free.delete(place)
-      return place
-    })
-    const before = origins.map(({ local }) => local!)
-    places.forEach((place, index) => this.#target.store(
-      before[index]!.type as StoreKind, CORE, Z, before[index]!, addressOf(place)))
-    origins.forEach((origin, index) => { origin.local = this.#waiting[places[index]!] })
-    const writes = flags.writes()
-    origins.forEach((origin, index) => { origin.local = before[index] })
-    const code = codeOf(writes)
-    const number = this.#known.get(code) ?? this.#epochs.push(writes)
-    this.#known.set(code, number)
-    return number
+    const origins = localsOf(flags)
+    const operands = this.#operandsFor(origins)
+    origins.forEach((local, index) => this.#target.store(local.type as StoreKind, CORE, Z, local,
+      addressOf(this.#carried.indexOf(operands[index]!))))
+    return this.#numberOf(flags, operands)
   }
 
-  #write(writes: readonly SlotWrite[]): void {
-    for (const { name, value } of writes) {
-      this.#state.store(i32.const(slotAt(name)), 64, value)
-    }
+  /** Which of those that are carried take the place of some locals: of each type from the first. */
+  #operandsFor(locals: readonly Local[]): Local[] {
+    const free = new Set(this.#carried)
+    return locals.map(({ type }) => {
+      const operand = [...free].find((local) => local.type === type)
+        ?? this.#target.local(type)
+      if (!free.delete(operand)) this.#carried.push(operand)
+      return operand
+    })
   }
+
+  #numberOf(flags: FlagState, operands: readonly Local[]): number {
+    if (flags.epoch !== 0) return flags.epoch
+    const writer = this.#writers.writerOf(flags)
+    flags.epoch = this.#numbers.get(writer) ?? this.#epochs.push({ writer, operands })
+    this.#numbers.set(writer, flags.epoch)
+    return flags.epoch
+  }
+}
+
+function localsOf(flags: FlagState): Local[] {
+  return flags.origins().map(({ local }) => local!)
 }
 
 function addressOf(index: number): number {
@@ -131,11 +143,6 @@ function waitingAt(index: number, type: ValueType): Expression {
   return load(CORE, Z, addressOf(index))
 }
 
-/** What tells flags apart that are computed in different ways. */
-function codeOf(writes: readonly SlotWrite[]): string {
-  return writes.map(({ name, value }) => {
-    const code = new Bytes()
-    value.emit(code)
-    return `${name}:${code.view().join()}`
-  }).join(';')
+function zeroOf(type: ValueType): Expression {
+  return type === 'v128' ? v128.const(0n) : { i32, i64, f32, f64 }[type].const(0)
 }

@@ -159,6 +159,15 @@ export class FlagState {
     return [...found]
   }
 
+  /** Runs `body` while the origins are in other locals. */
+  withOrigins(locals: readonly Local[], body: () => void): void {
+    const origins = this.origins()
+    const before = origins.map(({ local }) => local)
+    origins.forEach((origin, index) => { origin.local = locals[index] })
+    body()
+    origins.forEach((origin, index) => { origin.local = before[index] })
+  }
+
   clone(): FlagState {
     const copy = new FlagState(this.#locals, this.inherited)
     for (const [name, { value, hold }] of this.#pending) {

@@ -146,9 +146,10 @@ export class Leaving {
     const { registers, written, x87, base, budget } = this.#state
     written.solve()
     f.writePostponed()
-    this.#emitSettling()
+    // Before flags are computed by calls, over which nothing that is stored need be kept.
     registers.emitStores()
     x87?.emitStores(this.#depth(), base)
+    this.#emitSettling()
     f.store('i32', CORE, Z, budget, controlAt('budget'))
     this.#emitReturn()
   }
@@ -215,7 +216,7 @@ export class Leaving {
   }
 
   #epochOf(flags: FlagState): number {
-    const epoch = this.#state.epochs.whereLeft(flags)
+    const epoch = this.#state.epochs.leave(flags)
     assert(epoch < EPOCHS, 'a region has few epochs')
     return epoch === INHERITED ? IS_INHERITED : epoch
   }

@@ -38,6 +38,7 @@ import {
   type Block, lastPageOf, PAGE_BYTES, pageOf, pagesOf, type Placed, type Region, type Target,
   targetsOf,
 } from './region.ts'
+import type { Callees, SlowCalls } from './slow-calls.ts'
 import { WrittenRegisters } from './written-registers.ts'
 import { X87Facts } from './x87-facts.ts'
 
@@ -53,13 +54,14 @@ export interface Placement {
 
 /** Writes the region into a function of (i32) -> i32. */
 export function translate(
-  parts: EngineParts, target: FunctionBuilder, region: Region, placement: Placement,
+  callees: Callees, target: FunctionBuilder, region: Region, placement: Placement,
 ): void {
-  new Translator(parts, target, region, placement).run()
+  new Translator(callees, target, region, placement).run()
 }
 
 class Translator {
   readonly #parts: EngineParts
+  readonly #slow: SlowCalls
   readonly #f: FunctionBuilder
   readonly #region: Region
   readonly #placement: Placement
@@ -84,9 +86,11 @@ class Translator {
   readonly #follows = new Map<number, Label>()
 
   constructor(
-    parts: EngineParts, target: FunctionBuilder, region: Region, placement: Placement,
+    { parts, slow, flagWriters }: Callees, target: FunctionBuilder, region: Region,
+    placement: Placement,
   ) {
     this.#parts = parts
+    this.#slow = slow
     this.#f = target
     this.#region = region
     this.#placement = placement
@@ -101,7 +105,7 @@ class Translator {
     this.#locals = new RegionLocals(target)
     this.#base = target.local('i64')
     this.#budget = target.local('i32')
-    this.#epochs = new Epochs(target, this.#state)
+    this.#epochs = new Epochs(target, flagWriters)
     this.#joins =
       new PathJoins(target, this.#state, this.#floats, region, this.#structure.isLoop)
     this.#leaving = new Leaving(target, {
@@ -304,7 +308,7 @@ class Translator {
       const site = {
         target: f,
         tables: {
-          base: this.#tables, access: Access.COMPILED, reuse: path.facts,
+          base: this.#tables, access: Access.COMPILED, reuse: path.facts, slow: this.#slow,
         },
         state: this.#state,
         floats: this.#floats,

@@ -6,7 +6,7 @@
  * breakpoints) are made in pieces, for which the processor must have the bus for itself. While
  * others share it, the instruction stops with Stop.BUS_LOCK, and nothing of it has happened.
  */
-import { call, i32, i64, type Local } from '../../wasm/expression.ts'
+import { call, globalGet, i32, i64, type Local } from '../../wasm/expression.ts'
 import type { FunctionBuilder } from '../../wasm/function.ts'
 import type { ModuleBuilder } from '../../wasm/module.ts'
 import { Stop } from '../core-memory.ts'
@@ -22,6 +22,10 @@ export interface LockedFunctions {
   /** (linear i64, bytes i32, flags i32) -> i32: the machine address for a read and a write, PIECES,
    * or anything with the status set. */
   readonly reachLocked: FunctionBuilder
+  /** The same for compiled code, of an operand that is not locked, and of one that is: where it
+   * would be PIECES, the instruction is left to its service. */
+  readonly reachWhole: FunctionBuilder
+  readonly reachWholeLocked: FunctionBuilder
 }
 
 export function buildLocked(
@@ -32,7 +36,43 @@ export function buildLocked(
     lockBus.store('i32', env.core, i32.const(0), i32.const(Stop.BUS_LOCK), controlAt('stop'))
     lockBus.setGlobal(globals.status, i32.const(Stop.BUS_LOCK))
   })
-  return { lockBus, reachLocked: buildReachLocked(module, env, probeWrite, lockBus) }
+  const reachLocked = buildReachLocked(module, env, probeWrite, lockBus)
+  const reach = buildReach(module, env, probeWrite)
+  return {
+    lockBus, reachLocked,
+    reachWhole: buildReachWhole(module, env, globals, reach),
+    reachWholeLocked: buildReachWhole(module, env, globals, reachLocked),
+  }
+}
+
+/** (linear i64, bytes i32, flags i32) -> i32: the machine address for a read and a write, or
+ * PIECES, with the status set when it faults. */
+function buildReach(
+  module: ModuleBuilder, env: MmuEnvironment, probeWrite: FunctionBuilder,
+): FunctionBuilder {
+  const f = module.function({ parameters: ['i64', 'i32', 'i32'], result: 'i32' })
+  const [linear, bytes, flags] = f.parameters as [Local, Local, Local]
+  const place = f.local('i64')
+  f.set(place, call(probeWrite, linear, bytes, flags))
+  f.if(i32.or(i64.ltS(place, i64.const(0)), watchesAccesses(env)),
+    () => f.return(i32.const(PIECES)))
+  f.return(i32.wrap(place))
+  return f
+}
+
+function buildReachWhole(
+  module: ModuleBuilder, env: MmuEnvironment, globals: MmuGlobals, reach: FunctionBuilder,
+): FunctionBuilder {
+  const f = module.function({ parameters: ['i64', 'i32', 'i32'], result: 'i32' })
+  const [linear, bytes, flags] = f.parameters as [Local, Local, Local]
+  const place = f.local('i32')
+  f.set(place, call(reach, linear, bytes, flags))
+  const isInPieces = i32.eq(place, i32.const(PIECES))
+  f.if(i32.and(isInPieces, i32.eqz(globalGet(globals.status, 'i32'))), () => {
+    f.store('i32', env.core, i32.const(0), i32.const(Stop.DEFER), controlAt('stop'))
+  })
+  f.return(place)
+  return f
 }
 
 function buildReachLocked(

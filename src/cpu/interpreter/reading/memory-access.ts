@@ -8,18 +8,26 @@ import {
   atomics, call, constantOf, globalGet, i32, i64, v128, type Expression, type Local,
 } from '../../../wasm/expression.ts'
 import type { StoreKind } from '../../../wasm/function.ts'
-import type { FunctionReference } from '../../../wasm/module.ts'
 import { Vector } from '../../../abi/x86/control.ts'
 import { SS } from '../../../abi/x86/registers.ts'
 import { Access } from '../../mmu/environment.ts'
 import { PIECES } from '../../mmu/locked.ts'
+import type { AccessWidth } from '../../mmu/slow-access.ts'
 import {
   addendOf, endsInPage, entryOf, farFrom, hits, inPageFrom, machineAddress, pageStart,
 } from '../../mmu/lookup.ts'
 import {
   type AddressSymbol, CORE, MACHINE, type EngineParts, type InstructionShape, type Site,
+  type SlowAccesses,
 } from '../parts.ts'
 import type { Locals } from './value.ts'
+
+const loadParts = {
+  8: 'load8', 16: 'load16', 32: 'load32', 64: 'load64', 128: 'load128',
+} as const
+const storeParts = {
+  8: 'store8', 16: 'store16', 32: 'store32', 64: 'store64', 128: 'store128',
+} as const
 
 /** In place of a machine address: the access went through the slow path. */
 const SLOW = PIECES
@@ -73,10 +81,7 @@ export class MemoryAccess implements ScalarMemory {
     const linear = this.#keep(address)
     this.#lookUp({ linear, width, symbol }, (machine) => {
       target.set(into, loadOf(width, machine))
-    }, () => {
-      target.set(into, this.#loadSlow(linear, width))
-      this.leaveIfStopped()
-    })
+    }, () => this.#loadSlow(linear, width, into))
   }
 
   store(address: Expression, width: number, value: Expression, symbol?: AddressSymbol): void {
@@ -95,23 +100,34 @@ export class MemoryAccess implements ScalarMemory {
     linear: Local, width: number, machine: Local, into: Local, symbol?: AddressSymbol,
     update: Update = (place) => atomicLoadOf(width, place),
   ): void {
-    const { target } = this.#site
+    const { target, tables } = this.#site
     const aligned = this.#shape.lock
+    const read = (): void =>
+      target.set(into, aligned ? update(machine) : loadOf(width, machine))
     this.#lookUp({ linear, width, symbol, write: true, aligned }, (found) => {
       target.set(machine, found)
-      target.set(into, aligned ? update(machine) : loadOf(width, machine))
+      if (!tables.slow) read()
     }, () => {
-      if (aligned) this.#reachLocked(linear, width, machine, into, update)
+      if (tables.slow) this.#reachWhole(linear, width, machine, tables.slow)
+      else if (aligned) this.#reachLocked(linear, width, machine, into, update)
       else this.#loadToWrite(linear, width, machine, into)
     })
+    if (tables.slow) read()
+  }
+
+  /** Where it cannot be had as a whole, the instruction stops here. */
+  #reachWhole(linear: Local, width: number, machine: Local, slow: SlowAccesses): void {
+    const { target, exits } = this.#site
+    const part = this.#shape.lock ? 'reachWholeLocked' : 'reachWhole'
+    target.set(machine, call(slow.reach(part, width / 8, this.#knownFlags()), linear))
+    exits.stopIf(i32.eqz(i32.ne(machine, i32.const(SLOW))))
   }
 
   #loadToWrite(linear: Local, width: number, machine: Local, into: Local): void {
     const { target } = this.#site
     target.set(machine, i32.const(SLOW))
     this.probeWrite(linear, width)
-    target.set(into, this.#loadSlow(linear, width))
-    this.leaveIfStopped()
+    this.#loadSlow(linear, width, into)
   }
 
   #reachLocked(
@@ -136,8 +152,7 @@ export class MemoryAccess implements ScalarMemory {
     const { target } = this.#site
     const kept = this.#pool.take('i64')
     target.set(kept, value)
-    target.if(i32.ne(machine, i32.const(SLOW)),
-      () => target.store(storeKind(width), MACHINE, machine, kept),
+    this.#unlessSlow(machine, () => target.store(storeKind(width), MACHINE, machine, kept),
       () => this.#storeSlow(linear, width, kept))
   }
 
@@ -146,7 +161,7 @@ export class MemoryAccess implements ScalarMemory {
     const { target, exits } = this.#site
     const kept = this.#pool.take('i64')
     target.set(kept, value)
-    target.if(i32.ne(place.machine, i32.const(SLOW)), () => {
+    this.#unlessSlow(place.machine, () => {
       const found = atomics.compareExchange(width, MACHINE, place.machine, place.old, kept)
       target.if(i64.ne(found, place.old), () => exits.again(true))
     }, () => this.#storeSlow(place.linear, width, kept))
@@ -154,12 +169,20 @@ export class MemoryAccess implements ScalarMemory {
 
   /** What was not updated by `readForWrite` is written now. */
   storeUnlessUpdated({ linear, machine }: Place, width: number, value: Expression): void {
-    const { target } = this.#site
+    const { target, tables } = this.#site
+    if (tables.slow) return
     target.ifUnlikely(i32.eq(machine, i32.const(SLOW)), () => {
       const kept = this.#pool.take('i64')
       target.set(kept, value)
       this.#storeSlow(linear, width, kept)
     })
+  }
+
+  /** With slow accesses of its own, no operand that is written back is reached in pieces. */
+  #unlessSlow(machine: Local, direct: () => void, inPieces: () => void): void {
+    const { target, tables } = this.#site
+    if (tables.slow) direct()
+    else target.if(i32.ne(machine, i32.const(SLOW)), direct, inPieces)
   }
 
   loadVector(address: Expression, aligned: boolean, into: Local, symbol?: AddressSymbol): void {
@@ -168,10 +191,7 @@ export class MemoryAccess implements ScalarMemory {
     this.#checkAlignment(linear, aligned)
     this.#lookUp({ linear, width: 128, symbol, aligned }, (machine) => {
       target.set(into, v128.load(MACHINE, machine))
-    }, () => {
-      target.set(into, call(this.#parts.load128, linear, this.#flags()))
-      this.leaveIfStopped()
-    })
+    }, () => this.#loadSlow(linear, 128, into))
   }
 
   storeVector(
@@ -198,10 +218,8 @@ export class MemoryAccess implements ScalarMemory {
       target.set(low, v128.load(MACHINE, machine))
       target.set(high, v128.load(MACHINE, machine, 16))
     }, () => {
-      target.set(low, call(this.#parts.load128, linear, this.#flags()))
-      this.leaveIfStopped()
-      target.set(high, call(this.#parts.load128, i64.add(linear, i64.const(16)), this.#flags()))
-      this.leaveIfStopped()
+      this.#loadSlow(linear, 128, low)
+      this.#loadSlow(i64.add(linear, i64.const(16)), 128, high)
     })
   }
 
@@ -254,24 +272,28 @@ export class MemoryAccess implements ScalarMemory {
   }
 
   #storeSlow(linear: Expression, width: number, value: Local): void {
-    this.#site.exits.stopIf(call(this.#storeOf(width), linear, value, this.#flags()))
+    const { exits, tables } = this.#site
+    const part = storeParts[width as AccessWidth]
+    exits.stopIf(tables.slow
+      ? call(tables.slow.store(part, this.#knownFlags()), linear, value)
+      : call(this.#parts[part], linear, value, this.#flags()))
   }
 
-  #loadSlow(linear: Local, width: number): Expression {
-    const { load8, load16, load32, load64 } = this.#parts
-    const load = width === 8 ? load8 : width === 16 ? load16 : width === 32 ? load32 : load64
-    return call(load, linear, this.#flags())
-  }
-
-  #storeOf(width: number): FunctionReference {
-    const { store8, store16, store32, store64, store128 } = this.#parts
-    switch (width) {
-      case 8: return store8
-      case 16: return store16
-      case 32: return store32
-      case 64: return store64
-      default: return store128
+  #loadSlow(linear: Expression, width: number, into: Local): void {
+    const { target, exits, tables } = this.#site
+    const part = loadParts[width as AccessWidth]
+    if (!tables.slow) {
+      target.set(into, call(this.#parts[part], linear, this.#flags()))
+      this.leaveIfStopped()
+      return
     }
+    const status = this.#pool.take('i32')
+    target.setPair(into, status, tables.slow.load(part, this.#knownFlags()), linear)
+    exits.stopIf(status)
+  }
+
+  #knownFlags(): number {
+    return Number(constantOf(this.#flags()))
   }
 
   /** How the MMU is to take the access; a stack segment makes bad addresses #SS. */
