@@ -78,6 +78,26 @@ test('an access by the look-up of a narrower one stays in its page', () => {
   assert.deepEqual(interpreter.differences(compiled, true), [])
 })
 
+test('an operand across pages is read and written, locked or not, where loops begin too', () => {
+  const [interpreter, compiled] = [new TestMachine(0), new TestMachine(1)]
+  const program = startOf((code) => {
+    code.constant(RBX, DATA_AT + 0xffd)
+    code.constant(RDX, 20)
+    code.label('again')
+    code.op([0x01], RDX, { base: RBX, displacement: 0 }) // add [rbx], edx
+    code.op([0x01], RDX, { base: RBX, displacement: 0 }, { lock: true })
+    code.op([0x0f, 0xc1], RAX, { base: RBX, displacement: 1 }, { lock: true })
+    code.op([0xff], 1, RDX)
+    code.to('again', 1, 0x75)
+    code.raw(0xcc)
+  })
+  for (const machine of [interpreter, compiled]) {
+    machine.load(program)
+    assert.equal(machine.run(1000), 'halt')
+  }
+  assert.deepEqual(interpreter.differences(compiled, true), [])
+})
+
 test('a branch that becomes an entry of a known region meanwhile enters it the next time', () => {
   const [interpreter, compiled] = [new TestMachine(0), new TestMachine(4)]
   const program = startOf((code) => {

@@ -4,9 +4,16 @@
  * Places are byte offsets from the start of the page of the entry (page 0 of the region), so that a
  * region is the same wherever its pages are mapped, as long as they keep their distances.
  */
+import type { Expression } from '../../wasm/expression.ts'
 import type { Instruction } from '../../isa/operand.ts'
 import { isBlockwise } from '../interpreter/repeat.ts'
 import { transferOf } from '../privilege/transfers.ts'
+
+/** What a region's code knows of where it is. */
+export interface Placement {
+  /** Machine address of a page of the region. */
+  machineOf(page: number): Expression
+}
 
 export const PAGE_BYTES = 4096
 

@@ -35,8 +35,8 @@ import { PathJoins } from './path-joins.ts'
 import { RegionOperands } from './region-operands.ts'
 import { type Path, RegionReading } from './region-reading.ts'
 import {
-  type Block, lastPageOf, PAGE_BYTES, pageOf, pagesOf, type Placed, type Region, type Target,
-  targetsOf,
+  type Block, lastPageOf, PAGE_BYTES, pageOf, pagesOf, type Placed, type Placement, type Region,
+  type Target, targetsOf,
 } from './region.ts'
 import type { Callees, SlowCalls } from './slow-calls.ts'
 import { WrittenRegisters } from './written-registers.ts'
@@ -45,12 +45,6 @@ import { X87Facts } from './x87-facts.ts'
 /** Up to so many targets of a jump are compared one after the other. */
 const COMPARED = 3
 const LONG = { long: true, stackWidth: 64 } as const
-
-/** What a region's code knows of where it is. */
-export interface Placement {
-  /** Machine address of a page of the region. */
-  machineOf(page: number): Expression
-}
 
 /** Writes the region into a function of (i32) -> i32. */
 export function translate(
