@@ -1,6 +1,8 @@
 /**
  * A domain's configuration as JSON, in the shape of libxl's own (`xl list -l`, `xl create -n`).
  */
+import { placeOf } from '../../abi/x86/cpuid.ts'
+import type { FeatureChange } from '../config/cpuid.ts'
 import type { ChannelSpec } from '../config/channel.ts'
 import type { DiskSpec } from '../config/disk.ts'
 import { type DomainConfig, TSC_MODES } from '../config/domain.ts'
@@ -27,6 +29,7 @@ type Common = Pick<DomainConfig, 'type' | 'name' | 'commandLine' | 'memoryKib' |
     readonly timeOffsetSeconds?: number | undefined
     readonly localtime?: boolean | undefined
     readonly disableMigrate?: boolean | undefined
+    readonly cpuFeatures?: readonly FeatureChange[] | undefined
     readonly maxGrantFrames?: number | undefined
     readonly maxMaptrackFrames?: number | undefined
     readonly maxGrantVersion?: number | undefined
@@ -80,6 +83,8 @@ function configOf(common: Common, creation: JsonObject, build: JsonObject): Json
       rtc_timeoffset: offset && offset >>> 0,
       localtime: common.localtime ? 'True' : undefined,
       disable_migrate: common.disableMigrate ? 'True' : undefined,
+      cpuid: common.cpuFeatures?.length
+        ? { cpuid: leavesOf(common.cpuFeatures), msr: [] } : undefined,
       max_grant_frames: common.maxGrantFrames,
       max_maptrack_frames: common.maxMaptrackFrames,
       max_grant_version: common.maxGrantVersion,
@@ -110,6 +115,24 @@ function configOf(common: Common, creation: JsonObject, build: JsonObject): Json
 /** A virtual node as libxl's libxl_vnode_info. */
 function vnodeOf({ distances, memoryKib, pnode, vcpus }: VnodeConfig): Json {
   return { memkb: memoryKib || undefined, distances, pnode: pnode || undefined, vcpus }
+}
+
+/** Changes of CPUID as libxl's libxl_cpuid_policy_list: of each register 32 signs, bit 31 first. */
+function leavesOf(changes: readonly FeatureChange[]): Json[] {
+  const leaves = new Map<string, { [key: string]: number | string | undefined }>()
+  for (const { word, bit, value } of changes) {
+    const { leaf, subleaf } = placeOf(word)
+    const [name = '', register = ''] = word.split('.')
+    const known = leaves.get(name) ?? {
+      leaf, subleaf: leaf === 7 || leaf === 0xd ? subleaf : undefined,
+      eax: undefined, ebx: undefined, ecx: undefined, edx: undefined,
+    }
+    const before = String(known[register] ?? 'x'.repeat(32))
+    leaves.set(name, {
+      ...known, [register]: before.slice(0, 31 - bit) + value + before.slice(32 - bit),
+    })
+  }
+  return [...leaves.values()]
 }
 
 /** A channel as libxl's libxl_device_channel. */

@@ -118,6 +118,29 @@ test('a dry run prints what was asked for, and no default', async () => {
   assert.equal(more.err, 'got a tsc mode string: "native"\n')
 })
 
+test('a dry run prints changes of CPUID as libxl\'s policy', async () => {
+  const { run } = world()
+  const { out } = await run('create -q -n b.cfg nomigrate=1 cpuid="host,avx2=k,bmi1=s,invtsc=1"')
+  assert.ok(out.includes(`        "disable_migrate": "True",
+        "cpuid": {
+            "cpuid": [
+                {
+                    "leaf": 7,
+                    "subleaf": 0,
+                    "ebx": "xxxxxxxxxxxxxxxxxxxxxxxxxxkxsxxx"
+                },
+                {
+                    "leaf": 2147483655,
+                    "edx": "xxxxxxxxxxxxxxxxxxxxxxx1xxxxxxxx"
+                }
+            ],
+            "msr": [
+
+            ]
+        },
+`), out)
+})
+
 test('a dry run also prints what could not be made', async () => {
   const { run } = world()
   const { code, out } = await run('create -n b.cfg type="hvm"')

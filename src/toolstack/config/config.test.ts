@@ -261,6 +261,11 @@ test('the TSC mode is a name, or a number with a warning', () => {
   assert.equal(load(`${BASE}tsc_mode="native"`).config.tscMode, 2)
   assert.deepEqual([load(BASE), load(`${BASE}nomigrate=1`)].map(({ config }) =>
     config.disableMigrate), [false, true])
+  const { config, messages } = load(`${BASE}cpuid="host,avx2=0,foo=1"`)
+  assert.deepEqual(config.cpuFeatures, [{ word: '7.ebx', bit: 5, value: '0' }])
+  assert.match(messages.join(), /unknown CPUID flag name/)
+  assert.match(load(`${BASE}cpuid=["1:ecx=x"]`).messages.join(),
+    /`cpuid' has no effect here as a list/)
   expectMessages('tsc_mode=2\n', 'WARNING: specifying "tsc_mode" as an integer is deprecated. ' +
     'Please use the named parameter variant. e.g. tsc_mode="native"')
   expectFailure(`${BASE}tsc_mode="bogus"`,

@@ -6,6 +6,7 @@
  * and counts are refused.
  */
 import { ChannelError, type ChannelSpec, parseChannel } from './channel.ts'
+import { cpuFeaturesOf, type FeatureChange } from './cpuid.ts'
 import { type DiskSpec, DiskSpecError, parseDisk } from './disk.ts'
 import { isCpuRange } from './cpu-range.ts'
 import { ConfigError, type ParsedConfig, parseConfig, type Value } from './parser.ts'
@@ -51,6 +52,7 @@ export interface DomainConfig {
   readonly rtcTimeoffset: number | undefined
   readonly localtime: boolean
   readonly disableMigrate: boolean
+  readonly cpuFeatures: readonly FeatureChange[]
   readonly vifs: readonly VifSpec[]
   readonly channels: readonly ChannelSpec[]
   /** Ranges of CPUs for each VCPU; undefined where no wish was made. */
@@ -147,6 +149,7 @@ class Reader {
     const rtcTimeoffset = this.#timeoffset()
     const localtime = Boolean(settings.number('localtime'))
     const disableMigrate = Boolean(settings.number('nomigrate'))
+    const cpuFeatures = cpuFeaturesOf(settings)
     const limits = {
       maxGrantFrames: this.#count('max_grant_frames'),
       maxMaptrackFrames: this.#count('max_maptrack_frames'),
@@ -171,8 +174,8 @@ class Reader {
       config: {
         name, uuid, type, pool, kernel, ramdisk, bootloader, bootloaderArgs, commandLine, ...memory,
         ...cpus, ...actions,
-        tscMode, rtcTimeoffset, localtime, disableMigrate, disks, vifs, channels, hardAffinity,
-        softAffinity, vnuma, cpuWeight, cap, ...limits, wishes,
+        tscMode, rtcTimeoffset, localtime, disableMigrate, cpuFeatures, disks, vifs, channels,
+        hardAffinity, softAffinity, vnuma, cpuWeight, cap, ...limits, wishes,
       },
       messages: settings.messages,
     }

@@ -9,7 +9,8 @@ import { ConfigError } from './parser.ts'
 const HONOURED = `name type builder uuid kernel ramdisk cmdline root extra memory maxmem vcpus
   maxvcpus on_poweroff on_reboot on_watchdog on_crash on_soft_reset tsc_mode pool cpus cpus_soft
   cpu_weight cap max_grant_frames max_maptrack_frames max_grant_version max_event_channels disk
-  vif bootloader bootloader_args vnuma localtime rtc_timeoffset nomigrate driver_domain channel`
+  vif bootloader bootloader_args vnuma localtime rtc_timeoffset nomigrate driver_domain channel
+  cpuid`
 
 const OTHERS = `init_seclabel seclabel oos pvshim pvshim_path pvshim_cmdline pvshim_extra period
   slice latency extratime e820_host pci_msitranslate pci_power_mgmt pci_permissive pci_seize pci
@@ -25,7 +26,7 @@ const OTHERS = `init_seclabel seclabel oos pvshim pvshim_path pvshim_cmdline pvs
   spicevdagent spice_clipboard_sharing spiceusbredirection spice_image_compression
   spice_streaming_video nographic gfx_passthru serial usb usbversion usbdevice vkb_device soundhw
   xen_platform_pci vendor_device gic_version tee vuart xend_suspend_evtchn_compat msr_relaxed sdl
-  opengl xauthority display vnc vnclisten vncpasswd vncdisplay vncunused boot cpuid hap vpmu`
+  opengl xauthority display vnc vnclisten vncpasswd vncdisplay vncunused boot hap vpmu`
 
 /** The names. */
 const words = (text: string): string[] => text.split(/\s+/)

@@ -12,7 +12,7 @@ const HONOURED = [
   'on_soft_reset', 'tsc_mode', 'pool', 'cpus', 'cpus_soft', 'cpu_weight', 'cap', 'max_grant_frames',
   'max_maptrack_frames', 'max_grant_version', 'max_event_channels', 'disk', 'vif',
   'bootloader', 'bootloader_args', 'vnuma', 'localtime', 'rtc_timeoffset', 'channel',
-  'nomigrate',
+  'nomigrate', 'cpuid',
   // A domain's back-ends always work.
   'driver_domain',
 ]
@@ -38,7 +38,7 @@ const WITHOUT_EFFECT: Readonly<Record<string, readonly string[]>> = {
     'stubdomain_cmdline', 'stubdomain_kernel', 'stubdomain_memory', 'stubdomain_ramdisk',
   ],
   'has no effect here': [
-    'acpi', 'altp2m', 'cpuid', 'extratime', 'hap', 'init_seclabel', 'latency', 'msr_relaxed',
+    'acpi', 'altp2m', 'extratime', 'hap', 'init_seclabel', 'latency', 'msr_relaxed',
     'nestedhvm', 'oos', 'passthrough', 'pci_msitranslate', 'pci_permissive', 'pci_power_mgmt',
     'pci_seize', 'period', 'pvshim_cmdline', 'pvshim_extra', 'pvshim_path', 'seclabel',
     'shadow_memory', 'slice', 'vmtrace_buf_kb', 'vpmu',

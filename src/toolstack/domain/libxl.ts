@@ -6,6 +6,7 @@
  */
 import type { NetCounters } from '../../backends/net/device.ts'
 import type { CpuPlace, NumaNode } from '../../dom0/interfaces.ts'
+import type { FeatureChange } from '../config/cpuid.ts'
 import type { DiskSpec } from '../config/disk.ts'
 import type { ShutdownAction } from '../config/domain.ts'
 import type { ChannelSpec } from '../config/channel.ts'
@@ -81,6 +82,8 @@ export interface DomainSpec extends DeviceSpecs {
   readonly tscMode: number
   /** It will never be moved to another host. */
   readonly disableMigrate?: boolean | undefined
+  /** In the order in which they are made. */
+  readonly cpuFeatures?: readonly FeatureChange[] | undefined
   /** What its clock is ahead of UTC. */
   readonly timeOffsetSeconds?: number | undefined
   readonly onPoweroff: ShutdownAction

@@ -7,6 +7,7 @@
 import {
   asDomid, asGfn, asGrantRef, type Domid, type EvtchnPort, type Gfn,
 } from '../../abi/numbers.ts'
+import type { FeatureWord } from '../../abi/x86/cpuid.ts'
 import { XEN_DOMCTL_CDF_hap, XEN_DOMCTL_CDF_hvm } from '../../abi/xen/domctl.ts'
 import { GNTTAB_RESERVED_CONSOLE, GNTTAB_RESERVED_XENSTORE } from
   '../../abi/xen/grant_table.ts'
@@ -38,6 +39,9 @@ const CONTROL_DOMAIN = asDomid(0)
 /** HVMPTM_no_delay_for_missed_ticks, libxl's choice. */
 /** Of XEN_DOMCTL_settscinfo. */
 const TSC_ALWAYS_EMULATE = 1
+/** Of its features nothing is shown unless it is asked for. */
+const TSC_WORD = '80000007.edx'
+const ALL = 0xffff_ffff
 const TIMER_MODE = 1
 /** libxl gives the domain this much beyond its memory, for special pages. */
 const MEMORY_SLACK_KIB = 1024
@@ -114,9 +118,17 @@ function limitsOf(spec: DomainSpec): Partial<CreateDomainConfig> {
   }
 }
 
-/** Whether the guest may rely on it that its TSC never counts faster or slower: libxl's rule. */
-function isTscInvariant({ disableMigrate, tscMode }: DomainSpec): boolean {
-  return disableMigrate === true || tscMode === TSC_ALWAYS_EMULATE
+/** Of each feature word that is not as usual what may be shown of it. */
+function featuresOf({ disableMigrate, tscMode, cpuFeatures = [] }: DomainSpec) {
+  const features = new Map<FeatureWord, number>()
+  // libxl's rule: these may rely on it that the TSC never counts faster or slower.
+  if (disableMigrate === true || tscMode === TSC_ALWAYS_EMULATE) features.set(TSC_WORD, ALL)
+  for (const { word, bit, value } of cpuFeatures) {
+    if (value === 'x') continue
+    const before = features.get(word) ?? (word === TSC_WORD ? 0 : ALL)
+    features.set(word, (value === '0' ? before & ~(1 << bit) : before | 1 << bit) >>> 0)
+  }
+  return features
 }
 
 function build(
@@ -130,7 +142,8 @@ function build(
   xenctrl.setHvmParam(domid, HVM_PARAM_TIMER_MODE, TIMER_MODE)
   xenctrl.setHvmParam(domid, HVM_PARAM_ALTP2M, 0)
   xenctrl.setTscInfo(domid, spec.tscMode, 0n, 0, 0)
-  if (isTscInvariant(spec)) xenctrl.setFeatures(domid, new Map([['80000007.edx', 0xffff_ffff]]))
+  const features = featuresOf(spec)
+  if (features.size > 0) xenctrl.setFeatures(domid, features)
   const { timeOffsetSeconds } = spec
   if (timeOffsetSeconds !== undefined) xenctrl.setTimeOffset(domid, timeOffsetSeconds)
   placeDomain(xenctrl, spec, domid)

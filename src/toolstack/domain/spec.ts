@@ -47,6 +47,7 @@ export function specOf(
     } : {},
     ...timeOffsetOf(config),
     ...config.disableMigrate ? { disableMigrate: true } : {},
+    ...config.cpuFeatures.length > 0 ? { cpuFeatures: config.cpuFeatures } : {},
     ...config.vnuma.length > 0 ? { vnuma: config.vnuma } : {},
     onPoweroff: config.onPoweroff,
     onReboot: config.onReboot, onCrash: config.onCrash, onWatchdog: config.onWatchdog,

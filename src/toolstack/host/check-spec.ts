@@ -1,6 +1,8 @@
 /**
  * Whether what came over the socket is a domain's specification, field by field.
  */
+import { featureWords } from '../../abi/x86/cpuid.ts'
+import { FEATURE_VALUES } from '../config/cpuid.ts'
 import { isCpuRange } from '../config/cpu-range.ts'
 import type { ShutdownAction } from '../config/domain.ts'
 import { MOST_VNODES } from '../config/vnuma.ts'
@@ -23,6 +25,7 @@ const MOST_INT = 2 ** 31 - 1
 /** What a configuration can ask for, and a time zone. */
 const MOST_OFFSET_S = 2 ** 32
 const MOST_WORDS = 256
+const MOST_FEATURES = 1024
 const MAX_MEMORY_KIB = 2 ** 31
 const action = oneOf(ACTIONS)
 const isRange: Check = (value) => typeof value === 'string' && isCpuRange(value)
@@ -57,6 +60,9 @@ const checks: Readonly<Record<keyof DomainSpec, Check>> = {
   maxEventChannels: optional(within(0, MOST_INT)),
   tscMode: within(0, 3),
   disableMigrate: optional(flag),
+  cpuFeatures: optional(listOf(fields({
+    word: oneOf(featureWords), bit: within(0, 31), value: oneOf(FEATURE_VALUES),
+  }), MOST_FEATURES)),
   timeOffsetSeconds: optional(within(-MOST_OFFSET_S, MOST_OFFSET_S)),
   onPoweroff: action,
   onReboot: action,
