@@ -14,11 +14,11 @@ import {
 import type { FunctionBuilder } from '../../wasm/function.ts'
 import type { FunctionReference, ModuleBuilder } from '../../wasm/module.ts'
 import { coreMap } from '../core-memory.ts'
-import { writeExactDoubles } from './exact-doubles.ts'
+import { writeExactDouble, writeExactDoubles } from './exact-doubles.ts'
 import { floatVectorNumber } from './float-lanes.ts'
 import { FLOAT_DOUBLE, FLOAT_OP_MASK, floatNumber, floatOps } from './float-number.ts'
 import { unsettled } from './float-state.ts'
-import { isImmoderate } from './inline-float.ts'
+import { isFar } from './inline-float.ts'
 
 const CORE = 0
 const Z = i32.const(0)
@@ -50,11 +50,6 @@ const bounded = new Set<string>(floatOps.slice(0, floatOps.indexOf('sqrt') + 1))
 /** Notes it from here on. */
 export function noteDenormal(f: FunctionBuilder): void {
   f.store('i32', CORE, Z, i32.const(1), coreMap.denormals)
-}
-
-/** -> i32, for the bits of a double: neither moderate nor zero. */
-function isFar(bits: Expression): Expression {
-  return i32.and(isImmoderate(bits), i64.ne(i64.shl(bits, i64.const(1)), i64.const(0)))
 }
 
 /** -> i32, for the bits of a double or single; the smallest normal number counts as denormal. */
@@ -110,6 +105,7 @@ function buildFloatNoting(
   const [number, a, b] = f.parameters as [Local, Local, Local]
   const isDouble = f.local('i32')
   const result = f.local('i64')
+  f.block((usual) => writeExactDouble({ f, number, a, b, result, usual }))
   writeQuickly(f, number, a, b)
   f.set(isDouble, i32.ne(i32.and(number, i32.const(FLOAT_DOUBLE)), Z))
   f.set(result, call(float, number, a, b))

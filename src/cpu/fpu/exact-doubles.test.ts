@@ -1,6 +1,6 @@
 /**
- * Exact sums and products of two doubles against the exact routine: what is answered is right and
- * changes no flag; and counting is answered.
+ * Exact sums, products and quotients of doubles against the exact routine: what is answered is
+ * right and changes no flag; and counting is answered.
  */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
@@ -8,8 +8,9 @@ import { float, floatFlags } from '../../isa/float/float.ts'
 import { call, i32, v128 } from '../../wasm/expression.ts'
 import { ModuleBuilder } from '../../wasm/module.ts'
 import { CpuContext } from '../state.ts'
-import { writeExactDoubles } from './exact-doubles.ts'
+import { writeExactDouble, writeExactDoubles } from './exact-doubles.ts'
 import { floatVectorNumber } from './float-lanes.ts'
+import { floatNumber } from './float-number.ts'
 
 const PLAIN = 0x1f80
 const [A, B, RESULT] = [0x8000, 0x8010, 0x8020]
@@ -45,6 +46,31 @@ function build() {
     assert.equal(view.getUint32(CpuContext.offsets.mxcsr, true), mxcsr)
     return view.getUint32(RESULT + 16, true) === 1
       ? [view.getBigUint64(RESULT, true), view.getBigUint64(RESULT + 8, true)] : undefined
+  }
+}
+
+/** The same for one double: its bits, or nothing. */
+function buildScalar() {
+  const module = new ModuleBuilder()
+  module.importMemory('env', 'core', { initialPages: 1 })
+  const f = module.function({ parameters: ['i32', 'i64', 'i64'], result: 'i64' })
+  const [number, a, b] = f.parameters
+  const result = f.local('i64')
+  f.block((usual) =>
+    writeExactDouble({ f, number: number!, a: a!, b: b!, result, usual }))
+  f.unreachable()
+  module.exportFunction('run', f)
+  const core = new WebAssembly.Memory({ initial: 1 })
+  new DataView(core.buffer).setUint32(CpuContext.offsets.mxcsr, PLAIN, true)
+  const { run } = new WebAssembly.Instance(new WebAssembly.Module(module.finish()),
+    { env: { core } }).exports as { run: (number: number, a: bigint, b: bigint) => bigint }
+  return (op: 'add' | 'sub' | 'mul' | 'div', x: bigint, y: bigint): bigint | undefined => {
+    try {
+      return BigInt.asUintN(64, run(floatNumber(op, 64), x, y))
+    } catch (error) {
+      assert.ok(error instanceof WebAssembly.RuntimeError, String(error))
+      return undefined
+    }
   }
 }
 
@@ -90,6 +116,28 @@ test('what is answered is exact, and so sets no flag', () => {
     })
   }
   assert.ok(answers > 1000, `${answers} answers`)
+})
+
+test('so it is of one double', () => {
+  const run = buildScalar()
+  const answers = { add: 0, sub: 0, mul: 0, div: 0 }
+  const ops = Object.keys(answers) as (keyof typeof answers)[]
+  for (let i = 0; i < 20_000; i++) {
+    const op = ops[i % 4]!
+    const [x, y] = [operand(), operand()]
+    const found = run(op, x, y)
+    if (found === undefined) continue
+    answers[op] += 1
+    const text = `${op} ${x.toString(16)} ${y.toString(16)}`
+    assert.equal(found, float(op, 64, x, y, PLAIN), text)
+    assert.equal(floatFlags & 0x3f, 0, text)
+  }
+  assert.ok(ops.every((op) => answers[op] > 100), JSON.stringify(answers))
+  assert.equal(run('mul', bitsOf(0.1), bitsOf(4)), bitsOf(0.4))
+  assert.equal(run('div', bitsOf(-1.5), bitsOf(8)), bitsOf(-0.1875))
+  assert.equal(run('div', bitsOf(1), bitsOf(3)), undefined)
+  assert.equal(run('div', bitsOf(1), bitsOf(0)), undefined)
+  assert.equal(run('add', bitsOf(2 ** 600), bitsOf(1)), undefined)
 })
 
 test('what counts in doubles is answered, what is inexact or not ordinary is not', () => {

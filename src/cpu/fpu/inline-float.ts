@@ -127,6 +127,11 @@ export function isImmoderate(bits: Expression): Expression {
     i32.const(MODERATE.high - MODERATE.low << 21))
 }
 
+/** -> i32, for the bits of a double: neither MODERATE nor zero. */
+export function isFar(bits: Expression): Expression {
+  return i32.and(isImmoderate(bits), i64.ne(i64.shl(bits, i64.const(1)), i64.const(0)))
+}
+
 /** A double operation whose operands are bounded: nothing but its result has to be looked at, and
  * not even that if it cannot but be normal. */
 function bounded(site: InlineFloat, op: BoundedOp): void {
