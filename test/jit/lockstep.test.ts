@@ -5,9 +5,9 @@
  */
 import assert from 'node:assert/strict'
 import test from 'node:test'
-import { Code, R15, RAX, RBX, RCX, RDX } from './encoder.ts'
+import { Code, R15, RAX, RBX, RCX, RDX, RSI, RSP } from './encoder.ts'
 import { Lockstep } from './lockstep.ts'
-import { ALIAS_AT, CODE_AT, DATA_AT, SWAP, TestMachine } from './machine.ts'
+import { ALIAS_AT, CODE_AT, DATA_AT, type Start, SWAP, TestMachine } from './machine.ts'
 import { startOf, twoRegions } from './start.ts'
 
 const count = Number(process.env['JIT_PROGRAMS'] ?? 120)
@@ -228,6 +228,62 @@ test('regions that lead to one another all the time become one', () => {
   }
   assert.deepEqual(interpreter.differences(compiled, true), [])
   assert.ok(compiled.cpu.jitCounts.widened > 0)
+})
+
+/** Two functions that are regions of their own and call one another, `depth` calls deep. */
+function mutual(depth: number, inner: (code: Code) => void): Start {
+  return startOf((code) => {
+    code.constant(RDX, 40)
+    code.label('again')
+    code.constant(RCX, depth)
+    code.to('even', 4, 0xe8)
+    code.label('behind')
+    code.op([0xff], 1, RDX)
+    code.to('again', 4, 0x0f, 0x85)
+    code.raw(0xcc)
+    for (const [name, other] of [['even', 'odd'], ['odd', 'even']] as const) {
+      code.label(name)
+      for (let i = 0; i < 45; i++) code.op([0x01], RCX, RBX)
+      code.op([0xff], 1, RCX)
+      code.to(`${name}.call`, 1, 0x75)
+      inner(code)
+      code.raw(0xc3)
+      code.label(`${name}.call`)
+      code.to(other, 4, 0xe8)
+      code.op([0x01], RCX, RAX)
+      code.op([0x11], RBX, RAX)
+      code.raw(0xc3)
+    }
+  })
+}
+
+function sameAsInterpreted(program: Start): void {
+  const [interpreter, compiled] = [new TestMachine(0), new TestMachine(3)]
+  for (const machine of [interpreter, compiled]) {
+    machine.load(program)
+    assert.equal(machine.run(1_000_000), 'halt')
+  }
+  assert.deepEqual(interpreter.differences(compiled, true), [])
+  assert.ok(compiled.cpu.jitCounts.compiled > 1)
+}
+
+test('regions call one another, and more deeply than the host may', () => {
+  for (const depth of [2, 7, 23, 24, 25, 60]) sameAsInterpreted(mutual(depth, () => {}))
+})
+
+test('a function may return elsewhere than to its caller', () => {
+  sameAsInterpreted(mutual(9, (code) => {
+    code.op([0x8d], RSP, { base: RSP, displacement: 64 }, { width: 64 })
+    for (let i = 0; i < 45; i++) code.op([0x01], RDX, RBX)
+  }))
+})
+
+test('a function may write to the code of its caller', () => {
+  sameAsInterpreted(mutual(6, (code) => {
+    code.address(RSI, 'even')
+    code.op([0x8a], RAX, { base: RSI, displacement: 0 }, { width: 8 })
+    code.op([0x88], RAX, { base: RSI, displacement: 0 }, { width: 8 })
+  }))
 })
 
 test('compiled code stops after as many instructions as it is told', () => {
