@@ -10,7 +10,7 @@ import { EBUSY, EEXIST, EINVAL, ENOMEM } from '../../abi/xen/errno.ts'
 import { XEN_DOMCTL_CDF_hap, XEN_DOMCTL_CDF_hvm, XEN_DOMCTL_CDF_xs_domain } from
   '../../abi/xen/domctl.ts'
 import { DOMID_FIRST_RESERVED, VIRQ_DOM_EXC, XEN_LEGACY_MAX_VCPUS } from '../../abi/xen/xen.ts'
-import { featureBits, type FeatureWord, featureWords } from '../../abi/x86/cpuid.ts'
+import { featureWords } from '../../abi/x86/cpuid.ts'
 import { P2M_FOREIGN, P2M_HOLE, P2M_RAM_RW } from '../../cpu/p2m-format.ts'
 import type { Host } from '../host/host.ts'
 import { ALL_NODES } from '../host/nodes.ts'
@@ -109,19 +109,13 @@ function fill(host: Host, at: number, domid: number, config: DomainConfig): Doma
   state.shutdownCode = 0xffff_ffff
   state.tscKhz = host.state.tscKhz
   state.bornNs = host.clock.now()
-  for (const [i, word] of featureWords.entries()) state.features.set(i, usualFeatures(word))
+  for (const i of featureWords.keys()) state.features.set(i, 0xffff_ffff)
   state.featuresSerial++
   state.maxEvtchnPort = config.maxEvtchnPort
   state.maxGrantFrames = orDefault(config.maxGrantFrames, DEFAULT_GRANT_FRAMES)
   state.maxMaptrackFrames = orDefault(config.maxMaptrackFrames, DEFAULT_MAPTRACK_FRAMES)
   state.maxGrantVersion = config.maxGrantVersion
   return new Domain(host, at)
-}
-
-/** What a domain's CPUID may show unless the toolstack says otherwise. As in Xen, that is not that
- * the TSC counts alike for ever: a domain that moves would see another. */
-function usualFeatures(word: FeatureWord): number {
-  return word === '80000007.edx' ? ~(1 << featureBits[word].constant_tsc) >>> 0 : 0xffff_ffff
 }
 
 /** Whether the limits of its grant table are among those that the machine allows. */

@@ -12,9 +12,9 @@ const HONOURED = [
   'on_soft_reset', 'tsc_mode', 'pool', 'cpus', 'cpus_soft', 'cpu_weight', 'cap', 'max_grant_frames',
   'max_maptrack_frames', 'max_grant_version', 'max_event_channels', 'disk', 'vif',
   'bootloader', 'bootloader_args', 'vnuma', 'localtime', 'rtc_timeoffset', 'channel',
-  'nomigrate', 'cpuid',
-  // A domain's back-ends always work.
-  'driver_domain',
+  'cpuid',
+  // What they permit or forbid is never done: migration, and a domain's back-ends always work.
+  'nomigrate', 'driver_domain',
 ]
 
 const WITHOUT_EFFECT: Readonly<Record<string, readonly string[]>> = {

@@ -80,8 +80,6 @@ export interface DomainSpec extends DeviceSpecs {
   readonly maxEventChannels?: number | undefined
   /** XEN_DOMCTL_settscinfo's mode. */
   readonly tscMode: number
-  /** It will never be moved to another host. */
-  readonly disableMigrate?: boolean | undefined
   /** In the order in which they are made. */
   readonly cpuFeatures?: readonly FeatureChange[] | undefined
   /** What its clock is ahead of UTC. */

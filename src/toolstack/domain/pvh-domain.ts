@@ -37,11 +37,6 @@ export interface MadeDomain {
 
 const CONTROL_DOMAIN = asDomid(0)
 /** HVMPTM_no_delay_for_missed_ticks, libxl's choice. */
-/** Of XEN_DOMCTL_settscinfo. */
-const TSC_ALWAYS_EMULATE = 1
-/** Of its features nothing is shown unless it is asked for. */
-const TSC_WORD = '80000007.edx'
-const ALL = 0xffff_ffff
 const TIMER_MODE = 1
 /** libxl gives the domain this much beyond its memory, for special pages. */
 const MEMORY_SLACK_KIB = 1024
@@ -119,13 +114,11 @@ function limitsOf(spec: DomainSpec): Partial<CreateDomainConfig> {
 }
 
 /** Of each feature word that is not as usual what may be shown of it. */
-function featuresOf({ disableMigrate, tscMode, cpuFeatures = [] }: DomainSpec) {
+function featuresOf({ cpuFeatures = [] }: DomainSpec) {
   const features = new Map<FeatureWord, number>()
-  // libxl's rule: these may rely on it that the TSC never counts faster or slower.
-  if (disableMigrate === true || tscMode === TSC_ALWAYS_EMULATE) features.set(TSC_WORD, ALL)
   for (const { word, bit, value } of cpuFeatures) {
     if (value === 'x') continue
-    const before = features.get(word) ?? (word === TSC_WORD ? 0 : ALL)
+    const before = features.get(word) ?? 0xffff_ffff
     features.set(word, (value === '0' ? before & ~(1 << bit) : before | 1 << bit) >>> 0)
   }
   return features

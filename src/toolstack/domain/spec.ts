@@ -46,7 +46,6 @@ export function specOf(
         one.path === undefined ? one : { ...one, path: absolutePath(one.path) }),
     } : {},
     ...timeOffsetOf(config),
-    ...config.disableMigrate ? { disableMigrate: true } : {},
     ...config.cpuFeatures.length > 0 ? { cpuFeatures: config.cpuFeatures } : {},
     ...config.vnuma.length > 0 ? { vnuma: config.vnuma } : {},
     onPoweroff: config.onPoweroff,

@@ -59,7 +59,6 @@ const checks: Readonly<Record<keyof DomainSpec, Check>> = {
   maxGrantVersion: optional(within(0, MOST_INT)),
   maxEventChannels: optional(within(0, MOST_INT)),
   tscMode: within(0, 3),
-  disableMigrate: optional(flag),
   cpuFeatures: optional(listOf(fields({
     word: oneOf(featureWords), bit: within(0, 31), value: oneOf(FEATURE_VALUES),
   }), MOST_FEATURES)),
