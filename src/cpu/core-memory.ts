@@ -108,10 +108,6 @@ export const CoreControl = struct('core control', {
   regionReserve: u32,
   /** What of the budget the running region has not been given yet, with the reserve. */
   withheld: u32,
-  /** Linear address at which the region that called the running one goes on, and how many wait for
-   * another, or NONE_RETURNS: see jit/leaving.ts. */
-  returnTo: u64,
-  callDepth: u32,
   /** 1 while each round of a repeated string instruction counts. */
   roundByRound: u32,
   /** What of the instructions is looked at, as bits of debug.ts's Watching. */
@@ -211,11 +207,6 @@ export const JUMP_TARGET_BITS = 13
 
 /** Places of coreMap.regionLinks. */
 export const REGION_LINK_BITS = 13
-
-/** Regions that wait for another: each takes some of the host's stack. */
-export const MOST_WAITING = 24
-/** CoreControl.callDepth: regions wait, but none of them may go on, or call another. */
-export const NONE_RETURNS = MOST_WAITING + 1
 
 /** Values of CoreControl.stop. */
 export const Stop = {

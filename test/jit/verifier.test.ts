@@ -7,8 +7,6 @@ import { TABLE_BYTES, TLB_ENTRIES } from '../../src/cpu/core-memory.ts'
 import { MACHINE } from '../../src/cpu/interpreter/parts.ts'
 import { collectRegions } from './collect.ts'
 import { Lockstep } from './lockstep.ts'
-import { TestMachine } from './machine.ts'
-import { twoRegions } from './start.ts'
 import { verifyModule } from './verifier.ts'
 import { isMemoryAccess, readModule, type WasmInstruction } from './wasm-reader.ts'
 
@@ -22,10 +20,6 @@ const TAG = -1n << 24n
 
 const regions = collectRegions(() => {
   new Lockstep().run(1, programs)
-  // One calls the other in a loop.
-  const machine = new TestMachine(3)
-  machine.load(twoRegions)
-  machine.run(100_000)
 }).map(readModule)
 
 test('the accesses of compiled regions stay where they may', (t) => {

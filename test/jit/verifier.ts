@@ -183,8 +183,7 @@ class Verifier {
     this.#frames.push({ ...frame, kind: 'else' })
   }
 
-  /** At a loop's head nothing is known of what it changes, but that the TLB's tables are where they
-   * are if that is all that a local is set to. */
+  /** At a loop's head nothing is known of what it changes. */
   #enterLoop(index: number): void {
     this.#frames.push(this.#frame('loop'))
     if (!this.#state) return
@@ -194,19 +193,10 @@ class Verifier {
       const { opcode, immediates } = this.#function.instructions[at]!
       if (opcode >= 0x02 && opcode <= 0x04) depth += 1
       if (opcode === 0x0b) depth -= 1
-      if (opcode !== 0x21 && opcode !== 0x22) continue
-      const local = Number(immediates[0])
-      if (this.#state.locals[local] === this.#nodes.named(TABLES) && this.#loadsTables(at)) continue
-      this.#state.locals[local] = this.#nodes.unknown()
+      if (opcode === 0x21 || opcode === 0x22) {
+        this.#state.locals[Number(immediates[0])] = this.#nodes.unknown()
+      }
     }
-  }
-
-  /** Whether the two instructions in front of one load where the tables are. */
-  #loadsTables(at: number): boolean {
-    const [address, load] = this.#function.instructions.slice(at - 2, at)
-    return load!.opcode === op.load32 && load!.memory === CORE
-      && load!.offset === controlAt('tables')
-      && address!.opcode === op.i32 && Number(address!.immediates[0]) === 0
   }
 
   #leaveFrame(): void {

@@ -49,8 +49,6 @@ class Discovery {
     const leaders = [...this.#found.leaders].filter((offset) => this.#found.placed.has(offset))
     const numbers = new Map(leaders.map((offset, number) => [offset, number]))
     const target = (offset: number): Target => ({ offset, block: numbers.get(offset) ?? -1 })
-    const back = (offset: number): { back?: Target } =>
-      numbers.has(offset) ? { back: target(offset) } : {}
     for (const leader of leaders) {
       const instructions: Placed[] = []
       let end: BlockEnd | undefined
@@ -67,18 +65,13 @@ class Discovery {
           break
         }
         instructions.push(placed!)
-        if (flow.kind === 'goes') {
+        if (flow.kind === 'goes' || flow.kind === 'calls') {
           end = { kind: 'goes', to: target(flow.target) }
-        } else if (flow.kind === 'calls') {
-          const to = target(flow.target)
-          end = { kind: 'goes', to, ...to.block < 0 ? back(offset) : {} }
         } else if (flow.kind === 'branches') {
           end = { kind: 'branches', taken: target(flow.target), next: target(offset) }
         } else if (flow.kind === 'jumps') {
           const seen = this.#found.seenFrom(placed!.offset).map(target)
-          const isCall = placed!.instruction.definition.name === 'call'
-          const likely = seen.filter(({ block }) => block >= 0)
-          end = { kind: 'jumps', likely, ...isCall ? back(offset) : {} }
+          end = { kind: 'jumps', likely: seen.filter(({ block }) => block >= 0) }
         } else if (flow.kind === 'transfers') {
           end = { kind: 'transfers' }
         }

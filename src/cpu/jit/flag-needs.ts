@@ -7,7 +7,7 @@
  */
 import { effectsOf } from '../../isa/backends/effects.ts'
 import type { Instruction } from '../../isa/operand.ts'
-import { type Block, type Region, type Target, targetsOf } from './region.ts'
+import { type Block, type Region, targetsOf } from './region.ts'
 
 const ARITHMETIC = 6
 
@@ -35,13 +35,7 @@ function isOnlyDirection(flags: ReadonlySet<string>): boolean {
 
 /** Whether a block always ends with leaving the region. */
 function leaves(block: Block): boolean {
-  const { end } = block
-  return end.kind === 'goes' && end.back !== undefined
-    || targetsOf(block).every((target) => target.block < 0 || isBack(block, target))
-}
-
-function isBack({ end }: Block, target: Target): boolean {
-  return end.kind === 'jumps' && end.back === target
+  return targetsOf(block).every((target) => target.block < 0)
 }
 
 /** For each block, whether it needs flags that are computed. */

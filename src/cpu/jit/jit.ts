@@ -6,7 +6,7 @@
  * are found by address too, so regions outlive the records that enter them.
  */
 import type { Decode } from '../../isa/decode/decoder.ts'
-import { CODE_MODE_LONG, type CoreControlView, NONE_RETURNS, Stop } from '../core-memory.ts'
+import { CODE_MODE_LONG, type CoreControlView, Stop } from '../core-memory.ts'
 import type { CodeCache } from '../interpreter/code-cache.ts'
 import type { MemorySizes } from '../interpreter/engine-module.ts'
 import type { CodeLines } from '../interpreter/code-lines.ts'
@@ -373,9 +373,6 @@ export class Jit {
       if (this.#blocks.get(block) === region) this.#blocks.delete(block)
     }
     region.isForgotten = true
-    // Where its pages are said to be is another's now.
-    const { control } = this.#needs
-    if (control.callDepth > 0) control.callDepth = NONE_RETURNS
     this.#entries.leave(region)
     if (!region.code) return
     const { tableIndex, release } = region.code

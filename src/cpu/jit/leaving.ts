@@ -2,26 +2,19 @@
  * The ways out of a region.
  *
  * Where it goes on with other code, and that is no exception, what has to be done is written there:
- * only what may have been written on the way is stored, and flags are computed in place. A call of
- * what is outside is one of the host's, and the region waits for it: if the guest returns to where
- * it was called from, so does the host, whose processor foresees that. Whatever else ends the
- * callee ends the regions that wait for it.
- *
- * All others say in one word how the region is left, and code that stands once at its end takes the
- * word apart: such a way out is a constant and a branch, and there is one for nearly every
- * instruction.
+ * only what may have been written on the way is stored, and flags are computed in place. All others
+ * say in one word how the region is left, and code that stands once at its end takes the word
+ * apart: such a way out is a constant and a branch, and there is one for nearly every instruction.
  */
 import { assert } from '../../base/assert.ts'
-import { call, i32, i64, type Expression, type Local } from '../../wasm/expression.ts'
+import { i32, i64, type Expression, type Local } from '../../wasm/expression.ts'
 import type { FunctionBuilder, Label } from '../../wasm/function.ts'
-import { MOST_WAITING } from '../core-memory.ts'
-import { controlAt, loadControl32, loadControl64, Z } from '../interpreter/core-fields.ts'
+import { controlAt, Z } from '../interpreter/core-fields.ts'
 import { CORE } from '../interpreter/parts.ts'
 import type { FunctionReference } from '../../wasm/module.ts'
 import { CpuContext } from '../state.ts'
 import { type Epochs, INHERITED } from './epochs.ts'
 import type { FlagState } from './flag-state.ts'
-import type { LocalFloatState } from './local-float-state.ts'
 import type { LocalState } from './local-state.ts'
 import type { LocalX87 } from './local-x87.ts'
 import type { Path } from './region-reading.ts'
@@ -43,10 +36,6 @@ const DEPTH_SHIFT = 25
 /** and the offset of the address from the region's base. */
 const OFFSET_SHIFT = 28
 
-/** What a region's function returns when the guest returned to the region that called it; no record
- * lies there. */
-const RETURNED = 1
-
 /** Where a region is left: the node whose block it is, and what is known there. */
 export interface Place {
   readonly node: number
@@ -63,7 +52,6 @@ export interface InstructionPlace extends Place {
 /** What a region has when it is left. */
 export interface RegionState {
   readonly registers: LocalState
-  readonly floats: LocalFloatState
   readonly written: WrittenRegisters
   readonly epochs: Epochs
   readonly x87: LocalX87 | undefined
@@ -79,8 +67,6 @@ export class Leaving {
   readonly #state: RegionState
   readonly #goOn: FunctionReference
   readonly #word: Local
-  /** While another region is called: what `returnTo` and `callDepth` were, and what came of it. */
-  #call: { readonly returnTo: Local, readonly depth: Local, readonly result: Local } | undefined
   #label: Label | undefined
 
   constructor(target: FunctionBuilder, state: RegionState, goOn: FunctionReference) {
@@ -113,37 +99,9 @@ export class Leaving {
 
   /** Goes on at `offset`. */
   goOn(offset: number, place: Place): void {
-    if (this.#goesAlone(place)) this.#goAlone(place, this.#linear(offset))
+    const { base } = this.#state
+    if (this.#goesAlone(place)) this.#goAlone(place, i64.add(base, i64.const(offset)))
     else this.goOnRarely(offset, place.path)
-  }
-
-  /** Whether what is outside can be called. */
-  calls(place: Place): boolean {
-    return this.#goesAlone(place)
-  }
-
-  /** Calls the code at `linear`, which is to return to offset `back`: if it does so, what follows
-   * runs, with nothing known. */
-  call(linear: Expression, back: number, place: Place): void {
-    const f = this.#target
-    const { registers, floats, budget } = this.#state
-    this.#settle(place)
-    this.#call ??= { returnTo: f.local('i64'), depth: f.local('i32'), result: f.local('i32') }
-    const { returnTo, depth, result } = this.#call
-    f.set(depth, loadControl32('callDepth'))
-    f.ifUnlikely(i32.geU(depth, i32.const(MOST_WAITING)), () => f.returnCall(this.#goOn, linear))
-    f.set(returnTo, loadControl64('returnTo'))
-    f.store('i64', CORE, Z, this.#linear(back), controlAt('returnTo'))
-    f.store('i32', CORE, Z, i32.add(depth, i32.const(1)), controlAt('callDepth'))
-    f.set(result, call(this.#goOn, linear))
-    f.store('i64', CORE, Z, returnTo, controlAt('returnTo'))
-    f.store('i32', CORE, Z, depth, controlAt('callDepth'))
-    f.ifUnlikely(i32.ne(result, i32.const(RETURNED)), () => f.return(result))
-    f.set(budget, loadControl32('budget'))
-    f.postpone(() => {
-      registers.emitLoads()
-      floats.emitAsking()
-    })
   }
 
   /** The same where that hardly ever happens, and `left` instructions were counted too many. */
@@ -165,21 +123,10 @@ export class Leaving {
     f.returnCall(transfer, i64.add(linear, i64.const(length)))
   }
 
-  /** Goes on at `next`, where a `ret` leads to if `returns`. */
-  goOnComputed(place: Place, returns: boolean): void {
-    const f = this.#target
-    if (!this.#goesAlone(place)) {
-      this.goOnComputedRarely(place.path)
-      return
-    }
-    this.#settle(place)
-    if (returns) {
-      f.if(i64.eq(this.next, loadControl64('returnTo')), () => {
-        const before = i32.sub(loadControl32('callDepth'), i32.const(1))
-        f.ifLikely(i32.ltU(before, i32.const(MOST_WAITING)), () => f.return(i32.const(RETURNED)))
-      })
-    }
-    f.returnCall(this.#goOn, this.next)
+  /** Goes on at `next`. */
+  goOnComputed(place: Place): void {
+    if (this.#goesAlone(place)) this.#goAlone(place, this.next)
+    else this.goOnComputedRarely(place.path)
   }
 
   goOnComputedRarely(path: Path): void {
@@ -218,17 +165,13 @@ export class Leaving {
     this.#target.returnCall(this.#goOn, linear)
   }
 
-  /** Puts flags, budget and registers where others look for them. */
+  /** Stores what the region has in locals. */
   #settle({ node, path: { flags } }: Place): void {
     const f = this.#target
     const { registers, written, epochs, budget } = this.#state
     epochs.compute(flags)
     f.store('i32', CORE, Z, budget, controlAt('budget'))
     f.postpone(() => registers.emitStores(written.behind(node)))
-  }
-
-  #linear(offset: number): Expression {
-    return i64.add(this.#state.base, i64.const(offset))
   }
 
   /** How far the top of the x87 stack has moved. */

@@ -58,19 +58,14 @@ export class LocalFloatState implements FloatState {
     return local
   }
 
-  /** Finds out what the region's code asks, where it is entered or come back to. */
-  emitAsking(): void {
+  /** Finds out what the region's code asks. */
+  emitLoads(): void {
     if (this.#unavailable) this.#target.set(this.#unavailable, isUnavailable())
     if (this.#avxUnavailable) this.#target.set(this.#avxUnavailable, isAvxUnavailable())
     if (this.#unsettled) {
       forgetDenormals(this.#target)
       this.#target.set(this.#unsettled, unsettled())
     }
-  }
-
-  /** The same, and sets constants. */
-  emitLoads(): void {
-    this.emitAsking()
     for (const [bits, local] of this.#constants) this.#target.set(local, v128.const(bits))
   }
 }

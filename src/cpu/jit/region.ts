@@ -32,11 +32,11 @@ export interface Target {
 }
 
 export type BlockEnd =
-  /** On to one place; `back` is behind a call of what is outside. */
-  | { readonly kind: 'goes', readonly to: Target, readonly back?: Target }
+  /** On to one place. */
+  | { readonly kind: 'goes', readonly to: Target }
   | { readonly kind: 'branches', readonly taken: Target, readonly next: Target }
   /** To a computed address; `likely` are blocks that it may be. */
-  | { readonly kind: 'jumps', readonly likely: readonly Target[], readonly back?: Target }
+  | { readonly kind: 'jumps', readonly likely: readonly Target[] }
   /** To another privilege level, where nothing of this one is known. */
   | { readonly kind: 'transfers' }
   /** The interpreter carries out the instruction at `at`. */
@@ -74,9 +74,9 @@ export function pagesOf({ offset, instructions }: Block): number[] {
 /** Where a block may lead. */
 export function targetsOf({ end }: Block): readonly Target[] {
   switch (end.kind) {
-    case 'goes': return end.back ? [end.to, end.back] : [end.to]
+    case 'goes': return [end.to]
     case 'branches': return [end.taken, end.next]
-    case 'jumps': return end.back ? [...end.likely, end.back] : end.likely
+    case 'jumps': return end.likely
     case 'transfers': case 'leaves': return []
   }
 }

@@ -1,6 +1,6 @@
 /**
  * From a region to a WebAssembly function: (entry number) -> the record that the interpreter goes
- * on with, 0 when something stopped, or 1 behind the return to a region that called (leaving.ts).
+ * on with, or 0 when something stopped.
  *
  * Registers are locals while the region runs, and flags wait. It is left in two ways: to go on at
  * an address, mostly by code that stands there, or stopped before an instruction, whose address is
@@ -8,13 +8,16 @@
  * not computed by then, by the number of the *epoch* that the leaving place is in: the set of flags
  * pending there.
  */
-import { call, i32, i64, type Expression, type Local } from '../../wasm/expression.ts'
+import {
+  call, globalGet, i32, i64, type Expression, type Local,
+} from '../../wasm/expression.ts'
 import type { FunctionBuilder, Label } from '../../wasm/function.ts'
 import { loadControl32, loadControl64, Z } from '../interpreter/core-fields.ts'
-import type { EngineParts, Exits } from '../interpreter/parts.ts'
+import { CORE, type EngineParts, type Exits } from '../interpreter/parts.ts'
 import { emitExecution } from '../interpreter/repeat.ts'
 import { shapeOf } from '../interpreter/shape.ts'
 import { Access } from '../mmu/environment.ts'
+import { emitExecHit } from '../mmu/exec-tlb.ts'
 import { transferOf } from '../privilege/transfers.ts'
 import { laterBases } from './base-uses.ts'
 import { Epochs } from './epochs.ts'
@@ -29,7 +32,6 @@ import { LocalState } from './local-state.ts'
 import { keepsX87, LocalX87 } from './local-x87.ts'
 import { PathFacts } from './path-facts.ts'
 import { PathJoins } from './path-joins.ts'
-import { RegionPages } from './region-pages.ts'
 import { RegionOperands } from './region-operands.ts'
 import { type Path, RegionReading } from './region-reading.ts'
 import {
@@ -56,7 +58,7 @@ class Translator {
   readonly #slow: SlowCalls
   readonly #f: FunctionBuilder
   readonly #region: Region
-  readonly #pages: RegionPages
+  readonly #placement: Placement
   readonly #structure: Structure
   readonly #state: LocalState
   readonly #floats: LocalFloatState
@@ -85,6 +87,7 @@ class Translator {
     this.#slow = slow
     this.#f = target
     this.#region = region
+    this.#placement = placement
     const successors = [
       region.entries.map((block) => block + 1), ...region.blocks.map(successorsOf),
     ]
@@ -95,13 +98,12 @@ class Translator {
     this.#x87 = keepsX87(region) ? new LocalX87(target, this.#structure.entries) : undefined
     this.#locals = new RegionLocals(target)
     this.#base = target.local('i64')
-    this.#pages = new RegionPages(target, parts, placement, this.#base)
     this.#budget = target.local('i32')
     this.#epochs = new Epochs(target, flagWriters)
     this.#joins =
       new PathJoins(target, this.#state, this.#floats, region, this.#structure.isLoop)
     this.#leaving = new Leaving(target, {
-      registers: this.#state, floats: this.#floats, written, epochs: this.#epochs, x87: this.#x87,
+      registers: this.#state, written, epochs: this.#epochs, x87: this.#x87,
       base: this.#base, budget: this.#budget,
     }, parts.goOn)
     this.#exits = new InstructionExits(target, this.#leaving, this.#budget)
@@ -245,27 +247,32 @@ class Translator {
       : this.#loops.get(kind === 'back' ? to : 0)!)
   }
 
-  /** Calls what is outside the region, and goes on at `back`. */
-  #callOut(node: number, linear: Expression, back: Target, path: Path): void {
-    this.#leaving.call(linear, back.offset, { node, path })
-    // The guest may have come back at another privilege level.
-    this.#f.set(this.#tables, loadControl32('tables'))
-    const after = {
-      flags: new FlagState(this.#locals, false),
-      facts: new PathFacts(this.#locals, new X87Facts(0)),
-    }
-    const isHere = this.#pages.isThere(pageOf(back.offset))
-    this.#f.ifUnlikely(i32.or(i32.leS(this.#budget, Z), i32.eqz(isHere)),
-      () => this.#leaving.goOnRarely(back.offset, after))
-    this.#edge(node, back, after)
-  }
-
   /** Leaves when the target's page is not where it was when the region was made. */
   #checkPage(node: number, target: Target, path: Path): void {
     const page = pageOf(target.offset)
     if (node > 0 && pagesOf(this.#region.blocks[node - 1]!).includes(page)) return
-    this.#f.ifUnlikely(i32.eqz(this.#pages.isThere(page)),
+    this.#f.ifUnlikely(i32.eqz(this.#isThere(page)),
       () => this.#leaving.goOnRarely(target.offset, path))
+  }
+
+  /** Fetches the rest of an instruction from a page, as `#checkPage`; if that is elsewhere now, the
+   * interpreter carries the instruction out. */
+  #fetch(page: number, exits: Exits): void {
+    const f = this.#f
+    f.ifUnlikely(i32.eqz(this.#isThere(page)), () => {
+      const found = i32.wrap(call(this.#parts.execTranslate, this.#linear(page * PAGE_BYTES)))
+      f.if(i32.ne(found, this.#placement.machineOf(page)), () => {
+        exits.stopIf(globalGet(this.#parts.stopped, 'i32'))
+        exits.defer()
+      })
+    })
+  }
+
+  /** Whether a page of the region is where it was when the region was made. */
+  #isThere(page: number): Expression {
+    const linear = this.#linear(page * PAGE_BYTES)
+    const isUser = i32.ne(i32.and(globalGet(this.#parts.access, 'i32'), i32.const(Access.USER)), Z)
+    return emitExecHit(CORE, linear, isUser, this.#placement.machineOf(page))
   }
 
   /** Leaves when the budget is used up and no more is to be had; flags are settled. */
@@ -286,7 +293,7 @@ class Translator {
     const f = this.#f
     const shape = shapeOf(instruction, LONG)
     const page = lastPageOf(placed)
-    if (page !== pageOf(offset)) this.#pages.fetch(page, this.#exits.once(place))
+    if (page !== pageOf(offset)) this.#fetch(page, this.#exits.once(place))
     const transfer = transferOf(instruction)
     if (transfer) return this.#leaving.transfer(this.#parts[transfer], place, instruction.length)
     const emit = (exits: Exits): void => {
@@ -335,11 +342,7 @@ class Translator {
     // What follows is written inside this instruction, and must not take its locals.
     this.#endInstruction(path)
     if (end.kind === 'goes') {
-      if (end.back && this.#leaving.calls({ node, path })) {
-        this.#callOut(node, this.#pages.linear(end.to.offset), end.back, path)
-      } else {
-        this.#edge(node, end.to, path)
-      }
+      this.#edge(node, end.to, path)
     } else if (end.kind === 'branches') {
       const { taken, next } = end
       const take = (): void => this.#edge(node, taken, path)
@@ -360,23 +363,22 @@ class Translator {
     const targets = end.kind === 'jumps' ? end.likely : []
     if (targets.length <= COMPARED) {
       for (const target of targets) {
-        f.if(i64.eq(next, this.#pages.linear(target.offset)), () => this.#edge(node, target, path))
+        f.if(i64.eq(next, this.#linear(target.offset)), () => this.#edge(node, target, path))
       }
-      if (end.kind === 'jumps' && end.back && this.#leaving.calls({ node, path })) {
-        this.#callOut(node, next, end.back, path)
-      } else {
-        const last = this.#region.blocks[node - 1]!.instructions.at(-1)!
-        this.#leaving.goOnComputed({ node, path }, last.instruction.definition.name === 'ret')
-      }
+      this.#leaving.goOnComputed({ node, path })
       return
     }
     const { slots, slotOf } = jumpSwitch(targets.map(({ offset }) => offset))
     const elsewhere = (): void => this.#leaving.goOnComputedRarely(path)
     const cases = targets.map((target) => (): void => {
-      f.ifUnlikely(i64.ne(next, this.#pages.linear(target.offset)), elsewhere)
+      f.ifUnlikely(i64.ne(next, this.#linear(target.offset)), elsewhere)
       this.#edge(node, target, path)
     })
     f.switch(slotOf(i32.wrap(i64.sub(next, this.#base))), cases, elsewhere, slots)
+  }
+
+  #linear(offset: number): Expression {
+    return offset === 0 ? this.#base : i64.add(this.#base, i64.const(offset))
   }
 }
 
