@@ -216,7 +216,7 @@ export class Leaving {
   }
 
   #epochOf(flags: FlagState): number {
-    const epoch = this.#state.epochs.leave(flags)
+    const epoch = this.#state.epochs.whereLeft(flags)
     assert(epoch < EPOCHS, 'a region has few epochs')
     return epoch === INHERITED ? IS_INHERITED : epoch
   }
