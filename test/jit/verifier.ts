@@ -39,6 +39,8 @@ interface Frame {
   readonly before: State
   /** States that come to its end. */
   readonly arriving: State[]
+  /** What holds where the condition of an `if` does not. */
+  readonly unless?: Node | undefined
 }
 
 /** Problems of a module's functions, none when all is well. */
@@ -162,13 +164,12 @@ class Verifier {
     this.#learn(condition)
     this.#arrive(depth)
     this.#state = state
-    // Where there is no branch, what it asked for does not hold.
-    if (condition.opcode === op.eqz32) this.#learn(condition.args[0]!)
+    this.#learn(deniedBy(condition))
   }
 
   #enterIf(): void {
     const condition = this.#pop()
-    const frame = this.#frame('if')
+    const frame = { ...this.#frame('if'), unless: deniedBy(condition) }
     const reached = this.#state !== undefined
     this.#frames.push(frame)
     if (!reached) return
@@ -179,8 +180,14 @@ class Verifier {
   #enterElse(): void {
     const frame = this.#frames.pop()!
     if (this.#state) frame.arriving.push(this.#state)
-    this.#state = frame.before.locals.length > 0 ? this.#copy(frame.before) : undefined
+    this.#goAround(frame)
     this.#frames.push({ ...frame, kind: 'else' })
+  }
+
+  /** Takes the way on which the condition of an `if` does not hold. */
+  #goAround({ before, unless }: Frame): void {
+    this.#state = before.locals.length > 0 ? this.#copy(before) : undefined
+    this.#learn(unless)
   }
 
   /** At a loop's head nothing is known of what it changes. */
@@ -203,7 +210,10 @@ class Verifier {
     const frame = this.#frames.pop()!
     const { before, arriving } = frame
     if (this.#state) arriving.push(this.#state)
-    if (frame.kind === 'if' && before.locals.length > 0) arriving.push(before)
+    if (frame.kind === 'if') {
+      this.#goAround(frame)
+      if (this.#state) arriving.push(this.#state)
+    }
     this.#state = arriving.length === 0 ? undefined : this.#merge(before.facts, arriving)
     this.#stack.length = 0
   }
@@ -221,8 +231,8 @@ class Verifier {
     return { locals, facts: new Set(before) }
   }
 
-  #learn(condition: Node): void {
-    if (!this.#state) return
+  #learn(condition: Node | undefined): void {
+    if (!this.#state || !condition) return
     const facts = this.#state.facts as Set<Node>
     const pending = [condition]
     for (;;) {
@@ -308,6 +318,11 @@ class Verifier {
       this.#problem(instruction, 'an atomic access that may not be aligned')
     }
   }
+}
+
+/** What holds where a condition does not. */
+function deniedBy({ opcode, args }: Node): Node | undefined {
+  return opcode === op.eqz32 ? args[0] : undefined
 }
 
 function tableBound(name: string): number {

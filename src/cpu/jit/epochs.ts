@@ -31,10 +31,10 @@ export class Epochs {
   readonly #target: FunctionBuilder
   readonly #writers: FlagWriters
   readonly #epochs: Epoch[] = []
-  /** Epochs of places where paths meet, by their writers. */
+  /** Their numbers, by their writers. */
   readonly #numbers = new Map<FunctionBuilder, number>()
-  /** Locals for what waits in memory, at its place there. */
-  readonly #waiting: Local[] = []
+  /** In which the operands of writers come to the end, or from where they wait in memory. */
+  readonly #carried: Local[] = []
 
   constructor(target: FunctionBuilder, writers: FlagWriters) {
     this.#target = target
@@ -46,13 +46,18 @@ export class Epochs {
     if (this.#epochs.length > 0) this.#noteInherited(0)
   }
 
-  /** The epoch of a place where the region is left with these flags: 0 for none, or INHERITED, as
-   * after `meet`. The end finds what they are computed from in the locals where it is. */
-  whereLeft(flags: FlagState): number {
+  /** Before the region is left with these flags: their epoch, 0 for none, or INHERITED, as after
+   * `meet`. What they are computed from goes to where the end finds it. */
+  leave(flags: FlagState): number {
+    const origins = flags.isEmpty ? [] : localsOf(flags)
+    const operands = this.#operandsFor(origins)
+    // What was carried for other places would be kept in registers up to here.
+    for (const local of this.#carried) {
+      const origin = origins[operands.indexOf(local)]
+      this.#target.set(local, origin ?? zeroOf(local.type))
+    }
     if (flags.isEmpty) return flags.inherited ? INHERITED : 0
-    return flags.epoch ||= this.#epochs.push({
-      writer: this.#writers.writerOf(flags), operands: localsOf(flags),
-    })
+    return this.#numberOf(flags, operands)
   }
 
   /** Makes flags right for where paths meet: computes them if they are needed, or says which are
@@ -79,7 +84,7 @@ export class Epochs {
     const f = this.#target
     if (this.#epochs.length === 0) return
     f.if(isInherited, () => {
-      this.#waiting.forEach((local, index) => f.set(local, waitingAt(index, local.type)))
+      this.#carried.forEach((local, index) => f.set(local, waitingAt(index, local.type)))
     })
     const left = select(i32.load(CORE, Z, coreMap.waiting), epoch, isInherited)
     f.block((done) => {
@@ -98,24 +103,29 @@ export class Epochs {
   /** Has pending flags wait where paths meet; the number of their epoch. */
   #keep(flags: FlagState): number {
     const origins = localsOf(flags)
-    const operands = this.#waitingFor(origins)
+    const operands = this.#operandsFor(origins)
     origins.forEach((local, index) => this.#target.store(local.type as StoreKind, CORE, Z, local,
-      addressOf(this.#waiting.indexOf(operands[index]!))))
-    const writer = this.#writers.writerOf(flags)
-    const number = this.#numbers.get(writer) ?? this.#epochs.push({ writer, operands })
-    this.#numbers.set(writer, number)
-    return number
+      addressOf(this.#carried.indexOf(operands[index]!))))
+    return this.#numberOf(flags, operands)
   }
 
-  /** Which of those that wait take the place of some locals: of each type from the first. */
-  #waitingFor(locals: readonly Local[]): Local[] {
-    const free = new Set(this.#waiting)
+  /** Which of those that are carried take the place of some locals: of each type from the first. */
+  #operandsFor(locals: readonly Local[]): Local[] {
+    const free = new Set(this.#carried)
     return locals.map(({ type }) => {
       const operand = [...free].find((local) => local.type === type)
         ?? this.#target.local(type)
-      if (!free.delete(operand)) this.#waiting.push(operand)
+      if (!free.delete(operand)) this.#carried.push(operand)
       return operand
     })
+  }
+
+  #numberOf(flags: FlagState, operands: readonly Local[]): number {
+    if (flags.epoch !== 0) return flags.epoch
+    const writer = this.#writers.writerOf(flags)
+    flags.epoch = this.#numbers.get(writer) ?? this.#epochs.push({ writer, operands })
+    this.#numbers.set(writer, flags.epoch)
+    return flags.epoch
   }
 }
 
@@ -131,4 +141,8 @@ function addressOf(index: number): number {
 function waitingAt(index: number, type: ValueType): Expression {
   const { load } = { i32, i64, f32, f64, v128 }[type]
   return load(CORE, Z, addressOf(index))
+}
+
+function zeroOf(type: ValueType): Expression {
+  return type === 'v128' ? v128.const(0n) : { i32, i64, f32, f64 }[type].const(0)
 }

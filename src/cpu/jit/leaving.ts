@@ -91,10 +91,10 @@ export class Leaving {
     this.#target.br(this.#label!)
   }
 
-  /** The same if `condition`, which is asked last, holds. */
+  /** The same if `condition` holds. What is said is set there only: set before a branch it would be
+   * another value to carry through each loop around. */
   stopIf(condition: Expression, place: InstructionPlace): void {
-    this.#say(place.offset, place.left << LEFT_SHIFT | this.#stateOf(place.path))
-    this.#target.brUnlikely(this.#label!, condition)
+    this.#target.ifUnlikely(condition, () => this.stop(place))
   }
 
   /** Goes on at `offset`. */
@@ -216,7 +216,7 @@ export class Leaving {
   }
 
   #epochOf(flags: FlagState): number {
-    const epoch = this.#state.epochs.whereLeft(flags)
+    const epoch = this.#state.epochs.leave(flags)
     assert(epoch < EPOCHS, 'a region has few epochs')
     return epoch === INHERITED ? IS_INHERITED : epoch
   }
