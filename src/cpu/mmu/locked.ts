@@ -36,8 +36,8 @@ export function buildLocked(
     lockBus.store('i32', env.core, i32.const(0), i32.const(Stop.BUS_LOCK), controlAt('stop'))
     lockBus.setGlobal(globals.status, i32.const(Stop.BUS_LOCK))
   })
-  const reachLocked = buildReachLocked(module, env, probeWrite, lockBus)
   const reach = buildReach(module, env, probeWrite)
+  const reachLocked = buildReachLocked(module, reach, lockBus)
   return {
     lockBus, reachLocked,
     reachWhole: buildReachWhole(module, env, globals, reach),
@@ -76,15 +76,14 @@ function buildReachWhole(
 }
 
 function buildReachLocked(
-  module: ModuleBuilder, env: MmuEnvironment, probeWrite: FunctionBuilder, lockBus: FunctionBuilder,
+  module: ModuleBuilder, reach: FunctionBuilder, lockBus: FunctionBuilder,
 ): FunctionBuilder {
   const f = module.function({ parameters: ['i64', 'i32', 'i32'], result: 'i32' })
   const [linear, bytes, flags] = f.parameters as [Local, Local, Local]
-  const place = f.local('i64')
-  f.set(place, call(probeWrite, linear, bytes, flags))
+  const place = f.local('i32')
+  f.set(place, call(reach, linear, bytes, flags))
   const offset = i32.and(i32.wrap(linear), i32.sub(bytes, i32.const(1)))
-  const special = i32.or(i64.ltS(place, i64.const(0)), watchesAccesses(env))
-  f.if(i32.eqz(i32.or(offset, special)), () => f.return(i32.wrap(place)))
+  f.if(i32.eqz(i32.or(offset, i32.eq(place, i32.const(PIECES)))), () => f.return(place))
   f.call(lockBus)
   f.return(i32.const(PIECES))
   return f
