@@ -15,9 +15,8 @@ import type { FunctionBuilder, StoreKind } from '../../wasm/function.ts'
 import { coreMap } from '../core-memory.ts'
 import { Z } from '../interpreter/core-fields.ts'
 import { CORE } from '../interpreter/parts.ts'
-import { slotAt } from '../interpreter/reading/flag-slots.ts'
 import type { FlagState } from './flag-state.ts'
-import type { FlagWriters } from './flag-writers.ts'
+import { type FlagWriters, writeFlags } from './flag-writers.ts'
 
 /** In place of an epoch's number: the local says which. */
 export const INHERITED = -1
@@ -74,9 +73,7 @@ export class Epochs {
 
   /** Computes pending flags here. */
   compute(flags: FlagState): void {
-    for (const { name, value } of flags.writes()) {
-      this.#target.store('i64', CORE, Z, value, slotAt(name))
-    }
+    writeFlags(this.#target, flags)
   }
 
   /** Computes the flags of the epoch in which the region was left, or of the inherited one. */

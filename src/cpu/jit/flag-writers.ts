@@ -13,6 +13,13 @@ import { CORE } from '../interpreter/parts.ts'
 import { slotAt } from '../interpreter/reading/flag-slots.ts'
 import type { FlagState } from './flag-state.ts'
 
+/** Computes pending flags, and puts them where flags are in core memory. */
+export function writeFlags(f: FunctionBuilder, flags: FlagState): void {
+  for (const { name, value } of flags.writes()) {
+    f.store('i64', CORE, i32.const(0), value, slotAt(name))
+  }
+}
+
 export class FlagWriters {
   readonly #module: ModuleBuilder
   /** By the types of operands and the code. */
@@ -36,11 +43,7 @@ export class FlagWriters {
     const known = this.#made.get(way)
     if (known) return known
     const f = this.#module.function({ parameters })
-    flags.withOrigins(f.parameters, () => {
-      for (const { name, value } of flags.writes()) {
-        f.store('i64', CORE, i32.const(0), value, slotAt(name))
-      }
-    })
+    flags.withOrigins(f.parameters, () => writeFlags(f, flags))
     this.#made.set(way, f)
     return f
   }

@@ -3,8 +3,8 @@
  * system/iret.ts do in these cases.
  *
  * There is each for the interpreter's loop, and for compiled regions, which end with it. Left to
- * services: traps and breakpoints, alignment checks of the target,
- * descriptors that are not accessed yet, frames across pages, faults, segments to be dropped, NMIs.
+ * services: traps and breakpoints, alignment checks of the target, descriptors that are not
+ * accessed yet, frames across pages, faults, segments to be dropped, NMIs.
  */
 import { call, i32, i64, type Expression, type Local } from '../../wasm/expression.ts'
 import type { FunctionBuilder } from '../../wasm/function.ts'
