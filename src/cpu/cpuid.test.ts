@@ -62,6 +62,11 @@ test('the extended state is x87 and SSE in 576 bytes, and AVX in 256 behind', ()
   assert.deepEqual(leaf(0xd, 3), { eax: 0, ebx: 0, ecx: 0, edx: 0 })
 })
 
+test('the TSC is invariant and has TSC_ADJUST, so that Linux does not watch it', () => {
+  assert.equal(leaf(0x8000_0007).edx >>> 8 & 1, 1)
+  assert.equal(leaf(7).ebx >>> 1 & 1, 1)
+})
+
 test('the extended features repeat the basic ones that AMD repeats', () => {
   const { edx } = leaf(0x8000_0001)
   for (const bit of [0, 4, 5, 6, 8, 23, 24]) assert.equal(edx >>> bit & 1, 1, `bit ${bit}`)

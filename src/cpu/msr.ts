@@ -26,7 +26,7 @@ const FIELDS = {
   [MSR.SYSENTER_EIP]: 'sysenterEip', [MSR.STAR]: 'star', [MSR.LSTAR]: 'lstar',
   [MSR.CSTAR]: 'cstar', [MSR.SFMASK]: 'sfmask', [MSR.KERNEL_GS_BASE]: 'kernelGsBase',
   [MSR.TSC_AUX]: 'tscAux', [MSR.PAT]: 'pat', [MSR.DEBUGCTL]: 'debugCtl', [MSR.XSS]: 'xss',
-  [MSR.MISC_ENABLE]: 'miscEnable',
+  [MSR.MISC_ENABLE]: 'miscEnable', [MSR.TSC_ADJUST]: 'tscAdjust',
 } as const satisfies Record<number, keyof CpuContextView>
 
 type FieldMsr = keyof typeof FIELDS
@@ -124,9 +124,8 @@ export function writeMsr(p: Processor, index: number, value: bigint): MsrWrite {
   const c = p.context
   switch (index) {
     case MSR.EFER: return writeEfer(p, value)
-    case MSR.TSC:
-      c.tscOffset = BigInt.asUintN(64, value - p.tsc())
-      return 'done'
+    case MSR.TSC: return moveTsc(c, value - p.tsc() - c.tscOffset)
+    case MSR.TSC_ADJUST: return moveTsc(c, value - c.tscAdjust)
     case MSR.FS_BASE: return writeSegmentBase(c, FS, value)
     case MSR.GS_BASE: return writeSegmentBase(c, GS, value)
     case MSR.PAT: return writePat(c, value)
@@ -138,6 +137,13 @@ export function writeMsr(p: Processor, index: number, value: bigint): MsrWrite {
   if (isField(index)) return writeField(c, index, value)
   const ignored = index in CONSTANTS || isFixedMtrr(index) || isVariableMtrr(index) || isZero(index)
   return ignored ? 'done' : 'exit'
+}
+
+/** The TSC and TSC_ADJUST move together, whichever is written (SDM 3B, 18.17.3). */
+function moveTsc(c: CpuContextView, by: bigint): MsrWrite {
+  c.tscOffset = BigInt.asUintN(64, c.tscOffset + by)
+  c.tscAdjust = BigInt.asUintN(64, c.tscAdjust + by)
+  return 'done'
 }
 
 const CANONICAL_FIELDS = new Set<number>([

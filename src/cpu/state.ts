@@ -86,6 +86,8 @@ export const CpuContext = struct('cpu context', {
   vector: array(u64, 64),
   /** An event whose delivery met no memory, as struct hvm_hw_cpu's field of that name; or 0. */
   pendingEvent: u32, pendingErrorCode: u32,
+  /** MSR TSC_ADJUST: by how much the guest has moved its TSC. */
+  tscAdjust: u64,
 })
 
 export type CpuContextView = ViewOf<typeof CpuContext>

@@ -30,7 +30,8 @@ const RECORDED = /^6\.1\./
 const FEATURES = `fpu de pse tsc msr pae mce cx8 apic sep mtrr pge mca cmov pat pse36 clflush mmx
   fxsr sse sse2 syscall nx mmxext pdpe1gb rdtscp lm pni pclmulqdq ssse3 cx16 pcid sse4_1 sse4_2
   x2apic movbe popcnt aes xsave avx f16c fma rdrand hypervisor lahf_lm abm sse4a vmmcall fsgsbase
-  bmi1 avx2 smep bmi2 invpcid rdseed adx smap clflushopt sha_ni xsaveopt xsavec xsaves umip`
+  tsc_adjust bmi1 avx2 smep bmi2 invpcid rdseed adx smap clflushopt sha_ni xsaveopt xsavec xsaves
+  umip`
 
 /** A line of the kernel's log without its time, and with # for numbers. */
 function shapeOf(line: string): string {

@@ -4,7 +4,8 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
 import { asDomid, asGfn, asGrantRef, type Domid } from '../../src/abi/numbers.ts'
-import { HvmHwCpu, HvmSaveDescriptor } from '../../src/abi/save/hvm.ts'
+import { HVM_SAVE_CODE_TSC_ADJUST, HvmHwCpu, HvmSaveDescriptor, HvmTscAdjust } from
+  '../../src/abi/save/hvm.ts'
 import { EEXIST, EINVAL, ENOMEM, EPERM, ESRCH } from '../../src/abi/xen/errno.ts'
 import { SHUTDOWN_crash } from '../../src/abi/xen/sched.ts'
 import { VIRQ_DOM_EXC } from '../../src/abi/xen/xen.ts'
@@ -198,6 +199,35 @@ test('the CPU record brings a vcpu up with its registers', () => {
   assert.equal(vcpu.isRunnable, false)
   xenctrl.unpauseDomain(domid)
   assert.equal(vcpu.isRunnable, true)
+  machine.control.close()
+})
+
+test('TSC_ADJUST travels as a record of its own', () => {
+  const machine = newMachine()
+  const { xenctrl } = machine.control
+  const domid = newDomain(machine, 16)
+  const adjust = contextOf(machine.host.domain(domid)!.vcpu(0)!)
+  adjust.tscAdjust = 0xffff_ffff_ffff_fffbn
+  const record = (bytes: number): Uint8Array => {
+    const stream = new Uint8Array(8 + bytes + 8)
+    const head = HvmSaveDescriptor.on(stream)
+    head.typecode = HVM_SAVE_CODE_TSC_ADJUST
+    head.length = bytes
+    return stream
+  }
+  const size = HvmTscAdjust.size
+  const saved = xenctrl.getHvmContext(domid)
+  let at = 0
+  for (let head = HvmSaveDescriptor.on(saved); head.typecode !== HVM_SAVE_CODE_TSC_ADJUST;) {
+    at += 8 + head.length
+    head = HvmSaveDescriptor.on(saved, at)
+  }
+  assert.equal(HvmTscAdjust.on(saved, at + 8).tsc_adjust, adjust.tscAdjust)
+  const stream = record(size)
+  HvmTscAdjust.on(stream, 8).tsc_adjust = 7n
+  xenctrl.setHvmContext(domid, stream)
+  assert.equal(adjust.tscAdjust, 7n)
+  assert.throws(() => xenctrl.setHvmContext(domid, record(4)), isError(EINVAL))
   machine.control.close()
 })
 

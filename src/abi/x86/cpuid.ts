@@ -25,8 +25,8 @@ export const featureBits = {
   },
   '6.eax': { arat: 2 },
   '7.ebx': {
-    fsgsbase: 0, bmi1: 3, avx2: 5, smep: 7, bmi2: 8, erms: 9, invpcid: 10, rdseed: 18, adx: 19,
-    smap: 20, clflushopt: 23, clwb: 24, sha_ni: 29,
+    fsgsbase: 0, tsc_adjust: 1, bmi1: 3, avx2: 5, smep: 7, bmi2: 8, erms: 9, invpcid: 10,
+    rdseed: 18, adx: 19, smap: 20, clflushopt: 23, clwb: 24, sha_ni: 29,
   },
   '7.ecx': { umip: 2, pku: 3, rdpid: 22 },
   '7.edx': { fsrm: 4 },

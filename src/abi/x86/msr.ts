@@ -5,6 +5,7 @@ export const MSR = {
   TSC: 0x10,
   PLATFORM_ID: 0x17,
   APIC_BASE: 0x1b,
+  TSC_ADJUST: 0x3b,
   SPEC_CTRL: 0x48,
   PRED_CMD: 0x49,
   BIOS_SIGN_ID: 0x8b,

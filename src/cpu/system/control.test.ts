@@ -143,6 +143,25 @@ test('the TSC has an offset that WRMSR moves', () => {
   assert.equal(p.context.gpr.get(RCX), 9n)
 })
 
+test('the TSC and TSC_ADJUST move together, whichever is written', () => {
+  const p = longMode()
+  p.context.tscOffset = 5n
+  set(p, RCX, 0x10)
+  set(p, RAX, 1000)
+  set(p, RDX, 0)
+  assert.equal(p.run('0f30'), 'done')
+  set(p, RCX, 0x3b)
+  assert.equal(p.run('0f32'), 'done')
+  assert.equal(p.context.gpr.get(RAX), 0xffff_fffbn, 'the TSC was set back by 5')
+  assert.equal(p.context.gpr.get(RDX), 0xffff_ffffn)
+  set(p, RAX, 7)
+  set(p, RDX, 0)
+  assert.equal(p.run('0f30'), 'done')
+  assert.equal(p.run('0f31'), 'done')
+  assert.equal(p.context.gpr.get(RAX), 1012n)
+  assert.deepEqual(p.exits, [])
+})
+
 test('IN, OUT, CPUID, HLT and hypercalls leave with what they ask', () => {
   const p = longMode()
   set(p, RAX, 0x12345)

@@ -96,6 +96,7 @@ function loadMsrs(cpu: CpuContextView, record: Record): void {
   cpu.miscEnable = MISC_ENABLE_RESET
   cpu.debugCtl = 0n
   cpu.xss = 0n
+  cpu.tscAdjust = 0n
 }
 
 function loadFpu(cpu: CpuContextView, record: Record): void {

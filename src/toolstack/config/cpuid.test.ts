@@ -21,6 +21,7 @@ test('features are shown or hidden by libxl\'s names', () => {
     said: [],
   })
   assert.deepEqual(parse('host,avx2=7,bmi1=2').changes, ['7.ebx:5=1', '7.ebx:3=0'])
+  assert.deepEqual(parse('host,tsc-adjust=0,tsc_adjust=1').changes, ['7.ebx:1=0', '7.ebx:1=1'])
   assert.deepEqual(parse('host'), { changes: [], said: [] })
   assert.deepEqual(parse('host,avx512f=1,gfni=0'), { changes: [], said: [] })
 })

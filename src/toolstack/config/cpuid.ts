@@ -37,7 +37,7 @@ const ABSENT: ReadonlySet<string> = new Set((
   + 'gfni hle hwpstate ia64 ibs l1d-flush lwp monitor monitorx movdir64b movdiri mpx nodeid ospke '
   + 'pbe pdcm perfctr_core perfctr_nb pku pqe pqm prefetchwt1 psn rtm sgx skinit smx ss svm '
   + 'svm_decode svm_lbrv svm_npt svm_nrips svm_pausefilt svm_tscrate svm_vmcbclean tbm tm tm1 tm2 '
-  + 'tsc-adjust tsc_adjust vaes virt-ssbd vmx vpclmulqdq wdt xop xtpr'
+  + 'vaes virt-ssbd vmx vpclmulqdq wdt xop xtpr'
 ).split(' '))
 
 /** Keys whose value is a number. */

@@ -2,8 +2,9 @@
  * domctl: a domain's state as HVM save records (xen/include/public/hvm/save.h).
  *
  * The stream is HEADER, then for each type all vcpus' records (CPU, LAPIC, LAPIC_REGS, MTRR,
- * CPU_XSAVE), then END. Loading a CPU record brings its vcpu up, as in Xen. Left out: CPU_MSR and
- * the records of emulated devices that PVH domains do not have.
+ * CPU_XSAVE, TSC_ADJUST), then END. Loading a CPU record brings its vcpu up, as in Xen, and resets
+ * what has a record of its own. Left out: CPU_MSR and the records of emulated devices that PVH
+ * domains do not have.
  */
 import { EFAULT, EINVAL, ENOSPC } from '../../../abi/xen/errno.ts'
 import { XEN_DOMCTL_gethvmcontext, XEN_DOMCTL_sethvmcontext } from '../../../abi/xen/domctl.ts'
@@ -55,8 +56,8 @@ class RecordWriter {
 }
 
 function sizeOf(domain: Domain): number {
-  const each = DESCRIPTOR * (2 + kept.length) + S.HvmHwCpu.size + XSAVE_RECORD_SIZE
-    + kept.reduce((sum, { size }) => sum + size, 0)
+  const each = DESCRIPTOR * (3 + kept.length) + S.HvmHwCpu.size + XSAVE_RECORD_SIZE
+    + S.HvmTscAdjust.size + kept.reduce((sum, { size }) => sum + size, 0)
   return DESCRIPTOR * 2 + S.HvmSaveHeader.size + domain.vcpuCount * each
 }
 
@@ -91,6 +92,11 @@ function writeRecords(caller: Vcpu, domain: Domain, at: number, size: number): b
     writer.add(S.CPU_XSAVE_CODE, vcpu.id,
       saveExtended(context, new Uint8Array(record.bytes.buffer)))
   }
+  const adjust = S.HvmTscAdjust.on(new ArrayBuffer(S.HvmTscAdjust.size))
+  for (const vcpu of vcpusOf(domain)) {
+    adjust.tsc_adjust = contextOf(vcpu).tscAdjust
+    writer.add(S.HVM_SAVE_CODE_TSC_ADJUST, vcpu.id, new Uint8Array(adjust.bytes.buffer))
+  }
   writer.add(S.HVM_SAVE_CODE_END, 0, new Uint8Array(0))
   return !writer.failed
 }
@@ -114,6 +120,12 @@ function loadOne(domain: Domain, code: number, instance: number, body: DataView)
   if (code === S.HVM_SAVE_CODE_CPU) return loadCpu(vcpu, body)
   if (code === S.CPU_XSAVE_CODE) {
     if (!loadExtended(contextOf(vcpu), body)) return -EINVAL
+    vcpu.requestWork(WORK_CONTEXT)
+    return 0
+  }
+  if (code === S.HVM_SAVE_CODE_TSC_ADJUST) {
+    if (body.byteLength !== S.HvmTscAdjust.size) return -EINVAL
+    contextOf(vcpu).tscAdjust = S.HvmTscAdjust.on(body).tsc_adjust
     vcpu.requestWork(WORK_CONTEXT)
     return 0
   }
