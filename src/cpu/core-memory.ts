@@ -189,14 +189,12 @@ export const coreMap = {
   tlbTables: 2 * MIB,
   tlbLogs: 10 * MIB,
   records: 16 * MIB,
-  /** How often each record was jumped to, up to a limit: a 16-bit number each. */
-  heat: 80 * MIB,
   /** For each machine frame, as 64 bits, which lines hold code; see interpreter/code-lines.ts. */
-  codeLines: 84 * MIB,
+  codeLines: 80 * MIB,
   /** For each machine frame, in two words, where entries for stores are that lead there; see
    * mmu/store-entries.ts. */
-  storeEntries: 92 * MIB,
-  end: 100 * MIB,
+  storeEntries: 88 * MIB,
+  end: 96 * MIB,
 } as const
 
 /** Entries of the code hash: machine address of an instruction, then its record and mode. */

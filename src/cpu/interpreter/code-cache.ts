@@ -21,7 +21,7 @@ import { CodeLines, linesAt } from './code-lines.ts'
 import { codeModeOf, modeShapeOf } from './code-mode.ts'
 import { controlAt } from './core-fields.ts'
 import { fillRecord, type RecordWords } from './fill-record.ts'
-import { field, heatWordOf, RECORD_BYTES, Special } from './record.ts'
+import { field, RECORD_BYTES, Special } from './record.ts'
 import { RecordTemplates } from './record-templates.ts'
 import type { CodeModeShape } from './shape.ts'
 import { linesOf, type Trace, Traces } from './traces.ts'
@@ -115,7 +115,7 @@ export class CodeCache {
   }
 
   #decode(machine: number, mode: number): number {
-    if (this.#free + (TRACE_LIMIT + 3) * RECORD_BYTES > coreMap.heat) this.flush()
+    if (this.#free + (TRACE_LIMIT + 3) * RECORD_BYTES > coreMap.codeLines) this.flush()
     // The target of a jump is never the next record: that would be no jump for the loop.
     const first = this.#free += RECORD_BYTES
     const page = (machine & -PAGE) >>> 0
@@ -185,7 +185,7 @@ export class CodeCache {
 
   /** Sets how often a record seems to have been jumped to. */
   cool(record: number, heat: number): void {
-    this.#u16[heatWordOf(record)] = heat
+    this.#u16[record + field.heat >>> 1] = heat
   }
 
   /** Makes the record that entered a region look up its own address again. */
@@ -248,8 +248,6 @@ export class CodeCache {
     this.#serviced.clear()
     const hash = coreMap.codeHash >>> 2
     this.#u32.fill(0, hash, hash + (2 << CODE_HASH_BITS))
-    const heat = coreMap.heat >>> 1
-    this.#u16.fill(0, heat, heat + (this.#free - coreMap.records) / RECORD_BYTES)
     this.#free = coreMap.records
     this.#needs.flushed()
     this.#u32[controlAt('codeGeneration') >>> 2]! += 1
@@ -347,43 +345,43 @@ export class CodeCache {
     return true
   }
 
-  #claim(handler: number, offset: number, nextOffset: number): number {
+  #claim(handler: number, offset: number, length: number): number {
     const record = this.#free
     this.#free += RECORD_BYTES
     for (let at = record >>> 2; at < record + RECORD_BYTES >>> 2; at++) this.#u32[at] = 0
     this.#u16[record + field.handler >>> 1] = handler
     this.#u16[record + field.pageOffset >>> 1] = offset
-    this.#u16[record + field.nextOffset >>> 1] = nextOffset
+    this.#u8[record + field.length] = length
     return record
   }
 
   #appendSpecial(handler: number, offset: number): void {
-    this.#claim(handler, offset, offset)
+    this.#claim(handler, offset, 0)
   }
 
   #appendJoin(offset: number, known: number): void {
-    this.#u32[this.#claim(Special.JOIN, offset, offset) + field.link >>> 2] = known
+    this.#u32[this.#claim(Special.JOIN, offset, 0) + field.link >>> 2] = known
   }
 
   #appendRaise(offset: number, vector: number): void {
-    const record = this.#claim(Special.RAISE, offset, offset)
+    const record = this.#claim(Special.RAISE, offset, 0)
     this.#u32[record + field.immediate >>> 2] = vector
-    this.#u8[record + field.scale] = vector === GP ? 1 : 0
+    this.#u8[record + field.scaleAndSegment] = vector === GP ? 1 : 0
     this.#end = Math.min(offset + MAX_LENGTH, PAGE)
   }
 
   #append(instruction: Instruction, offset: number, shape: CodeModeShape): void {
     this.decoded += 1
-    const nextOffset = offset + instruction.length
+    const { length } = instruction
     const handler = this.#needs.handlerOf(instruction, shape)
     if (handler < 0) {
-      const record = this.#claim(Special.SERVICE, offset, nextOffset)
+      const record = this.#claim(Special.SERVICE, offset, length)
       this.#serviced.set(record, instruction)
       return
     }
-    const record = this.#claim(handler, offset, nextOffset)
+    const record = this.#claim(handler, offset, length)
     if (instruction.definition.service) this.#serviced.set(record, instruction)
-    fillRecord(this.#words, record, instruction, nextOffset)
+    fillRecord(this.#words, record, instruction, offset + length)
   }
 }
 

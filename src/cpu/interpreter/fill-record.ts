@@ -5,7 +5,7 @@ import type { Instruction, Operand } from '../../isa/operand.ts'
 import { opcodeOf } from '../../isa/x87/unit.ts'
 import { CpuContext } from '../state.ts'
 import { controlAt } from './core-fields.ts'
-import { field, registerAddress, registerFields } from './record.ts'
+import { field, registerAddress, registerFields, SEGMENT_SHIFT } from './record.ts'
 
 const at = CpuContext.offsets
 
@@ -21,7 +21,7 @@ export interface RecordWords {
 export function fillRecord(
   words: RecordWords, record: number, instruction: Instruction, nextOffset: number,
 ): void {
-  words.u8[record + field.segment] = instruction.segment
+  words.u8[record + field.scaleAndSegment] = instruction.segment << SEGMENT_SHIFT
   if (instruction.row.isX87) words.u16[record + field.x87Opcode >>> 1] = opcodeOf(instruction)
   const isString = instruction.row.properties.string !== undefined
   const fields = registerFields(instruction.operands)
@@ -50,8 +50,7 @@ function fillOperand(
       const index = operand.index < 0 ? at.zero : at.gpr + operand.index * 8
       u16[record + field.base >>> 1] = base
       u16[record + field.index >>> 1] = index
-      u8[record + field.scale] = operand.scale
-      u8[record + field.segment] = operand.segment
+      u8[record + field.scaleAndSegment] = operand.scale | operand.segment << SEGMENT_SHIFT
       if (operand.ripRelative) {
         put(words, record + field.displacement, Number(operand.displacement) + nextOffset)
       } else {
@@ -61,7 +60,7 @@ function fillOperand(
     }
     case 'relative':
       put(words, record + field.immediate, nextOffset + operand.displacement)
-      u8[record + field.scale] = operand.width === 16 ? 1 : operand.width === 32 ? 2 : 0
+      u8[record + field.scaleAndSegment] = operand.width === 16 ? 1 : operand.width === 32 ? 2 : 0
       break
     default:
       break

@@ -234,8 +234,8 @@ class Loop {
 
   #transfer(transfer: FunctionReference, labels: Labels): void {
     const f = this.#function
-    const nextOffset = i64.load16U(CORE, this.#record, field.nextOffset)
-    f.set(this.#next, call(transfer, i64.add(loadControl64('codePage'), nextOffset)))
+    const length = i64.load8U(CORE, this.#record, field.length)
+    f.set(this.#next, call(transfer, i64.add(this.#linear(), length)))
     f.if(i32.eq(this.#next, i32.const(DEFERRED)), () => this.#callService(labels))
     this.#goTo(this.#next, labels)
   }
@@ -266,7 +266,7 @@ class Loop {
   #raise(labels: Labels): void {
     const f = this.#function
     f.call(this.#parts.raise, i32.load(CORE, this.#record, field.immediate), Z,
-      i32.load8U(CORE, this.#record, field.scale))
+      i32.load8U(CORE, this.#record, field.scaleAndSegment))
     f.br(labels.stopAtRecord)
   }
 

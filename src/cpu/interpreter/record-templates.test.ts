@@ -40,7 +40,7 @@ class Bench {
     const key = rowKeyOf(instruction, modeShapeOf(CODE_MODE_LONG))
     this.#words.u16[record + field.handler >>> 1] = key ^ key >>> 12
     this.#words.u16[record + field.pageOffset >>> 1] = offset
-    this.#words.u16[record + field.nextOffset >>> 1] = next
+    this.u8[record + field.length] = instruction.length
     fillRecord(this.#words, record, instruction, next)
   }
 

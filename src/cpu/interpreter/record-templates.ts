@@ -96,7 +96,6 @@ export class RecordTemplates {
     const offset = machine & PAGE_MASK
     const end = offset + length
     words[to]! |= offset << 16
-    words[to + 1]! |= end
     if (displacement !== 0) {
       const value = this.#signed(behindHead, displacement)
       this.#put(to + (field.displacement >>> 2), layout & FROM_END ? value + end : value)
@@ -138,7 +137,6 @@ export class RecordTemplates {
     const from = record >>> 2
     this.#words.set(this.#u32.subarray(from, from + WORDS), index * WORDS)
     this.#words[index * WORDS]! &= 0xffff
-    this.#words[index * WORDS + 1]! &= 0xffff_0000
     this.fill(machine, record + RECORD_BYTES)
     for (let i = 0; i < WORDS; i++) {
       if (this.#u32[from + i] !== this.#u32[from + WORDS + i]) this.#layouts[index] = 0

@@ -6,7 +6,6 @@
  * all registers, high bytes included.
  */
 import type { Operand } from '../../isa/operand.ts'
-import { coreMap } from '../core-memory.ts'
 import { CpuContext, SegmentState, X87Register } from '../state.ts'
 
 const at = CpuContext.offsets
@@ -18,14 +17,16 @@ export const RECORD_SHIFT = 5
 export const field = {
   /** u16: number of the handler. */
   handler: 0,
-  /** u16: offset of the instruction in its page. */
+  /** u16: offset of the instruction in its page; where a trace ends it may be 4096 or more. */
   pageOffset: 2,
-  /** u16: offset of the following instruction, which may be 4096 or more. */
-  nextOffset: 4,
-  /** u8: the index register is shifted left by this. */
-  scale: 6,
-  /** u8: number of the memory operand's segment register. */
-  segment: 7,
+  /** u8: bytes of the instruction; 0 for what is none. */
+  length: 4,
+  /** u8: the index register is shifted left by the lowest two bits; above them, the number of the
+   * memory operand's segment register. */
+  scaleAndSegment: 5,
+  /** u16: how often the record was jumped to, up to a limit. Beside what is read of the record
+   * then, in the same line of the host's cache. */
+  heat: 6,
   /** u16: addresses of the register operands, in operand order. */
   registers: [8, 10, 12, 14] as const,
   /** The same beside a memory operand: a third comes without an immediate. */
@@ -45,6 +46,9 @@ export const field = {
   /** Where a first and a second immediate are; those with two have no memory operand. */
   immediates: [24, 16] as const,
 } as const
+
+export const SCALE_MASK = 3
+export const SEGMENT_SHIFT = 2
 
 /** Handlers that no instruction has, in front of the numbers of those that instructions have. */
 export const Special = {
@@ -91,9 +95,4 @@ export function registerAddress(operand: Operand): number {
     case 'debug': return at.dr + (operand.index & 7) * 8
     default: return -1
   }
-}
-
-/** Index of the 16-bit word in core memory that counts how often a record was jumped to. */
-export function heatWordOf(record: number): number {
-  return (coreMap.heat >>> 1) + (record - coreMap.records) / RECORD_BYTES
 }

@@ -18,7 +18,7 @@ import {
 } from './core-fields.ts'
 import { buildJumpIndirect } from './jump-targets.ts'
 import { CORE, type EngineParts, MACHINE, partSignatures } from './parts.ts'
-import { field } from './record.ts'
+import { field, SCALE_MASK } from './record.ts'
 
 /** What the support functions call in turn. */
 export interface SupportNeeds {
@@ -166,7 +166,8 @@ function buildResolve(module: ModuleBuilder, jump: FunctionReference): FunctionB
   f.set(offset, i64.load(CORE, record!, field.immediate))
   f.set(rip, i64.sub(i64.add(loadControl64('codePage'), offset), loadControl64('codeBase')))
   // The scale field of a branch says how wide its instruction pointer is: 1 16 bits, 2 32 bits.
-  const width = i32.load8U(CORE, record!, field.scale)
+  const width = i32.and(
+    i32.load8U(CORE, record!, field.scaleAndSegment), i32.const(SCALE_MASK))
   f.if(i32.eq(width, i32.const(1)), () => f.set(rip, i64.and(rip, i64.const(0xffffn))))
   f.if(i32.eq(width, i32.const(2)), () => f.set(rip, i64.and(rip, i64.const(0xffff_ffffn))))
   f.set(target, call(jump, rip))

@@ -8,7 +8,7 @@
  */
 import { MAX_LENGTH } from '../../isa/decode/decoder.ts'
 import { CodeLines } from './code-lines.ts'
-import { field, heatWordOf, RECORD_BYTES, Special } from './record.ts'
+import { field, RECORD_BYTES, Special } from './record.ts'
 
 const PAGE = 4096
 const PAGE_SHIFT = 12
@@ -190,7 +190,7 @@ export class Traces {
   /** How often the instruction at `machine` was jumped to; -1 when no trace for `mode` has it. */
   heatAt(machine: number, mode: number): number {
     return this.recordsAt(machine, mode)
-      .reduce((heat, record) => Math.max(heat, this.#u16[heatWordOf(record)]!), -1)
+      .reduce((heat, record) => Math.max(heat, this.#u16[record + field.heat >>> 1]!), -1)
   }
 
   /** A record that only looks up its own address would lead back to itself, and so would one that

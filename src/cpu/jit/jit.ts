@@ -11,7 +11,7 @@ import type { CodeCache } from '../interpreter/code-cache.ts'
 import type { MemorySizes } from '../interpreter/engine-module.ts'
 import type { CodeLines } from '../interpreter/code-lines.ts'
 import { JumpTargets } from '../interpreter/jump-targets.ts'
-import { field, heatWordOf } from '../interpreter/record.ts'
+import { field } from '../interpreter/record.ts'
 import { RegionLinks } from '../interpreter/region-links.ts'
 import { InterpretedCode } from './code-source.ts'
 import {
@@ -143,7 +143,7 @@ export class Jit {
     if (control.stop === Stop.RETRY) return
     if (this.#entries.enter(machine, record)) return
     // It is found again and again when others have its place among those looked up.
-    const isNew = this.#records.getUint16(heatWordOf(record) * 2, true) === 0
+    const isNew = this.#records.getUint16(record + field.heat, true) === 0
     if (heatLimit === 0 || !isNew || this.#blocks.has(machine)) return
     const match = this.#match(machine)
     if (!match) {

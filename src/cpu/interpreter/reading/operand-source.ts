@@ -12,7 +12,9 @@ import type { FunctionBuilder } from '../../../wasm/function.ts'
 import type { MemoryOperand, Operand } from '../../../isa/operand.ts'
 import { loadControl64 } from '../core-fields.ts'
 import { CORE, type EngineParts } from '../parts.ts'
-import { field, registerAddress, registerFields } from '../record.ts'
+import {
+  field, registerAddress, registerFields, SCALE_MASK, SEGMENT_SHIFT,
+} from '../record.ts'
 
 export interface OperandSource {
   /** Address in core memory of a register operand. */
@@ -87,16 +89,17 @@ export class RecordOperands implements OperandSource {
       i64.load(CORE, i32.load16U(CORE, this.#record, at))
     const simple = i64.add(slot(field.base), i64.load(CORE, this.#record, field.displacement))
     if (!indexed) return simple
-    const scale = i64.load8U(CORE, this.#record, field.scale)
-    return i64.add(simple, i64.shl(slot(field.index), scale))
+    return i64.add(simple, i64.shl(slot(field.index), this.scale()))
   }
 
   scale(): Expression {
-    return i64.load8U(CORE, this.#record, field.scale)
+    return i64.and(
+      i64.load8U(CORE, this.#record, field.scaleAndSegment), i64.const(SCALE_MASK))
   }
 
   segment(): Expression {
-    return i32.load8U(CORE, this.#record, field.segment)
+    return i32.shrU(
+      i32.load8U(CORE, this.#record, field.scaleAndSegment), i32.const(SEGMENT_SHIFT))
   }
 
   linear(): Expression {
@@ -104,7 +107,7 @@ export class RecordOperands implements OperandSource {
   }
 
   nextLinear(): Expression {
-    return codePagePlus(i64.load16U(CORE, this.#record, field.nextOffset))
+    return i64.add(this.linear(), i64.load8U(CORE, this.#record, field.length))
   }
 
   x87Opcode(): Expression {
