@@ -118,6 +118,8 @@ export const CoreControl = struct('core control', {
   trapOverride: u32,
   /** 1 once the current instruction has switched tasks: a fault is then the new task's. */
   taskSwitched: u32,
+  /** Draws lots among indirect jumps; see interpreter/last-targets.ts. */
+  jumpLot: u32,
   /** PAUSEs that are not left for before one is. */
   pausesLeft: u32,
   /** 1 while an EOI of the x2APIC is only noted, by making this 0; see interrupts-ahead.ts. */

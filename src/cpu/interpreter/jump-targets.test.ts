@@ -6,7 +6,7 @@ import { test } from 'node:test'
 import { i32 } from '../../wasm/expression.ts'
 import { ModuleBuilder } from '../../wasm/module.ts'
 import { CoreControl, coreMap } from '../core-memory.ts'
-import { JumpTargets, buildJumpIndirect } from './jump-targets.ts'
+import { JumpTargets, buildJumpAndNote } from './jump-targets.ts'
 import { partSignatures } from './parts.ts'
 import { RECORD_BYTES } from './record.ts'
 
@@ -21,7 +21,7 @@ function machine() {
   module.importMemory('env', 'core', { initialPages: pages })
   const jump = module.function(partSignatures.jump)
   jump.return(i32.const(JUMPED))
-  module.exportFunction('jump', buildJumpIndirect(module, jump))
+  module.exportFunction('jump', buildJumpAndNote(module, jump))
   const { exports } = new WebAssembly.Instance(new WebAssembly.Module(module.finish()),
     { env: { core } })
   CoreControl.on(core.buffer, coreMap.control).codePage = PAGE

@@ -25,8 +25,8 @@ export interface JumpTarget {
   readonly count: number
 }
 
-/** Builds the part `jumpIndirect`. */
-export function buildJumpIndirect(module: ModuleBuilder, jump: FunctionReference): FunctionBuilder {
+/** Builds (record, rip) -> record: an indirect jump, which is noted. */
+export function buildJumpAndNote(module: ModuleBuilder, jump: FunctionReference): FunctionBuilder {
   const f = module.function(partSignatures.jumpIndirect)
   const [record, rip] = f.parameters as [Local, Local]
   const distance = f.local('i64')

@@ -48,7 +48,7 @@ export const partSignatures = {
   goOn: { parameters: ['i64'], result: 'i32' },
   /** (rip) -> record: a near jump, checked as the current mode demands. */
   jump: { parameters: ['i64'], result: 'i32' },
-  /** (record, rip) -> record: the same by an indirect jump, which is noted. */
+  /** (record, rip) -> record: the same by an indirect jump, which is noted now and then. */
   jumpIndirect: { parameters: ['i32', 'i64'], result: 'i32' },
   /** (record) -> record: a direct branch whose link is unknown. */
   resolve: { parameters: ['i32'], result: 'i32' },

@@ -13,6 +13,12 @@ const at = CpuContext.offsets
 export const RECORD_BYTES = 32
 export const RECORD_SHIFT = 5
 
+/** Where a record has, as u32, the record that a jump went to and its frame's machine address. */
+export interface LastTarget {
+  readonly link: number
+  readonly frame: number
+}
+
 /** Byte offsets of a record's fields. */
 export const field = {
   /** u16: number of the handler. */
@@ -39,6 +45,10 @@ export const field = {
   /** u32: a branch's link, the record of its target when known and in the same page, else 0.
    * Direct branches have no memory operand. */
   link: 16,
+  /** Where a direct branch to another page went. It has no register operands. */
+  branchedTo: { link: 20, frame: 8 } satisfies LastTarget,
+  /** Where an indirect jump without an immediate went last. */
+  jumpedTo: { link: 24, frame: 28 } satisfies LastTarget,
   /** i64: the immediate; of a direct branch, the target's offset from the start of the page. */
   immediate: 24,
   /** u16: what the x87 unit remembers as its last opcode; its instructions have no immediate. */

@@ -16,9 +16,9 @@ import { emitFirstPlace, emitOtherPlace } from './code-hash.ts'
 import {
   controlAt, emitCodePage, loadControl32, loadControl64, loadControlRegister, segmentAt, Z,
 } from './core-fields.ts'
-import { buildJumpIndirect } from './jump-targets.ts'
+import { buildJumpAndNote } from './jump-targets.ts'
+import { buildJumpIndirect, buildResolve } from './last-targets.ts'
 import { CORE, type EngineParts, MACHINE, partSignatures } from './parts.ts'
-import { field, SCALE_MASK } from './record.ts'
 
 /** What the support functions call in turn. */
 export interface SupportNeeds {
@@ -38,7 +38,7 @@ export function buildSupport(module: ModuleBuilder, needs: SupportNeeds) {
     raise,
     lookUp,
     jump,
-    jumpIndirect: buildJumpIndirect(module, jump),
+    jumpIndirect: buildJumpIndirect(module, buildJumpAndNote(module, jump)),
     resolve: buildResolve(module, jump),
     nextSlice: buildNextSlice(module),
     segmentLinear: buildSegmentLinear(module, raise),
@@ -146,36 +146,6 @@ function buildJump(
       i64.const(0xffff_ffffn))))
   })
   f.return(call(lookUp, rip!))
-  return f
-}
-
-/** A direct branch whose link is not known: goes there, and links when the page is the same. While
- * the target is sought, the record may be given away, or become the entry of a region, whose link
- * is another. */
-function buildResolve(module: ModuleBuilder, jump: FunctionReference): FunctionBuilder {
-  const f = module.function(partSignatures.resolve)
-  const [record] = f.parameters
-  const target = f.local('i32')
-  const rip = f.local('i64')
-  const offset = f.local('i64')
-  const generation = f.local('i32')
-  const handler = f.local('i32')
-  const handlerNow = i32.load16U(CORE, record!, field.handler)
-  f.set(generation, loadControl32('codeGeneration'))
-  f.set(handler, handlerNow)
-  f.set(offset, i64.load(CORE, record!, field.immediate))
-  f.set(rip, i64.sub(i64.add(loadControl64('codePage'), offset), loadControl64('codeBase')))
-  // The scale field of a branch says how wide its instruction pointer is: 1 16 bits, 2 32 bits.
-  const width = i32.and(
-    i32.load8U(CORE, record!, field.scaleAndSegment), i32.const(SCALE_MASK))
-  f.if(i32.eq(width, i32.const(1)), () => f.set(rip, i64.and(rip, i64.const(0xffffn))))
-  f.if(i32.eq(width, i32.const(2)), () => f.set(rip, i64.and(rip, i64.const(0xffff_ffffn))))
-  f.set(target, call(jump, rip))
-  const samePage = i32.and(i64.ltU(offset, i64.const(4096n)), i32.eqz(width))
-  const isSame = i32.and(i32.eq(generation, loadControl32('codeGeneration')),
-    i32.eq(handler, handlerNow))
-  f.if(i32.and(samePage, isSame), () => f.store('i32', CORE, record!, target, field.link))
-  f.return(target)
   return f
 }
 

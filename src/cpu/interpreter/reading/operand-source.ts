@@ -121,6 +121,7 @@ export class RecordOperands implements OperandSource {
   }
 
   jumpTo(rip: Expression): Expression {
+    if (this.#immediates.size > 0) return call(this.#parts.jump, rip)
     return call(this.#parts.jumpIndirect, this.#record, rip)
   }
 }
