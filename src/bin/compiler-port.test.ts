@@ -3,6 +3,7 @@
  */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { CODE_MODE_LONG } from '../cpu/core-memory.ts'
 import type { CompilerAnswer, PackedRegion } from '../cpu/jit/compiler.ts'
 import { CompilerPort, CompilerThread } from './compiler-port.ts'
 
@@ -12,6 +13,7 @@ const sizes = { corePages: 1, machinePages: 1 }
 function regionOf(number: number, bytes: readonly number[]): PackedRegion {
   const leadsTo = { kind: 'goes', to: { offset: bytes.length, block: -1 } } as const
   const shape = {
+    codeMode: CODE_MODE_LONG,
     blocks: Int32Array.of(0, bytes.length), bytes: new Uint8Array(bytes),
     entries: Int32Array.of(0), keys: Int32Array.of(0), pages: Int32Array.of(0), isWide: false,
   }

@@ -146,6 +146,10 @@ export const CODE_MODE_16 = 3
 /** Added when SS.B is set outside 64-bit code. */
 export const CODE_MODE_STACK32 = 4
 export const CODE_MODE_STEP = 8
+/** Added outside 64-bit code when ES, CS, SS and DS are all of the first 4 GiB, from 0. */
+export const CODE_MODE_FLAT = 16
+/** 32-bit code as systems use it: with the former, compiled like 64-bit code. */
+export const CODE_MODE_FLAT32 = CODE_MODE_32 | CODE_MODE_STACK32 | CODE_MODE_FLAT
 export const CODE_MODE_MASK = 31
 
 export type CoreControlView = ViewOf<typeof CoreControl>

@@ -81,6 +81,7 @@ class Code {
       translate: (linear) => this.#pages[Number(linear - LINEAR) / PAGE] ?? -1,
     })
     this.#news.push({ kind: 'shared', module: MODULE, bytes: 100, shapes: [{
+      codeMode: CODE_MODE_LONG,
       blocks: Int32Array.of(0, SIZE, PAGE, SIZE * 2),
       bytes: Uint8Array.from([...code(1), ...code(1)]),
       entries: Int32Array.of(0), keys: Int32Array.of(entryKey(this.#memory, this.#pages[0]!)),

@@ -1,6 +1,9 @@
 /**
- * 64-bit code by its parts: opcode, prefixes, register and register or memory operand; with labels,
- * whose places are known when all is laid out.
+ * Code by its parts: opcode, prefixes, register and register or memory operand; with labels, whose
+ * places are known when all is laid out.
+ *
+ * It is 64-bit code, or what comes of it in 32 bits: registers that are not there are others, and
+ * operands of 64 bits have 32.
  */
 import { assert } from '../../src/base/assert.ts'
 
@@ -25,16 +28,29 @@ interface Fixup {
   readonly at: number
   readonly label: string
   readonly size: 1 | 4
+  /** It is the address, and not the distance. */
+  readonly isAbsolute: boolean
 }
+
+/** In place of each register, in 32-bit code: EBP and EDI are for R14 and R15 alone, and ECX, which
+ * counts, for RCX. */
+const IN_32_BITS = [0, 1, 2, 3, 4, 6, 6, 3, 0, 3, 2, 6, 6, 6, 5, 7]
 
 export class Code {
   readonly origin: number
+  readonly isLong: boolean
   readonly bytes: number[] = []
   readonly #labels = new Map<string, number>()
   readonly #fixups: Fixup[] = []
 
-  constructor(origin: number) {
+  constructor(origin: number, isLong = true) {
     this.origin = origin
+    this.isLong = isLong
+  }
+
+  /** The number that a register has. */
+  register(register: number): number {
+    return this.isLong ? register : IN_32_BITS[register]!
   }
 
   get here(): number {
@@ -57,6 +73,25 @@ export class Code {
 
   /** An instruction with ModRM: `target` is a register's number or a place in memory. */
   op(opcode: readonly number[], reg: number, target: number | Memory, form: Form = {}): void {
+    if (!this.isLong) return this.#in32Bits(opcode, reg, target, form)
+    this.#encode(opcode, reg, target, form)
+  }
+
+  #in32Bits(opcode: readonly number[], reg: number, target: number | Memory, form: Form): void {
+    const isByte = form.width === 8
+    const other = (register: number): number =>
+      isByte ? register < 8 ? register : this.register(register) & 3 : this.register(register)
+    const place = ({ base, index, scale, displacement }: Memory): Memory => ({
+      displacement, ...scale === undefined ? {} : { scale },
+      ...base === undefined ? {} : { base: this.register(base) },
+      ...index === undefined ? {} : { index: this.register(index) },
+    })
+    this.#encode(opcode, isExtension(opcode) ? reg : other(reg),
+      typeof target === 'number' ? other(target) : place(target),
+      { ...form, width: form.width === 64 ? 32 : form.width ?? 32 })
+  }
+
+  #encode(opcode: readonly number[], reg: number, target: number | Memory, form: Form): void {
     const { width = 32, lock, mandatory } = form
     if (lock) this.raw(0xf0)
     if (width === 16) this.raw(0x66)
@@ -80,13 +115,20 @@ export class Code {
 
   /** Loads a constant of 32 bits, zero-extended. */
   constant(register: number, value: number): void {
-    if (register >= 8) this.raw(0x41)
-    this.raw(0xb8 + (register & 7))
+    this.short(0xb8, register)
     this.le(value, 4)
+  }
+
+  /** An opcode that has its register in it. */
+  short(opcode: number, register: number): void {
+    const number = this.register(register)
+    if (number >= 8) this.raw(0x41)
+    this.raw(opcode + (number & 7))
   }
 
   /** Loads a constant of 64 bits. */
   constant64(register: number, value: bigint): void {
+    if (!this.isLong) return this.constant(register, Number(value & 0xffff_ffffn))
     this.raw(register >= 8 ? 0x49 : 0x48, 0xb8 + (register & 7))
     this.le(value, 8)
   }
@@ -94,12 +136,20 @@ export class Code {
   /** An opcode with the distance to a label behind it. */
   to(label: string, size: 1 | 4, ...opcode: readonly number[]): void {
     this.raw(...opcode)
-    this.#fixups.push({ at: this.bytes.length, label, size })
+    this.#fix(label, size, false)
+  }
+
+  #fix(label: string, size: 1 | 4, isAbsolute: boolean): void {
+    this.#fixups.push({ at: this.bytes.length, label, size, isAbsolute })
     this.le(0, size)
   }
 
   /** Loads a label's address. */
   address(register: number, label: string): void {
+    if (!this.isLong) {
+      this.short(0xb8, register)
+      return this.#fix(label, 4, true)
+    }
     this.to(label, 4, register >= 8 ? 0x4c : 0x48, 0x8d, (register & 7) << 3 | 5)
   }
 
@@ -111,11 +161,19 @@ export class Code {
 
   finish(): Uint8Array {
     const bytes = Uint8Array.from(this.bytes)
-    for (const { at, label, size } of this.#fixups) {
-      const distance = this.addressOf(label) - this.origin - at - size
+    for (const { at, label, size, isAbsolute } of this.#fixups) {
+      const address = this.addressOf(label)
+      const distance = isAbsolute ? address : address - this.origin - at - size
       assert(size === 4 || distance >= -128 && distance < 128, `${label} is near`)
       for (let i = 0; i < size; i++) bytes[at + i] = distance >> i * 8
     }
     return bytes
   }
+}
+
+/** Whether ModRM's register is more of the opcode. */
+function isExtension([first, second]: readonly number[]): boolean {
+  if (first === 0x0f) return second === 0xba || second === 0xae || (second! & 0xf0) === 0x90
+  return first! >= 0x80 && first! <= 0x83 || first === 0x8f || first! >= 0xc0 && first! <= 0xc7
+    || first! >= 0xd0 && first! <= 0xd3 || first! >= 0xf6
 }

@@ -69,6 +69,8 @@ export interface Start {
   readonly vectors: readonly bigint[]
   readonly flags: number
   readonly cpl: 0 | 3
+  /** Unless it is 32-bit code. */
+  readonly isLong?: boolean
 }
 
 /** What a program may change, without what interrupts leave behind. */
@@ -220,7 +222,8 @@ export class TestMachine {
       this.#view.setBigUint64(gate + 8, at >> 32n, true)
     }
     const descriptors = [0n, 0x00af_9b00_0000_ffffn, 0x00cf_9300_0000_ffffn, 0n,
-      0x00cf_f300_0000_ffffn, 0x00af_fb00_0000_ffffn]
+      0x00cf_f300_0000_ffffn, 0x00af_fb00_0000_ffffn, 0x00cf_fb00_0000_ffffn,
+      0x00cf_9b00_0000_ffffn]
     descriptors.forEach((descriptor, i) => this.#view.setBigUint64(GDT + i * 8, descriptor, true))
     for (let stack = 0; stack < 4; stack++) {
       const top = kernelAddress(STACKS + (stack + 1) * PAGE)
@@ -270,10 +273,15 @@ export class TestMachine {
     this.bytes.set(start.data, DATA)
     this.bytes.fill(0, STACK, STACK + STACK_PAGES * PAGE)
     this.bytes.fill(0, COUNTS, STACKS + 4 * PAGE)
+    this.begin(start)
+    this.cpu.flushCode()
+  }
+
+  /** Begins with a program that is in place. */
+  begin(start: Start): void {
     this.bytes.set(systemCallHandlers[start.cpl], SYSTEM_CALL)
     this.#setContext(start)
     this.cpu.loadContext(this.#context)
-    this.cpu.flushCode()
   }
 
   /** Has the frames of the code in another order; before it runs. */
@@ -295,12 +303,14 @@ export class TestMachine {
     start.vectors.forEach((value, i) => cpu.vector.set((i >> 1) * 4 + (i & 1), value))
     cpu.rip = BigInt(start.entry)
     setFlags(cpu, start.flags | RFLAGS.FIXED | RFLAGS.IF)
-    const [code, data] = start.cpl === 3 ? [0x2b, 0x23] : [0x08, 0x10]
+    const isLong = start.isLong ?? true
+    const code = isLong ? [0x08, 0x2b] : [0x38, 0x33]
+    const data = start.cpl === 3 ? 0x23 : 0x10
     const access = start.cpl << 5
     for (let i = 0; i < 6; i++) {
       const segment = cpu.segments.item(i)
-      segment.selector = i === 1 ? code : data
-      segment.attributes = (i === 1 ? 0xa9b : 0xc93) | access
+      segment.selector = i === 1 ? code[start.cpl & 1]! : data
+      segment.attributes = (i === 1 && isLong ? 0xa9b : i === 1 ? 0xc9b : 0xc93) | access
       segment.limit = 0xffff_ffff
     }
     cpu.tr.base = kernelAddress(TSS)
@@ -308,7 +318,7 @@ export class TestMachine {
     cpu.tr.attributes = 0x8b
     cpu.tr.selector = 0x18
     cpu.gdtr.base = kernelAddress(GDT)
-    cpu.gdtr.limit = 0x2f
+    cpu.gdtr.limit = 0x3f
     cpu.idtr.base = kernelAddress(IDT)
     cpu.idtr.limit = 256 * 16 - 1
     cpu.cr0 = 0x8005_0033n

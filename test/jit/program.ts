@@ -2,11 +2,11 @@
  * Random programs: functions of units that jump among one another, by a seed. A program can be made
  * again without some of its units, to find those that matter.
  */
-import { makeDecoder, MAX_LENGTH } from '../../src/isa/decode/decoder.ts'
+import { type CodeMode, makeDecoder, MAX_LENGTH } from '../../src/isa/decode/decoder.ts'
 import { allInstructions } from '../../src/isa/instructions/all.ts'
 import { printInstruction } from '../../src/isa/print/print.ts'
 import { Random } from '../isa/decoder/byte-strings.ts'
-import { LONG_MODE } from '../isa/host/layout.ts'
+import { LEGACY_MODE, LONG_MODE } from '../isa/host/layout.ts'
 import type { Patch } from './choices.ts'
 import { Code, R14, R15, RSP } from './encoder.ts'
 import { CODE_AT, CODE_PAGES, DATA_AT, DATA_PAGES, type Start, STACK_TOP } from './machine.ts'
@@ -42,7 +42,7 @@ class Writer {
   readonly #functions: number
   readonly #theme: number
 
-  constructor(random: Random, without: ReadonlySet<number>) {
+  constructor(random: Random, without: ReadonlySet<number>, isLong: boolean) {
     this.#without = without
     this.#theme = random.next()
     this.#functions = 1 + random.below(4)
@@ -53,7 +53,7 @@ class Writer {
       }
     }
     // The border of pages 0 and 1 lies somewhere in the code.
-    this.#code = new Code(CODE_AT + PAGE - random.below(500))
+    this.#code = new Code(CODE_AT + PAGE - random.below(500), isLong)
   }
 
   get units(): number {
@@ -101,11 +101,12 @@ class Writer {
   }
 }
 
-/** The program of a seed, without the units numbered in `without`. */
+/** The program of a seed, without the units numbered in `without`. One in four is 32-bit code. */
 export function makeProgram(seed: number, without: ReadonlySet<number> = new Set()): Program {
   const random = new Random(seed * 0x9e37_79b1)
   for (let i = 0; i < 4; i++) random.next()
-  const writer = new Writer(random, without)
+  const isLong = seed % 4 !== 3
+  const writer = new Writer(random, without, isLong)
   const { code, patches } = writer.write()
   const pages = new Uint8Array(CODE_PAGES * PAGE).fill(0xcc)
   const bytes = code.finish()
@@ -117,15 +118,15 @@ export function makeProgram(seed: number, without: ReadonlySet<number> = new Set
   const registers = Array.from({ length: 16 }, () => random.below(3) === 0
     ? BigInt(random.below(100)) : BigInt(random.next()) << 32n | BigInt(random.next()))
   registers[RSP] = BigInt(STACK_TOP)
-  registers[R14] = BigInt(DATA_AT)
-  registers[R15] = BigInt(10 + random.below(150))
+  registers[code.register(R14)] = BigInt(DATA_AT)
+  registers[code.register(R15)] = BigInt(10 + random.below(150))
   return {
-    seed, units: writer.units, code: pages, spare: sparePage(pages, patches, random),
+    seed, isLong, units: writer.units, code: pages, spare: sparePage(pages, patches, random),
     entry: code.origin, data, registers,
     vectors: Array.from({ length: 32 }, () =>
       BigInt(random.next()) << 32n | BigInt(random.next())),
     flags: random.next() & 0x8d5, cpl: random.below(2) === 0 ? 0 : 3,
-    text: () => textOf(bytes, code.origin),
+    text: () => textOf(bytes, code.origin, isLong ? LONG_MODE : LEGACY_MODE),
   }
 }
 
@@ -142,10 +143,10 @@ function sparePage(
   return spare
 }
 
-function textOf(bytes: Uint8Array, origin: number): string {
+function textOf(bytes: Uint8Array, origin: number, mode: CodeMode): string {
   const lines: string[] = []
   for (let at = 0; at < bytes.length;) {
-    const found = decode(bytes.subarray(at, at + MAX_LENGTH), LONG_MODE)
+    const found = decode(bytes.subarray(at, at + MAX_LENGTH), mode)
     const [length, text] = typeof found === 'string' ? [1, 'not an instruction']
       : [found.length, printInstruction(found, BigInt(origin + at))]
     lines.push(`${(origin + at).toString(16)}: ${text}`)

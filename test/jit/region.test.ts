@@ -3,9 +3,11 @@
  */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { CODE_MODE_FLAT32, CODE_MODE_LONG } from '../../src/cpu/core-memory.ts'
+import { codeModeOf } from '../../src/cpu/interpreter/code-mode.ts'
 import { discover } from '../../src/cpu/jit/discovery.ts'
 import {
-  type Block, CODE_MODE, lastPageOf, PAGE_BYTES, pageOf, type Region, targetsOf,
+  type Block, lastPageOf, PAGE_BYTES, pageOf, type Region, targetsOf,
 } from '../../src/cpu/jit/region.ts'
 import { makeDecoder } from '../../src/isa/decode/decoder.ts'
 import { allInstructions } from '../../src/isa/instructions/all.ts'
@@ -24,20 +26,22 @@ function isOtherEntry(seed: number, offset: number): boolean {
 
 /** A region of a program, of whose code some is warm. */
 function regionOf(seed: number): Region | undefined {
-  const { code, entry } = makeProgram(seed)
+  const { code, entry, isLong = true } = makeProgram(seed)
+  const codeMode = isLong ? CODE_MODE_LONG : CODE_MODE_FLAT32
   const random = new Random(seed)
   const first = pageOf(entry - CODE_AT)
   const coldPart = random.below(4)
   const at = entry - CODE_AT - first * PAGE_BYTES
   const starts: number[] = []
   for (let next = at; next < PAGE_BYTES;) {
-    const found = decode(code.subarray(first * PAGE_BYTES + next), CODE_MODE)
+    const found = decode(code.subarray(first * PAGE_BYTES + next), codeModeOf(codeMode))
     if (typeof found === 'string') break
     starts.push(next)
     next += found.length
   }
   return discover({
     decode,
+    codeMode,
     page: (number) => {
       const page = number + first
       return page < 0 || page >= CODE_PAGES ? undefined
@@ -100,7 +104,8 @@ test('a region ends where another is entered, unless little is there', () => {
   page.set([0xc3], other + size * 2)
   const found = (small: number): number[] => {
     const source = {
-      decode, isWarm: () => true, isEntry: (offset: number) => offset === other, seenFrom: () => [],
+      decode, codeMode: CODE_MODE_LONG, isWarm: () => true,
+      isEntry: (offset: number) => offset === other, seenFrom: () => [],
       page: (number: number) => number === 0 ? page : undefined,
     }
     const limits = { instructions: 400, small, targets: 1 }

@@ -5,16 +5,16 @@ import { Code, R14, RAX, RBX, RCX, RDX, RSP } from './encoder.ts'
 import { CODE_AT, DATA_AT, type Start, STACK_TOP } from './machine.ts'
 
 /** A program without data. */
-export function startOf(write: (code: Code) => void): Start {
-  const code = new Code(CODE_AT)
+export function startOf(write: (code: Code) => void, isLong = true): Start {
+  const code = new Code(CODE_AT, isLong)
   write(code)
   const registers = new Array<bigint>(16).fill(0n)
   registers[RSP] = BigInt(STACK_TOP)
-  registers[R14] = BigInt(DATA_AT)
+  registers[code.register(R14)] = BigInt(DATA_AT)
   const nothing = new Uint8Array(0)
   return {
     code: code.finish(), spare: nothing, entry: CODE_AT, data: nothing, registers, vectors: [],
-    flags: 0, cpl: 0,
+    flags: 0, cpl: 0, isLong,
   }
 }
 

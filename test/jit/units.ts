@@ -9,7 +9,7 @@ import type { Instruction } from '../../src/isa/operand.ts'
 import { x87Services } from '../../src/isa/x87/services.ts'
 import { assemble } from '../isa/host/assembler.ts'
 import { userPatterns } from '../isa/host/generator.ts'
-import { LONG_MODE } from '../isa/host/layout.ts'
+import { LEGACY_MODE, LONG_MODE } from '../isa/host/layout.ts'
 import { type Patch, widths } from './choices.ts'
 import { R14, R15, RAX, RBX, RCX, RDI, RDX, RSI, RSP } from './encoder.ts'
 import { IntegerUnits } from './integer-units.ts'
@@ -19,8 +19,6 @@ import {
 
 const sameForm = [0x01, 0x09, 0x11, 0x19, 0x21, 0x29, 0x31, 0x39]
 const decode = makeDecoder(allInstructions)
-/** Registers that mean the same throughout a program. */
-const kept: readonly number[] = [RSP, R14, R15]
 
 export class Units extends IntegerUnits {
   /** Runs one of the kinds. */
@@ -122,12 +120,12 @@ export class Units extends IntegerUnits {
     for (let i = 0; i < pushed; i++) {
       if (this.chance(4)) code.op([0xff], 6, this.memory())
       else if (this.chance(4)) code.raw(0x6a, this.random.below(256))
-      else code.raw(0x50 + this.pick([0, 1, 2, 3, 5, 6, 7]))
+      else code.short(0x50, this.pick([0, 1, 2, 3, 5, 6, 7]))
     }
     if (this.chance(2)) this.arithmetic()
     for (let i = 0; i < pushed; i++) {
       if (this.chance(6)) code.op([0x8f], 0, { base: R14, displacement: this.offset() })
-      else code.raw(0x58 + this.pick([0, 1, 2, 3, 5, 6, 7]))
+      else code.short(0x58, this.pick([0, 1, 2, 3, 5, 6, 7]))
     }
   }
 
@@ -161,12 +159,15 @@ export class Units extends IntegerUnits {
 
   /** An instruction of any row that only touches registers or the window. */
   anyRow(): void {
+    const { code } = this
+    const [mode, of] = code.isLong ? [LONG_MODE, rows] : [LEGACY_MODE, rowsIn32Bits]
+    const kept = [RSP, R14, R15].map((register) => code.register(register))
     for (let attempt = 0; attempt < 60; attempt++) {
-      const bytes = assemble(this.pick(rows), this.random, false)
-      const found = bytes.length <= 15 && decode(bytes, LONG_MODE)
+      const bytes = assemble(this.pick(of), this.random, !code.isLong)
+      const found = bytes.length <= 15 && decode(bytes, mode)
       if (!found || typeof found === 'string' || found.length !== bytes.length) continue
-      if (!isHarmless(found)) continue
-      this.code.raw(...bytes)
+      if (!isHarmless(found, kept)) continue
+      code.raw(...bytes)
       return
     }
   }
@@ -176,7 +177,7 @@ export class Units extends IntegerUnits {
   }
 
   systemCall(): void {
-    this.code.raw(0x0f, 0x05)
+    if (this.code.isLong) this.code.raw(0x0f, 0x05)
   }
 
   swap(): void {
@@ -187,7 +188,7 @@ export class Units extends IntegerUnits {
   patchedLater(): void {
     const code = this.code
     if (this.chance(2)) {
-      code.raw(0xb8 + this.pick([0, 1, 2, 3, 5, 6, 7]))
+      code.short(0xb8, this.pick([0, 1, 2, 3, 5, 6, 7]))
       this.at.patchable(4)
       code.le(this.number(), 4)
     } else {
@@ -223,7 +224,9 @@ export class Units extends IntegerUnits {
     if (!this.chance(12)) return
     const code = this.code
     const base = this.register()
-    code.constant64(base, this.pick([0n, 0x8000_0000_0000_0000n, 0x2020_0000n, 0x1000_4fffn]))
+    code.constant64(base, this.pick([
+      0n, 0x8000_0000_0000_0000n, 0x2020_0000n, 0x1000_4fffn, 0xffff_ffc0n,
+    ]))
     code.op([0x8b], RAX, { base, displacement: this.random.below(64) })
   }
 
@@ -273,7 +276,8 @@ export class Units extends IntegerUnits {
     switch (this.random.below(3)) {
       case 0: code.op([0xff], 4, register); return
       case 1: // By a return.
-        code.raw(...register >= 8 ? [0x41] : [], 0x50 + (register & 7), 0xc3)
+        code.short(0x50, register)
+        code.raw(0xc3)
         return
       default: {
         const displacement = this.offset()
@@ -334,16 +338,19 @@ export class Units extends IntegerUnits {
 }
 
 /** Rows whose outcome depends on nothing but registers and memory. */
-const rows: readonly Pattern[] = userPatterns(allInstructions).filter(({ definition, row }) => {
+const rows = userPatterns(allInstructions).filter(isPlain)
+const rowsIn32Bits = userPatterns(allInstructions, true).filter(isPlain)
+
+function isPlain({ definition, row }: Pattern): boolean {
   const { name, fields } = definition
   return (fields.service === undefined || String(fields.service) in x87Services)
     && !fields.endsBlock && row.properties.string === undefined
     && !/^(push|pop|enter|leave|rd|xlat|maskmov|i?div|int|ud|hlt|sti|cli|loop|j|f?xsave|f?xrstor)/
       .test(name)
-})
+}
 
 /** Touches no register with a meaning, and memory only at fixed places. */
-function isHarmless({ definition, operands }: Instruction): boolean {
+function isHarmless({ definition, operands }: Instruction, kept: readonly number[]): boolean {
   const reachesFar = /^bt/.test(definition.name)
   return operands.every((operand) => {
     switch (operand.kind) {

@@ -14,11 +14,11 @@ import { assert } from '../../base/assert.ts'
 import { type Decode, MAX_LENGTH } from '../../isa/decode/decoder.ts'
 import type { Instruction } from '../../isa/operand.ts'
 import {
-  CODE_HASH_BITS, CODE_MODE_LONG, CODE_MODE_STEP, coreMap,
+  CODE_HASH_BITS, CODE_MODE_STEP, coreMap,
 } from '../core-memory.ts'
 import { firstPlace, otherPlace, placeFor } from './code-hash.ts'
 import { CodeLines, linesAt } from './code-lines.ts'
-import { codeModeOf, modeShapeOf } from './code-mode.ts'
+import { codeModeOf, hasRegions, modeShapeOf } from './code-mode.ts'
 import { controlAt } from './core-fields.ts'
 import { fillRecord, type RecordWords } from './fill-record.ts'
 import { field, RECORD_BYTES, Special } from './record.ts'
@@ -46,7 +46,7 @@ export interface CodeCacheNeeds {
   clearCode(machine: number): void
   /** Linear address of the instruction to decode. */
   linear(): bigint
-  /** A record for the code at a machine address was found, in 64-bit mode. */
+  /** A record for the code at a machine address was found, in a mode whose code is compiled. */
   found(machine: number, record: number): void
   /** The code in lines of a frame is gone. */
   invalidated(page: number, lines: CodeLines): void
@@ -105,7 +105,7 @@ export class CodeCache {
   decode(machine: number): number {
     const mode = this.#u32[controlAt('codeMode') >>> 2]!
     const record = this.#find(machine, mode) || this.#decode(machine, mode)
-    if (mode === CODE_MODE_LONG && record !== 0) this.#needs.found(machine, record)
+    if (hasRegions(mode) && record !== 0) this.#needs.found(machine, record)
     return record
   }
 

@@ -133,7 +133,7 @@ export function buildEngine(
     selectTables: mmu.selectTables, lookUp: support.lookUp,
   }
   const state = buildPrivilegeState(module, privilege)
-  const goOn = buildGoOn(module, support.lookUp, { hot, heatLimit })
+  const goingOn = buildGoOn(module, support.lookUp, { hot, heatLimit })
   const parts: EngineParts = {
     ...mmu.globals,
     stopped,
@@ -143,7 +143,7 @@ export function buildEngine(
     probeWrite: mmu.slow.probeWrite,
     ...mmu.locked, execTranslate: mmu.execTranslate, flushPage: mmu.flushPage,
     ...support,
-    goOn, ...buildRegionTransfers(module, privilege, state, goOn),
+    ...goingOn, ...buildRegionTransfers(module, privilege, state, goingOn.goOn),
     loadSpace: buildLoadSpace(module, mmu.switchSpace),
     float, floatVector, ...buildNoting(module, float, floatVector),
     fused: buildFastFused(module, exactFused),

@@ -12,7 +12,7 @@
 import { call, i32, i64, select, type Expression, type Local } from '../../wasm/expression.ts'
 import type { FunctionBuilder } from '../../wasm/function.ts'
 import type { FunctionReference, ModuleBuilder } from '../../wasm/module.ts'
-import { CODE_MODE_LONG } from '../core-memory.ts'
+import { CODE_MODE_FLAT32, CODE_MODE_LONG } from '../core-memory.ts'
 import { emitExecPage, machineIn } from '../mmu/exec-tlb.ts'
 import { CpuContext } from '../state.ts'
 import { emitCodePage, loadControl32, Z } from './core-fields.ts'
@@ -27,11 +27,21 @@ const REGION = { parameters: ['i32'], result: 'i32' } as const
 /** How often the link of a record serves that is not counted. */
 const WITHOUT_END = 0x7fff_ffff
 
-/** Builds the part `goOn`. */
+/** Builds the parts by which regions go on. */
 export function buildGoOn(
   module: ModuleBuilder, lookUp: FunctionReference, heat: Heat,
+): Record<'goOn' | 'goOnFlat32', FunctionBuilder> {
+  return {
+    goOn: buildGoOnIn(module, CODE_MODE_LONG, lookUp, heat),
+    goOnFlat32: buildGoOnIn(module, CODE_MODE_FLAT32, lookUp, heat),
+  }
+}
+
+/** For the regions of a mode. */
+function buildGoOnIn(
+  module: ModuleBuilder, codeMode: number, lookUp: FunctionReference, heat: Heat,
 ): FunctionBuilder {
-  const byRecord = buildByRecord(module, lookUp, heat)
+  const byRecord = buildByRecord(module, codeMode, lookUp, heat)
   const f = module.function(partSignatures.goOn)
   const [linear] = f.parameters as [Local]
   const page = f.local('i64')
@@ -39,13 +49,15 @@ export function buildGoOn(
   const machine = f.local('i32')
   const place = f.local('i32')
   const left = f.local('i32')
+  // Addresses of 32-bit code wrap.
+  if (codeMode !== CODE_MODE_LONG) f.set(linear, i64.extendU(i32.wrap(linear)))
   f.block((missed) => {
     const user = i32.eq(i32.load(CORE, Z, CpuContext.offsets.cpl), i32.const(3))
     f.set(machinePage, emitExecPage(f, CORE, linear, { user, entry: place, missed }))
     f.set(machine, machineIn(machinePage, linear))
-    f.set(place, linkOf(machine))
+    f.set(place, linkOf(machine, codeMode))
     f.brUnlikely(missed, i32.leS(loadControl32('budget'), Z))
-    f.brUnlikely(missed, i32.ne(loadControl32('codeMode'), i32.const(CODE_MODE_LONG)))
+    f.brUnlikely(missed, i32.ne(loadControl32('codeMode'), i32.const(codeMode)))
     emitUseLink(f, place, machine, left, missed)
     f.set(page, i64.and(linear, i64.const(-4096n)))
     emitCodePage(f, page, machinePage)
@@ -57,7 +69,7 @@ export function buildGoOn(
 
 /** The same when no link is known. */
 function buildByRecord(
-  module: ModuleBuilder, lookUp: FunctionReference, heat: Heat,
+  module: ModuleBuilder, codeMode: number, lookUp: FunctionReference, heat: Heat,
 ): FunctionBuilder {
   const f = module.function(partSignatures.goOn)
   const [linear] = f.parameters as [Local]
@@ -74,7 +86,7 @@ function buildByRecord(
     f.brIf(leave, i32.ne(handler, i32.const(Special.REGION)))
     f.brIf(leave, i32.leS(loadControl32('budget'), Z))
     f.set(machine, machineIn(loadControl32('codeMachinePage'), linear))
-    f.set(link, linkOf(machine))
+    f.set(link, linkOf(machine, codeMode))
     f.if(isUsedUp(link, machine), () => emitSetHeat(f, record, heat.heatLimit - 1))
     // What is hot may be entered by another way now.
     emitHeat(f, record, count, heat, () => f.br(leave))

@@ -46,6 +46,8 @@ export const partSignatures = {
   lookUp: { parameters: ['i64'], result: 'i32' },
   /** (linear) -> record, or 0: what a region returns, once others that follow it are done. */
   goOn: { parameters: ['i64'], result: 'i32' },
+  /** The same in flat 32-bit code. */
+  goOnFlat32: { parameters: ['i64'], result: 'i32' },
   /** (rip) -> record: a near jump, checked as the current mode demands. */
   jump: { parameters: ['i64'], result: 'i32' },
   /** (record, rip) -> record: the same by an indirect jump, which is noted now and then. */

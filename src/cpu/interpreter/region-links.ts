@@ -11,7 +11,7 @@ import { i32, type Expression, type Local } from '../../wasm/expression.ts'
 import type { FunctionBuilder, Label } from '../../wasm/function.ts'
 import { struct } from '../../base/layout/struct.ts'
 import { u32 } from '../../base/layout/scalar.ts'
-import { coreMap, REGION_LINK_BITS } from '../core-memory.ts'
+import { CODE_MODE_LONG, coreMap, REGION_LINK_BITS } from '../core-memory.ts'
 import { CORE } from './parts.ts'
 
 const RegionLink = struct('region link', {
@@ -33,10 +33,12 @@ const LINK_SHIFT = Math.log2(RegionLink.size)
 /** 2^32 divided by the golden ratio. */
 const SPREAD = 0x9e3779b1
 
-/** Where the link of an address lies, from the start of the table. */
-export function linkOf(machine: Expression): Expression {
+/** Where the link of an address lies for code of a mode, from the start of the table. Links of one
+ * address for two modes lie side by side, and so differ from those of all others. */
+export function linkOf(machine: Expression, codeMode: number): Expression {
   const mixed = i32.mul(machine, i32.const(SPREAD))
-  return i32.shl(i32.shrU(mixed, i32.const(32 - REGION_LINK_BITS)), i32.const(LINK_SHIFT))
+  const place = i32.shl(i32.shrU(mixed, i32.const(32 - REGION_LINK_BITS)), i32.const(LINK_SHIFT))
+  return codeMode === CODE_MODE_LONG ? place : i32.xor(place, i32.const(RegionLink.size))
 }
 
 /** Branches to `missed` unless the link at `link` is that of `machine`. `left` is used. */
@@ -86,7 +88,10 @@ export class RegionLinks {
 
   /** From now on an address leads where its record says. */
   forget(machine: number): void {
-    const place = (Math.imul(machine, SPREAD) >>> 32 - REGION_LINK_BITS) * (RegionLink.size / 4)
-    if (this.#words[place] === machine) this.#words.fill(0, place, place + RegionLink.size / 4)
+    const words = RegionLink.size / 4
+    const place = (Math.imul(machine, SPREAD) >>> 32 - REGION_LINK_BITS) * words
+    for (const each of [place, place ^ words]) {
+      if (this.#words[each] === machine) this.#words.fill(0, each, each + words)
+    }
   }
 }

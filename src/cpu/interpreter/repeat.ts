@@ -64,14 +64,15 @@ function againInPage(m: WasmReading, { operands }: Instruction): void {
   m.leaveByAgain(false)
 }
 
-/** MOVS and STOS upwards in 64-bit code: as many rounds as one block holds. */
+/** MOVS and STOS upwards where offsets are linear addresses: as many rounds as one block holds. */
 function emitBlock(
   m: WasmReading, instruction: Instruction, shape: InstructionShape, count: Value,
 ): void {
   const { definition, operands } = instruction
   const [target, source] = operands
   const moves = definition.name === 'movs'
-  if (!shape.long || shape.addressSize !== 64 || !isBlockwise(definition)) return
+  if (!m.movesBlocks || !isBlockwise(definition)) return
+  const width = shape.addressSize
   const size = target!.width / 8
   const enough = m.lessUnsigned(m.const(LEAST_BYTES / size - 1), count)
   m.when(m.and(m.isZero(m.flag('df')), enough), () => {
@@ -79,10 +80,10 @@ function emitBlock(
       : m.fillForward(target!, m.read(source!), count)
     m.when(done, () => {
       const bytes = m.mul(done, m.const(size))
-      m.setGpr(RDI, 64, m.add(m.gpr(RDI, 64), bytes))
-      if (moves) m.setGpr(RSI, 64, m.add(m.gpr(RSI, 64), bytes))
+      m.setGpr(RDI, width, m.add(m.gpr(RDI, width), bytes))
+      if (moves) m.setGpr(RSI, width, m.add(m.gpr(RSI, width), bytes))
       const left = m.sub(count, done)
-      m.setGpr(RCX, 64, left)
+      m.setGpr(RCX, width, left)
       m.when(left, () => againInPage(m, instruction))
       m.leaveByNext()
     })

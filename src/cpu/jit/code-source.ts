@@ -3,7 +3,6 @@
  * interpreter has met of it.
  */
 import type { Decode } from '../../isa/decode/decoder.ts'
-import { CODE_MODE_LONG } from '../core-memory.ts'
 import type { CodeCache } from '../interpreter/code-cache.ts'
 import type { JumpTarget, JumpTargets } from '../interpreter/jump-targets.ts'
 import type { CodeSource } from './exploration.ts'
@@ -16,6 +15,7 @@ const WARM = 0.03
 
 export interface CodeSourceNeeds {
   readonly decode: Decode
+  readonly codeMode: number
   readonly code: CodeCache
   readonly targets: JumpTargets
   readonly machine: Uint8Array
@@ -26,6 +26,7 @@ export interface CodeSourceNeeds {
 
 export class InterpretedCode implements CodeSource {
   readonly decode: Decode
+  readonly codeMode: number
   readonly #needs: CodeSourceNeeds
   readonly #pageAt: PageAt
   readonly #warm: number
@@ -33,6 +34,7 @@ export class InterpretedCode implements CodeSource {
 
   constructor(needs: CodeSourceNeeds, pageAt: PageAt) {
     this.decode = needs.decode
+    this.codeMode = needs.codeMode
     this.#needs = needs
     this.#pageAt = pageAt
     this.#warm = Math.floor(needs.heatLimit * WARM)
@@ -54,13 +56,14 @@ export class InterpretedCode implements CodeSource {
     if (machine < 0) return false
     // What has become a region is not counted any more.
     if (this.#needs.isEntry(machine)) return true
-    return this.#needs.code.heatAt(machine, CODE_MODE_LONG) >= (byJump ? this.#warm : 0)
+    return this.#needs.code.heatAt(machine, this.codeMode) >= (byJump ? this.#warm : 0)
   }
 
   /** The same, but as if there were no other regions. */
   get withoutEntries(): CodeSource {
     return {
       decode: this.decode,
+      codeMode: this.codeMode,
       page: (number) => this.page(number),
       isWarm: (offset, byJump) => this.isWarm(offset, byJump),
       isEntry: () => false,
@@ -76,7 +79,7 @@ export class InterpretedCode implements CodeSource {
     this.#targets ??= this.#needs.targets.byRecord()
     const counts = new Map<number, number>()
     const page = pageOf(offset) * PAGE_BYTES
-    for (const record of this.#needs.code.recordsAt(this.machineOf(offset), CODE_MODE_LONG)) {
+    for (const record of this.#needs.code.recordsAt(this.machineOf(offset), this.codeMode)) {
       for (const target of this.#targets.get(record) ?? []) {
         const to = page + target.offset
         counts.set(to, (counts.get(to) ?? 0) + target.count)

@@ -7,8 +7,9 @@
  */
 import type { Decode } from '../../isa/decode/decoder.ts'
 import { globalGet } from '../../wasm/expression.ts'
+import { codeModeOf } from '../interpreter/code-mode.ts'
 import { buildWithParts, type MemorySizes } from '../interpreter/engine-module.ts'
-import { type Block, type BlockEnd, CODE_MODE, type Region } from './region.ts'
+import { type Block, type BlockEnd, type Region } from './region.ts'
 import { FlagWriters } from './flag-writers.ts'
 import type { RegionShape } from './shape.ts'
 import { SlowCalls } from './slow-calls.ts'
@@ -96,8 +97,8 @@ export function pack(region: Region, number: number, code: PackedCode): PackedRe
   return {
     number,
     shape: {
-      blocks, bytes: Uint8Array.from(bytes), entries, keys, pages: Int32Array.from(region.pages),
-      isWide: code.isWide,
+      codeMode: region.codeMode, blocks, bytes: Uint8Array.from(bytes), entries, keys,
+      pages: Int32Array.from(region.pages), isWide: code.isWide,
     },
     ends: region.blocks.map((block) => block.end),
   }
@@ -105,19 +106,21 @@ export function pack(region: Region, number: number, code: PackedCode): PackedRe
 
 function unpack({ shape, ends }: PackedRegion, decode: Decode): Region {
   let at = 0
+  const mode = codeModeOf(shape.codeMode)
   const blocks = ends.map((leadsTo, block): Block => {
     const start = at
     const [offset, end] = [shape.blocks[block * 2]!, shape.blocks[block * 2 + 1]!]
     const instructions = []
     while (at < end) {
-      const instruction = decode(shape.bytes, CODE_MODE, at)
+      const instruction = decode(shape.bytes, mode, at)
       if (typeof instruction === 'string') throw new Error('a region has code that is none')
       instructions.push({ instruction, offset: offset + at - start })
       at += instruction.length
     }
     return { offset, instructions, end: leadsTo }
   })
-  return { blocks, entries: [...shape.entries], pages: [...shape.pages] }
+  const { codeMode, entries, pages } = shape
+  return { codeMode, blocks, entries: [...entries], pages: [...pages] }
 }
 
 /** The module of some regions. Where they are it is told in globals: the machine address of each

@@ -1,10 +1,10 @@
 /**
  * The region that begins at an entry: blocks of what was explored there, and where they lead.
  */
-import { transferOf } from '../privilege/transfers.ts'
 import { type CodeSource, Exploration, type RegionLimits } from './exploration.ts'
 import {
   type Block, type BlockEnd, flowOf, pagesOf, type Placed, type Region, type Target, targetsOf,
+  transferIn,
 } from './region.ts'
 
 /** The region that begins at `offset` of page 0; undefined when nothing there can be translated. */
@@ -16,11 +16,13 @@ export function discover(
 
 class Discovery {
   readonly #limits: RegionLimits
+  readonly #codeMode: number
   readonly #found: Exploration
   readonly #blocks: Block[] = []
 
   constructor(source: CodeSource, limits: RegionLimits) {
     this.#limits = limits
+    this.#codeMode = source.codeMode
     this.#found = new Exploration(source, limits)
   }
 
@@ -32,6 +34,7 @@ class Discovery {
     this.#enterUnreached()
     if (!this.#canEnter(0)) return undefined
     return {
+      codeMode: this.#codeMode,
       blocks: this.#blocks,
       entries: [...this.#blocks.keys()].filter((number) => this.#canEnter(number)),
       pages: [...new Set(this.#blocks.flatMap(pagesOf))],
@@ -42,7 +45,8 @@ class Discovery {
    * left to the interpreter after all, the region would lead back to itself. */
   #canEnter(number: number): boolean {
     const { offset, instructions: [first] } = this.#blocks[number]!
-    return this.#found.entries.has(offset) && first !== undefined && !transferOf(first.instruction)
+    return this.#found.entries.has(offset) && first !== undefined
+      && !transferIn(first.instruction, this.#codeMode)
   }
 
   #makeBlocks(): void {
@@ -58,7 +62,7 @@ class Discovery {
           end = { kind: 'goes', to: target(offset) }
           break
         }
-        const flow = flowOf(placed!)
+        const flow = flowOf(placed!, this.#codeMode)
         offset += placed!.instruction.length
         if (flow.kind === 'leaves') {
           end = { kind: 'leaves', at: placed!.offset }

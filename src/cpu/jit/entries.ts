@@ -1,12 +1,12 @@
 /**
  * Where live regions are entered, by machine address: by the records of the interpreter, which are
- * made to enter them.
+ * made to enter them. Code that is executed in several modes has regions in the first alone.
  */
-import { CODE_MODE_LONG } from '../core-memory.ts'
 import type { CodeCache } from '../interpreter/code-cache.ts'
 import type { CodeLines } from '../interpreter/code-lines.ts'
 import type { RegionLinks } from '../interpreter/region-links.ts'
 import type { PageAt, RegionShape } from './shape.ts'
+import type { CodeAt } from './store.ts'
 
 /** More than any record's heat may be: nobody counts any more. */
 const UNCOUNTED = 0xffff
@@ -63,11 +63,12 @@ export class Entries {
     live.entries.forEach((machine, number) => {
       const known = this.#entries.get(machine)
       if (known && known.live !== live) {
-        if (!live.shape.isWide) return
+        if (!live.shape.isWide || known.live.shape.codeMode !== live.shape.codeMode) return
         lost.add(known.live)
       }
       this.#entries.set(machine, { live, number, arrivals: 0 })
-      this.enter(machine, this.#code.recordAt(machine, CODE_MODE_LONG))
+      const { codeMode } = live.shape
+      this.enter({ address: machine, codeMode }, this.#code.recordAt(machine, codeMode))
     })
     return [...lost].filter((other) =>
       other.entries.every((machine) => this.#entries.get(machine)?.live !== other))
@@ -80,11 +81,11 @@ export class Entries {
   }
 
   /** Has a record enter the region that begins at its address, if there is one. */
-  enter(machine: number, record: number): boolean {
-    this.#links.forget(machine)
-    const entry = this.#entries.get(machine)
+  enter({ address, codeMode }: CodeAt, record: number): boolean {
+    this.#links.forget(address)
+    const entry = this.#entries.get(address)
     const code = entry?.live.code
-    if (!code) return false
+    if (!code || entry.live.shape.codeMode !== codeMode) return false
     if (record === 0) return true
     this.#code.enterRegion(record, code.tableIndex, entry.number)
     const isSettled = entry.live.shape.isWide || entry.arrivals >= this.#busyLimit
@@ -114,7 +115,7 @@ export class Entries {
       if (this.#entries.get(machine)?.live !== live) continue
       this.#entries.delete(machine)
       this.#links.forget(machine)
-      if (live.code) this.#code.leaveRegion(machine, CODE_MODE_LONG)
+      if (live.code) this.#code.leaveRegion(machine, live.shape.codeMode)
     }
   }
 }

@@ -7,11 +7,14 @@
  * is compiled without the rest.
  */
 import { type Decode, MAX_LENGTH } from '../../isa/decode/decoder.ts'
-import { CODE_MODE, flowOf, lastPageOf, PAGE_BYTES, pageOf, type Placed } from './region.ts'
+import { codeModeOf } from '../interpreter/code-mode.ts'
+import { flowOf, lastPageOf, PAGE_BYTES, pageOf, type Placed } from './region.ts'
 
 /** What is known of the code around the entry. */
 export interface CodeSource {
   readonly decode: Decode
+  /** The mode that all of it is of. */
+  readonly codeMode: number
   /** Bytes of a page of the region, or undefined when it is not to be had. */
   page(number: number): Uint8Array | undefined
   /** Whether the interpreter has met the code at an offset often enough, by jumping there or
@@ -111,7 +114,7 @@ export class Exploration implements Found {
         for (const { offset: to, byJump } of this.#follow(placed, next)) {
           if (this.#isWanted(to, byJump)) pending.push(to)
         }
-        if (flowOf(placed).kind !== 'next') break
+        if (flowOf(placed, this.#source.codeMode).kind !== 'next') break
         // Blocks end with their pages: what follows may be elsewhere.
         if (pageOf(next) !== pageOf(offset)) {
           pending.push(next)
@@ -124,7 +127,7 @@ export class Exploration implements Found {
 
   /** Notes what an instruction says of entries and calls; returns where blocks begin after it. */
   #follow(placed: Placed, next: number): Lead[] {
-    const flow = flowOf(placed)
+    const flow = flowOf(placed, this.#source.codeMode)
     switch (flow.kind) {
       case 'next': case 'transfers': return []
       case 'goes': return [{ offset: flow.target, byJump: true }]
@@ -193,9 +196,10 @@ export class Exploration implements Found {
     const page = this.#source.page(pageOf(offset))
     if (!page) return undefined
     const within = offset - pageOf(offset) * PAGE_BYTES
-    let instruction = this.#source.decode(page, CODE_MODE, within)
+    const mode = codeModeOf(this.#source.codeMode)
+    let instruction = this.#source.decode(page, mode, within)
     const next = instruction === 'truncated' && this.#source.page(pageOf(offset) + 1)
-    if (next) instruction = this.#source.decode(joined(page, within, next), CODE_MODE)
+    if (next) instruction = this.#source.decode(joined(page, within, next), mode)
     return typeof instruction === 'string' ? undefined : { instruction, offset }
   }
 }

@@ -8,6 +8,7 @@
 import type { Decode } from '../../isa/decode/decoder.ts'
 import { CODE_MODE_LONG, type CoreControlView, Stop } from '../core-memory.ts'
 import type { CodeCache } from '../interpreter/code-cache.ts'
+import { hasRegions } from '../interpreter/code-mode.ts'
 import type { MemorySizes } from '../interpreter/engine-module.ts'
 import type { CodeLines } from '../interpreter/code-lines.ts'
 import { JumpTargets } from '../interpreter/jump-targets.ts'
@@ -95,17 +96,18 @@ export class Jit {
   /** Makes a region of the code that begins at a record, which is about to be executed. */
   hot(record: number): void {
     const { control, code } = this.#needs
-    if (control.codeMode !== CODE_MODE_LONG || !this.#compiler.works) return
+    if (!hasRegions(control.codeMode) || !this.#compiler.works) return
     const offset = this.#records.getUint16(record + field.pageOffset, true)
     const machine = (control.codeMachinePage | offset) >>> 0
     const live = this.#entries.at(machine)
-    if (live) {
+    if (live && live.shape.codeMode === control.codeMode) {
       this.#arrived(machine, offset, live)
       return
     }
     const known = this.#blocks.get(machine)
-    if (known && !known.code) {
-      // It may yet turn out that the region is not entered here.
+    if (live || known && !known.code) {
+      // It may yet turn out that the region is not entered here. One of another mode is in the way
+      // for as long as it is there.
       code.cool(record, this.#needs.heatLimit >>> 1)
       this.counts.pending += 1
       return
@@ -141,7 +143,7 @@ export class Jit {
     const { code, control, heatLimit } = this.#needs
     // The region would come back here: what it writes to is known as code again and again.
     if (control.stop === Stop.RETRY) return
-    if (this.#entries.enter(machine, record)) return
+    if (this.#entries.enter({ address: machine, codeMode: control.codeMode }, record)) return
     // It is found again and again when others have its place among those looked up.
     const isNew = this.#records.getUint16(record + field.heat, true) === 0
     if (heatLimit === 0 || !isNew || this.#blocks.has(machine)) return
@@ -163,7 +165,8 @@ export class Jit {
     const { code } = this.#needs
     const isBusy = this.#entries.arrived(machine)
     // Others may still lead to a record that is forgotten, which must not enter anything.
-    this.#entries.enter(machine, code.recordAt(machine, CODE_MODE_LONG))
+    const { codeMode } = live.shape
+    this.#entries.enter({ address: machine, codeMode }, code.recordAt(machine, codeMode))
     // What is to take its place may be on its way.
     if (live.shape.isWide || !this.#blocks.get(machine)?.code) return
     const wide = this.#match(machine, true)
@@ -212,11 +215,14 @@ export class Jit {
   #pagesAround(number: number): PageAt {
     const { control } = this.#needs
     const linear = control.codePage
+    // Addresses of 32-bit code have an end.
+    const end = control.codeMode === CODE_MODE_LONG ? 1n << 64n : 1n << 32n
     const machines = new Map<number, number>([[number, control.codeMachinePage]])
     return (page) => {
       const known = machines.get(page)
       if (known !== undefined) return known
-      const machine = this.#needs.translate(linear + BigInt((page - number) * PAGE_BYTES))
+      const at = linear + BigInt((page - number) * PAGE_BYTES)
+      const machine = at < 0n || at >= end ? -1 : this.#needs.translate(at)
       machines.set(page, machine)
       return machine
     }
@@ -224,8 +230,8 @@ export class Jit {
 
   /** A stored region that may be entered with the code at an address of the current page. */
   #match(machine: number, onlyWide = false): Match | undefined {
-    return this.#store.find(
-      this.#needs.machine, machine, (page) => this.#pagesAround(page), onlyWide)
+    const at = { address: machine, codeMode: this.#needs.control.codeMode }
+    return this.#store.find(this.#needs.machine, at, (page) => this.#pagesAround(page), onlyWide)
   }
 
   /** Makes a stored region live, at once if its module is there. */
@@ -254,10 +260,11 @@ export class Jit {
   /** Asks for the region that begins at an offset of the current page; beyond the entries of others
    * if it is to be more than `narrow`. */
   #discover(offset: number, narrow?: LiveRegion): void {
-    const { machine } = this.#needs
+    const { control, machine } = this.#needs
     const pageAt = this.#pagesAround(0)
     const source = new InterpretedCode({
-      ...this.#needs, targets: this.#targets, isEntry: (at) => this.#entries.has(at),
+      ...this.#needs, codeMode: control.codeMode, targets: this.#targets,
+      isEntry: (at) => this.#entries.has(at),
     }, pageAt)
     const region = narrow ? discover(source.withoutEntries, offset, WIDE_LIMITS)
       : discover(source, offset, LIMITS)
@@ -330,7 +337,7 @@ export class Jit {
     const { code, heatLimit } = this.#needs
     this.#forget(live)
     for (const machine of live.entries) {
-      const record = code.recordAt(machine, CODE_MODE_LONG)
+      const record = code.recordAt(machine, live.shape.codeMode)
       if (record !== 0) code.cool(record, heatLimit - 1)
     }
   }

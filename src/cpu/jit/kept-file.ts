@@ -2,8 +2,9 @@
  * A module and the shapes of its regions as bytes that can be kept: all numbers are 32-bit words,
  * in the byte order of the machine.
  *
- *   words of shapes, then for each: numbers of blocks, entries, pages and bytes, 1 if it is wide;
- *   blocks (two words each), entries, their keys, pages; the bytes, filled up to a word;
+ *   words of shapes, then for each: numbers of blocks, entries, pages and bytes, 1 if it is wide,
+ *   the mode of its code; blocks (two words each), entries, their keys, pages; the bytes, up to a
+ *   whole word;
  *   then the module
  */
 import type { RegionShape } from './shape.ts'
@@ -13,7 +14,7 @@ export interface KeptModule {
   readonly module: Uint8Array
 }
 
-const COUNTS = 5
+const COUNTS = 6
 const WORD = 4
 
 function wordsOf({ blocks, entries, pages, bytes }: RegionShape): number {
@@ -26,8 +27,9 @@ export function encodeKept({ shapes, module }: KeptModule): Uint8Array {
   const view = new Int32Array(out.buffer, 0, words)
   view[0] = words
   let at = 1
-  for (const { blocks, entries, keys, pages, bytes, isWide } of shapes) {
-    view.set([blocks.length, entries.length, pages.length, bytes.length, isWide ? 1 : 0], at)
+  for (const { codeMode, blocks, entries, keys, pages, bytes, isWide } of shapes) {
+    view.set([blocks.length, entries.length, pages.length, bytes.length, isWide ? 1 : 0, codeMode],
+      at)
     at += COUNTS
     for (const list of [blocks, entries, keys, pages]) {
       view.set(list, at)
@@ -48,11 +50,12 @@ export function shapesOfKept(content: Uint8Array): RegionShape[] {
   const view = new Int32Array(copy.buffer, 0, words)
   const shapes: RegionShape[] = []
   for (let at = 1; at < words;) {
-    const [blocks, entries, pages, bytes, isWide] = view.subarray(at, at + COUNTS) as unknown as
-      [number, number, number, number, number]
+    const [blocks, entries, pages, bytes, isWide, codeMode] =
+      [...view.subarray(at, at + COUNTS)] as [number, number, number, number, number, number]
     at += COUNTS
     const list = (length: number): Int32Array => view.subarray(at, at += length)
     shapes.push({
+      codeMode,
       blocks: list(blocks), entries: list(entries), keys: list(entries), pages: list(pages),
       bytes: copy.subarray(at * WORD, at * WORD + bytes), isWide: isWide !== 0,
     })

@@ -7,6 +7,7 @@ import { constantOf, i32, i64, type Expression } from '../../wasm/expression.ts'
 import type { Flags } from '../../isa/backend.ts'
 import type { MemoryOperand, Operand } from '../../isa/operand.ts'
 import type { VectorOp } from '../../isa/vector-op.ts'
+import { FS } from '../../abi/x86/registers.ts'
 import { gprAt } from '../interpreter/core-fields.ts'
 import type { AddressSymbol, EngineParts, InstructionShape } from '../interpreter/parts.ts'
 import { slotAt, slotValue, type SlotName } from '../interpreter/reading/flag-slots.ts'
@@ -44,6 +45,8 @@ export class RegionReading extends WasmReading {
   readonly #floats = new KnownFloats()
   /** Vector registers that values were read from, by their addresses. */
   readonly #sources = new Map<Value, number>()
+  /** Of addresses; what is above in a register does not matter to them. */
+  readonly #addressWidth: 32 | 64
   /** Inside arms of `when`, which flags they set; undefined outside. */
   #setInArms: Set<SlotName> | undefined
 
@@ -59,6 +62,30 @@ export class RegionReading extends WasmReading {
     this.#flags = flags
     this.#facts = facts
     this.#ends = ends
+    this.#addressWidth = this.long ? 64 : 32
+  }
+
+  /** Regions of 32-bit code are of flat code. */
+  protected override isFlat(segment: Expression): boolean {
+    const constant = constantOf(segment)
+    return typeof constant === 'number' && constant < FS
+  }
+
+  override get movesBlocks(): boolean {
+    return this.addressSize === this.#addressWidth
+  }
+
+  override nextIp(): Value {
+    const linear = this.loaded('i64', () => this.#operands.nextLinear())
+    return this.long ? linear : this.zx(linear, 32)
+  }
+
+  override zx(a: Value, width: number): Value {
+    const value = super.zx(a, width)
+    // Roots name what differs by a constant in the bits that are of addresses.
+    const symbol = width === 32 && !this.long ? this.symbolOf(a) : undefined
+    if (symbol) this.#symbols.set(value, symbol)
+    return value
   }
 
   override immediate(operand: Operand): Value {
@@ -83,7 +110,8 @@ export class RegionReading extends WasmReading {
     const isPart = index >= 0 && this.#facts.parts.get(index) === width && !isHigh(address)
     if (isPart) return this.loaded('i64', () => this.#site.state.lowPart(address))
     const value = super.readRegister(address, width)
-    if (width === 64 && index >= 0) this.#symbols.set(value, this.#facts.register(index))
+    const isAddress = width >= this.#addressWidth && index >= 0
+    if (isAddress) this.#symbols.set(value, this.#facts.register(index))
     return value
   }
 
@@ -93,7 +121,7 @@ export class RegionReading extends WasmReading {
     if (index < 0) return
     if (width < 32 && !this.#setInArms && !isHigh(address)) this.#facts.parts.set(index, width)
     else this.#facts.parts.delete(index)
-    const isKnown = width === 64 && !this.#setInArms
+    const isKnown = width >= this.#addressWidth && !this.#setInArms
     this.#facts.setRegister(index, isKnown ? this.symbolOf(value) : undefined)
   }
 
@@ -118,7 +146,7 @@ export class RegionReading extends WasmReading {
       const [a, b] = [this.symbolOf(shape.a), this.symbolOf(shape.b)]
       return a?.root === b?.root ? a : undefined
     }
-    if (shape.kind !== 'difference' || shape.width !== 64) return undefined
+    if (shape.kind !== 'difference' || shape.width < this.#addressWidth) return undefined
     return constantIn(shape.b) === undefined ? undefined : this.symbolOf(shape.a)
   }
 

@@ -4,10 +4,12 @@
  * Places are byte offsets from the start of the page of the entry (page 0 of the region), so that a
  * region is the same wherever its pages are mapped, as long as they keep their distances.
  */
+import { CODE_MODE_LONG } from '../core-memory.ts'
+import { FS } from '../../abi/x86/registers.ts'
 import type { Expression } from '../../wasm/expression.ts'
 import type { Instruction } from '../../isa/operand.ts'
 import { isBlockwise } from '../interpreter/repeat.ts'
-import { transferOf } from '../privilege/transfers.ts'
+import { type TransferName, transferOf } from '../privilege/transfers.ts'
 
 /** What a region's code knows of where it is. */
 export interface Placement {
@@ -16,9 +18,6 @@ export interface Placement {
 }
 
 export const PAGE_BYTES = 4096
-
-/** The code of 64-bit mode: the only one that is translated. */
-export const CODE_MODE = { long: true, defaultSize32: true } as const
 
 export interface Placed {
   readonly instruction: Instruction
@@ -49,6 +48,8 @@ export interface Block {
 }
 
 export interface Region {
+  /** CoreControl.codeMode of its code. */
+  readonly codeMode: number
   readonly blocks: readonly Block[]
   /** Numbers of the blocks that may be entered from outside; the first is where it began. */
   readonly entries: readonly number[]
@@ -86,22 +87,35 @@ export type Flow =
   | { readonly kind: 'next' | 'leaves' | 'jumps' | 'transfers' }
   | { readonly kind: 'goes' | 'branches' | 'calls', readonly target: number }
 
-export function flowOf({ instruction, offset }: Placed): Flow {
+export function flowOf({ instruction, offset }: Placed, codeMode: number): Flow {
   const { definition, operands, repeat } = instruction
-  if (transferOf(instruction)) return { kind: 'transfers' }
+  const isLong = codeMode === CODE_MODE_LONG
+  if (transferIn(instruction, codeMode)) return { kind: 'transfers' }
   const { execute, interpreted } = definition.fields
   if (!execute || interpreted) return { kind: 'leaves' }
-  if (repeat !== 0 && !isBlockwise(definition)) return { kind: 'leaves' }
+  if (repeat !== 0 && !isInBlocks(instruction, isLong)) return { kind: 'leaves' }
   const target = operands[0]
   if (target?.kind === 'relative') {
     // A target of 16 bits is rare enough for the interpreter.
-    if (target.width !== 64) return { kind: 'leaves' }
+    if (target.width !== (isLong ? 64 : 32)) return { kind: 'leaves' }
     const to = offset + instruction.length + target.displacement
     if (definition.name === 'call') return { kind: 'calls', target: to }
     return { kind: definition.fields.endsBlock ? 'goes' : 'branches', target: to }
   }
   if (!definition.fields.endsBlock) return { kind: 'next' }
   return { kind: jumps.has(definition.name) ? 'jumps' : 'leaves' }
+}
+
+/** Whether a repeated instruction may be done in blocks. In 32-bit code FS and GS have limits. */
+function isInBlocks({ definition, operands, addressSize }: Instruction, isLong: boolean): boolean {
+  if (!isBlockwise(definition)) return false
+  return isLong || addressSize === 32
+    && operands.every((operand) => operand.kind !== 'memory' || operand.segment < FS)
+}
+
+/** The transfer that an instruction is; there are none in 32-bit code. */
+export function transferIn(instruction: Instruction, codeMode: number): TransferName | undefined {
+  return codeMode === CODE_MODE_LONG ? transferOf(instruction) : undefined
 }
 
 const jumps = new Set(['jmp', 'call', 'ret'])

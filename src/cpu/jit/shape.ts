@@ -6,6 +6,8 @@ import { CodeLines } from '../interpreter/code-lines.ts'
 import { PAGE_BYTES, pageOf } from './region.ts'
 
 export interface RegionShape {
+  /** CoreControl.codeMode of its code. */
+  readonly codeMode: number
   /** For each block its offset, and where its bytes end in `bytes`. */
   readonly blocks: Int32Array
   readonly bytes: Uint8Array

@@ -4,9 +4,10 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { ModuleBuilder } from '../../wasm/module.ts'
+import { CODE_MODE_FLAT32, CODE_MODE_LONG } from '../core-memory.ts'
 import { functionName, pageName } from './compiler.ts'
 import { entryKey, type RegionShape } from './shape.ts'
-import { RegionStore } from './store.ts'
+import { type CodeAt, RegionStore } from './store.ts'
 
 const PAGE = 4096
 const LARGE = 3 << 20
@@ -17,6 +18,7 @@ const SECOND = 5 * PAGE + 32
 /** A region of two blocks in neighbouring pages, to be entered at both. */
 function shapeOf(seed: number, isWide = false): RegionShape {
   const shape = {
+    codeMode: CODE_MODE_LONG,
     blocks: Int32Array.of(16, 3, PAGE + 32, 5), bytes: Uint8Array.of(seed, 2, 3, 4, seed),
     entries: Int32Array.of(0, 1), pages: Int32Array.of(0, 1), isWide,
   }
@@ -44,17 +46,23 @@ function memoryWith({ bytes }: Pick<RegionShape, 'bytes'>): Uint8Array {
 const pagesAround = (_page: number) => (page: number): number =>
   page === 0 ? 2 * PAGE : 5 * PAGE
 
+function at(address: number): CodeAt {
+  return { address, codeMode: CODE_MODE_LONG }
+}
+
 test('a region is found at each of its entries, where all of its code is', () => {
   const store = new RegionStore()
   const [shape, other] = [shapeOf(7), shapeOf(8)]
   store.addCompiled([other], moduleOf(), 100, undefined)
   store.addCompiled([shape], moduleOf(), 100, undefined)
   const memory = memoryWith(shape)
-  assert.equal(store.find(memory, FIRST, pagesAround)?.region.shape, shape)
-  assert.equal(store.find(memory, SECOND, pagesAround)?.region.shape, shape)
-  assert.equal(store.find(memory, 5 * PAGE + 33, pagesAround), undefined, 'no entry')
+  assert.equal(store.find(memory, at(FIRST), pagesAround)?.region.shape, shape)
+  assert.equal(store.find(memory, at(SECOND), pagesAround)?.region.shape, shape)
+  assert.equal(store.find(memory, at(5 * PAGE + 33), pagesAround), undefined, 'no entry')
+  const inOtherMode = { address: FIRST, codeMode: CODE_MODE_FLAT32 }
+  assert.equal(store.find(memory, inOtherMode, pagesAround), undefined)
   memory[SECOND + 1] = 0
-  assert.equal(store.find(memory, FIRST, pagesAround), undefined)
+  assert.equal(store.find(memory, at(FIRST), pagesAround), undefined)
 })
 
 test('a wide region is found rather than another, or alone', () => {
@@ -62,11 +70,11 @@ test('a wide region is found rather than another, or alone', () => {
   const [narrow, wide] = [shapeOf(7), shapeOf(7, true)]
   const memory = memoryWith(narrow)
   store.addCompiled([narrow], moduleOf(), 100, undefined)
-  assert.equal(store.find(memory, FIRST, pagesAround, true), undefined)
+  assert.equal(store.find(memory, at(FIRST), pagesAround, true), undefined)
   store.addCompiled([wide], moduleOf(), 100, undefined)
   store.addCompiled([shapeOf(7)], moduleOf(), 100, undefined)
-  assert.equal(store.find(memory, FIRST, pagesAround)?.region.shape, wide)
-  assert.equal(store.find(memory, SECOND, pagesAround, true)?.region.shape, wide)
+  assert.equal(store.find(memory, at(FIRST), pagesAround)?.region.shape, wide)
+  assert.equal(store.find(memory, at(SECOND), pagesAround, true)?.region.shape, wide)
 })
 
 test('a place has its pages, and a region eight places', () => {
@@ -76,9 +84,9 @@ test('a place has its pages, and a region eight places', () => {
   const memory = memoryWith(shape)
   const places = Array.from({ length: 8 }, () => batch.place(0, {}, pagesAround(0)))
   assert.equal(new Set(places.map(({ code }) => code)).size, 8)
-  assert.equal(store.find(memory, FIRST, pagesAround), undefined)
+  assert.equal(store.find(memory, at(FIRST), pagesAround), undefined)
   places[3]!.release()
-  assert.ok(store.find(memory, FIRST, pagesAround))
+  assert.ok(store.find(memory, at(FIRST), pagesAround))
 })
 
 test('modules that nobody uses go when there are too many, the least recently used first', () => {
@@ -117,5 +125,5 @@ test('of modules that nobody uses those go that are kept elsewhere, and are reme
   assert.equal(store.bytes, batches[0]!.bytes + batches[2]!.bytes)
   assert.equal(store.count, 3)
   const shape = shapeOf(2)
-  assert.equal(store.find(memoryWith(shape), FIRST, pagesAround)?.region.batch, batches[1])
+  assert.equal(store.find(memoryWith(shape), at(FIRST), pagesAround)?.region.batch, batches[1])
 })

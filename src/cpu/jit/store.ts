@@ -26,6 +26,12 @@ interface StoredRegion {
   readonly index: number
 }
 
+/** Code of a mode at a machine address. */
+export interface CodeAt {
+  readonly address: number
+  readonly codeMode: number
+}
+
 /** A place that has the code of a stored region. */
 export interface Match {
   readonly region: StoredRegion
@@ -173,14 +179,15 @@ export class RegionStore {
    * a place there, a wide one rather than others; `pagesAround` says where its pages are, by which
    * of them that address is in. */
   find(
-    memory: Uint8Array, address: number, pagesAround: (page: number) => PageAt, onlyWide = false,
+    memory: Uint8Array, { address, codeMode }: CodeAt, pagesAround: (page: number) => PageAt,
+    onlyWide = false,
   ): Match | undefined {
     const there = this.#starts.get(entryKey(memory, address))
     if (!there) return undefined
     const offset = address & PAGE_BYTES - 1
     for (const region of there) {
       if (onlyWide && !region.shape.isWide) return undefined
-      if (!region.batch.hasRoom(region.index)) continue
+      if (region.shape.codeMode !== codeMode || !region.batch.hasRoom(region.index)) continue
       for (const page of entryPagesAt(region.shape, offset)) {
         const pageAt = pagesAround(page)
         if (liesIn(region.shape, memory, pageAt)) return { region, pageAt }

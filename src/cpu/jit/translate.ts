@@ -15,10 +15,10 @@ import type { FunctionBuilder, Label } from '../../wasm/function.ts'
 import { loadControl32, loadControl64, Z } from '../interpreter/core-fields.ts'
 import { CORE, type EngineParts, type Exits } from '../interpreter/parts.ts'
 import { emitExecution } from '../interpreter/repeat.ts'
-import { shapeOf } from '../interpreter/shape.ts'
+import { modeShapeOf } from '../interpreter/code-mode.ts'
+import { type CodeModeShape, shapeOf } from '../interpreter/shape.ts'
 import { Access } from '../mmu/environment.ts'
 import { emitExecHit } from '../mmu/exec-tlb.ts'
-import { transferOf } from '../privilege/transfers.ts'
 import { laterBases } from './base-uses.ts'
 import { Epochs } from './epochs.ts'
 import { flagNeeds } from './flag-needs.ts'
@@ -36,7 +36,7 @@ import { RegionOperands } from './region-operands.ts'
 import { type Path, RegionReading } from './region-reading.ts'
 import {
   type Block, lastPageOf, PAGE_BYTES, pageOf, pagesOf, type Placed, type Placement, type Region,
-  type Target, targetsOf,
+  type Target, targetsOf, transferIn,
 } from './region.ts'
 import type { Callees, SlowCalls } from './slow-calls.ts'
 import { WrittenRegisters } from './written-registers.ts'
@@ -44,7 +44,6 @@ import { X87Facts } from './x87-facts.ts'
 
 /** Up to so many targets of a jump are compared one after the other. */
 const COMPARED = 3
-const LONG = { long: true, stackWidth: 64 } as const
 
 /** Writes the region into a function of (i32) -> i32. */
 export function translate(
@@ -58,6 +57,7 @@ class Translator {
   readonly #slow: SlowCalls
   readonly #f: FunctionBuilder
   readonly #region: Region
+  readonly #mode: CodeModeShape
   readonly #placement: Placement
   readonly #structure: Structure
   readonly #state: LocalState
@@ -87,6 +87,7 @@ class Translator {
     this.#slow = slow
     this.#f = target
     this.#region = region
+    this.#mode = modeShapeOf(region.codeMode)
     this.#placement = placement
     const successors = [
       region.entries.map((block) => block + 1), ...region.blocks.map(successorsOf),
@@ -105,7 +106,7 @@ class Translator {
     this.#leaving = new Leaving(target, {
       registers: this.#state, written, epochs: this.#epochs, x87: this.#x87,
       base: this.#base, budget: this.#budget,
-    }, parts.goOn)
+    }, this.#mode.long ? parts.goOn : parts.goOnFlat32)
     this.#exits = new InstructionExits(target, this.#leaving, this.#budget)
     this.#needsFlags = flagNeeds(region)
     this.#laterBases = laterBases(region, this.#structure)
@@ -291,10 +292,10 @@ class Translator {
     const { instruction, offset } = placed
     const { path } = place
     const f = this.#f
-    const shape = shapeOf(instruction, LONG)
+    const shape = shapeOf(instruction, this.#mode)
     const page = lastPageOf(placed)
     if (page !== pageOf(offset)) this.#fetch(page, this.#exits.once(place))
-    const transfer = transferOf(instruction)
+    const transfer = transferIn(instruction, this.#region.codeMode)
     if (transfer) return this.#leaving.transfer(this.#parts[transfer], place, instruction.length)
     const emit = (exits: Exits): void => {
       const operands = instruction.operands.map((operand) => ({ ...operand }))

@@ -16,7 +16,7 @@ import {
 } from '../../wasm/expression.ts'
 import type { FunctionBuilder } from '../../wasm/function.ts'
 import type { ModuleBuilder } from '../../wasm/module.ts'
-import { Stop } from '../core-memory.ts'
+import { CODE_MODE_FLAT32, Stop } from '../core-memory.ts'
 import { buildHoldsLines, holdsCode } from './code-frames.ts'
 import {
   bothAreMemory, buildStorePiece, emitCrossingStore, emitHalves, emitStoreBeyond, forEachByte,
@@ -46,6 +46,9 @@ export interface SlowFunctions {
    */
   readonly probeWrite: FunctionBuilder
 }
+
+/** What is as near to the end of a segment that an access may reach it. */
+const END_BYTES = 64
 
 const c32 = (value: number): Expression => i32.const(value)
 const c64 = (value: number | bigint): Expression => i64.const(value)
@@ -104,6 +107,22 @@ function emitWatch(
   f.if(watchesAccesses(env), () => f.if(call(watch, linear, c32(bytes), access), failed))
 }
 
+/** Compiled 32-bit code does not ask whether an access ends in its segment, which is all there is:
+ * accesses near its end are left to the interpreter, which does; runs `failed` for one. */
+function emitEnd(
+  f: FunctionBuilder, { env, globals }: AccessParts, linear: Local, flags: Expression,
+  failed: () => void,
+): void {
+  f.if(i32.eq(controlWord(env, 'codeMode'), c32(CODE_MODE_FLAT32)), () => {
+    const isNear = i64.eq(i64.or(linear, c64(END_BYTES - 1)), c64(0xffff_ffff))
+    f.if(i32.and(isNear, i32.ne(has(flags, Access.COMPILED), c32(0))), () => {
+      f.store('i32', env.core, c32(0), c32(Stop.DEFER), controlAt('stop'))
+      f.setGlobal(globals.status, c32(Stop.DEFER))
+      failed()
+    })
+  })
+}
+
 /** Runs `hit` with the machine address when a table of the current privilege level serves the whole
  * access. Nobody watches then: the tables would be empty. */
 function emitRetry(
@@ -148,6 +167,7 @@ function buildLoad(
   emitRights(f, parts, flags)
   emitRetry(f, parts, { linear, flags }, false, bytes,
     (found) => f.return(machineLoad[width](env.machine, found)))
+  emitEnd(f, parts, linear, flags, () => f.return(c64(0)))
   emitWatch(f, parts, linear, bytes, flags, () => f.return(c64(0)))
   f.if(i32.leU(offsetIn(linear), c32(0x1000 - bytes)), () => {
     f.set(machine, call(translate, linear, flags))
@@ -201,6 +221,7 @@ function buildStore(
     f.store(machineStore[width], env.machine, found, value)
     f.return(c32(0))
   })
+  emitEnd(f, parts, linear, access, () => f.return(c32(Stop.FAULT)))
   emitWatch(f, parts, linear, bytes, access, () => f.return(c32(Stop.FAULT)))
   f.if(i32.leU(offsetIn(linear), c32(0x1000 - bytes)), () => {
     f.set(machine, call(translate, linear, access))
@@ -236,6 +257,7 @@ function buildLoad128(
   emitRights(f, parts, flags)
   emitRetry(f, parts, { linear, flags }, false, 16,
     (found) => f.return(v128.load(env.machine, found)))
+  emitEnd(f, parts, linear, flags, () => f.return(v128.const(0n)))
   emitWatch(f, parts, linear, 16, flags, () => f.return(v128.const(0n)))
   f.if(i32.leU(offsetIn(linear), c32(0x1000 - 16)), () => {
     f.set(machine, call(translate, linear, flags))
@@ -265,6 +287,7 @@ function buildStore128(
     f.store('v128', env.machine, found, value)
     f.return(c32(0))
   })
+  emitEnd(f, parts, linear, access, () => f.return(c32(Stop.FAULT)))
   emitWatch(f, parts, linear, 16, access, () => f.return(c32(Stop.FAULT)))
   f.if(i32.leU(offsetIn(linear), c32(0x1000 - 16)), () => {
     f.set(machine, call(translate, linear, access))
@@ -296,6 +319,7 @@ function buildProbeWrite(module: ModuleBuilder, parts: AccessParts): FunctionBui
   }
   f.setGlobal(globals.status, c32(0))
   emitRights(f, parts, flags)
+  emitEnd(f, parts, linear, flags, () => f.return(c64(FAULT)))
   f.if(i32.leU(i32.add(offsetIn(linear), size), c32(0x1000)), () => {
     f.set(machine, call(translate, linear, access))
     f.if(i64.ltS(machine, c64(0)), () => f.return(machine))

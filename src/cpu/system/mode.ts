@@ -2,9 +2,10 @@
  * What mode the processor is in, and the checks that many services share.
  */
 import { CR0, CR4, EFER, Vector } from '../../abi/x86/control.ts'
-import { CS, SS } from '../../abi/x86/registers.ts'
+import { FLAT_CODE32, FLAT_DATA } from '../../abi/x86/descriptor.ts'
+import { CS, DS, ES, SS } from '../../abi/x86/registers.ts'
 import {
-  CODE_MODE_16, CODE_MODE_32, CODE_MODE_LONG, CODE_MODE_STACK32,
+  CODE_MODE_16, CODE_MODE_32, CODE_MODE_FLAT, CODE_MODE_LONG, CODE_MODE_STACK32,
 } from '../core-memory.ts'
 import type { Processor } from '../interfaces.ts'
 import {
@@ -13,6 +14,8 @@ import {
 } from '../state.ts'
 
 const at = CpuContext.offsets
+/** Of a segment's attributes: present, no system segment, and the type but for `accessed`. */
+const KIND = 0x9e
 
 export function isProtected(c: CpuContextView): boolean {
   return (lowWord(c, at.cr0) & CR0.PE) !== 0
@@ -34,6 +37,18 @@ export function codeModeOf(c: CpuContextView): number {
   if (isLongMode(c) && code & SEGMENT_L) return CODE_MODE_LONG
   return (code & SEGMENT_DB ? CODE_MODE_32 : CODE_MODE_16)
     | (stack & SEGMENT_DB ? CODE_MODE_STACK32 : 0)
+    | (isFlat(c) ? CODE_MODE_FLAT : 0)
+}
+
+/** Whether offsets in ES, CS, SS and DS are linear addresses, where all may be read, and written
+ * through all but CS. */
+function isFlat(c: CpuContextView): boolean {
+  for (const index of [ES, CS, SS, DS]) {
+    const { attributes, base, limit } = c.segments.item(index)
+    const flat = index === CS ? FLAT_CODE32 : FLAT_DATA
+    if (((attributes ^ flat) & KIND) !== 0 || base !== 0n || limit !== 0xffff_ffff) return false
+  }
+  return true
 }
 
 /** Segments are loaded from descriptors. */

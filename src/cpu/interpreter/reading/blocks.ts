@@ -7,6 +7,11 @@ import { SystemReading } from './system.ts'
 import type { Value } from './value.ts'
 
 export abstract class BlockReading extends SystemReading {
+  /** Whether string operands lie at linear addresses that count on to the end of the page. */
+  get movesBlocks(): boolean {
+    return this.long && this.addressSize === 64
+  }
+
   /** Moves up to `count` elements upwards from one memory operand to another; how many it did, or 0
    * when they must be moved singly. */
   moveForward(target: Operand, source: Operand, count: Value): Value {

@@ -243,9 +243,8 @@ export abstract class OperandReading extends ScalarReading {
   }
 
   #linearOf(segment: Expression, offset: Value, width: number, access: 'read' | 'write'): Value {
+    if (this.isFlat(segment)) return offset
     if (this.long) {
-      const constant = constantOf(segment)
-      if (typeof constant === 'number' && constant < FS) return offset
       const base = this.loaded('i64', () => i64.load(CORE,
         i32.shl(segment, i32.const(4)), segmentAt(0)))
       return this.#flat(base, offset, segment)
@@ -261,6 +260,12 @@ export abstract class OperandReading extends ScalarReading {
       },
     })
     return result
+  }
+
+  /** Whether offsets in a segment are known to be linear addresses that need no check. */
+  protected isFlat(segment: Expression): boolean {
+    const constant = constantOf(segment)
+    return this.long && typeof constant === 'number' && constant < FS
   }
 
   /** In 64-bit code only FS and GS have a base; the others' bases are ignored. */

@@ -1,7 +1,8 @@
 /**
- * AVX in Debian's cloud kernel: it and the C library find x86-64-v3, a program compiled for that
- * computes what it computes on a Zen 4, and vector registers survive other processes and signals.
- * gcc and a static C library are needed.
+ * Programs in Debian's cloud kernel. It and the C library find x86-64-v3, a program compiled for
+ * that computes what it computes on a Zen 4, and vector registers survive other processes and
+ * signals. A program for 32 bits computes what it computes for 64. gcc and a static C library are
+ * needed.
  */
 import assert from 'node:assert/strict'
 import { existsSync, readFileSync } from 'node:fs'
@@ -19,19 +20,32 @@ strings e019f3fa296ef3d1
 failed 0
 `
 
+/** What the one for 32 and 64 bits printed there. */
+const EXPECTED_OF_BOTH = `integers 4106e839ce326a82
+calls 000000000000b520
+strings f5f5240e1aee1c0e
+floats 001e1c4d2afe1939
+segment 0002d439e8a86c10
+`
+const ALONE = ['-nostdlib', '-ffreestanding', '-fno-stack-protector', '-fno-pic', '-no-pie']
+
 const { settings, missing } = await debian('cloud')
 const program = missing ? undefined
   : compile('avx.c', '-mavx2', '-mfma', '-mf16c', '-ffp-contract=off')
-const skip = missing || (program ? false : 'gcc cannot make a static program')
+const program32 = missing ? undefined
+  : compile('code32.c', ...ALONE, '-m32', '-msse2', '-mfpmath=sse')
+const program64 = missing ? undefined : compile('code32.c', ...ALONE)
+const skip = missing
+  || (program && program32 && program64 ? false : 'gcc cannot make static programs')
 
-describe('AVX in a guest', { skip }, () => {
+describe('programs in a guest', { skip }, () => {
   const host = new TestHost()
   let shell: Shell
 
   before(async () => {
     const initrd = readFileSync(String(settings['ramdisk']))
     const files = {
-      'bin/avx': program!,
+      'bin/avx': program!, 'bin/code32': program32!, 'bin/code64': program64!,
       ...existsSync(LOADER) ? { 'bin/loader': readFileSync(LOADER) } : {},
     }
     const ramdisk = host.file('initrd', withFiles(initrd, files))
@@ -53,5 +67,11 @@ describe('AVX in a guest', { skip }, () => {
 
   test('a program compiled for it computes as on the processor', async () => {
     assert.equal(await shell.output('/bin/avx'), EXPECTED)
+  })
+
+  test('a program for 32 bits computes what it does for 64', async () => {
+    for (const name of ['code64', 'code32']) {
+      assert.equal(await shell.output(`/bin/${name}`), EXPECTED_OF_BOTH, name)
+    }
   })
 })
