@@ -20,4 +20,4 @@ if [ "${XENOLITH_CODE_CACHE-}" != off ] && [ -z "${NODE_COMPILE_CACHE-}" ]; then
     export NODE_COMPILE_CACHE="$code/node"
   fi
 fi
-exec "$node" "$@"
+exec "$node" --import "$root/src/node/relative-imports.ts" "$@"

@@ -4,6 +4,7 @@
 import { spawn } from 'node:child_process'
 import { closeSync, openSync, readFileSync, truncateSync } from 'node:fs'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { compileCacheOf } from './code-cache.ts'
 import { lockFile } from './flock.ts'
 import { openPrivateFolder } from './private-folder.ts'
@@ -28,6 +29,7 @@ const LOG_TAIL = 2000
 export const HOST_OPTIONS: readonly string[] = [
   '--max-semi-space-size=2', '--initial-old-space-size=12', '--heap-growing-percent=50',
   '--no-wasm-stack-checks',
+  '--import', fileURLToPath(new URL('relative-imports.ts', import.meta.url)),
 ]
 /** With few arenas the C library's allocator keeps less. That it gave back all blocks as large as
  * compilers take them saved 30 MB, and cost a fifth of the time where much is compiled. */
