@@ -11,6 +11,7 @@ import { codeCachePath } from '../node/code-cache.ts'
 import { autoFolderPath, configNames, readGlobalConfig } from '../node/config-folder.ts'
 import { readFileBytes } from '../node/files.ts'
 import { takeRunFolder } from '../node/host-process.ts'
+import { restWhenIdle } from '../node/idle-process.ts'
 import { openPrivateFolder } from '../node/private-folder.ts'
 import { runFolderPath, socketName, storeSocketName } from '../node/run-folder.ts'
 import { UnixListener } from '../node/unix-socket.ts'
@@ -92,6 +93,7 @@ async function main(): Promise<void> {
     absolutePath: (path) => resolve(auto, path),
     log: say,
   })
+  restWhenIdle()
   process.on('SIGTERM', () => void end())
   process.on('SIGINT', () => void end())
   say(`ready: ${memoryMib} MB, cores: ${cores}, pid ${process.pid}`)

@@ -1,6 +1,7 @@
 /**
  * What the command lines that control the host process share: the way to it, and how they end.
  */
+import { flushCompileCache } from 'node:module'
 import { fileURLToPath } from 'node:url'
 import { Bug } from '../base/assert.ts'
 import { connectHost, connectOrStart, HostProcessError } from '../node/host-process.ts'
@@ -8,6 +9,8 @@ import { PrivateFolderError } from '../node/private-folder.ts'
 import type { SocketStream } from '../node/unix-socket.ts'
 import { HostGone, RemoteLibxl } from '../toolstack/host/client.ts'
 
+/** By then a command has loaded what it uses, or has ended. */
+const FLUSH_MS = 1000
 const hostProgram = fileURLToPath(new URL('host.ts', import.meta.url))
 
 let remote: Promise<RemoteLibxl> | undefined
@@ -44,6 +47,8 @@ export async function runTool(
 ): Promise<never> {
   // Whoever reads our output may have seen enough.
   process.stdout.on('error', () => process.exit(0))
+  // One that stays, with a console, is often ended by a signal, when Node keeps nothing.
+  setTimeout(flushCompileCache, FLUSH_MS).unref()
   let code = 1
   try {
     code = await run(process.argv.slice(2))
