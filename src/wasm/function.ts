@@ -41,7 +41,7 @@ interface Postponed {
 }
 
 export class FunctionBuilder {
-  readonly index: number
+  readonly #number: () => number
   readonly result?: ValueType
   readonly parameters: readonly Local[]
   code = new Bytes()
@@ -53,10 +53,17 @@ export class FunctionBuilder {
   #codeOffset = 0
   #depth = 0
 
-  constructor(index: number, parameters: readonly ValueType[], result: ValueType | undefined) {
-    this.index = index
+  /** `number` gives its index once that is wanted. */
+  constructor(
+    number: () => number, parameters: readonly ValueType[], result: ValueType | undefined,
+  ) {
+    this.#number = number
     if (result) this.result = result
     this.parameters = parameters.map((type, position) => new Local(position, type))
+  }
+
+  get index(): number {
+    return this.#number()
   }
 
   local(type: ValueType): Local {

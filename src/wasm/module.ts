@@ -2,7 +2,8 @@
  * Builds a binary WebAssembly module: imports, memories, globals, functions and exports.
  *
  * Functions are numbered as they are declared, imports first, so all imports must be declared
- * before the first function. Bodies may be filled in later and in any order.
+ * before the number of a function is used: by whoever calls or exports it. Bodies may be filled in
+ * later and in any order.
  */
 import { assert } from '../base/assert.ts'
 import { Bytes } from './bytes.ts'
@@ -43,9 +44,10 @@ export class ModuleBuilder {
   readonly #exports = new Bytes()
   #exportCount = 0
   readonly #functions: { readonly type: number, readonly builder: FunctionBuilder }[] = []
+  #isNumbered = false
 
   importFunction(module: string, name: string, signature: Signature): FunctionReference {
-    assert(this.#functions.length === 0, 'imports are declared before functions')
+    assert(!this.#isNumbered, 'imports are declared before functions are numbered')
     this.#import(module, name)
     this.#imports.byte(0)
     this.#imports.u32(this.typeOf(signature))
@@ -100,8 +102,12 @@ export class ModuleBuilder {
 
   /** Declares a function, whose body is written through the returned builder. */
   function(signature: Signature): FunctionBuilder {
-    const index = this.#importedFunctions + this.#functions.length
-    const builder = new FunctionBuilder(index, signature.parameters, signature.result)
+    const position = this.#functions.length
+    const number = (): number => {
+      this.#isNumbered = true
+      return this.#importedFunctions + position
+    }
+    const builder = new FunctionBuilder(number, signature.parameters, signature.result)
     this.#functions.push({ type: this.typeOf(signature), builder })
     return builder
   }

@@ -172,7 +172,7 @@ export function buildEngine(
 }
 
 function exportParts(module: ModuleBuilder, parts: EngineParts): void {
-  for (const name of Object.keys(partSignatures) as FunctionPart[]) {
+  for (const name of functionParts) {
     module.exportFunction(`part.${name}`, parts[name])
   }
   for (const name of globalParts) module.exportGlobal(`part.${name}`, parts[name])
@@ -191,34 +191,63 @@ function raiseUnmasked(
   return f
 }
 
-/** Imports what handlers and regions are generated from. */
-function importParts(module: ModuleBuilder): EngineParts {
-  const functions = Object.fromEntries((Object.keys(partSignatures) as FunctionPart[])
-    .map((name) => [name, module.importFunction('engine', `part.${name}`, partSignatures[name])]))
-  const globals = Object.fromEntries(globalParts
-    .map((name) => [name, module.importGlobal('engine', `part.${name}`, 'i32')]))
-  return { ...functions, ...globals } as unknown as EngineParts
+/** What handlers and regions are generated from: imported when it is first used, which has to be
+ * before the functions of the module are numbered. */
+class ImportedParts {
+  readonly module: ModuleBuilder
+
+  constructor(module: ModuleBuilder) {
+    this.module = module
+  }
 }
 
-/** A module that works on the engine's memories with its parts; `fill` adds functions. */
+function defineImport(name: string, imported: (module: ModuleBuilder) => unknown): void {
+  Object.defineProperty(ImportedParts.prototype, name, {
+    get(this: ImportedParts) {
+      const value = imported(this.module)
+      Object.defineProperty(this, name, { value })
+      return value
+    },
+  })
+}
+
+const functionParts = Object.keys(partSignatures) as FunctionPart[]
+for (const name of functionParts) {
+  defineImport(name, (module) =>
+    module.importFunction('engine', `part.${name}`, partSignatures[name]))
+}
+for (const name of globalParts) {
+  defineImport(name, (module) => module.importGlobal('engine', `part.${name}`, 'i32'))
+}
+
+function partsOf(module: ModuleBuilder): EngineParts {
+  return new ImportedParts(module) as unknown as EngineParts
+}
+
+/** A module that works on the engine's memories with its parts, all of which it imports; `fill`
+ * adds functions and globals. */
 export function buildWithParts(
   sizes: MemorySizes, fill: (module: ModuleBuilder, parts: EngineParts) => void,
 ): Uint8Array<ArrayBuffer> {
   const module = new ModuleBuilder()
   importMemories(module, sizes)
-  fill(module, importParts(module))
+  const parts = partsOf(module)
+  for (const name of [...functionParts, ...globalParts]) void parts[name]
+  fill(module, parts)
   return module.finish()
 }
 
-/** A module of one handler outside the loop; its export `handler` goes into the table. */
+/** A module of one handler outside the loop; its export `handler` goes into the table. It imports
+ * what it uses: with all parts, each of the hundred and more takes V8 and us as long again. */
 export function buildHandlerModule(
   sizes: MemorySizes, instruction: Instruction, shape: InstructionShape,
 ): Uint8Array<ArrayBuffer> {
-  return buildWithParts(sizes, (module, parts) => {
-    const f = module.function({ parameters: ['i32'], result: 'i32' })
-    const record = f.parameters[0]!
-    const place = { target: f, record, exits: functionExits(f, record) }
-    emitHandler(parts, place, new LocalPool(f), instruction, shape)
-    module.exportFunction('handler', f)
-  })
+  const module = new ModuleBuilder()
+  importMemories(module, sizes)
+  const f = module.function({ parameters: ['i32'], result: 'i32' })
+  const record = f.parameters[0]!
+  const place = { target: f, record, exits: functionExits(f, record) }
+  emitHandler(partsOf(module), place, new LocalPool(f), instruction, shape)
+  module.exportFunction('handler', f)
+  return module.finish()
 }
