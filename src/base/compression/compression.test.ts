@@ -31,6 +31,25 @@ test('CRC-32 continues from a seed', () => {
   assert.equal(crc32(expected.subarray(100), crc32(expected.subarray(0, 100))), crc32(expected))
 })
 
+test('lz4Legacy: literals and matches may be long, and overlap what they write', () => {
+  const literals = Uint8Array.from({ length: 300 }, (_, i) => i * 7)
+  const matches = [[1, 400], [300, 200], [3, 150], [700, 700], [128, 128]] as const
+  const blocks: number[] = [0xff, 255, 300 - 15 - 255, ...literals]
+  const whole = [...literals]
+  matches.forEach(([distance, length], i) => {
+    if (i > 0) blocks.push(0x0f)
+    blocks.push(distance & 0xff, distance >> 8)
+    let more = length - 4 - 15
+    for (; more >= 255; more -= 255) blocks.push(255)
+    blocks.push(more)
+    for (let at = 0; at < length; at++) whole.push(whole[whole.length - distance]!)
+  })
+  blocks.push(0)
+  const [low, high] = [blocks.length & 0xff, blocks.length >> 8]
+  const frame = Uint8Array.from([0x02, 0x21, 0x4c, 0x18, low, high, 0, 0, ...blocks])
+  assert.deepEqual(unpacked(frame, whole.length), Uint8Array.from(whole))
+})
+
 for (const packer of packers) {
   test(`${packer}: unpacks what another program packed`, () => {
     assert.deepEqual(unpacked(packedSample(packer), 1 << 20), expected)

@@ -11,6 +11,8 @@ export const LZ4_LEGACY_MAGIC = 0x184c2102
 
 const BLOCK_LIMIT = 8 * 1024 * 1024
 const SHORTEST_MATCH = 4
+/** From that length on, a call is faster than a loop. */
+const LONG = 128
 
 /** Unpacks a legacy frame that fills `input`. */
 export function decompressLz4Legacy(input: Uint8Array, bounds: OutputBounds): Uint8Array {
@@ -64,7 +66,12 @@ function unpackBlock(
     }
     if (literals > end - at) throw corrupt('literals run past the end of a block')
     if (literals > room - to) throw overflow(room - start, room)
-    for (const stop = at + literals; at < stop;) output[to++] = input[at++]!
+    if (literals < LONG) {
+      for (const stop = at + literals; at < stop;) output[to++] = input[at++]!
+    } else {
+      output.set(input.subarray(at, at += literals), to)
+      to += literals
+    }
     if (at === end) return to
 
     if (end - at < 2) throw corrupt('a block ends inside a match')
@@ -78,8 +85,19 @@ function unpackBlock(
     length += SHORTEST_MATCH
     if (distance === 0 || distance > to - start) throw corrupt('a match refers to before its block')
     if (length > room - to) throw overflow(room - start, room)
-    let from = to - distance
-    for (const stop = to + length; to < stop;) output[to++] = output[from++]!
+    repeat(output, to - distance, to, length)
+    to += length
   }
   throw corrupt('a block does not end with literals')
+}
+
+/** Writes `length` bytes at `to` that are those at `from`, which may run into what is written. */
+function repeat(output: Uint8Array, from: number, to: number, length: number): void {
+  if (length < LONG || to - from > 1 && to - from < length) {
+    for (const stop = to + length; to < stop;) output[to++] = output[from++]!
+  } else if (to - from === 1) {
+    output.fill(output[from]!, to, to + length)
+  } else {
+    output.copyWithin(to, from, from + length)
+  }
 }
