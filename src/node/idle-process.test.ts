@@ -5,26 +5,35 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { Idleness } from './idle-process.ts'
 
-/** Of each five seconds, the CPU time in ms, gives whether idleness began at their end. */
-function begins(cpu: readonly number[]): boolean[] {
+/** Of each five seconds, the CPU time in ms; gives what is given back at their ends. */
+function given(cpu: readonly number[]): string[] {
   const idleness = new Idleness()
   let sum = 0
-  return cpu.map((ms, i) => idleness.hasBegun((i + 1) * 5000, sum += ms))
+  return cpu.flatMap((ms, i) => {
+    const what = idleness.look((i + 1) * 5000, sum += ms)
+    return what === undefined ? [] : [`${what} ${i + 1}`]
+  })
 }
 
-test('a process is idle after three periods with little to do, and that begins once', () => {
-  assert.deepEqual(begins([4000, 50, 50, 50, 50, 50]), [false, false, false, true, false, false])
+const [busy, idle] = [4000, 50]
+
+test('a process is idle after three periods with little to do', () => {
+  assert.deepEqual(given([busy, idle, idle, idle, idle, idle]), ['garbage 4'])
 })
 
 test('one that does something meanwhile is idle later', () => {
-  assert.deepEqual(begins([50, 50, 4000, 50, 50, 50]), [false, false, false, false, false, true])
+  assert.deepEqual(given([idle, idle, busy, idle, idle, idle]), ['garbage 6'])
 })
 
 test('one that was idle and did something falls idle again', () => {
-  const [busy, idle] = [[4000], [50, 50, 50]]
-  assert.deepEqual(begins([...idle, ...busy, ...idle]).flatMap((is, i) => is ? [i] : []), [2, 6])
+  assert.deepEqual(given([idle, idle, idle, busy, idle, idle, idle]), ['garbage 3', 'garbage 7'])
 })
 
 test('its own giving back is not something to do', () => {
-  assert.deepEqual(begins([50, 50, 50, 300, 50, 50, 50]).filter((is) => is).length, 1)
+  assert.deepEqual(given([idle, idle, idle, 300, idle, idle, idle]), ['garbage 3'])
+})
+
+test('while it stays idle, it lets go of the program now and then', () => {
+  assert.deepEqual(given(new Array<number>(14).fill(idle)),
+    ['garbage 3', 'program 8', 'program 13'])
 })
