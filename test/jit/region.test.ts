@@ -96,23 +96,58 @@ test('what crosses into the next page is a block of its own, and some do', () =>
   assert.ok(crossing > 0)
 })
 
-test('a region ends where another is entered, unless little is there', () => {
-  const [entry, other, size] = [0, 100, 30]
+/** The region that begins at 0 of a page with pieces of code. */
+function madeOf(
+  pieces: Readonly<Record<number, readonly number[]>>, small: number,
+  others: readonly number[] = [],
+): Region {
   const page = new Uint8Array(PAGE_BYTES).fill(0xcc)
-  page.set([0xeb, other - 2], entry) // jmp other
-  for (let i = 0; i < size; i++) page.set([0x01, 0xc8], other + i * 2) // add eax, ecx
-  page.set([0xc3], other + size * 2)
-  const found = (small: number): number[] => {
-    const source = {
-      decode, codeMode: CODE_MODE_LONG, isWarm: () => true,
-      isEntry: (offset: number) => offset === other, seenFrom: () => [],
-      page: (number: number) => number === 0 ? page : undefined,
-    }
-    const limits = { instructions: 400, small, targets: 1 }
-    return discover(source, entry, limits)!.blocks.map(({ offset }) => offset)
+  for (const [at, bytes] of Object.entries(pieces)) page.set(bytes, Number(at))
+  const source = {
+    decode, codeMode: CODE_MODE_LONG, isWarm: () => true, seenFrom: () => [],
+    isEntry: (offset: number) => others.includes(offset),
+    page: (number: number) => number === 0 ? page : undefined,
   }
-  assert.deepEqual(found(size), [entry])
-  assert.deepEqual(found(size + 1), [entry, other])
+  return discover(source, 0, { instructions: 400, small, targets: 1 })!
+}
+
+function jump(opcode: number, from: number, to: number): number[] {
+  return [opcode, ...new Uint8Array(Int32Array.of(to - from - 5).buffer)]
+}
+
+/** `count` times ADD EAX, ECX, and a RET. */
+function additions(count: number): number[] {
+  return [...Array.from({ length: count }, () => [0x01, 0xc8]).flat(), 0xc3]
+}
+
+const [CALL, JMP, SYSCALL, RET] = [0xe8, 0xe9, [0x0f, 0x05], 0xc3]
+
+test('a region ends where another is entered, unless little is there', () => {
+  const [other, size] = [100, 30]
+  const found = (small: number): number[] =>
+    madeOf({ 0: jump(JMP, 0, other), [other]: additions(size) }, small, [other])
+      .blocks.map(({ offset }) => offset)
+  assert.deepEqual(found(size), [0])
+  assert.deepEqual(found(size + 1), [0, other])
+})
+
+test('a small function is followed up to where another region is entered', () => {
+  const [callee, other] = [100, 200]
+  const pieces = {
+    0: [...jump(CALL, 0, callee), RET], [callee]: jump(JMP, callee, other), [other]: additions(30),
+  }
+  const { blocks, entries } = madeOf(pieces, 20, [other])
+  assert.deepEqual(blocks.map(({ offset }) => offset), [0, 5, callee])
+  assert.deepEqual(entries, [0, 1], 'the other region returns behind the call')
+})
+
+test('the place behind SYSCALL is entered, and returns from there stay inside', () => {
+  const callee = 100
+  const { blocks, entries } =
+    madeOf({ 0: [...jump(CALL, 0, callee), RET], [callee]: [...SYSCALL, RET] }, 20)
+  assert.deepEqual(blocks.map(({ offset }) => offset), [0, 5, callee, callee + 2])
+  assert.deepEqual(entries.map((number) => blocks[number]!.offset), [0, callee + 2])
+  assert.deepEqual(blocks[3]!.end, { kind: 'jumps', likely: [{ offset: 5, block: 1 }] })
 })
 
 test('only the last instruction of a block ends it', () => {

@@ -163,7 +163,8 @@ class Discovery {
       case 'jumps':
         return last?.instruction.definition.name === 'ret' ? []
           : end.likely.map(({ offset }) => offset)
-      case 'transfers': return []
+      // Only what follows SYSCALL was explored.
+      case 'transfers': return [last!.offset + last!.instruction.length]
       case 'leaves': {
         const left = this.#found.placed.get(end.at)!
         return [end.at + left.instruction.length]

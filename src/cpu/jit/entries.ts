@@ -24,6 +24,9 @@ export interface LiveRegion {
   isForgotten: boolean
 }
 
+/** What is made to enter regions. */
+type CodeRecords = Pick<CodeCache, 'recordAt' | 'enterRegion' | 'leaveRegion' | 'cool'>
+
 interface Entry {
   readonly live: LiveRegion
   readonly number: number
@@ -31,14 +34,20 @@ interface Entry {
   arrivals: number
 }
 
+/** Whether one has all the blocks of the other and more. */
+function isPartOf(part: LiveRegion, whole: LiveRegion): boolean {
+  return part.blocks.length < whole.blocks.length
+    && part.blocks.every((block) => whole.blocks.includes(block))
+}
+
 export class Entries {
-  readonly #code: CodeCache
-  readonly #links: RegionLinks
+  readonly #code: CodeRecords
+  readonly #links: Pick<RegionLinks, 'forget'>
   readonly #busyLimit: number
   readonly #entries = new Map<number, Entry>()
 
   /** An entry is busy when it was hot `busyLimit` times. */
-  constructor(code: CodeCache, links: RegionLinks, busyLimit: number) {
+  constructor(code: CodeRecords, links: Pick<RegionLinks, 'forget'>, busyLimit: number) {
     this.#code = code
     this.#links = links
     this.#busyLimit = busyLimit
@@ -56,14 +65,15 @@ export class Entries {
     })
   }
 
-  /** A region's code is there. Returns those that are not entered any more, instead of which it is
-   * if it is wide. */
+  /** A region's code is there: it is entered instead of those that are parts of it, and of all
+   * others if it is wide. Returns those that are not entered any more. */
   place(live: LiveRegion): LiveRegion[] {
     const lost = new Set<LiveRegion>()
     live.entries.forEach((machine, number) => {
       const known = this.#entries.get(machine)
       if (known && known.live !== live) {
-        if (!live.shape.isWide || known.live.shape.codeMode !== live.shape.codeMode) return
+        if (known.live.shape.codeMode !== live.shape.codeMode) return
+        if (!live.shape.isWide && !isPartOf(known.live, live)) return
         lost.add(known.live)
       }
       this.#entries.set(machine, { live, number, arrivals: 0 })

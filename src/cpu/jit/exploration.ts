@@ -8,6 +8,7 @@
  */
 import { type Decode, MAX_LENGTH } from '../../isa/decode/decoder.ts'
 import { codeModeOf } from '../interpreter/code-mode.ts'
+import { transferOf } from '../privilege/transfers.ts'
 import { flowOf, lastPageOf, PAGE_BYTES, pageOf, type Placed } from './region.ts'
 
 /** What is known of the code around the entry. */
@@ -73,7 +74,7 @@ export class Exploration implements Found {
     this.functions.add(entry)
     this.entries.add(entry)
     this.#explore(entry, this.#limits.instructions, false)
-    for (const border of this.#borders) this.#exploreSmall(border)
+    for (const border of this.#borders) this.#exploreSmall(border, true)
     this.#exploreCallees()
     for (const [target, sites] of this.sites) {
       if (!this.functions.has(target)) for (const site of sites) this.entries.add(site)
@@ -129,7 +130,8 @@ export class Exploration implements Found {
   #follow(placed: Placed, next: number): Lead[] {
     const flow = flowOf(placed, this.#source.codeMode)
     switch (flow.kind) {
-      case 'next': case 'transfers': return []
+      case 'next': return []
+      case 'transfers': return this.#followTransfer(placed, next)
       case 'goes': return [{ offset: flow.target, byJump: true }]
       case 'branches':
         return [{ offset: next, byJump: false }, { offset: flow.target, byJump: true }]
@@ -143,6 +145,14 @@ export class Exploration implements Found {
         this.entries.add(next)
         return [{ offset: next, byJump: false }]
     }
+  }
+
+  /** Where the kernel returns to is entered, so that returns behind it stay inside. */
+  #followTransfer({ instruction }: Placed, next: number): Lead[] {
+    const behind = instruction.definition.name === 'syscall' && this.#decode(next)
+    if (!behind || transferOf(behind.instruction)) return []
+    this.entries.add(next)
+    return [{ offset: next, byJump: true }]
   }
 
   #followIndirect({ instruction, offset }: Placed, next: number): Lead[] {
@@ -173,12 +183,15 @@ export class Exploration implements Found {
       if (target === undefined) return
       tried.add(target)
       if (!this.#source.isWarm(target, true)) continue
-      if (this.#exploreSmall(target)) this.functions.add(target)
+      if (this.#exploreSmall(target, true) || this.#exploreSmall(target, false)) {
+        this.functions.add(target)
+      }
     }
   }
 
-  /** Explores what begins at `start` if it is small; else nothing of it was found. */
-  #exploreSmall(start: number): boolean {
+  /** Explores what begins at `start` if it is small, up to entries of other regions unless
+   * `wholly`; else nothing of it was found. */
+  #exploreSmall(start: number, wholly: boolean): boolean {
     const { instructions, small } = this.#limits
     const { placed, leaders, entries, sites } = this
     if (placed.has(start)) return true
@@ -187,7 +200,7 @@ export class Exploration implements Found {
     this.leaders = new Set(leaders)
     this.entries = new Set(entries)
     this.sites = new Map(sites)
-    if (this.#explore(start, placed.size + small, true)) return true
+    if (this.#explore(start, placed.size + small, wholly)) return true
     Object.assign(this, { placed, leaders, entries, sites })
     return false
   }
