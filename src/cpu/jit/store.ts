@@ -14,6 +14,8 @@ import { entryKey, type KeptRegions, liesIn, type PageAt, type RegionShape } fro
 const MODULE_BYTES = 8 << 20
 /** A module takes what so many bytes more of it would, however small it is. */
 const MODULE_OVERHEAD = 4 << 10
+/** Of a byte, how much is told apart. */
+const BYTE_BITS = 4
 /** How many regions are remembered. */
 const REGIONS = 8192
 /** Places that a region may have at once: domains that run the same program. */
@@ -121,9 +123,33 @@ export class Batch {
   }
 }
 
+/** Where in a page code begins that is entered, by its first byte: most code that is asked for
+ * begins nowhere of the kind, and its key takes longer to make. What was added stays. */
+class Beginnings {
+  readonly #bits = new Uint8Array(PAGE_BYTES << BYTE_BITS >> 3)
+
+  add({ blocks, bytes, entries }: RegionShape): void {
+    for (const block of entries) {
+      const start = block === 0 ? 0 : blocks[block * 2 - 1]!
+      const place = placeOf(blocks[block * 2]!, bytes[start]!)
+      this.#bits[place >> 3]! |= 1 << (place & 7)
+    }
+  }
+
+  has(address: number, byte: number): boolean {
+    const place = placeOf(address, byte)
+    return (this.#bits[place >> 3]! >> (place & 7) & 1) !== 0
+  }
+}
+
+function placeOf(address: number, byte: number): number {
+  return (address & PAGE_BYTES - 1) << BYTE_BITS | (byte ^ byte >> 4) & (1 << BYTE_BITS) - 1
+}
+
 export class RegionStore {
   /** In the order in which they were last placed. */
   readonly #batches = new Set<Batch>()
+  readonly #beginnings = new Beginnings()
   readonly #starts = new Map<number, StoredRegion[]>()
   readonly #byName = new Map<string, Batch>()
   #bytes = 0
@@ -182,6 +208,7 @@ export class RegionStore {
     memory: Uint8Array, { address, codeMode }: CodeAt, pagesAround: (page: number) => PageAt,
     onlyWide = false,
   ): Match | undefined {
+    if (!this.#beginnings.has(address, memory[address]!)) return undefined
     const there = this.#starts.get(entryKey(memory, address))
     if (!there) return undefined
     const offset = address & PAGE_BYTES - 1
@@ -244,6 +271,7 @@ export class RegionStore {
     this.#count += batch.regions.length
     if (batch.name !== undefined) this.#byName.set(batch.name, batch)
     for (const region of batch.regions) {
+      this.#beginnings.add(region.shape)
       for (const key of new Set(region.shape.keys)) {
         const there = this.#starts.get(key) ?? []
         this.#starts.set(key, there)
