@@ -8,7 +8,7 @@ import { HostFileError } from '../../base/host-file.ts'
 import { type BlockStore, type ImageFormat, SECTOR_BYTES } from '../../storage/block-store.ts'
 import { emptyStore } from '../../storage/empty.ts'
 import { StorageError } from '../../storage/error.ts'
-import { type ImageHost, openImage } from '../../storage/open.ts'
+import type { ImageHost } from '../../storage/open.ts'
 import type { DiskFormat, DiskSpec } from '../config/disk.ts'
 
 const IMAGE_FORMATS: Readonly<Partial<Record<DiskFormat, ImageFormat>>> = {
@@ -38,6 +38,8 @@ export async function openDisk(host: ImageHost, spec: DiskSpec): Promise<BlockSt
   const { vdev, path = '' } = spec
   refuseUnsupported(spec)
   if (spec.format === 'empty') return emptyStore
+  // Loaded when there is a disk: formats of images are a fifteenth of the program.
+  const { openImage } = await import('../../storage/open.ts')
   let store: BlockStore
   try {
     store = await openImage(host, path, {

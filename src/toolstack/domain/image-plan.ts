@@ -7,7 +7,6 @@ import type { BlockStore } from '../../storage/block-store.ts'
 import { ImageError } from '../build/image-error.ts'
 import { loadKernel } from '../build/kernel.ts'
 import { type PvhImage, planPvhImage } from '../build/pvh-image.ts'
-import { runBootloader } from './bootloader.ts'
 import { type DomainSpec, ERROR_FAIL, LibxlError } from './libxl.ts'
 import type { NetbootSource } from './pvnetboot.ts'
 
@@ -60,6 +59,8 @@ async function filesOf(spec: DomainSpec, source: ImageSource): Promise<Files> {
 async function filesOfBootloader(
   spec: DomainSpec, source: ImageSource, disk: BlockStore | undefined,
 ): Promise<Files> {
+  // Loaded when it is asked for: with file systems it is a twentieth of the program.
+  const { runBootloader } = await import('./bootloader.ts')
   const { kernel, ramdisk, args } = await runBootloader(spec, source, disk)
   return { name: 'the boot loader\'s kernel', kernel, ramdisk, commandLine: args }
 }
