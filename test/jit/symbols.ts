@@ -4,10 +4,11 @@
  */
 import { TABLE_BYTES, TLB_ENTRIES } from '../../src/cpu/core-memory.ts'
 import { PIECES } from '../../src/cpu/mmu/locked.ts'
+import { microKind, type MicroPart } from './micro-symbols.ts'
 
 /** Opcodes that proofs look at. */
 export const op = {
-  i32: 0x41, i64: 0x42, eqz32: 0x45, eqz64: 0x50, ne32: 0x47, leU32: 0x4d, leU64: 0x58,
+  i32: 0x41, i64: 0x42, eqz32: 0x45, eqz64: 0x50, ne32: 0x47, leU32: 0x4d, leU64: 0x58, ltU64: 0x54,
   add32: 0x6a, and32: 0x71, shl32: 0x74, shrU32: 0x76, sub64: 0x7d, and64: 0x83, xor64: 0x85,
   wrap: 0xa7, load32: 0x28, load64: 0x29,
 } as const
@@ -92,6 +93,11 @@ export class Nodes {
     return name ? new Node(this.#count++, LOADED, [address], { name }) : this.unknown()
   }
 
+  /** A part of an entry of the micro-TLB at a moment: entries change only between moments. */
+  micro({ number, part }: MicroPart, moment: number): Node {
+    return this.named(`${part} of micro entry ${number} at ${moment}`)
+  }
+
   /** What the engine answers when asked for an operand of so many bytes, aligned or not. */
   reached(bytes: number, alignment: number): Node {
     const numbers = [bytes, alignment].map((value) => this.make(op.i32, [], [value]))
@@ -155,6 +161,7 @@ export function addressProof(address: Node, facts: Facts): Proof | undefined {
   if (opcode !== op.add32 || low!.opcode !== op.wrap) return undefined
   const linear = low!.args[0]!
   return lookUpProof(linear, addend!, facts) ?? reuseProof(linear, addend!, facts)
+    ?? microProof(linear, addend!, facts)
 }
 
 /** The engine has answered with the address of an operand that may be written, and not PIECES. */
@@ -196,6 +203,21 @@ function reuseProof(linear: Node, addend: Node, facts: Facts): Proof | undefined
     return { bytes: 4096 - Number(highest), alignment: 1, writable: table === FOR_STORES }
   }
   return undefined
+}
+
+const MICRO = /^addend (of micro entry (\d+) at \d+)$/
+
+/** microHit() has found the access among the places of the entry whose addend it is. */
+function microProof(linear: Node, addend: Node, facts: Facts): Proof | undefined {
+  const [, entry, number] = MICRO.exec(addend.name) ?? []
+  const isHit = [...facts].some(({ opcode, args: [distance, places] }) => {
+    if (opcode !== op.ltU64 || distance!.opcode !== op.sub64) return false
+    const [last, from] = distance!.args as [Node, Node]
+    return last.name === `last ${entry}` && from === linear && places!.name === `places ${entry}`
+  })
+  if (!isHit) return undefined
+  const { bytes, isForStores } = microKind(Number(number))
+  return { bytes, alignment: 1, writable: isForStores }
 }
 
 /** The name of the table by which the first address of a page and its addend were noted. */

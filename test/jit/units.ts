@@ -30,7 +30,7 @@ export class Units extends IntegerUnits {
       [2, () => this.locked()], [3, () => this.takeAway()], [2, () => this.patchedLater()],
       [2, () => this.patch()], [1, () => this.swap()], [1, () => this.wild()],
       [4, () => this.move()], [2, () => this.vector()], [3, () => this.comparison()],
-      [3, () => this.tightLoop()], [2, () => this.systemCall()],
+      [3, () => this.tightLoop()], [3, () => this.walk()], [2, () => this.systemCall()],
     ]
     // Each program has more of one kind.
     const favourite = this.at.theme % kinds.length
@@ -87,6 +87,31 @@ export class Units extends IntegerUnits {
       code.to(head, 1, 0xe2) // loop
       return
     }
+    code.op([0xff], 1, RCX)
+    code.to(head, 4, 0x0f, 0x85)
+  }
+
+  /** A loop through pages, which may be taken away meanwhile. */
+  walk(): void {
+    const { code } = this
+    const [head, base, index] = [this.label(), this.pick([RBX, RSI, 12]), this.pick([RDI, 13])]
+    const start = 4096 * (1 + this.random.below(DATA_PAGES - 1)) - this.random.below(200)
+    code.constant(base, DATA_AT + start)
+    code.constant(index, this.random.below(16))
+    code.constant(RCX, 2 + this.random.below(40))
+    code.label(head)
+    for (let more = 1 + this.random.below(4); more > 0; more--) {
+      const width = this.pick(widths)
+      const opcode = this.pick([0x88, 0x8a, 0x8a, 0x00, 0x02, 0x38]) | (width === 8 ? 0 : 1)
+      const displacement = this.pick([0, 0, 4, -8, 1, 600])
+      const memory = this.chance(3) ? { base, index, scale: this.random.below(4), displacement }
+        : { base, displacement }
+      code.op([opcode], this.pick([RAX, RDX, 8]), memory, { width })
+      if (this.chance(12)) this.takeAway()
+    }
+    if (this.chance(2)) code.op([0xff], 0, index, { width: 64 })
+    code.op([0x83], this.pick([0, 0, 5]), base, { width: 64 })
+    code.raw(this.pick([1, 3, 8, 8, 16, 100]))
     code.op([0xff], 1, RCX)
     code.to(head, 4, 0x0f, 0x85)
   }

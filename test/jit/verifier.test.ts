@@ -3,7 +3,7 @@
  */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { TABLE_BYTES, TLB_ENTRIES } from '../../src/cpu/core-memory.ts'
+import { TABLE_BYTES, TLB_ENTRIES, TLB_SETS } from '../../src/cpu/core-memory.ts'
 import { MACHINE } from '../../src/cpu/interpreter/parts.ts'
 import { collectRegions } from './collect.ts'
 import { Lockstep } from './lockstep.ts'
@@ -15,7 +15,9 @@ const MUTATED = 40
 
 const [CONST, CONST64, DROP, EQZ, EQZ64, AND64, NE, LOAD64] =
   [0x41, 0x42, 0x1a, 0x45, 0x50, 0x83, 0x47, 0x29]
-const [LE, AND, LE64, SUB64] = [0x4d, 0x71, 0x58, 0x7d]
+const [LE, AND, LE64, SUB64, LT64, LOAD] = [0x4d, 0x71, 0x58, 0x7d, 0x54, 0x28]
+/** From the tables on: the first addend of the micro-TLB. */
+const ADDENDS = TLB_SETS * 2 * TABLE_BYTES + 80 * 4 + 8
 const TAG = -1n << 24n
 
 const regions = collectRegions(() => {
@@ -76,6 +78,15 @@ const mutations: Readonly<Record<string, Mutation>> = {
     const { opcode, immediates } = code[index]!
     return opcode === CONST && immediates[0] === (TLB_ENTRIES - 1) * 8
       ? [like(code[index]!, CONST, -8)] : undefined
+  },
+  'an entry of the micro-TLB that nobody asks': (code, index) =>
+    code[index]!.opcode === LT64 && code[index + 1]!.opcode === EQZ
+      && code[index - 1]!.offset >= ADDENDS - 328
+      ? [like(code[index]!, DROP), ...always(code[index]!)] : undefined,
+  'the addend of another entry': (code, index) => {
+    const addend = code[index]!
+    return addend.opcode === LOAD && addend.offset >= ADDENDS
+      ? [{ ...addend, offset: addend.offset + 16 }] : undefined
   },
   'an access to the next page': (code, index) => {
     const access = code[index]!

@@ -10,8 +10,12 @@
  *   or made with the addend of such an entry, and inPageFrom() has found all bytes in its page; or
  *   it is the engine's answer for an operand that is read and written (mmu/locked.ts), and not
  *   PIECES.
+ *   The same may be shown by an entry of the micro-TLB (mmu/micro-tlb.ts): microHit() has found
+ *   the access among its places, and nothing has happened since that may have changed it.
  * - of core memory: it ends below coreMap.end, by what constants, masks and shifts say of the
- *   address; the TLB's tables begin where the engine's globals say.
+ *   address; the TLB's tables begin where the engine's globals say. Nothing is stored to TLBs.
+ * - of calls of slow accesses: entries of the micro-TLB that they set are for loads or for stores
+ *   as the access is.
  *
  * Taken on trust: that an entry once accepted holds as long as the region runs; that addresses off
  * one root differ by less than farFrom() makes them differ; and the engine's own functions.
@@ -23,6 +27,7 @@ import {
   ATOMIC, isMemoryAccess, operandsOf, SIMD, type WasmFunction, type WasmInstruction,
   type WasmModule,
 } from './wasm-reader.ts'
+import { isRightEntry, microPart } from './micro-symbols.ts'
 import {
   addressProof, boundOf, type Facts, type Node, Nodes, op, TABLES,
 } from './symbols.ts'
@@ -57,6 +62,8 @@ class Verifier {
   readonly #problems: string[] = []
   readonly #stack: Node[] = []
   readonly #frames: Frame[] = []
+  /** Counts what may change entries of the micro-TLB, and where ways meet. */
+  #moment = 0
   #state: State | undefined
 
   constructor(module: WasmModule, f: WasmFunction) {
@@ -88,6 +95,7 @@ class Verifier {
   #carryOut(instruction: WasmInstruction): void {
     const { opcode, immediates } = instruction
     const [first] = immediates
+    if (momentous.has(opcode)) this.#moment += 1
     if (isMemoryAccess(opcode)) {
       this.#access(instruction)
       return
@@ -258,9 +266,17 @@ class Verifier {
     const { imports, functions } = this.#module
     const own = functions[index - imports.length]
     const { parameters, results } = own?.type ?? imports[index]!.type
-    for (const _ of parameters) this.#pop()
+    const args = parameters.map(() => this.#pop())
+    if (!own) this.#checkFlags(imports[index]!.name, args[0])
     const answer = own && this.#answerOf(own)
     for (const _ of results) this.#stack.push(answer ?? this.#nodes.unknown())
+  }
+
+  /** Looks at the flags of a slow access: which entry of the micro-TLB it sets. */
+  #checkFlags(name: string, flags: Node | undefined): void {
+    const isLoad = /^part\.load\d/.test(name)
+    if (!isLoad && !/^part\.(store\d|reachWhole)/.test(name)) return
+    if (!isRightEntry(flags?.constant, isLoad)) this.#problems.push(`${name} sets a wrong entry`)
   }
 
   /** What a function of the module answers that does nothing but ask the engine for an operand that
@@ -284,20 +300,27 @@ class Verifier {
     for (let i = 0; i < values; i++) this.#pop()
     const address = this.#pop()
     if (this.#state) {
-      if (memory === CORE) this.#accessCore(instruction, address, offset + size)
+      if (memory === CORE) this.#accessCore(instruction, address, offset + size, stores)
       else this.#accessMachine(instruction, address, size, stores)
     }
     if (!loads) return
     const isCore = memory === CORE && this.#state
     const isTables = opcode === op.load32 && address.constant === 0n
       && offset === controlAt('tables')
-    this.#stack.push(isCore && isTables ? this.#nodes.named(TABLES)
+    const micro = isCore && address.name === TABLES && microPart(opcode, offset)
+    this.#stack.push(micro ? this.#nodes.micro(micro, this.#moment)
+      : isCore && isTables ? this.#nodes.named(TABLES)
       : isCore && opcode === op.load64 ? this.#nodes.loaded(address, offset)
       : this.#nodes.unknown())
   }
 
-  #accessCore(instruction: WasmInstruction, address: Node, bytes: number): void {
+  #accessCore(
+    instruction: WasmInstruction, address: Node, bytes: number, stores: boolean,
+  ): void {
     const bound = boundOf(address, tableBound)
+    if (stores && bound + bytes > coreMap.tlbSets) {
+      this.#problem(instruction, `a store to core memory at ${address.text()}`)
+    }
     if (bound + bytes > coreMap.end) {
       this.#problem(instruction, `core memory at ${address.text()}, which may be too high`)
     }
@@ -319,6 +342,9 @@ class Verifier {
     }
   }
 }
+
+/** Starts of loops, other arms, ends, and calls. */
+const momentous = new Set([0x03, 0x05, 0x0b, 0x10])
 
 /** What holds where a condition does not. */
 function deniedBy({ opcode, args }: Node): Node | undefined {

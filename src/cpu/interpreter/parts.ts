@@ -192,6 +192,8 @@ export interface Exits {
 /** An address as a constant added to a value that nobody knows, by the value's number. */
 export interface AddressSymbol {
   readonly root: number
+  /** About the constant, for what is only better when it is right. */
+  readonly offset?: number
 }
 
 /** A page that an access was in: its first address, and what makes machine addresses of the low
@@ -203,6 +205,8 @@ export interface KnownPage {
 
 /** Look-ups that serve later accesses too. */
 export interface PageReuse {
+  /** The entry of the micro-TLB to ask for an access of so many bytes, where that is of use. */
+  microEntry(symbol: AddressSymbol, write: boolean, bytes: number): number | undefined
   /** A page in which an access off the same root was: how an address differs from its first one
    * tells whether it serves. */
   find(symbol: AddressSymbol, write: boolean): KnownPage | undefined

@@ -9,7 +9,7 @@ import type { Instruction } from '../../isa/operand.ts'
 import type { Structure } from './graph.ts'
 import { type Region, targetsOf } from './region.ts'
 
-/** In place of a register: addresses that count from the region. */
+/** In place of a register: what addresses count from in the region. */
 export const REGION_BASE = 16
 
 const onStack = new Set(['push', 'pop', 'call', 'ret', 'leave'])

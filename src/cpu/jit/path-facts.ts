@@ -4,21 +4,17 @@
  *
  * A *root* is a value that nobody knows; a register holds a root plus an offset. Accesses off one
  * root mostly stay in one page, so that the look-up of the first serves the others, after a test
- * that they do. Where paths meet, everything is forgotten but what is known of floats
- * (path-joins.ts).
+ * that they do. Where paths meet, pages are forgotten (path-joins.ts); in loops the
+ * micro-TLB stands in for them (micro-entries.ts).
  */
 import type { AddressSymbol, KnownPage, PageReuse } from '../interpreter/parts.ts'
-import { REGION_BASE } from './base-uses.ts'
 import type { FloatLanes } from './float-lanes.ts'
 import type { Hold, RegionLocals } from './flag-state.ts'
+import type { MicroEntries } from './micro-entries.ts'
 import { X87Facts } from './x87-facts.ts'
 
 /** Pages that are remembered: each keeps two locals alive. */
 const PAGES = 6
-
-/** Numbers of roots: addresses that count from the region, and then everything else. */
-export const REGION_ROOT = 0
-let roots = REGION_ROOT
 
 interface Page extends KnownPage {
   readonly root: number
@@ -36,29 +32,50 @@ export class PathFacts implements PageReuse {
   /** Of general registers of which a part was written last, how wide that is. */
   readonly parts: Map<number, number>
   readonly #locals: RegionLocals
+  readonly #micro: MicroEntries
   readonly #registers: (AddressSymbol | undefined)[]
   readonly #pages: Page[]
   /** Of vector registers, by their addresses. */
   readonly #floats = new Map<number, FloatLanes>()
 
   constructor(
-    locals: RegionLocals, x87: X87Facts, parts: ReadonlyMap<number, number> = new Map(),
+    locals: RegionLocals, micro: MicroEntries, x87: X87Facts,
+    parts: ReadonlyMap<number, number> = new Map(),
     registers: readonly (AddressSymbol | undefined)[] = [], pages: readonly Page[] = [],
   ) {
     this.x87 = x87
     this.parts = new Map(parts)
     this.#locals = locals
+    this.#micro = micro
     this.#registers = [...registers]
     this.#pages = pages.map((page) => ({ ...page }))
     for (const { hold } of pages) if (hold) locals.hold(hold)
   }
 
   register(index: number): AddressSymbol {
-    return this.#registers[index] ??= { root: ++roots }
+    return this.#registers[index] ??= { root: this.#micro.newRoot() }
   }
 
   setRegister(index: number, symbol: AddressSymbol | undefined): void {
     this.#registers[index] = symbol
+  }
+
+  /** The symbol of a base with a shifted index. */
+  sum(base: AddressSymbol | undefined, index: AddressSymbol, scale: number): AddressSymbol {
+    return this.#micro.sum(base, index, scale)
+  }
+
+  /** At the head of a loop that moves a register by `step` bytes in each round. */
+  move(register: number, loop: number, step: number): void {
+    this.#micro.move(this.register(register).root, loop, step)
+  }
+
+  get registers(): readonly (AddressSymbol | undefined)[] {
+    return this.#registers
+  }
+
+  microEntry(symbol: AddressSymbol, write: boolean, bytes: number): number | undefined {
+    return this.#micro.find(symbol, write, bytes)
   }
 
   find({ root }: AddressSymbol, write: boolean): KnownPage | undefined {
@@ -66,7 +83,6 @@ export class PathFacts implements PageReuse {
   }
 
   isWanted({ root }: AddressSymbol): boolean {
-    if (root === REGION_ROOT) return (this.later >> REGION_BASE & 1) === 1
     return this.#registers.some((symbol, index) =>
       symbol?.root === root && (this.later >> index & 1) === 1)
   }
@@ -100,7 +116,7 @@ export class PathFacts implements PageReuse {
 
   clone(): PathFacts {
     const copy = new PathFacts(
-      this.#locals, this.x87.clone(), this.parts, this.#registers, this.#pages)
+      this.#locals, this.#micro, this.x87.clone(), this.parts, this.#registers, this.#pages)
     for (const [register, known] of this.#floats) copy.#floats.set(register, known)
     copy.sseChecked = this.sseChecked
     copy.avxChecked = this.avxChecked

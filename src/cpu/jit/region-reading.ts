@@ -14,10 +14,11 @@ import { slotAt, slotValue, type SlotName } from '../interpreter/reading/flag-sl
 import type { LaneBounds } from '../interpreter/reading/floats.ts'
 import { WasmReading } from '../interpreter/reading/reading.ts'
 import { constantIn, type Locals, type Value } from '../interpreter/reading/value.ts'
+import { REGION_BASE } from './base-uses.ts'
 import { compare, comparisonOf } from './comparison.ts'
 import type { FlagState } from './flag-state.ts'
 import { type FloatLanes, type FloatWidth, KnownFloats } from './float-lanes.ts'
-import { type PathFacts, REGION_ROOT } from './path-facts.ts'
+import type { PathFacts } from './path-facts.ts'
 import type { RegionOperands, RegionSite } from './region-operands.ts'
 import { X87Operations } from './x87-operations.ts'
 
@@ -130,11 +131,18 @@ export class RegionReading extends WasmReading {
     let sum = operand.ripRelative ? this.#regionBase() : this.const(0)
     if (operand.base >= 0) sum = register(operand.base)
     if (operand.index >= 0) {
-      sum = this.add(this.shl(register(operand.index), this.const(operand.scale)), sum)
+      const base = operand.base < 0 ? undefined : this.symbolOf(sum)
+      const index = register(operand.index)
+      sum = this.add(this.shl(index, this.const(operand.scale)), sum)
+      this.#symbols.set(sum, this.#facts.sum(base, this.symbolOf(index)!, operand.scale))
     }
     const { displacement, ripRelative } = operand
     const next = ripRelative ? this.#operands.nextOffset : 0
-    return this.add(sum, this.const(displacement + BigInt(next)))
+    const offset = displacement + BigInt(next)
+    const address = this.add(sum, this.const(offset))
+    const symbol = this.symbolOf(sum)
+    if (symbol) this.#symbols.set(address, { ...symbol, offset: Number(offset) })
+    return address
   }
 
   protected override symbolOf(value: Value): AddressSymbol | undefined {
@@ -285,7 +293,7 @@ export class RegionReading extends WasmReading {
   /** The linear address that the offsets of the region's instructions count from. */
   #regionBase(): Value {
     const value = this.loaded('i64', () => this.#operands.base)
-    this.#symbols.set(value, { root: REGION_ROOT })
+    this.#symbols.set(value, this.#facts.register(REGION_BASE))
     return value
   }
 

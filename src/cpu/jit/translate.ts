@@ -30,7 +30,6 @@ import { type InstructionPlace, Leaving } from './leaving.ts'
 import { LocalFloatState } from './local-float-state.ts'
 import { LocalState } from './local-state.ts'
 import { keepsX87, LocalX87 } from './local-x87.ts'
-import { PathFacts } from './path-facts.ts'
 import { PathJoins } from './path-joins.ts'
 import { RegionOperands } from './region-operands.ts'
 import { type Path, RegionReading } from './region-reading.ts'
@@ -102,7 +101,7 @@ class Translator {
     this.#budget = target.local('i32')
     this.#epochs = new Epochs(target, flagWriters)
     this.#joins =
-      new PathJoins(target, this.#state, this.#floats, region, this.#structure.isLoop)
+      new PathJoins(target, this.#state, this.#floats, region, this.#structure)
     this.#leaving = new Leaving(target, {
       registers: this.#state, written, epochs: this.#epochs, x87: this.#x87,
       base: this.#base, budget: this.#budget,
@@ -144,8 +143,7 @@ class Translator {
    * they are computed there. */
   #newPath(node: number, inherited = true): Path {
     const x87 = this.#x87?.factsAt(node) ?? new X87Facts(0)
-    const facts = new PathFacts(this.#locals, x87)
-    this.#joins.begin(node, facts)
+    const facts = this.#joins.factsAt(node, this.#locals, x87)
     const waits = inherited && !this.#needsFlags[node - 1]
     return { flags: new FlagState(this.#locals, waits), facts }
   }

@@ -11,6 +11,8 @@ import type { FunctionBuilder } from '../../wasm/function.ts'
 import type { ModuleBuilder } from '../../wasm/module.ts'
 import { Stop } from '../core-memory.ts'
 import { controlAt, controlWord, type MmuEnvironment, type MmuGlobals } from './environment.ts'
+import { entryOf, hits } from './lookup.ts'
+import { emitSetEntry } from './micro-tlb.ts'
 import { watchesAccesses } from './watch.ts'
 
 /** In place of a machine address: the access is made in pieces. */
@@ -66,6 +68,10 @@ function buildReachWhole(
   const f = module.function({ parameters: ['i64', 'i32', 'i32'], result: 'i32' })
   const [linear, bytes, flags] = f.parameters as [Local, Local, Local]
   const place = f.local('i32')
+  const entry = f.local('i64')
+  const tables = controlWord(env, 'tables')
+  f.set(entry, entryOf(env.core, tables, linear, true))
+  f.if(hits(linear, entry), () => emitSetEntry(f, env.core, { flags, tables, linear, entry }))
   f.set(place, call(reach, linear, bytes, flags))
   const isInPieces = i32.eq(place, i32.const(PIECES))
   f.if(i32.and(isInPieces, i32.eqz(globalGet(globals.status, 'i32'))), () => {

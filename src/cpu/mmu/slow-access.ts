@@ -27,6 +27,7 @@ import {
   type MmuGlobals,
 } from './environment.ts'
 import { entryOf, hits, machineAddress } from './lookup.ts'
+import { emitSetEntry } from './micro-tlb.ts'
 import { buildMmioRead, buildMmioWrite } from './mmio.ts'
 import { buildWatch, watchesAccesses } from './watch.ts'
 
@@ -131,11 +132,15 @@ function emitRetry(
 ): void {
   const { linear, flags } = access
   const entry = f.local('i64')
-  f.set(entry, entryOf(env.core, controlWord(env, 'tables'), linear, write))
+  const tables = controlWord(env, 'tables')
+  f.set(entry, entryOf(env.core, tables, linear, write))
   const usual = i32.eq(has(flags, Access.USER), globalGet(globals.access, 'i32'))
   const fits = i32.leU(offsetIn(linear), c32(0x1000 - bytes))
   f.if(i32.and(i32.and(hits(linear, entry), fits), usual),
-    () => hit(machineAddress(linear, entry)))
+    () => {
+      emitSetEntry(f, env.core, { flags, tables, linear, entry })
+      hit(machineAddress(linear, entry))
+    })
 }
 
 /** (machine address i32, bytes i32, access i32) -> i32 */

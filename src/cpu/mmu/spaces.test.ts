@@ -59,6 +59,12 @@ class Spaces {
     return loaded
   }
 
+  /** Those that all these reach, and loads that ask the micro-TLB. */
+  seen(linear: bigint): number[] {
+    const found = [this.see(linear, linear >= 0n), this.fetch(linear)]
+    return [...found, Number(this.machine.mmu.microLoad(linear))]
+  }
+
   /** The number of the frame that fetches reach at the same privilege level. */
   fetch(linear: bigint): number {
     return this.#numberAt(this.machine.mmu.execTranslate(linear))
@@ -358,14 +364,11 @@ test('after random changes, switches and flushes nothing is seen that was to be 
       memory.flushNonGlobal()
       model.flush((pcid) => pcid >= 0)
     },
-    () => {
-      memory.flushAll()
-      model.flush()
-    },
+    () => (memory.flushAll(), model.flush()),
   ]
   const see = (): void => {
     const linear = any([...PAGES, ...KERNEL_PAGES])
-    for (const frame of [spaces.see(linear, linear >= 0n), spaces.fetch(linear)]) {
+    for (const frame of spaces.seen(linear)) {
       assert.ok(model.known(current, linear).has(frame),
         `seed ${seed}: ${linear.toString(16)} in ${current} is frame ${frame}`)
     }

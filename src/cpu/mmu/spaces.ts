@@ -22,6 +22,7 @@ import {
 } from './environment.ts'
 import { LARGE_PAGE_MARKS } from './large-pages.ts'
 import { EMPTY_RUN, emptyEntry } from './lookup.ts'
+import { emitEmptyMicro } from './micro-tlb.ts'
 
 /** Bits of TlbSet.key: the PCID of a user set, what it is for, and the owner above. */
 const KEY_USER = 1 << 12
@@ -197,6 +198,7 @@ class Spaces {
     }, () => forEachLogged(f, env, set, (word, at) => {
       f.store('i64', env.core, at, emptyEntry(word))
     }))
+    emitEmptyMicro(f, env.core, setWord(env, set, 'tables'))
     this.#setWord(f, set, 'logged', c32(0))
     emitRenew(f, env, set, 'generation')
     emitRenew(f, env, set, 'walkGeneration')
@@ -214,6 +216,7 @@ class Spaces {
       f.set(word, i32.load(env.core, i32.shl(index, c32(2)), coreMap.localLog))
       f.store('i64', env.core, i32.add(tables, i32.shl(word, c32(3))), emptyEntry(word))
     })
+    emitEmptyMicro(f, env.core, tables)
     this.#setControl(f, 'localCount', c32(0))
     return f
   }

@@ -10,7 +10,8 @@ import type { FunctionBuilder } from '../../wasm/function.ts'
 import { coreMap, TLB_ENTRIES } from '../core-memory.ts'
 import type { MmuEnvironment } from './environment.ts'
 import { emptyEntry, machineAddress, pageOf } from './lookup.ts'
-import { forEachLogged, forEachUsedSet } from './spaces.ts'
+import { emitEmptyMicro } from './micro-tlb.ts'
+import { forEachLogged, forEachUsedSet, setWord } from './spaces.ts'
 
 const PLACE_SHIFT = 3
 const places = [coreMap.storeEntries, coreMap.storeEntries + 4] as const
@@ -49,6 +50,7 @@ export function emitEmptyStores(f: FunctionBuilder, env: MmuEnvironment, machine
   const [first, second] = places
   const frame = f.local('i32')
   const at = f.local('i32')
+  forEachUsedSet(f, env, (set) => emitEmptyMicro(f, env.core, setWord(env, set, 'tables')))
   f.set(frame, placesOf(machine))
   f.if(i32.eq(i32.load(env.core, frame, second), i32.const(MORE)), () => emptyAll(f, env, machine),
     () => {

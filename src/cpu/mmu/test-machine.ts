@@ -18,6 +18,7 @@ import { CpuContext, type CpuContextView } from '../state.ts'
 import { controlWord } from './environment.ts'
 import { entryOf, hits, machineAddress } from './lookup.ts'
 import { MmuMemory } from './linear-memory.ts'
+import { microAddress, microEntry, microHit, settingEntry } from './micro-tlb.ts'
 import { buildMmu, exportMmu, type MmuExports, type MmuFunctions } from './mmu.ts'
 
 const WASM_PAGE = 0x10000
@@ -32,6 +33,8 @@ export interface TestExports extends MmuExports {
   /** Through the inline path; -1 and -2 pass for values, see `status`. */
   inlineLoad(linear: bigint): bigint
   inlineStore(linear: bigint, value: bigint): number
+  microLoad(linear: bigint): bigint
+  microStore(linear: bigint, value: bigint): number
   /** Adds to 64 bits in place; 0 when done. */
   inlineAdd(linear: bigint, value: bigint): number
   /** 128 bits between memory and the start of scratch in core memory; the status. */
@@ -51,6 +54,7 @@ class Inline {
     this.#mmu = mmu
     this.#addLoad()
     this.#addStore()
+    this.#addMicro()
     this.#addAdd()
     this.#addSum()
     this.#addVectors()
@@ -100,6 +104,29 @@ class Inline {
     }, () => f.return(call(slow.store[64], linear, value, this.#flags())))
     f.return(i32.const(0))
     this.#module.exportFunction('inlineStore', f)
+  }
+
+  /** Accesses that ask the micro-TLB, as those of loops in compiled code do. */
+  #addMicro(): void {
+    const { env, slow } = this.#mmu
+    const tables = controlWord(env, 'tables')
+    const [forLoads, forStores] = [microEntry(false, 8, 0), microEntry(true, 8, 0)]
+    const load = this.#module.function({ parameters: ['i64'], result: 'i64' })
+    const [from] = load.parameters as [Local]
+    load.if(microHit(env.core, tables, forLoads, from), () => load.return(
+      i64.load(env.machine, microAddress(env.core, tables, forLoads, from))))
+    load.return(call(slow.load[64], from,
+      i32.or(this.#flags(), i32.const(settingEntry(forLoads)))))
+    this.#module.exportFunction('microLoad', load)
+    const store = this.#module.function({ parameters: ['i64', 'i64'], result: 'i32' })
+    const [to, value] = store.parameters as [Local, Local]
+    store.if(microHit(env.core, tables, forStores, to), () => {
+      store.store('i64', env.machine, microAddress(env.core, tables, forStores, to), value)
+      store.return(i32.const(0))
+    })
+    store.return(call(slow.store[64], to, value,
+      i32.or(this.#flags(), i32.const(settingEntry(forStores)))))
+    this.#module.exportFunction('microStore', store)
   }
 
   #addAdd(): void {

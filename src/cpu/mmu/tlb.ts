@@ -21,6 +21,7 @@ import { emptyEntry, entryOffset, isFull, newEntry, pageOf } from './lookup.ts'
 import {
   emitForgetCodePage, emitRenew, forEachLogged, forEachUsedSet, setWord, type SpaceFunctions,
 } from './spaces.ts'
+import { emitEmptyMicro } from './micro-tlb.ts'
 import { emitNoteEntry } from './store-entries.ts'
 
 export interface TlbFunctions {
@@ -142,6 +143,7 @@ function buildEmptyPage(module: ModuleBuilder, env: MmuEnvironment): FunctionBui
       f.store('i64', env.core, place, emptyEntry(word))
     })
   }
+  emitEmptyMicro(f, env.core, setWord(env, set, 'tables'))
   f.if(large, () => {
     forEachLogged(f, env, set, (word, place) => emptyIfIn(REGION_SHIFT, place, word))
     f.return()

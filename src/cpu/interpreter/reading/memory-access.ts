@@ -7,12 +7,12 @@
 import {
   atomics, call, constantOf, globalGet, i32, i64, v128, type Expression, type Local,
 } from '../../../wasm/expression.ts'
-import type { StoreKind } from '../../../wasm/function.ts'
 import { Vector } from '../../../abi/x86/control.ts'
 import { SS } from '../../../abi/x86/registers.ts'
 import { Access } from '../../mmu/environment.ts'
 import { PIECES } from '../../mmu/locked.ts'
 import type { AccessWidth } from '../../mmu/slow-access.ts'
+import { microAddress, microHit, settingEntry } from '../../mmu/micro-tlb.ts'
 import {
   addendOf, endsInPage, entryOf, farFrom, hits, inPageFrom, machineAddress, pageStart,
 } from '../../mmu/lookup.ts'
@@ -20,6 +20,7 @@ import {
   type AddressSymbol, CORE, MACHINE, type EngineParts, type InstructionShape, type Site,
   type SlowAccesses,
 } from '../parts.ts'
+import { atomicLoadOf, loadOf, storeKind } from './machine-access.ts'
 import type { Locals } from './value.ts'
 
 const loadParts = {
@@ -63,6 +64,8 @@ export class MemoryAccess implements ScalarMemory {
   readonly #pool: Locals
   readonly #shape: InstructionShape
   #throughStack = false
+  /** Of the micro-TLB, by a slow access. */
+  #entryToSet = 0
 
   constructor(parts: EngineParts, site: Site, pool: Locals, shape: InstructionShape) {
     this.#parts = parts
@@ -293,7 +296,7 @@ export class MemoryAccess implements ScalarMemory {
   }
 
   #knownFlags(): number {
-    return Number(constantOf(this.#flags()))
+    return Number(constantOf(this.#flags())) | settingEntry(this.#entryToSet)
   }
 
   /** How the MMU is to take the access; a stack segment makes bad addresses #SS. */
@@ -313,6 +316,11 @@ export class MemoryAccess implements ScalarMemory {
     const { target, tables } = this.#site
     const { linear, width, symbol, write = false, aligned = false } = sought
     const bytes = width / 8
+    const entry = this.#microEntry(sought)
+    if (entry !== undefined) {
+      this.#lookUpMicro(entry, linear, hit, miss)
+      return
+    }
     const known = symbol && !aligned && tables.reuse?.find(symbol, write)
     let noted: Local | undefined
     target.block((done) => {
@@ -337,6 +345,28 @@ export class MemoryAccess implements ScalarMemory {
     })
   }
 
+  #microEntry({ symbol, width, write = false }: Sought): number | undefined {
+    if (!symbol || this.#shape.lock || width > 128) return undefined
+    return this.#site.tables.reuse?.microEntry(symbol, write, width / 8)
+  }
+
+  /** The same by an entry of the micro-TLB, which a slow access sets. */
+  #lookUpMicro(
+    entry: number, linear: Local, hit: (machine: Expression) => void, miss: () => void,
+  ): void {
+    const { target, tables: { base } } = this.#site
+    target.block((done) => {
+      target.block((missed) => {
+        target.brUnlikely(missed, i32.eqz(microHit(CORE, base, entry, linear)))
+        hit(microAddress(CORE, base, entry, linear))
+        target.br(done)
+      })
+      this.#entryToSet = entry
+      miss()
+      this.#entryToSet = 0
+    })
+  }
+
   /** The machine address by an entry that hits, whose page is noted with its first address. */
   #noted({ linear, write = false, symbol }: Sought, entry: Local, first: Local): Expression {
     const { target, tables } = this.#site
@@ -356,31 +386,4 @@ interface Sought {
   /** It must be aligned. */
   readonly aligned?: boolean
   readonly symbol?: AddressSymbol | undefined
-}
-
-function loadOf(width: number, machine: Expression): Expression {
-  switch (width) {
-    case 8: return i64.load8U(MACHINE, machine)
-    case 16: return i64.load16U(MACHINE, machine)
-    case 32: return i64.load32U(MACHINE, machine)
-    default: return i64.load(MACHINE, machine)
-  }
-}
-
-function atomicLoadOf(width: number, machine: Expression): Expression {
-  switch (width) {
-    case 8: return atomics.i64.load8U(MACHINE, machine)
-    case 16: return atomics.i64.load16U(MACHINE, machine)
-    case 32: return atomics.i64.load32U(MACHINE, machine)
-    default: return atomics.i64.load(MACHINE, machine)
-  }
-}
-
-function storeKind(width: number): StoreKind {
-  switch (width) {
-    case 8: return 'i64As8'
-    case 16: return 'i64As16'
-    case 32: return 'i64As32'
-    default: return 'i64'
-  }
 }
