@@ -6,9 +6,10 @@
  * is to nearest, all exceptions are masked, and neither DAZ nor FTZ is set; then the only flag that
  * may come is the inexact one. Unless it is set already, exactness is found out with arithmetic
  * that is itself exact: the error of a sum by two-sum, products by the zeros at the operands' ends,
- * quotients and roots by multiplying back. Everything else goes to the exact routine of
- * isa/float, which is imported. Single precision is computed in double precision and rounded once
- * more, which is the same (53 bits are more than twice 24 and two).
+ * quotients and roots by multiplying back. Single precision is computed in double precision and
+ * rounded once more, which is the same (53 bits are more than twice 24 and two). Everything else
+ * goes to soft-float.ts, or while some exception is not masked to the exact routine of isa/float,
+ * which is imported.
  */
 import type { FloatOp } from '../../isa/backend.ts'
 import {
@@ -19,6 +20,7 @@ import type { FunctionReference, ModuleBuilder } from '../../wasm/module.ts'
 import { CpuContext } from '../state.ts'
 import { FLOAT_DOUBLE, FLOAT_OP_MASK, floatOps } from './float-number.ts'
 import { allMasked, inexactAlready, isPlain, loadMxcsr } from './float-state.ts'
+import type { SoftFloat } from './soft-float.ts'
 
 const CORE = 0
 const Z = i32.const(0)
@@ -273,7 +275,9 @@ function emitOperation(site: Site, op: FloatOp, width: Width): void {
  * Builds (number i32, a i64, b i64) -> i64, the operations numbered as in float-number.ts; `exact`
  * is the imported routine of the same signature.
  */
-export function buildFastFloat(module: ModuleBuilder, exact: FunctionReference): FunctionReference {
+export function buildFastFloat(
+  module: ModuleBuilder, soft: SoftFloat, exact: FunctionReference,
+): FunctionReference {
   const f = module.function({ parameters: ['i32', 'i64', 'i64'], result: 'i64' })
   const [number, a, b] = f.parameters as [Local, Local, Local]
   const locals = {
@@ -282,6 +286,7 @@ export function buildFastFloat(module: ModuleBuilder, exact: FunctionReference):
   }
   const cases = ([32, 64] as const).flatMap((width) => floatOps.map((op) => () => {
     f.block((slow) => emitOperation({ f, a, b, slow, ...locals }, op, width))
+    f.if(allMasked(), () => f.return(call(soft[width][op], a, b)))
     f.return(call(exact, number, a, b))
   }))
   const index = i32.add(i32.and(number, i32.const(FLOAT_OP_MASK)),

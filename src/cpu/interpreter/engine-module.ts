@@ -8,10 +8,7 @@ import { ModuleBuilder, type FunctionReference } from '../../wasm/module.ts'
 import type { Instruction } from '../../isa/operand.ts'
 import { CR4, Vector } from '../../abi/x86/control.ts'
 import { buildExtendedState } from '../fpu/extended-state.ts'
-import { buildNoting } from '../fpu/denormals.ts'
-import { buildFastFloat } from '../fpu/fast-float.ts'
-import { buildFastFused } from '../fpu/fast-fused.ts'
-import { buildFloatCompareLanes, buildFloatLanes } from '../fpu/float-lanes.ts'
+import { buildFloatParts } from '../fpu/float-parts.ts'
 import { allMasked } from '../fpu/float-state.ts'
 import { buildX87 } from '../fpu/x87.ts'
 import type { FrameUses } from '../mmu/frame-uses.ts'
@@ -126,8 +123,6 @@ export function buildEngine(
   const { load, store } = mmu.slow
   const stopped = mmu.globals.status
   const support = buildSupport(module, { stopped, execTranslate: mmu.execTranslate, decode })
-  const float = buildFastFloat(module, exactFloat)
-  const floatVector = buildFloatLanes(module, float)
   const privilege = {
     stopped, load64: load[64], translate: mmu.translate, probeWrite: mmu.slow.probeWrite,
     selectTables: mmu.selectTables, lookUp: support.lookUp,
@@ -145,9 +140,7 @@ export function buildEngine(
     ...support,
     ...goingOn, ...buildRegionTransfers(module, privilege, state, goingOn.goOn),
     loadSpace: buildLoadSpace(module, mmu.switchSpace),
-    float, floatVector, ...buildNoting(module, float, floatVector),
-    fused: buildFastFused(module, exactFused),
-    floatCompare: buildFloatCompareLanes(module, float),
+    ...buildFloatParts(module, { exactFloat, exactFused, mulHigh: support.mulHighUnsigned }),
     ...buildBlocks(module, { ...mmu.globals, stopped, translate: mmu.translate,
       probeWrite: mmu.slow.probeWrite }),
     ...buildExtendedState(module, { ...mmu.globals, stopped, translate: mmu.translate,
