@@ -90,7 +90,7 @@ class Program {
       case 3: this.#memory(0xdf, 0, at + 12); break // fild m16
       case 4: this.#memory(0xdb, 0, at + 12); break // fild m32
       case 5: this.#memory(0xdf, 5, at + 24); break // fild m64
-      case 6: this.#code.raw(0xd9, this.#pick([0xe8, 0xee])); break // fld1, fldz
+      case 6: this.#code.raw(0xd9, 0xe8 + this.#random.below(7)); break // fld1, fldpi...
       default: this.#onStack(0xd9, 0xc0) // fld st(i)
     }
     this.#held += 1
@@ -116,7 +116,10 @@ class Program {
     if (wants < 4 && this.#held > 2 || this.#held > 6) return this.#pop()
     const at = NUMBERS + this.#random.below(16) * 32
     const digit = this.#random.below(8)
-    switch (this.#random.below(15)) {
+    switch (this.#random.below(16)) {
+      case 15: // fsqrt, frndint, fscale, fprem, fprem1, fxam
+        this.#code.raw(0xd9, this.#pick([0xfa, 0xfc, 0xfd, 0xf8, 0xf5, 0xe5]))
+        break
       case 0: this.#memory(0xdc, digit, at); this.#noteCompared(digit); break
       case 1: this.#memory(0xd8, digit, at + 8); this.#noteCompared(digit); break
       case 2: this.#memory(0xda, digit, at + 12); this.#noteCompared(digit); break // fiadd...
@@ -154,7 +157,7 @@ class Program {
     switch (this.#random.below(12)) {
       case 0: this.#onStack(0xdd, 0xc0); return // ffree
       case 1: this.#code.raw(0xd9, this.#pick([0xf6, 0xf7])); return // fdecstp, fincstp
-      case 2: this.#code.raw(0xd9, this.#pick([0xfa, 0xfc, 0xe5])); return // fsqrt, frndint, fxam
+      case 2: this.#code.raw(0xd9, this.#pick([0xf4, 0xf0])); return // fxtract, f2xm1
       case 3: this.#code.raw(0x0f, 0x6e, 0xc0, 0x0f, 0x77); return // movd mm0, eax; emms
       case 4: this.#code.raw(0xdb, 0xe2); return // fnclex
       case 5: // mov rbx, rcx; syscall; mov rcx, rbx

@@ -1,20 +1,16 @@
 /**
- * x87 sums, products and quotients of ordinary numbers, rounded to nearest by the precision that
- * the control word asks for (Intel SDM 1, 8.1.5.2). What is unusual, or leaves the range of normal
- * numbers, is the exact routine's.
- *
- * A result comes as 128 bits, the leading one at the top; the lowest bit stands for all that was
- * shifted out.
+ * x87 sums, products and quotients of ordinary numbers, rounded to nearest. What is unusual, or
+ * leaves the range of normal numbers, is the exact routine's.
  */
 import { call, i32, i64, select, type Expression, type Local } from '../../wasm/expression.ts'
 import type { FunctionBuilder, Label } from '../../wasm/function.ts'
 import type { FunctionReference, ModuleBuilder } from '../../wasm/module.ts'
 import { partSignatures } from '../interpreter/parts.ts'
+import { RoundedFunction } from './x87-round.ts'
 import {
-  BIAS, exponentOf, EXPONENT, isOrdinary, LEADING, loadControl, SIGN,
+  BIAS, exponentOf, EXPONENT, isOrdinary, LEADING, SIGN,
   StackFunction, wideLocals, type Wide,
 } from './x87-state.ts'
-import { outcomeOf, ValueFunction } from './x87-value.ts'
 
 export type X87Arithmetic = 'add' | 'sub' | 'subr' | 'mul' | 'div' | 'divr'
 
@@ -31,45 +27,24 @@ interface ArithmeticNeeds {
   readonly divide: FunctionReference
 }
 
-/** Bits of the precision control; reserved 01 counts as extended. */
-const EXTENDED = 0x100
-const DOUBLE = 0x200
-
 function isOutside(wide: Wide): Expression {
   return i32.geU(i32.sub(exponentOf(wide), i32.const(1)), i32.const(EXPONENT - 1))
 }
 
 /** Which way data goes is as good as random, so what depends on it is computed without branches. */
-class Arithmetic {
-  readonly s: ValueFunction
-  readonly f: FunctionBuilder
+class Arithmetic extends RoundedFunction {
   readonly #needs: ArithmeticNeeds
   readonly #a: Wide
   readonly #b: Wide
-  readonly #sign: Local
-  readonly #exponent: Local
-  readonly #high: Local
-  readonly #low: Local
   readonly #distance: Local
-  readonly #drop: Local
-  readonly #up: Local
-  readonly #kept: Local
 
   constructor(f: FunctionBuilder, needs: ArithmeticNeeds) {
+    super(f)
     const [a, signA, b, signB] = f.parameters as [Local, Local, Local, Local]
-    this.s = new ValueFunction(f)
-    this.f = f
     this.#needs = needs
     this.#a = { significand: a, signExponent: signA }
     this.#b = { significand: b, signExponent: signB }
-    this.#sign = f.local('i32')
-    this.#exponent = f.local('i32')
-    this.#high = f.local('i64')
-    this.#low = f.local('i64')
     this.#distance = f.local('i64')
-    this.#drop = f.local('i64')
-    this.#up = f.local('i32')
-    this.#kept = f.local('i64')
   }
 
   write(operation: keyof ValueParts): void {
@@ -82,11 +57,9 @@ class Arithmetic {
           default: this.#add(round)
         }
         // Below the normal range the exponent must not look like a zero's.
-        s.reject(i32.geU(i32.sub(this.#exponent, i32.const(1)), i32.const(EXPONENT - 1)))
+        s.reject(i32.geU(i32.sub(this.exponent, i32.const(1)), i32.const(EXPONENT - 1)))
       })
-      this.#round()
-      f.returnPair(this.#high, outcomeOf(i32.or(this.#sign, this.#exponent),
-        i64.ne(this.#low, i64.const(0)), this.#up))
+      this.returnRounded()
     })
   }
 
@@ -123,23 +96,23 @@ class Arithmetic {
       // Zeros of both signs make the positive one.
       f.if(i64.eqz(a.significand), () => this.#returnZero(
         i32.and(i32.and(a.signExponent, b.signExponent), i32.const(SIGN))))
-      f.set(this.#sign, i32.and(a.signExponent, i32.const(SIGN)))
-      f.set(this.#exponent, exponentOf(a))
-      f.set(this.#high, a.significand)
-      f.set(this.#low, i64.const(0))
+      f.set(this.sign, i32.and(a.signExponent, i32.const(SIGN)))
+      f.set(this.exponent, exponentOf(a))
+      f.set(this.high, a.significand)
+      f.set(this.low, i64.const(0))
       f.br(round)
     })
-    f.set(this.#sign, i32.and(a.signExponent, i32.const(SIGN)))
-    f.set(this.#exponent, i32.add(exponentOf(a), i32.const(1)))
+    f.set(this.sign, i32.and(a.signExponent, i32.const(SIGN)))
+    f.set(this.exponent, i32.add(exponentOf(a), i32.const(1)))
     this.#align()
     this.#sum()
-    f.ifUnlikely(i64.eqz(this.#high), () => {
-      f.set(this.#high, this.#low)
-      f.set(this.#low, i64.const(0))
-      f.set(this.#exponent, i32.sub(this.#exponent, i32.const(64)))
-      f.if(i64.eqz(this.#high), () => this.#returnZero(i32.const(0)))
+    f.ifUnlikely(i64.eqz(this.high), () => {
+      f.set(this.high, this.low)
+      f.set(this.low, i64.const(0))
+      f.set(this.exponent, i32.sub(this.exponent, i32.const(64)))
+      f.if(i64.eqz(this.high), () => this.#returnZero(i32.const(0)))
     })
-    f.set(this.#distance, i64.clz(this.#high))
+    f.set(this.#distance, i64.clz(this.high))
     this.#shiftLeft(this.#distance)
   }
 
@@ -147,14 +120,14 @@ class Arithmetic {
   #sort(): void {
     const { f } = this
     const [a, b] = [this.#a, this.#b]
-    f.set(this.#up, i32.or(i32.ltU(exponentOf(a), exponentOf(b)), i32.and(
+    f.set(this.up, i32.or(i32.ltU(exponentOf(a), exponentOf(b)), i32.and(
       i32.eq(exponentOf(a), exponentOf(b)), i64.ltU(a.significand, b.significand))))
-    f.set(this.#exponent, a.signExponent)
-    f.set(a.signExponent, select(b.signExponent, a.signExponent, this.#up))
-    f.set(b.signExponent, select(this.#exponent, b.signExponent, this.#up))
-    f.set(this.#high, a.significand)
-    f.set(a.significand, select(b.significand, a.significand, this.#up))
-    f.set(b.significand, select(this.#high, b.significand, this.#up))
+    f.set(this.exponent, a.signExponent)
+    f.set(a.signExponent, select(b.signExponent, a.signExponent, this.up))
+    f.set(b.signExponent, select(this.exponent, b.signExponent, this.up))
+    f.set(this.high, a.significand)
+    f.set(a.significand, select(b.significand, a.significand, this.up))
+    f.set(b.significand, select(this.high, b.significand, this.up))
   }
 
   /** The second operand as 128 bits with one to spare at the top, shifted right by the distance:
@@ -164,15 +137,15 @@ class Arithmetic {
     const { significand } = this.#b
     const distance = this.#distance
     f.set(distance, i64.extendU(i32.sub(exponentOf(this.#a), exponentOf(this.#b))))
-    f.set(this.#kept, i64.shrU(i64.shrU(significand, distance), i64.const(1)))
-    f.set(this.#low, i64.shl(significand, i64.sub(i64.const(63), distance)))
+    f.set(this.kept, i64.shrU(i64.shrU(significand, distance), i64.const(1)))
+    f.set(this.low, i64.shl(significand, i64.sub(i64.const(63), distance)))
     f.ifUnlikely(i64.gtU(distance, i64.const(63)), () => {
-      f.set(this.#kept, i64.const(0))
+      f.set(this.kept, i64.const(0))
       // From here on it only matters that it is not zero.
       f.set(distance, select(i64.sub(distance, i64.const(63)), i64.const(63),
         i64.ltU(distance, i64.const(126))))
       const lost = i64.ne(i64.shl(significand, i64.sub(i64.const(0), distance)), i64.const(0))
-      f.set(this.#low, i64.or(i64.shrU(significand, distance), i64.extendU(lost)))
+      f.set(this.low, i64.or(i64.shrU(significand, distance), i64.extendU(lost)))
     })
   }
 
@@ -182,32 +155,32 @@ class Arithmetic {
     const [high, low] = [this.#a.significand, this.#b.significand]
     f.set(low, i64.shl(high, i64.const(63)))
     f.set(high, i64.shrU(high, i64.const(1)))
-    const sum = i64.add(low, this.#low)
-    const plus = i64.add(i64.add(high, this.#kept), i64.extendU(i64.ltU(sum, low)))
-    const minus = i64.sub(i64.sub(high, this.#kept), i64.extendU(i64.ltU(low, this.#low)))
-    f.set(this.#high, select(minus, plus, this.#signs()))
-    f.set(this.#low, select(i64.sub(low, this.#low), sum, this.#signs()))
+    const sum = i64.add(low, this.low)
+    const plus = i64.add(i64.add(high, this.kept), i64.extendU(i64.ltU(sum, low)))
+    const minus = i64.sub(i64.sub(high, this.kept), i64.extendU(i64.ltU(low, this.low)))
+    f.set(this.high, select(minus, plus, this.#signs()))
+    f.set(this.low, select(i64.sub(low, this.low), sum, this.#signs()))
   }
 
   /** Shifts the result left by less than 64. */
   #shiftLeft(shift: Local): void {
     const { f } = this
-    const moved = i64.shrU(i64.shrU(this.#low, i64.const(1)), i64.sub(i64.const(63), shift))
-    f.set(this.#high, i64.or(i64.shl(this.#high, shift), moved))
-    f.set(this.#low, i64.shl(this.#low, shift))
-    f.set(this.#exponent, i32.sub(this.#exponent, i32.wrap(shift)))
+    const moved = i64.shrU(i64.shrU(this.low, i64.const(1)), i64.sub(i64.const(63), shift))
+    f.set(this.high, i64.or(i64.shl(this.high, shift), moved))
+    f.set(this.low, i64.shl(this.low, shift))
+    f.set(this.exponent, i32.sub(this.exponent, i32.wrap(shift)))
   }
 
   #multiply(): void {
     const { f } = this
     const [a, b] = [this.#a, this.#b]
     this.#unlessNormal(() => this.#returnZero(this.#signs()))
-    f.set(this.#sign, this.#signs())
-    f.set(this.#exponent,
+    f.set(this.sign, this.#signs())
+    f.set(this.exponent,
       i32.sub(i32.add(exponentOf(a), exponentOf(b)), i32.const(BIAS - 1)))
-    f.set(this.#high, call(this.#needs.mulHigh, a.significand, b.significand))
-    f.set(this.#low, i64.mul(a.significand, b.significand))
-    f.set(this.#distance, i64.extendU(i64.geS(this.#high, i64.const(0))))
+    f.set(this.high, call(this.#needs.mulHigh, a.significand, b.significand))
+    f.set(this.low, i64.mul(a.significand, b.significand))
+    f.set(this.#distance, i64.extendU(i64.geS(this.high, i64.const(0))))
     this.#shiftLeft(this.#distance)
   }
 
@@ -219,55 +192,30 @@ class Arithmetic {
       this.#returnZero(this.#signs())
     })
     const rest = this.#distance
-    f.set(this.#sign, this.#signs())
-    f.set(this.#exponent,
+    f.set(this.sign, this.#signs())
+    f.set(this.exponent,
       i32.add(i32.sub(exponentOf(a), exponentOf(b)), i32.const(BIAS - 1)))
-    f.set(this.#low, i64.const(0))
-    f.set(this.#kept, a.significand)
+    f.set(this.low, i64.const(0))
+    f.set(this.kept, a.significand)
     f.if(i64.geU(a.significand, b.significand), () => {
-      f.set(this.#kept, i64.shrU(a.significand, i64.const(1)))
-      f.set(this.#low, i64.shl(a.significand, i64.const(63)))
-      f.set(this.#exponent, i32.add(this.#exponent, i32.const(1)))
+      f.set(this.kept, i64.shrU(a.significand, i64.const(1)))
+      f.set(this.low, i64.shl(a.significand, i64.const(63)))
+      f.set(this.exponent, i32.add(this.exponent, i32.const(1)))
     })
-    f.set(this.#high, call(this.#needs.divide, this.#kept, this.#low, b.significand))
-    f.set(rest, i64.sub(this.#low, i64.mul(this.#high, b.significand)))
+    f.set(this.high, call(this.#needs.divide, this.kept, this.low, b.significand))
+    f.set(rest, i64.sub(this.low, i64.mul(this.high, b.significand)))
     // What is left tells whether half a unit, less or more was cut off.
     const other = i64.sub(b.significand, rest)
-    f.set(this.#low, i64.extendU(i64.ne(rest, i64.const(0))))
-    f.if(i64.geU(rest, other), () => f.set(this.#low,
+    f.set(this.low, i64.extendU(i64.ne(rest, i64.const(0))))
+    f.if(i64.geU(rest, other), () => f.set(this.low,
       i64.or(i64.extendU(i64.ne(rest, other)), i64.const(LEADING))))
-  }
-
-  /** Rounds `high` by what is in `low`, and by the precision control; leaves up. */
-  #round(): void {
-    const { f } = this
-    const [high, low, drop, unit] = [this.#high, this.#low, this.#drop, this.#kept]
-    const isUp = (lowest: Expression): Expression =>
-      i64.gtU(low, i64.sub(i64.const(LEADING), lowest))
-    f.ifUnlikely(i32.eqz(i32.and(loadControl(), i32.const(EXTENDED))), () => {
-      f.set(drop, select(i64.const(11), i64.const(40),
-        i32.and(loadControl(), i32.const(DOUBLE))))
-      const above = i64.sub(i64.const(0), drop)
-      const lost = i64.extendU(i64.ne(i64.shl(low, above), i64.const(0)))
-      f.set(low, i64.or(i64.or(i64.shl(high, above), i64.shrU(low, drop)), lost))
-      f.set(unit, i64.shrU(high, drop))
-      f.set(this.#up, isUp(i64.and(unit, i64.const(1))))
-      f.set(high, i64.shl(i64.add(unit, i64.extendU(this.#up)), drop))
-    }, () => {
-      f.set(this.#up, isUp(i64.and(high, i64.const(1))))
-      f.set(high, i64.add(high, i64.extendU(this.#up)))
-    })
-    f.ifUnlikely(i64.eqz(high), () => {
-      f.set(high, i64.const(LEADING))
-      f.set(this.#exponent, i32.add(this.#exponent, i32.const(1)))
-      this.s.reject(i32.eq(this.#exponent, i32.const(EXPONENT)))
-    })
   }
 }
 
 /** Builds the functions on numbers. */
-export function buildX87Values(module: ModuleBuilder, mulHigh: FunctionReference): ValueParts {
-  const divide = buildDivideNormalised(module)
+export function buildX87Values(
+  module: ModuleBuilder, mulHigh: FunctionReference, divide: FunctionReference,
+): ValueParts {
   const build = (name: keyof ValueParts): FunctionReference => {
     const f = module.function(partSignatures[name])
     new Arithmetic(f, { mulHigh, divide }).write(name)
@@ -310,7 +258,7 @@ export function buildX87Arithmetic(
 
 /** Builds (high, low, divisor) -> quotient of 128 by 64 bits, by halves; the divisor's top bit is
  * set, and `high` is below it (Knuth, TAOCP 2, 4.3.1, algorithm D). */
-function buildDivideNormalised(module: ModuleBuilder): FunctionReference {
+export function buildDivideNormalised(module: ModuleBuilder): FunctionReference {
   const f = module.function({ parameters: ['i64', 'i64', 'i64'], result: 'i64' })
   const [high, low, divisor] = f.parameters as [Local, Local, Local]
   const half = i64.const(32)

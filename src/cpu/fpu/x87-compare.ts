@@ -11,6 +11,7 @@ import {
 import { REJECTED } from './x87-value.ts'
 
 const CONDITIONS = 0x4700
+const [C0, C1, C2, C3] = [0x100, 0x200, 0x400, 0x4000]
 /** C0 is for less, C3 for equal; CF and ZF are in the flags, so many bits below. */
 const CONDITION_SHIFT = 8
 const CF = 1
@@ -24,8 +25,7 @@ function isNumber(wide: Wide): Expression {
 
 /** A status word after a comparison that does not go to the flags. */
 export function statusAfterOrder(status: Expression, order: Expression): Expression {
-  return i32.or(i32.and(status, i32.const(0xffff & ~CONDITIONS)),
-    i32.shl(order, i32.const(CONDITION_SHIFT)))
+  return statusWithCodes(status, i32.shl(order, i32.const(CONDITION_SHIFT)))
 }
 
 /** Builds the part x87Order. */
@@ -49,6 +49,40 @@ export function buildX87Order(module: ModuleBuilder): FunctionReference {
     select(isNegative, i32.xor(smaller, isNegative), signsDiffer)))
   f.return(i32.or(i32.mul(less, i32.const(CF)), i32.mul(equal, i32.const(ZF))))
   return f
+}
+
+/** Builds the part x87Class: what FXAM says of a number, as condition codes. */
+export function buildX87Class(module: ModuleBuilder): FunctionReference {
+  const f = module.function(partSignatures.x87Class)
+  const [significand, signExponent] = f.parameters as [Local, Local]
+  const wide = { significand, signExponent }
+  const sign = f.local('i32')
+  const isNegative = i32.and(signExponent, i32.const(SIGN))
+  f.set(sign, select(i32.const(C1), i32.const(0), isNegative))
+  const says = (codes: number): void => f.return(i32.or(sign, i32.const(codes)))
+  f.if(i32.eqz(exponentOf(wide)), () => {
+    f.if(i64.eqz(significand), () => says(C3))
+    says(C3 | C2)
+  })
+  f.if(i64.geS(significand, i64.const(0)), () => says(0))
+  f.if(i32.ne(exponentOf(wide), i32.const(EXPONENT)), () => says(C2))
+  f.if(i64.eq(significand, i64.const(LEADING)), () => says(C2 | C0))
+  says(C0)
+  return f
+}
+
+/** A status word with other condition codes. */
+export function statusWithCodes(status: Expression, codes: Expression): Expression {
+  return i32.or(i32.and(status, i32.const(0xffff & ~CONDITIONS)), codes)
+}
+
+/** Builds a STACK_OPERATION that says of which class ST is. */
+export function buildX87Xam(s: StackFunction, classOf: FunctionReference): void {
+  s.write(() => {
+    s.requireFull(s.top)
+    s.finish(statusWithCodes(s.status,
+      call(classOf, s.significand(s.top), s.signExponent(s.top))))
+  })
 }
 
 /** Builds a STACK_OPERATION that compares, and yields the flags where they are wanted. */

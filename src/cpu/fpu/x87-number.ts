@@ -30,9 +30,15 @@ const arithmetic = {
   add: 'x87Add', sub: 'x87Sub', subr: 'x87Subr', mul: 'x87Mul', div: 'x87Div', divr: 'x87Divr',
 } as const
 
+const functions = {
+  fsqrt: 'x87Sqrt', frndint: 'x87Rndint', fscale: 'x87Scale', fprem: 'x87Prem',
+  fprem1: 'x87Prem1',
+} as const
+
 export type X87Part =
   | typeof arithmetic[keyof typeof arithmetic]
-  | 'x87Load' | 'x87Store' | 'x87Compare' | 'x87Move' | 'x87Exchange' | 'x87Exact'
+  | typeof functions[keyof typeof functions]
+  | 'x87Load' | 'x87Store' | 'x87Compare' | 'x87Xam' | 'x87Move' | 'x87Exchange' | 'x87Exact'
 
 /** Whether an operation's form, as it is known while running, is of a shape. */
 export function isShape(form: Expression, shape: StackShape): Expression {
@@ -47,10 +53,12 @@ function isMemory(shape: StackShape): boolean {
 export function x87PartOf(name: string, shape: StackShape): X87Part {
   const [, operation] = /^fi?(add|mul|subr|sub|divr|div)p?$/.exec(name) ?? []
   if (operation) return arithmetic[operation as keyof typeof arithmetic]
+  if (name in functions) return functions[name as keyof typeof functions]
   if (/^(f[ui]?com|ftst)/.test(name)) return 'x87Compare'
   if (name === 'fld' || name === 'fild') return 'x87Load'
   if (/^(fst|fstp|fist|fistp|fisttp)$/.test(name) && isMemory(shape)) return 'x87Store'
   if (name === 'fxch') return 'x87Exchange'
+  if (name === 'fxam') return 'x87Xam'
   return name in moves || name.startsWith('fcmov') ? 'x87Move' : 'x87Exact'
 }
 

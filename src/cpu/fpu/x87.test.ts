@@ -44,7 +44,8 @@ const operations: readonly (readonly [string, StackShape])[] = [
   ['fucomip', 'st st'], ['fxch', 'st'], ['fld', 'st'], ['fld', '64'], ['fld', '32'], ['fld', '80'],
   ['fild', '16'], ['fild', '32'], ['fild', '64'], ['fst', '32'], ['fstp', '64'], ['fstp', '80'],
   ['fistp', '16'], ['fist', '32'], ['fistp', '64'], ['fisttp', '64'], ['fchs', ''], ['fabs', ''],
-  ['fstp', 'st'], ['ftst', ''], ['fcmovb', 'st st'], ['ffree', 'st'], ['fincstp', ''],
+  ['fstp', 'st'], ['ftst', ''], ['fsqrt', ''], ['frndint', ''], ['fscale', ''], ['fprem', ''],
+  ['fprem1', ''], ['fxam', ''], ['fcmovb', 'st st'], ['ffree', 'st'], ['fincstp', ''],
 ]
 
 /** A unit with ordinary numbers, mostly; registers 0 to 5 from the top hold something. */

@@ -22,6 +22,7 @@ const STACK_OPERATION = { parameters: ['i32', 'i32', 'i64', 'i32'], result: 'i64
 const WIDE_OPERATION = {
   parameters: ['i64', 'i32', 'i64', 'i32'], result: 'i64', second: 'i32',
 } as const
+const OF_ONE = { parameters: ['i64', 'i32'], result: 'i64', second: 'i32' } as const
 const BLOCK = { parameters: ['i64', 'i64', 'i64', 'i32'], result: 'i64' } as const
 const STATE = { parameters: ['i64', 'i32'], result: 'i32' } as const
 const TRANSFER = { parameters: ['i64'], result: 'i32' } as const
@@ -87,11 +88,20 @@ export const partSignatures = {
   x87Mul: STACK_OPERATION, x87Div: STACK_OPERATION, x87Divr: STACK_OPERATION,
   x87Load: STACK_OPERATION, x87Store: STACK_OPERATION, x87Compare: STACK_OPERATION,
   x87Move: STACK_OPERATION, x87Exchange: STACK_OPERATION,
+  x87Sqrt: STACK_OPERATION, x87Rndint: STACK_OPERATION, x87Scale: STACK_OPERATION,
+  x87Prem: STACK_OPERATION, x87Prem1: STACK_OPERATION, x87Xam: STACK_OPERATION,
   /** (significand, sign and exponent, and those of another) -> significand, and an outcome of
    * fpu/x87-value.ts. */
   x87Sum: WIDE_OPERATION, x87Product: WIDE_OPERATION, x87Quotient: WIDE_OPERATION,
+  x87Root: OF_ONE, x87Integral: OF_ONE, x87Scaled: WIDE_OPERATION,
+  /** The last parameter: 1 for the nearest quotient, 0 for one that is cut off. */
+  x87Remainder: {
+    parameters: ['i64', 'i32', 'i64', 'i32', 'i32'], result: 'i64', second: 'i32',
+  },
   /** The same two numbers -> how they compare, as the flags say it, or REJECTED. */
   x87Order: { parameters: ['i64', 'i32', 'i64', 'i32'], result: 'i32' },
+  /** (significand, sign and exponent) -> condition codes of FXAM. */
+  x87Class: { parameters: ['i64', 'i32'], result: 'i32' },
   /** (form, index, bits of memory) -> significand, and an outcome. */
   x87Widen: { parameters: ['i32', 'i32', 'i64'], result: 'i64', second: 'i32' },
   /** (form, index, significand, sign and exponent) -> bits for memory, and an outcome. */

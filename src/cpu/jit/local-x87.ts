@@ -13,6 +13,7 @@ import { CR0 } from '../../abi/x86/control.ts'
 import { CS } from '../../abi/x86/registers.ts'
 import type { Instruction } from '../../isa/operand.ts'
 import { shapeOfOperands } from '../../isa/x87/form.ts'
+import { x87Constants } from '../../isa/x87/move.ts'
 import { i32, i64, type Expression, type Local } from '../../wasm/expression.ts'
 import type { FunctionBuilder } from '../../wasm/function.ts'
 import { x87PartOf } from '../fpu/x87-number.ts'
@@ -53,7 +54,7 @@ export function keepsX87({ blocks }: Region): boolean {
   return instructions.some(isX87) && instructions.every(({ instruction }) => {
     const { row, definition: { name }, operands } = instruction
     if (!row.isX87) return !/^x(save|rstor)/.test(name) && !operands.some(isMmx)
-    return wordInstructions.has(name) || name === 'fld1' || name === 'fldz'
+    return wordInstructions.has(name) || name in x87Constants
       || x87PartOf(name, shapeOfOperands(operands)) !== 'x87Exact'
   })
 }

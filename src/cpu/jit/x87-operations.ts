@@ -6,11 +6,13 @@
 import { assert } from '../../base/assert.ts'
 import type { Operand } from '../../isa/operand.ts'
 import { formNumber, shapeOfOperands } from '../../isa/x87/form.ts'
+import { type Constant, x87Constants } from '../../isa/x87/move.ts'
 import { call, i32, i64, select, type Expression, type Local } from '../../wasm/expression.ts'
 import type { FunctionBuilder } from '../../wasm/function.ts'
-import { statusAfterOrder } from '../fpu/x87-compare.ts'
+import { statusAfterOrder, statusWithCodes } from '../fpu/x87-compare.ts'
 import { popsIn, x87Flags, x87PartOf, type X87Part } from '../fpu/x87-number.ts'
-import { BIAS, EXPONENT, LEADING, SIGN } from '../fpu/x87-state.ts'
+import { type FunctionCall, functionCallOf, statusAfterFunction } from '../fpu/x87-functions.ts'
+import { EXPONENT, SIGN } from '../fpu/x87-state.ts'
 import { isRejected, signExponentOf, statusAfter, statusWithoutC1 } from '../fpu/x87-value.ts'
 import type { EngineParts, Exits } from '../interpreter/parts.ts'
 import type { Locals } from '../interpreter/reading/value.ts'
@@ -24,7 +26,6 @@ interface Number80 {
 }
 
 const ZERO: Number80 = { significand: i64.const(0), signExponent: i32.const(0) }
-const ONE: Number80 = { significand: i64.const(LEADING), signExponent: i32.const(BIAS) }
 
 const arithmetic: Readonly<Partial<Record<X87Part, 'x87Sum' | 'x87Product' | 'x87Quotient'>>> = {
   x87Add: 'x87Sum', x87Sub: 'x87Sum', x87Subr: 'x87Sum', x87Mul: 'x87Product',
@@ -77,9 +78,12 @@ export class X87Operations {
       case 'x87Load': this.#load(request); break
       case 'x87Store': this.#store(request); break
       case 'x87Compare': this.#compare(request); break
+      case 'x87Xam': this.#examine(); break
       case 'x87Exchange': this.#exchange(operands); break
       case 'x87Move': this.#move(request); break
-      case 'x87Exact': this.#push(name === 'fld1' ? ONE : ZERO); break
+      case 'x87Exact': this.#constant(x87Constants[name]!); break
+      case 'x87Sqrt': case 'x87Rndint': case 'x87Scale': case 'x87Prem': case 'x87Prem1':
+        this.#function(functionCallOf(part)); break
       default: this.#compute(request, part)
     }
   }
@@ -188,7 +192,8 @@ export class X87Operations {
 
   /** Calls a function on numbers, whose outcome must not be a rejection. */
   #call(
-    part: 'x87Sum' | 'x87Product' | 'x87Quotient' | 'x87Widen' | 'x87Narrow',
+    part: 'x87Sum' | 'x87Product' | 'x87Quotient' | 'x87Widen' | 'x87Narrow'
+      | FunctionCall['part'],
     ...operands: Expression[]
   ): { readonly value: Local, readonly outcome: Local } {
     const result = { value: this.#locals.take('i64'), outcome: this.#locals.take('i32') }
@@ -221,11 +226,40 @@ export class X87Operations {
     }
   }
 
+  #requireNearest(): void {
+    if (!this.#facts.isNearest) this.#leaveIf(this.#unit.roundsOtherwise)
+    this.#facts.isNearest = true
+  }
+
+  #constant({ nearest, up, down }: Constant): void {
+    if (up !== down) this.#requireNearest()
+    const { significand, signExponent } = nearest
+    this.#push({ significand: i64.const(significand), signExponent: i32.const(signExponent) })
+  }
+
+  #examine(): void {
+    this.#requireFull(0)
+    const { significand, signExponent } = this.#register(0)
+    this.#setStatus(statusWithCodes(this.#unit.status,
+      call(this.#parts.x87Class, significand, signExponent)))
+  }
+
+  /** A function of ST, or of ST and ST(1). */
+  #function({ part, takesTwo, needsNearest, constants }: FunctionCall): void {
+    if (needsNearest) this.#requireNearest()
+    this.#requireFull(0, takesTwo ? 1 : 0)
+    const numbers = [0, 1].slice(0, takesTwo ? 2 : 1).map((index) => this.#register(index))
+    const { value, outcome } = this.#call(part,
+      ...numbers.flatMap(({ significand, signExponent }) => [significand, signExponent]),
+      ...constants)
+    this.#set(0, { significand: value, signExponent: signExponentOf(outcome) })
+    this.#setStatus(statusAfterFunction(part, this.#unit.status, outcome))
+  }
+
   #compute(request: X87Request, part: X87Part): void {
     const { name, operands: [first, second] } = request
     const [target, source] = [indexOf(first), second ? indexOf(second) : undefined]
-    if (!this.#facts.isNearest) this.#leaveIf(this.#unit.roundsOtherwise)
-    this.#facts.isNearest = true
+    this.#requireNearest()
     this.#requireFull(target, source ?? target)
     const other = source === undefined ? this.#widened(request) : this.#register(source)
     const own = this.#register(target)

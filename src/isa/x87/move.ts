@@ -60,13 +60,34 @@ function pushing(load: (m: Machine, instruction: Instruction) => Extended): Body
   }
 }
 
-/** A constant's bits rounded down, and whether the nearest value is the next one. */
-function constant(exponent: number, down: bigint, nearestUp: boolean): Body {
-  return pushing((m) => {
-    const mode = m.x87.controlWord >> 10 & 3
-    const up = mode === 2 || mode === 0 && nearestUp
-    return extended(exponent, up ? down + 1n : down)
-  })
+/** A number that has an instruction of its own, rounded down, up, and to the nearest. */
+export interface Constant {
+  readonly down: Extended
+  readonly up: Extended
+  readonly nearest: Extended
+}
+
+function exactly(value: Extended): Constant {
+  return { down: value, up: value, nearest: value }
+}
+
+function between(exponent: number, significand: bigint, nearest: 'down' | 'up'): Constant {
+  const ends = { down: extended(exponent, significand), up: extended(exponent, significand + 1n) }
+  return { ...ends, nearest: ends[nearest] }
+}
+
+export const x87Constants: Readonly<Record<string, Constant>> = {
+  fld1: exactly(ONE), fldz: exactly(zero(0)),
+  fldpi: between(0x4000, 0xc90fdaa22168c234n, 'up'),
+  fldl2t: between(0x4000, 0xd49a784bcd1b8afen, 'down'),
+  fldl2e: between(0x3fff, 0xb8aa3b295c17f0bbn, 'up'),
+  fldlg2: between(0x3ffd, 0x9a209a84fbcff798n, 'up'),
+  fldln2: between(0x3ffe, 0xb17217f7d1cf79abn, 'up'),
+}
+
+function constantIn({ down, up, nearest }: Constant, m: Machine): Extended {
+  const mode = m.x87.controlWord >> 10 & 3
+  return mode === 0 ? nearest : mode === 2 ? up : down
 }
 
 function storeFloat(pops: boolean): Body {
@@ -201,10 +222,6 @@ export const moveServices: Readonly<Record<string, Service>> = {
   ffree: computing(ffree), ffreep: computing(ffreep),
   fincstp: computing(turnStack(1)), fdecstp: computing(turnStack(-1)),
   ...Object.fromEntries(conditionalMoves),
-  fld1: computing(pushing(() => ONE)), fldz: computing(pushing(() => zero(0))),
-  fldpi: computing(constant(0x4000, 0xc90fdaa22168c234n, true)),
-  fldl2t: computing(constant(0x4000, 0xd49a784bcd1b8afen, false)),
-  fldl2e: computing(constant(0x3fff, 0xb8aa3b295c17f0bbn, true)),
-  fldlg2: computing(constant(0x3ffd, 0x9a209a84fbcff798n, true)),
-  fldln2: computing(constant(0x3ffe, 0xb17217f7d1cf79abn, true)),
+  ...Object.fromEntries(Object.entries(x87Constants)
+    .map(([name, value]) => [name, computing(pushing((m) => constantIn(value, m)))] as const)),
 }
