@@ -92,8 +92,7 @@ function loadOperands(site: Site, width: Width): void {
 }
 
 /** Returns `bits`, and notes that they are inexact unless they are exact. */
-function returnNoting(site: Site, exact: Expression): void {
-  const { f, bits } = site
+export function returnNoting(f: FunctionBuilder, bits: Local, exact: Expression): void {
   f.if(i32.eqz(i32.or(inexactAlready(), exact)), () => f.store('i32', CORE, Z,
     i32.or(loadMxcsr(), i32.const(INEXACT)), CpuContext.offsets.mxcsr))
   f.return(bits)
@@ -103,7 +102,7 @@ function returnNoting(site: Site, exact: Expression): void {
 function returnRounded(site: Site, width: Width, exactBefore: Expression): void {
   const { f, value, bits } = site
   f.set(bits, bitsOf(value, width))
-  returnNoting(site, width === 64 ? exactBefore
+  returnNoting(f, bits, width === 64 ? exactBefore
     : i32.and(exactBefore, f64.eq(valueOf(bits, 32), value)))
 }
 
@@ -147,7 +146,7 @@ function multiplication(site: Site, width: Width): void {
   }
   const zeros = i64.add(trailingZeros(a), trailingZeros(b))
   requireKnown(site, zeros, isZero(bits, 64))
-  returnNoting(site, i32.or(isZero(bits, 64), i64.gtU(zeros, i64.const(52))))
+  returnNoting(site.f, site.bits, i32.or(isZero(bits, 64), i64.gtU(zeros, i64.const(52))))
 }
 
 /** A product of doubles has 105 or 106 bits: it is exact when 52 or 53 at its end are zeros. */
@@ -158,13 +157,13 @@ function requireKnown(site: Site, zeros: Expression, exact: Expression): void {
 /** A quotient or root is exact when multiplying back is, and gives what it came from. */
 function returnChecked(site: Site, width: Width, whole: Expression, other: Expression): void {
   if (width === 32) {
-    returnNoting(site, whole)
+    returnNoting(site.f, site.bits, whole)
     return
   }
   const zeros = i64.add(trailingZeros(site.bits), trailingZeros(other))
   const isNothing = isZero(site.bits, 64)
   requireKnown(site, zeros, isNothing)
-  returnNoting(site, i32.or(isNothing, i32.and(whole, i64.gtU(zeros, i64.const(52)))))
+  returnNoting(site.f, site.bits, i32.or(isNothing, i32.and(whole, i64.gtU(zeros, i64.const(52)))))
 }
 
 function division(site: Site, width: Width): void {
@@ -214,7 +213,7 @@ function conversion(site: Site, width: Width): void {
   require(site, isPlain())
   f.set(bits, bitsOf(value, 32))
   require(site, i32.or(isSafe(bits, 32), isZero(a, 64)))
-  returnNoting(site, f64.eq(valueOf(bits, 32), value))
+  returnNoting(site.f, site.bits, f64.eq(valueOf(bits, 32), value))
 }
 
 /** 32-bit integers and those below 2^53 are doubles; singles may have to be rounded. */
@@ -232,7 +231,7 @@ function fromInteger(site: Site, width: Width, from: Width): void {
     return
   }
   require(site, isPlain())
-  returnNoting(site, f64.eq(valueOf(bits, 32), value))
+  returnNoting(site.f, site.bits, f64.eq(valueOf(bits, 32), value))
 }
 
 /** Rounds to nearest, or towards zero; what does not fit goes to the exact routine. */
@@ -247,7 +246,7 @@ function toInteger(site: Site, width: Width, to: Width, truncated: boolean): voi
   require(site, i32.or(allMasked(), exact))
   const integer = i64.truncSatF64S(value)
   f.set(bits, to === 64 ? integer : i64.and(integer, i64.const(0xffffffffn)))
-  returnNoting(site, exact)
+  returnNoting(site.f, site.bits, exact)
 }
 
 /** The fast path of one operation; what falls off its end goes to the exact routine. */

@@ -12,9 +12,12 @@
 import { call, f64, i32, i64, type Expression, type Local } from '../../wasm/expression.ts'
 import type { FunctionBuilder, Label } from '../../wasm/function.ts'
 import type { FunctionReference, ModuleBuilder } from '../../wasm/module.ts'
-import { bitsOf, isOrdinary, isSafe, isZero, valueOf, type Width } from './fast-float.ts'
+import {
+  bitsOf, isOrdinary, isSafe, isZero, returnNoting, valueOf, type Width,
+} from './fast-float.ts'
 import { FLOAT_DOUBLE } from './float-number.ts'
-import { inexactAlready, isPlain } from './float-state.ts'
+import { allMasked, isPlain } from './float-state.ts'
+import type { SoftFused } from './soft-fused.ts'
 
 /** Exponents of factors stay within this of zero, those of addends below the other. */
 const FACTOR_REACH = 480
@@ -80,8 +83,7 @@ function singles(site: Site): void {
   f.set(result, bitsOf(sum, 32))
   require(site, i32.or(isSafe(result, 32), f64.eq(sum, ZERO)))
   const exact = i32.and(f64.eq(error, ZERO), f64.eq(valueOf(result, 32), sum))
-  require(site, i32.or(inexactAlready(), exact))
-  f.return(result)
+  returnNoting(f, result, exact)
 }
 
 function exponentOf(bits: Expression): Expression {
@@ -136,15 +138,16 @@ function doubles(site: Site): void {
   f.set(result, i64.reinterpret(product))
   const exact = i32.and(f64.eq(error, ZERO), f64.eq(lost, ZERO))
   require(site, i32.or(isSafe(result, 64), i32.and(exact, f64.eq(product, ZERO))))
-  require(site, i32.or(inexactAlready(), exact))
-  f.return(result)
+  returnNoting(f, result, exact)
 }
 
 /**
  * Builds (number i32, a i64, b i64, c i64) -> i64, numbered by fusedNumber; `exact` is the imported
  * routine of the same signature.
  */
-export function buildFastFused(module: ModuleBuilder, exact: FunctionReference): FunctionReference {
+export function buildFastFused(
+  module: ModuleBuilder, soft: SoftFused, exact: FunctionReference,
+): FunctionReference {
   const f = module.function({ parameters: ['i32', 'i64', 'i64', 'i64'], result: 'i64' })
   const [number, a, b, c] = f.parameters as [Local, Local, Local, Local]
   const locals = {
@@ -159,6 +162,11 @@ export function buildFastFused(module: ModuleBuilder, exact: FunctionReference):
     })
     loadOperands(site, number, 32)
     singles(site)
+  })
+  f.if(allMasked(), () => {
+    f.if(i32.and(number, i32.const(FLOAT_DOUBLE)),
+      () => f.return(call(soft[64], number, a, b, c)))
+    f.return(call(soft[32], number, a, b, c))
   })
   f.return(call(exact, number, a, b, c))
   return f

@@ -7,6 +7,7 @@ import { buildFastFloat } from './fast-float.ts'
 import { buildFastFused } from './fast-fused.ts'
 import { buildFloatCompareLanes, buildFloatLanes } from './float-lanes.ts'
 import { buildSoftFloat } from './soft-float.ts'
+import { buildSoftFused } from './soft-fused.ts'
 import { buildEncoders } from './soft-number.ts'
 
 interface Needs {
@@ -19,12 +20,14 @@ interface Needs {
 export function buildFloatParts(
   module: ModuleBuilder, { exactFloat, exactFused, mulHigh }: Needs,
 ) {
-  const soft = buildSoftFloat(module, buildEncoders(module), mulHigh)
+  const encoders = buildEncoders(module)
+  const soft = buildSoftFloat(module, encoders, mulHigh)
+  const softFused = buildSoftFused(module, { encoders, mulHigh, soft })
   const float = buildFastFloat(module, soft, exactFloat)
   const floatVector = buildFloatLanes(module, float)
   return {
     float, floatVector, ...buildNoting(module, float, floatVector),
-    fused: buildFastFused(module, exactFused),
+    fused: buildFastFused(module, softFused, exactFused),
     floatCompare: buildFloatCompareLanes(module, float),
   }
 }

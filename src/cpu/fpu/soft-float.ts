@@ -8,7 +8,7 @@
  */
 import type { FloatOp } from '../../isa/backend.ts'
 import { half, type Encoding } from '../../isa/float/encoding.ts'
-import { DOWN, INEXACT, INVALID, ZERO_DIVIDE } from '../../isa/float/round.ts'
+import { INEXACT, INVALID, ZERO_DIVIDE } from '../../isa/float/round.ts'
 import {
   call, f32, f64, i32, i64, select, type Expression, type Local,
 } from '../../wasm/expression.ts'
@@ -18,7 +18,8 @@ import { floatOps } from './float-number.ts'
 import { loadMxcsr } from './float-state.ts'
 import {
   encodingOf, flushOperands, FLUSH_TO_ZERO, isInfinite, isNaN, isNothing, isSignaling, modeOf,
-  noteSubnormal, partsOf, raise, shiftRight, signBit, signOf, unpack, type Encoders, type Parts,
+  noteSubnormal, partsOf, raise, returnInvalid, returnNaN, shiftRight, signBit, signOf,
+  signOfNothing, unpack, type Encoders, type Parts,
 } from './soft-number.ts'
 
 type Width = 32 | 64
@@ -37,25 +38,6 @@ interface Site {
   readonly b: Local
   readonly encoders: Encoders
   readonly mulHigh: FunctionReference
-}
-
-const oneOf = (...conditions: Expression[]): Expression =>
-  conditions.reduce((a, b) => i32.or(a, b))
-
-function returnInvalid({ f, e }: Site): void {
-  raise(f, i32.const(INVALID))
-  f.return(i64.const(BigInt.asIntN(64, e.indefinite)))
-}
-
-/** Returns the first NaN among the operands, made quiet. */
-function returnNaN({ f, e }: Site, operands: readonly Local[]): void {
-  f.if(oneOf(...operands.map((bits) => isNaN(bits, e))), () => {
-    f.if(oneOf(...operands.map((bits) => i32.and(isNaN(bits, e), isSignaling(bits, e)))),
-      () => raise(f, i32.const(INVALID)))
-    const first = operands.reduceRight<Expression>((rest, bits) =>
-      rest === bits ? bits : select(bits, rest, isNaN(bits, e)), operands.at(-1)!)
-    f.return(i64.or(first, i64.const(e.quiet)))
-  })
 }
 
 function returnEncoded(
@@ -86,16 +68,10 @@ function orderParts(f: FunctionBuilder, x: Parts, y: Parts, swapOthers: () => vo
   })
 }
 
-/** The sign of a sum that is zero, of operands of different signs. */
-function signOfNothing(e: Encoding): Expression {
-  return select(signBit(e), i64.const(0n),
-    i32.eq(modeOf(loadMxcsr()), i32.const(DOWN)))
-}
-
 function addition(site: Site): void {
   const { f, e, a, b } = site
   const differ = (): Expression => i32.eqz(i64.eqz(signOf(i64.xor(a, b), e)))
-  f.if(i32.and(i32.and(isInfinite(a, e), isInfinite(b, e)), differ()), () => returnInvalid(site))
+  f.if(i32.and(i32.and(isInfinite(a, e), isInfinite(b, e)), differ()), () => returnInvalid(f, e))
   noteSubnormal(f, e, [a, b])
   f.if(isInfinite(a, e), () => f.return(a))
   f.if(isInfinite(b, e), () => f.return(b))
@@ -121,7 +97,7 @@ function multiplication(site: Site): void {
   const sign = signOf(i64.xor(a, b), e)
   const infinite = i32.or(isInfinite(a, e), isInfinite(b, e))
   const nothing = i32.or(isNothing(a, e), isNothing(b, e))
-  f.if(i32.and(infinite, nothing), () => returnInvalid(site))
+  f.if(i32.and(infinite, nothing), () => returnInvalid(f, e))
   noteSubnormal(f, e, [a, b])
   f.if(infinite, () => f.return(i64.or(sign, i64.const(e.infinity))))
   f.if(nothing, () => f.return(sign))
@@ -155,7 +131,7 @@ function division(site: Site): void {
   const { f, e, a, b } = site
   const sign = signOf(i64.xor(a, b), e)
   const both = (is: typeof isNothing): Expression => i32.and(is(a, e), is(b, e))
-  f.if(i32.or(both(isNothing), both(isInfinite)), () => returnInvalid(site))
+  f.if(i32.or(both(isNothing), both(isInfinite)), () => returnInvalid(f, e))
   f.if(i32.and(isNothing(b, e), i32.eqz(isInfinite(a, e))), () => {
     raise(f, i32.const(ZERO_DIVIDE))
     f.return(i64.or(sign, i64.const(e.infinity)))
@@ -182,7 +158,7 @@ function division(site: Site): void {
 function squareRoot(site: Site): void {
   const { f, e, a } = site
   f.if(isNothing(a, e), () => f.return(a))
-  f.if(i32.eqz(i64.eqz(signOf(a, e))), () => returnInvalid(site))
+  f.if(i32.eqz(i64.eqz(signOf(a, e))), () => returnInvalid(f, e))
   f.if(isInfinite(a, e), () => f.return(a))
   noteSubnormal(f, e, [a])
   const x = partsOf(f)
@@ -233,8 +209,8 @@ function toWhole(f: FunctionBuilder, whole: Local, x: Local, mode: Expression): 
 }
 
 function roundToIntegral(site: Site): void {
-  const { f, a, b, width } = site
-  returnNaN(site, [a])
+  const { f, e, a, b, width } = site
+  returnNaN(f, e, [a])
   const [x, whole, how] = [f.local('f64'), f.local('f64'), f.local('i32')]
   f.set(how, i32.wrap(b))
   f.set(x, valueOf(site, a))
@@ -326,8 +302,8 @@ function writeOperation(site: Site, op: FloatOp): void {
   }
   flushOperands(f, e, takesTwo.has(op) ? [a, b] : [a])
   switch (op) {
-    case 'add': case 'sub': case 'mul': case 'div': returnNaN(site, [a, b]); break
-    case 'sqrt': returnNaN(site, [a])
+    case 'add': case 'sub': case 'mul': case 'div': returnNaN(f, e, [a, b]); break
+    case 'sqrt': returnNaN(f, e, [a])
   }
   switch (op) {
     case 'sub': f.set(b, i64.xor(b, signBit(e))); return addition(site)

@@ -8,7 +8,7 @@
  */
 import { double, half, single, type Encoding } from '../../isa/float/encoding.ts'
 import {
-  DENORMAL, DOWN, INEXACT, OVERFLOW, UNDERFLOW,
+  DENORMAL, DOWN, INEXACT, INVALID, OVERFLOW, UNDERFLOW,
 } from '../../isa/float/round.ts'
 import { i32, i64, select, type Expression, type Local } from '../../wasm/expression.ts'
 import type { FunctionBuilder } from '../../wasm/function.ts'
@@ -84,6 +84,31 @@ export function flushOperands(f: FunctionBuilder, e: Encoding, operands: readonl
 export function noteSubnormal(f: FunctionBuilder, e: Encoding, operands: readonly Local[]): void {
   f.if(operands.map((operand) => isSubnormal(operand, e)).reduce((a, b) => i32.or(a, b)),
     () => raise(f, i32.const(DENORMAL)))
+}
+
+const oneOf = (...conditions: Expression[]): Expression =>
+  conditions.reduce((a, b) => i32.or(a, b))
+
+export function returnInvalid(f: FunctionBuilder, e: Encoding): void {
+  raise(f, i32.const(INVALID))
+  f.return(i64.const(BigInt.asIntN(64, e.indefinite)))
+}
+
+/** Returns the first NaN among the operands, made quiet. */
+export function returnNaN(f: FunctionBuilder, e: Encoding, operands: readonly Local[]): void {
+  f.if(oneOf(...operands.map((bits) => isNaN(bits, e))), () => {
+    f.if(oneOf(...operands.map((bits) => i32.and(isNaN(bits, e), isSignaling(bits, e)))),
+      () => raise(f, i32.const(INVALID)))
+    const first = operands.reduceRight<Expression>((rest, bits) =>
+      rest === bits ? bits : select(bits, rest, isNaN(bits, e)), operands.at(-1)!)
+    f.return(i64.or(first, i64.const(e.quiet)))
+  })
+}
+
+/** The sign of a sum that is zero, of operands of different signs. */
+export function signOfNothing(e: Encoding): Expression {
+  return select(signBit(e), i64.const(0n),
+    i32.eq(modeOf(loadMxcsr()), i32.const(DOWN)))
 }
 
 export interface Parts {
