@@ -172,6 +172,8 @@ export const coreMap = {
   waiting: 0x2300,
   /** TLB_SETS of TlbSet. */
   tlbSets: 0x8000,
+  /** Estimates that were asked for, in tables of 16-bit words; see interpreter/estimates.ts. */
+  estimates: 0x9000,
   /** Where large pages were filled from; see mmu/large-pages.ts. */
   largePages: 0x10000,
   /** Indexes of entries of the supervisor's tables that were filled with pages that are not global,

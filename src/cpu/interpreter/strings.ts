@@ -1,6 +1,7 @@
 /**
  * The string comparison of SSE4.2 on bytes, as a function of the engine (Intel SDM 2B, 4.1): what C
- * libraries search strings with. On words, and for all other pure functions, TypeScript is called.
+ * libraries search strings with. On words, and for all other pure functions but estimates
+ * (estimates.ts), TypeScript is called.
  *
  * Operands and result lie where pure-calls.ts says. Sets of elements are words of a bit each.
  */
@@ -10,6 +11,7 @@ import type { FunctionReference, ModuleBuilder } from '../../wasm/module.ts'
 import { pureNumber } from '../../isa/pure.ts'
 import { coreMap } from '../core-memory.ts'
 import { Z } from './core-fields.ts'
+import { writeEstimates } from './estimates.ts'
 import { CORE, partSignatures } from './parts.ts'
 
 /** Bits of the immediate. */
@@ -55,6 +57,7 @@ export function buildPure(module: ModuleBuilder, otherwise: FunctionReference): 
     setLength(f, aLength, slot(2))
     setLength(f, bLength, slot(3))
   }))
+  writeEstimates(f, number, otherwise)
   f.call(otherwise, number)
   return f
 }
