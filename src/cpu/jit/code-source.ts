@@ -16,12 +16,14 @@ const WARM = 0.03
 export interface CodeSourceNeeds {
   readonly decode: Decode
   readonly codeMode: number
-  readonly code: CodeCache
-  readonly targets: JumpTargets
+  readonly code: Pick<CodeCache, 'heatAt' | 'recordsAt'>
+  readonly targets: Pick<JumpTargets, 'byRecord'>
   readonly machine: Uint8Array
   readonly heatLimit: number
   /** Whether a region is entered at a machine address. */
   isEntry(machine: number): boolean
+  /** Whether a block of a region begins there. */
+  isBlock(machine: number): boolean
 }
 
 export class InterpretedCode implements CodeSource {
@@ -54,8 +56,8 @@ export class InterpretedCode implements CodeSource {
   isWarm(offset: number, byJump: boolean): boolean {
     const machine = this.machineOf(offset)
     if (machine < 0) return false
-    // What has become a region is not counted any more.
-    if (this.#needs.isEntry(machine)) return true
+    // What has become a region is not counted any more, and was not if it was known.
+    if (this.#needs.isEntry(machine) || this.#needs.isBlock(machine)) return true
     return this.#needs.code.heatAt(machine, this.codeMode) >= (byJump ? this.#warm : 0)
   }
 

@@ -265,6 +265,7 @@ export class Jit {
     const source = new InterpretedCode({
       ...this.#needs, codeMode: control.codeMode, targets: this.#targets,
       isEntry: (at) => this.#entries.has(at),
+      isBlock: (at) => this.#blocks.has(at),
     }, pageAt)
     const region = narrow ? discover(source.withoutEntries, offset, WIDE_LIMITS)
       : discover(source, offset, LIMITS)
