@@ -9,7 +9,7 @@ import { RDI, RSI, RSP } from '../../abi/x86/registers.ts'
 import { effectsOf } from '../../isa/backends/effects.ts'
 import type { Instruction } from '../../isa/operand.ts'
 import type { Structure } from './graph.ts'
-import { type Region, targetsOf } from './region.ts'
+import { type Block, type Region, targetsOf } from './region.ts'
 
 /** By register, in bytes; Infinity where it is not known. */
 export type Steps = readonly number[]
@@ -35,11 +35,16 @@ function stepOf({ definition, operands, repeat, row }: Instruction, register: nu
   return isMoved ? Math.abs(Number(source.displacement)) : Infinity
 }
 
-function addSteps(steps: number[], instruction: Instruction): void {
-  const written = effectsOf(instruction)?.gprWritten ?? -1
-  for (let register = 0; register < REGISTERS; register++) {
-    if (written >> register & 1) steps[register]! += stepOf(instruction, register)
+/** The steps of a block, together. */
+function stepsOf({ instructions }: Block): Steps {
+  const steps = new Array<number>(REGISTERS).fill(0)
+  for (const { instruction } of instructions) {
+    const written = effectsOf(instruction)?.gprWritten ?? -1
+    for (let register = 0; register < REGISTERS; register++) {
+      if (written >> register & 1) steps[register]! += stepOf(instruction, register)
+    }
   }
+  return steps
 }
 
 /** For each node that is the head of a loop, the steps of a round. */
@@ -49,6 +54,7 @@ export function loopSteps(region: Region, structure: Structure): ReadonlyMap<num
   blocks.forEach((block, number) => {
     for (const { block: to } of targetsOf(block)) if (to >= 0) sources[to]!.push(number)
   })
+  const known: Steps[] = []
   const found = new Map<number, Steps>()
   blocks.forEach((_, head) => {
     if (!structure.isLoop[head + 1]) return
@@ -61,7 +67,9 @@ export function loopSteps(region: Region, structure: Structure): ReadonlyMap<num
     }
     const steps = new Array<number>(REGISTERS).fill(0)
     for (const number of body) {
-      for (const { instruction } of blocks[number]!.instructions) addSteps(steps, instruction)
+      // It may be in many loops.
+      const added = known[number] ??= stepsOf(blocks[number]!)
+      for (let register = 0; register < REGISTERS; register++) steps[register]! += added[register]!
     }
     found.set(head + 1, steps)
   })
