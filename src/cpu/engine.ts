@@ -110,7 +110,7 @@ export class Engine {
     } = options
     const machine = options.shared
     const module = buildEngine(handlers.sizes, {
-      inline: handlers.inline, heatLimit, preferServices,
+      inline: handlers.inline, usual: handlers.usual, heatLimit, preferServices,
       ...machine ? { uses: { table: machine.frameUses } } : {},
       timeStamp: { window: tscWindow, ...machine?.others ? { toldAt: machine.tscTold } : {} },
     })

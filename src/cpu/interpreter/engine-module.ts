@@ -5,7 +5,6 @@
 import { call, i32, select } from '../../wasm/expression.ts'
 import type { FunctionBuilder } from '../../wasm/function.ts'
 import { ModuleBuilder, type FunctionReference } from '../../wasm/module.ts'
-import type { Instruction } from '../../isa/operand.ts'
 import { CR4, Vector } from '../../abi/x86/control.ts'
 import { buildExtendedState } from '../fpu/extended-state.ts'
 import { buildFloatParts } from '../fpu/float-parts.ts'
@@ -21,10 +20,9 @@ import { buildBlocks } from './blocks.ts'
 import { loadControlRegister, Z } from './core-fields.ts'
 import { buildGoOn } from './going-on.ts'
 import { emitHandler, functionExits } from './handlers.ts'
-import { buildLoop, type InlineHandler } from './loop.ts'
+import { buildLoop, type HandlerExample } from './loop.ts'
 import {
-  CORE, type EngineParts, type FunctionPart, globalParts, type InstructionShape, MACHINE,
-  partSignatures,
+  CORE, type EngineParts, type FunctionPart, globalParts, MACHINE, partSignatures,
 } from './parts.ts'
 import { LocalPool } from './reading/value.ts'
 import { buildPure } from './strings.ts'
@@ -87,7 +85,9 @@ function importMeetings(module: ModuleBuilder): Pick<FrameUses, 'storing' | 'dec
 }
 
 export interface EnginePlan {
-  readonly inline: readonly InlineHandler[]
+  readonly inline: readonly HandlerExample[]
+  /** Those that are functions of the module, exported as usualHandler says. */
+  readonly usual: readonly HandlerExample[]
   /** As LoopNeeds'. */
   readonly heatLimit: number
   /** Every fault is delivered by TypeScript. */
@@ -99,7 +99,7 @@ export interface EnginePlan {
 
 /** Builds the engine's module. */
 export function buildEngine(
-  sizes: MemorySizes, { inline, heatLimit, preferServices, uses, timeStamp }: EnginePlan,
+  sizes: MemorySizes, { inline, usual, heatLimit, preferServices, uses, timeStamp }: EnginePlan,
 ): Uint8Array<ArrayBuffer> {
   const module = new ModuleBuilder()
   importMemories(module, sizes)
@@ -158,6 +158,7 @@ export function buildEngine(
     inline, service, decodeAgain, execTranslate: mmu.execTranslate, hot, heatLimit,
   })
   exportParts(module, parts)
+  exportHandlers(module, parts, usual)
   exportMmu(module, mmu)
   module.exportFunction('run', run)
   module.exportFunction('deliver', deliver)
@@ -169,6 +170,13 @@ function exportParts(module: ModuleBuilder, parts: EngineParts): void {
     module.exportFunction(`part.${name}`, parts[name])
   }
   for (const name of globalParts) module.exportGlobal(`part.${name}`, parts[name])
+}
+
+function exportHandlers(
+  module: ModuleBuilder, parts: EngineParts, examples: readonly HandlerExample[],
+): void {
+  examples.forEach((example, index) =>
+    module.exportFunction(usualHandler(index), buildHandler(module, parts, example)))
 }
 
 /** Unless all floating-point exceptions are masked, asks `check`, and raises #XM when it says so;
@@ -230,17 +238,29 @@ export function buildWithParts(
   return module.finish()
 }
 
-/** A module of one handler outside the loop; its export `handler` goes into the table. It imports
- * what it uses: with all parts, each of the hundred and more takes V8 and us as long again. */
-export function buildHandlerModule(
-  sizes: MemorySizes, instruction: Instruction, shape: InstructionShape,
-): Uint8Array<ArrayBuffer> {
-  const module = new ModuleBuilder()
-  importMemories(module, sizes)
+/** The name by which the engine's module exports one of the usual handlers. */
+export function usualHandler(index: number): string {
+  return `handler.${index}`
+}
+
+/** Builds a handler outside the loop. */
+function buildHandler(
+  module: ModuleBuilder, parts: EngineParts, { instruction, shape }: HandlerExample,
+): FunctionBuilder {
   const f = module.function({ parameters: ['i32'], result: 'i32' })
   const record = f.parameters[0]!
   const place = { target: f, record, exits: functionExits(f, record) }
-  emitHandler(partsOf(module), place, new LocalPool(f), instruction, shape)
-  module.exportFunction('handler', f)
+  emitHandler(parts, place, new LocalPool(f), instruction, shape)
+  return f
+}
+
+/** A module of one handler outside the loop; its export `handler` goes into the table. It imports
+ * what it uses: with all parts, each of the hundred and more takes V8 and us as long again. */
+export function buildHandlerModule(
+  sizes: MemorySizes, example: HandlerExample,
+): Uint8Array<ArrayBuffer> {
+  const module = new ModuleBuilder()
+  importMemories(module, sizes)
+  module.exportFunction('handler', buildHandler(module, partsOf(module), example))
   return module.finish()
 }

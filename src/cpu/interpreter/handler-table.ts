@@ -6,12 +6,13 @@
 import type { Decode } from '../../isa/decode/decoder.ts'
 import type { Instruction } from '../../isa/operand.ts'
 import { transferOf } from '../privilege/transfers.ts'
-import { buildHandlerModule, type MemorySizes } from './engine-module.ts'
-import { hotInstructions } from './hot-instructions.ts'
-import type { InlineHandler } from './loop.ts'
+import { buildHandlerModule, type MemorySizes, usualHandler } from './engine-module.ts'
+import { hotEncodings, instructionsOf } from './hot-instructions.ts'
+import type { HandlerExample } from './loop.ts'
 import type { InstructionShape } from './parts.ts'
 import { Special } from './record.ts'
 import { type CodeModeShape, keyOf, rowKeyOf, shapeOf } from './shape.ts'
+import { usualEncodings } from './usual-instructions.ts'
 
 const PAGE_BYTES = 65536
 
@@ -32,7 +33,9 @@ const transferSpecials = {
 
 export class HandlerTable {
   readonly table = new WebAssembly.Table({ element: 'anyfunc', initial: 0 })
-  readonly inline: readonly InlineHandler[]
+  /** Those in the loop, and those that the engine's module has as functions. */
+  readonly inline: readonly HandlerExample[]
+  readonly usual: readonly HandlerExample[]
   readonly sizes: MemorySizes
   readonly #memories: HandlerMemories
   readonly #options: HandlerOptions
@@ -49,13 +52,15 @@ export class HandlerTable {
       corePages: memories.core.buffer.byteLength / PAGE_BYTES,
       machinePages: memories.machine.buffer.byteLength / PAGE_BYTES,
     }
-    this.inline = this.#inlineHandlers(hotInstructions(decode))
+    this.inline = this.#number(instructionsOf(hotEncodings, decode), Special.FIRST_FREE)
     this.#firstInTable = Special.FIRST_FREE + this.inline.length
+    this.usual = this.#number(instructionsOf(usualEncodings, decode), this.#firstInTable)
   }
 
   /** Handlers are added from now on; `engine` exports the parts that they import. */
   connect(engine: WebAssembly.Exports): void {
     this.#engine = engine
+    this.usual.forEach((_, index) => this.table.grow(1, engine[usualHandler(index)]))
   }
 
   /** Number of the handler for an instruction; -1: a service does it. */
@@ -91,13 +96,14 @@ export class HandlerTable {
     return !long || this.#options.preferServices || !transfer ? -1 : transferSpecials[transfer]
   }
 
-  #inlineHandlers(hot: readonly Instruction[]): InlineHandler[] {
-    const handlers: InlineHandler[] = []
-    for (const instruction of hot) {
+  /** Gives numbers from `first` on to the handlers of instructions, but to those that have one. */
+  #number(instructions: readonly Instruction[], first: number): HandlerExample[] {
+    const handlers: HandlerExample[] = []
+    for (const instruction of instructions) {
       const shape = shapeOf(instruction, { long: true, stackWidth: 64 })
       const key = keyOf(instruction, shape)
       if (!this.#handles(instruction) || this.#numbers.has(key)) continue
-      this.#numbers.set(key, Special.FIRST_FREE + handlers.length)
+      this.#numbers.set(key, first + handlers.length)
       handlers.push({ instruction, shape })
     }
     return handlers
@@ -105,7 +111,7 @@ export class HandlerTable {
 
   /** Puts one more handler into the table, and returns its number. */
   #add(instruction: Instruction, shape: InstructionShape): number {
-    const bytes = buildHandlerModule(this.sizes, instruction, shape)
+    const bytes = buildHandlerModule(this.sizes, { instruction, shape })
     const instance = new WebAssembly.Instance(new WebAssembly.Module(bytes), {
       env: { ...this.#memories },
       engine: this.#engine as WebAssembly.ModuleImports,

@@ -9,7 +9,7 @@ import type { Decode } from '../../isa/decode/decoder.ts'
 import type { Instruction } from '../../isa/operand.ts'
 
 /** By definition, most frequent first. */
-const encodings: Readonly<Record<string, string>> = {
+export const hotEncodings: Readonly<Record<string, string>> = {
   mov:
     '4989e6 488b06 4889442410 89c7 418b00 b9010100c0 48c7c714da2c82 891c24 ' +
     '48c705cbfe0b00495e0583 65488b042528000000 c705203534ff02000000 c6055f3734ff01 ' +
@@ -172,8 +172,10 @@ const encodings: Readonly<Record<string, string>> = {
   vpbroadcastb: 'c4e27d78c0',
 }
 
-/** One instruction of each shape, as 64-bit code. */
-export function hotInstructions(decode: Decode): readonly Instruction[] {
+/** The instructions of encodings by definition, as 64-bit code. */
+export function instructionsOf(
+  encodings: Readonly<Record<string, string>>, decode: Decode,
+): readonly Instruction[] {
   const found: Instruction[] = []
   for (const hex of Object.values(encodings).join(' ').split(' ')) {
     const bytes = Uint8Array.from(hex.match(/../g) ?? [], (digits) => parseInt(digits, 16))

@@ -34,8 +34,8 @@ export const ServiceResult = {
   STOPPED: 3,
 } as const
 
-/** An instruction whose handler is part of the loop. */
-export interface InlineHandler {
+/** An instruction of the shape that a handler is for. */
+export interface HandlerExample {
   readonly instruction: Instruction
   readonly shape: InstructionShape
 }
@@ -43,7 +43,8 @@ export interface InlineHandler {
 export interface LoopNeeds extends Transfers, Heat {
   /** () -> 1 when the noted fault was delivered, and the context's rip is its handler's. */
   readonly deliverFault: FunctionReference | undefined
-  readonly inline: readonly InlineHandler[]
+  /** Those whose handlers are part of the loop. */
+  readonly inline: readonly HandlerExample[]
   /** (record) -> one of ServiceResult. */
   readonly service: FunctionReference
   /** (record) -> record, or 0. */
