@@ -170,6 +170,8 @@ export const coreMap = {
   /** What flags that a region has not computed are computed from where paths meet: the number of
    * their epoch (u32), and in 16 bytes each, values; see jit/epochs.ts. */
   waiting: 0x2300,
+  /** Eight tables of 256 words; see interpreter/pure-integers.ts. */
+  crc32Tables: 0x4000,
   /** TLB_SETS of TlbSet. */
   tlbSets: 0x8000,
   /** Estimates that were asked for, in tables of 16-bit words; see interpreter/estimates.ts. */

@@ -16,6 +16,7 @@ import {
 import { type HandlerOptions, HandlerTable } from './interpreter/handler-table.ts'
 import { ContextX87 } from './interpreter/machine-adapter.ts'
 import { callPure } from './interpreter/pure-calls.ts'
+import { fillCrc32Tables } from './interpreter/pure-integers.ts'
 import type { RegionCompiler } from './jit/compiler.ts'
 import type { JitCounts } from './jit/counts.ts'
 import { Jit } from './jit/jit.ts'
@@ -102,6 +103,7 @@ export class Engine {
     this.core = new WebAssembly.Memory({ initial: corePages, maximum: corePages })
     this.context = CpuContext.on(this.core.buffer, coreMap.context)
     this.control = CoreControl.on(this.core.buffer, coreMap.control)
+    fillCrc32Tables(this.core.buffer)
     const memories = { core: this.core, machine: options.machine }
     const handlers = new HandlerTable(memories, decode, options)
     const {

@@ -3,7 +3,7 @@
  */
 import type { PureFunction } from './pure.ts'
 
-/** CRC-32C (Castagnoli) with its bits reversed: one table entry a byte. */
+/** CRC-32C (Castagnoli) with its bits reversed. */
 const POLYNOMIAL = 0x82f63b78
 const table = Uint32Array.from({ length: 256 }, (_, byte) => {
   let remainder = byte
@@ -21,6 +21,10 @@ function crc32(sum: bigint, value: bigint, width: bigint): bigint {
   }
   return BigInt(remainder >>> 0)
 }
+
+/** Remainders of a byte alone, and of one with one to seven bytes of zeros behind it. */
+export const crc32Tables: readonly Uint32Array[] = Array.from({ length: 8 }, (_, zeros) =>
+  table.map((remainder) => Number(crc32(BigInt(remainder), 0n, BigInt(8 * zeros)))))
 
 /** Scatters the low bits of `value` to where `mask` has ones. */
 function pdep(value: bigint, mask: bigint): bigint {

@@ -24,8 +24,8 @@ import { buildLoop, type HandlerExample } from './loop.ts'
 import {
   CORE, type EngineParts, type FunctionPart, globalParts, MACHINE, partSignatures,
 } from './parts.ts'
+import { buildPure } from './pure-calls.ts'
 import { LocalPool } from './reading/value.ts'
-import { buildPure } from './strings.ts'
 import { buildSupport } from './support.ts'
 import { buildTimeStamp, type TimeStampPlan } from './time-stamp.ts'
 

@@ -8,8 +8,7 @@ import { pureFunctions, pureNumber } from '../../isa/pure.ts'
 import { ModuleBuilder } from '../../wasm/module.ts'
 import { coreMap } from '../core-memory.ts'
 import { partSignatures } from './parts.ts'
-import { callPure } from './pure-calls.ts'
-import { buildPure } from './strings.ts'
+import { buildPure, callPure } from './pure-calls.ts'
 
 function build() {
   const module = new ModuleBuilder()

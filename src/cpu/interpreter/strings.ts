@@ -1,18 +1,15 @@
 /**
- * The string comparison of SSE4.2 on bytes, as a function of the engine (Intel SDM 2B, 4.1): what C
- * libraries search strings with. On words, and for all other pure functions but estimates
- * (estimates.ts), TypeScript is called.
+ * The string comparison of SSE4.2 on bytes, as bodies of pure functions (Intel SDM 2B, 4.1): what C
+ * libraries search strings with. On words TypeScript is called.
  *
- * Operands and result lie where pure-calls.ts says. Sets of elements are words of a bit each.
+ * Sets of elements are words of a bit each.
  */
 import { call, i32, i64, simd, v128, type Expression, type Local } from '../../wasm/expression.ts'
 import type { FunctionBuilder } from '../../wasm/function.ts'
-import type { FunctionReference, ModuleBuilder } from '../../wasm/module.ts'
-import { pureNumber } from '../../isa/pure.ts'
-import { coreMap } from '../core-memory.ts'
+import type { ModuleBuilder } from '../../wasm/module.ts'
 import { Z } from './core-fields.ts'
-import { writeEstimates } from './estimates.ts'
-import { CORE, partSignatures } from './parts.ts'
+import { CORE } from './parts.ts'
+import { type PureBody, slot } from './pure-body.ts'
 
 /** Bits of the immediate. */
 const How = { WORDS: 1, SIGNED: 2, NEGATIVE: 1 << 4, ONLY_VALID: 1 << 5 } as const
@@ -27,39 +24,35 @@ const BITMASK = 100
 const AND = 78
 
 const c32 = i32.const
-const slot = (index: number): number => coreMap.scratch + 16 * index
 const bitmask = (vector: Expression): Expression => simd('i32', BITMASK, [vector])
 const splat = (byte: Expression): Expression => simd('v128', SPLAT, [byte])
 /** As many ones as a length. */
 const ones = (length: Expression): Expression => i32.sub(i32.shl(c32(1), length), c32(1))
 
-/** Builds (number): the pure function of a number. */
-export function buildPure(module: ModuleBuilder, otherwise: FunctionReference): FunctionBuilder {
-  const compare = buildCompare(module)
-  const f = module.function(partSignatures.pure)
-  const [number] = f.parameters as [Local]
-  const aLength = f.local('i32')
-  const bLength = f.local('i32')
-  const how = f.local('i32')
-  const ifBytes = (at: number, lengths: () => void): void => {
+/** A body that compares bytes: `how` is the operand with the number `at`. */
+function comparing(
+  at: number, setLengths: (f: FunctionBuilder, aLength: Local, bLength: Local) => void,
+): PureBody {
+  return (f, module) => {
+    const compare = buildCompare(module)
+    const [how, aLength, bLength] = [f.local('i32'), f.local('i32'), f.local('i32')]
     f.set(how, i32.load(CORE, Z, slot(at)))
-    f.if(i32.eqz(i32.and(how, c32(How.WORDS))), () => {
-      lengths()
-      f.store('i64', CORE, Z, call(compare, how, aLength, bLength), slot(0))
-      f.return()
-    })
+    f.if(i32.and(how, c32(How.WORDS)), () => f.return(Z))
+    setLengths(f, aLength, bLength)
+    f.store('i64', CORE, Z, call(compare, how, aLength, bLength), slot(0))
+    f.return(c32(1))
   }
-  f.if(i32.eq(number, c32(pureNumber('pcmpistr'))), () => ifBytes(2, () => {
+}
+
+export const stringBodies: Readonly<Record<string, PureBody>> = {
+  pcmpistr: comparing(2, (f, aLength, bLength) => {
     f.set(aLength, terminated(v128.load(CORE, Z, slot(0))))
     f.set(bLength, terminated(v128.load(CORE, Z, slot(1))))
-  }))
-  f.if(i32.eq(number, c32(pureNumber('pcmpestr'))), () => ifBytes(4, () => {
+  }),
+  pcmpestr: comparing(4, (f, aLength, bLength) => {
     setLength(f, aLength, slot(2))
     setLength(f, bLength, slot(3))
-  }))
-  writeEstimates(f, number, otherwise)
-  f.call(otherwise, number)
-  return f
+  }),
 }
 
 /** Elements before the first zero. */
