@@ -108,7 +108,7 @@ test('a branch that becomes an entry of a known region meanwhile enters it the n
     code.label('again')
     code.op([0x01], RDX, RAX)
     code.op([0xff], 1, RDX)
-    code.raw(0xf3, 0xa6) // repe cmpsb, of no bytes, which is no part of regions
+    code.raw(0xdb, 0xe3) // fninit, which is no part of regions
     code.to('again', 4, 0x0f, 0x85)
     // The same byte again: the region is forgotten, and known.
     code.op([0x8a], RDX, { base: RBX, displacement: 0 }, { width: 8 }) // mov dl, [rbx]

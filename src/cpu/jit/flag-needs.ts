@@ -15,6 +15,8 @@ const ARITHMETIC = 6
 type Use = 'all' | 'none' | 'some'
 
 function useOf(instruction: Instruction): Use {
+  // There may be no round, which leaves all as they are.
+  if (instruction.repeat !== 0 && instruction.row.properties.string === 'repe') return 'some'
   const effects = effectsOf(instruction)
   if (!effects) return 'some'
   const read = [...effects.flagsRead].some((letter) => letter !== 'd')

@@ -8,7 +8,6 @@ import { CODE_MODE_LONG } from '../core-memory.ts'
 import { FS } from '../../abi/x86/registers.ts'
 import type { Expression } from '../../wasm/expression.ts'
 import type { Instruction } from '../../isa/operand.ts'
-import { isBlockwise } from '../interpreter/repeat.ts'
 import { type TransferName, transferOf } from '../privilege/transfers.ts'
 
 /** What a region's code knows of where it is. */
@@ -93,7 +92,7 @@ export function flowOf({ instruction, offset }: Placed, codeMode: number): Flow 
   if (transferIn(instruction, codeMode)) return { kind: 'transfers' }
   const { execute, interpreted } = definition.fields
   if (!execute || interpreted) return { kind: 'leaves' }
-  if (repeat !== 0 && !isInBlocks(instruction, isLong)) return { kind: 'leaves' }
+  if (repeat !== 0 && !isRepeatedInside(instruction, isLong)) return { kind: 'leaves' }
   const target = operands[0]
   if (target?.kind === 'relative') {
     // A target of 16 bits is rare enough for the interpreter.
@@ -106,9 +105,8 @@ export function flowOf({ instruction, offset }: Placed, codeMode: number): Flow 
   return { kind: jumps.has(definition.name) ? 'jumps' : 'leaves' }
 }
 
-/** Whether a repeated instruction may be done in blocks. In 32-bit code FS and GS have limits. */
-function isInBlocks({ definition, operands, addressSize }: Instruction, isLong: boolean): boolean {
-  if (!isBlockwise(definition)) return false
+/** Whether a repeated instruction is part of a region. In 32-bit code FS and GS have limits. */
+function isRepeatedInside({ operands, addressSize }: Instruction, isLong: boolean): boolean {
   return isLong || addressSize === 32
     && operands.every((operand) => operand.kind !== 'memory' || operand.segment < FS)
 }

@@ -37,6 +37,7 @@ import {
   type Block, lastPageOf, PAGE_BYTES, pageOf, pagesOf, type Placed, type Placement, type Region,
   type Target, targetsOf, transferIn,
 } from './region.ts'
+import { emitRepeated } from './repeated.ts'
 import type { Callees, SlowCalls } from './slow-calls.ts'
 import { WrittenRegisters } from './written-registers.ts'
 import { X87Facts } from './x87-facts.ts'
@@ -106,7 +107,7 @@ class Translator {
       registers: this.#state, written, epochs: this.#epochs, x87: this.#x87,
       base: this.#base, budget: this.#budget,
     }, this.#mode.long ? parts.goOn : parts.goOnFlat32)
-    this.#exits = new InstructionExits(target, this.#leaving, this.#budget)
+    this.#exits = new InstructionExits(target, this.#leaving, this.#budget, parts.nextSlice)
     this.#needsFlags = flagNeeds(region)
     this.#laterBases = laterBases(region, this.#structure)
     this.#entry = target.parameters[0]!
@@ -240,7 +241,10 @@ class Translator {
       this.#node(to, this.#newPath(to))
       return
     }
-    if (kind !== 'forward') this.#poll(target, depth)
+    // Flags are settled.
+    if (kind !== 'forward') {
+      this.#exits.poll(() => this.#leaving.goOnInherited(target.offset, depth))
+    }
     if (kind === 'dispatch') f.set(this.#entry, i32.const(this.#entryOf(to)))
     f.br(kind === 'forward' ? this.#follows.get(to)!
       : this.#loops.get(kind === 'back' ? to : 0)!)
@@ -272,16 +276,6 @@ class Translator {
     const linear = this.#linear(page * PAGE_BYTES)
     const isUser = i32.ne(i32.and(globalGet(this.#parts.access, 'i32'), i32.const(Access.USER)), Z)
     return emitExecHit(CORE, linear, isUser, this.#placement.machineOf(page))
-  }
-
-  /** Leaves when the budget is used up and no more is to be had; flags are settled. */
-  #poll(target: Target, depth: number): void {
-    const f = this.#f
-    f.ifUnlikely(i32.leS(this.#budget, Z), () => {
-      f.set(this.#budget, call(this.#parts.nextSlice, this.#budget))
-      f.ifUnlikely(i32.leS(this.#budget, Z),
-        () => this.#leaving.goOnInherited(target.offset, depth))
-    })
   }
 
   // Instructions.
@@ -318,9 +312,7 @@ class Translator {
       emitExecution(m, { ...instruction, operands }, shape)
     }
     if (shape.repeat !== 0) {
-      f.block((next) => f.loop((again) => emit(this.#exits.repeated(place, next, again))))
-      // Not all ways through it have looked up the same pages.
-      path.facts.forgetAll()
+      emitRepeated(f, this.#exits, instruction, place, emit)
     } else if (shape.lock) {
       f.loop((again) => emit(this.#exits.tried(place, again)))
     } else {
