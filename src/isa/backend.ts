@@ -241,6 +241,8 @@ export interface Backend<V> {
   bitselect(a: V, b: V, mask: V): V
   /** Leaves x87 mode for MMX: TOP is 0 and all tags valid; #NM or #MF first when due. */
   enterMmx(): void
+  /** Leaves MMX mode, with TOP 0 and no tag valid, after the same exceptions. */
+  leaveMmx(): void
 
   // The x87 unit. Nothing that can fault may come between an operation and what follows it, but
   // for the store of a result.

@@ -197,11 +197,8 @@ const invpcid: SystemService = (m, p, instruction) => {
 
 const cacheFlush: SystemService = (_m, p) => requireCpl0(p)
 
-/** Nothing is cached; but the address must be one that could be read. */
-const lineFlush: SystemService = (m) => { m.read(0) }
-
 export const controlServices: Readonly<Record<string, SystemService>> = {
   'mov-from-control': movFromControl, 'mov-to-control': movToControl,
   'mov-from-debug': movFromDebug, 'mov-to-debug': movToDebug,
-  smsw, lmsw, clts, invlpg, invpcid, 'cache-flush': cacheFlush, 'line-flush': lineFlush,
+  smsw, lmsw, clts, invlpg, invpcid, 'cache-flush': cacheFlush,
 }

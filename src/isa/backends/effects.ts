@@ -247,6 +247,7 @@ class EffectsBackend implements Backend<Unknown>, Effects {
   vectorOf(): Unknown { return VALUE }
   bitselect(): Unknown { return VALUE }
   enterMmx(): void { this.faults = true }
+  leaveMmx(): void { this.faults = true }
   x87Check(): void { this.faults = true }
   x87(): Unknown { return VALUE }
   x87High(): Unknown { return VALUE }

@@ -294,12 +294,21 @@ export class ReferenceBackend extends ReferenceFloat implements Backend<bigint> 
   xmm(index: number): bigint { return this.#state.xmm[index]! }
 
   enterMmx(): void {
+    this.#checkMmx()
+    this.#enteredMmx = true
+  }
+
+  leaveMmx(): void {
+    this.#checkMmx()
+    this.#state.x87.statusWord &= ~0x3800
+    this.#state.x87.tags = 0
+  }
+
+  #checkMmx(): void {
     if (this.#state.cr0 & CR0.EM) throw new ReferenceFault(Vector.UD)
     if (this.#state.cr0 & CR0.TS) throw new ReferenceFault(Vector.NM)
-    const x87 = this.#state.x87
     // Bit 7, ES, says that an unmasked exception waits.
-    if (x87.statusWord & 0x80) throw new ReferenceFault(Vector.MF)
-    this.#enteredMmx = true
+    if (this.#state.x87.statusWord & 0x80) throw new ReferenceFault(Vector.MF)
   }
 
   /** What comes only when nothing can fault any more. */

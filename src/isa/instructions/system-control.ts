@@ -3,7 +3,7 @@
  * 4; APM 4 for XSAVE). Services of cpu/system.
  */
 import type { StateTransfer } from '../backend.ts'
-import { define, type Definition, row } from '../definition.ts'
+import { define, type Definition, row, type Row } from '../definition.ts'
 
 /** CR3 is loaded at each switch between processes. Regions end before it, as before INVLPG. */
 export const movToControl = define('mov-to-control', {
@@ -67,14 +67,19 @@ export const wbinvd = define('wbinvd', {
   encodings: [row('nfx 0f 09').cpl0()],
   service: 'cache-flush',
 })
-export const clflush = define('clflush', {
-  encodings: [row('np 0f ae /7 m', 'Mb')],
-  service: 'line-flush',
-})
-export const clflushopt = define('clflushopt', {
-  encodings: [row('66 0f ae /7 m', 'Mb')],
-  service: 'line-flush',
-})
+
+/** Nothing is cached; but the address must be one that could be read. */
+function lineFlush(name: string, encoding: Row): Definition {
+  return define(name, {
+    encodings: [encoding],
+    execute(m, line) {
+      m.read(line!)
+    },
+  })
+}
+
+export const clflush = lineFlush('clflush', row('np 0f ae /7 m', 'Mb'))
+export const clflushopt = lineFlush('clflushopt', row('66 0f ae /7 m', 'Mb'))
 
 export const portIn = define('in', {
   encodings: [

@@ -103,7 +103,13 @@ const control: readonly Definition[] = [
 ]
 
 const neighbours: readonly Definition[] = [
-  define('emms', { encodings: [row('np 0f 77').cpuid('mmx')], service: true }),
+  // Regions that keep the x87 state in locals know nothing of tags that change elsewhere.
+  define('emms', {
+    encodings: [row('np 0f 77').cpuid('mmx')], interpreted: true,
+    execute(m) {
+      m.leaveMmx()
+    },
+  }),
   define('maskmovq', {
     encodings: [row('np 0f f7 /r r', 'Pq', 'Nq').cpuid('sse')], service: true,
   }),

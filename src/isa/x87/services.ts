@@ -67,13 +67,6 @@ const maskmovq: Service = (m, instruction) => {
   storeMasked(m, instruction, bytes, m.x87.significand(registerNumber(instruction, 1)), 8)
 }
 
-const emms: Service = (m) => {
-  if (m.cr0 & CR0.EM) m.fault(Vector.UD)
-  enterUnit(m, true)
-  m.x87.statusWord &= ~TOP
-  m.x87.tags = 0
-}
-
 /** The image's operand, which must be aligned to 16 bytes. */
 function imageOperand(m: Machine, instruction: Instruction): [MemoryOperand, bigint] {
   if (m.cr0 & (CR0.EM | CR0.TS)) m.fault(Vector.NM)
@@ -97,5 +90,5 @@ const fxrstor: Service = (m, instruction) => {
 export const x87Services: Readonly<Record<string, Service>> = {
   ...environmentServices,
   maskmovdqu: withCheck(checkSse, maskmovdqu), vmaskmovdqu: withCheck(checkAvx, maskmovdqu),
-  maskmovq, emms, fxsave, fxrstor,
+  maskmovq, fxsave, fxrstor,
 }

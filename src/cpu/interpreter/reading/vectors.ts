@@ -8,6 +8,7 @@ import type { Operand } from '../../../isa/operand.ts'
 import { pureFunctions, pureNumber } from '../../../isa/pure.ts'
 import { vectorOps, type VectorOp } from '../../../isa/vector-op.ts'
 import { coreMap } from '../../core-memory.ts'
+import { CpuContext } from '../../state.ts'
 import { xmmAt, Z } from '../core-fields.ts'
 import { CORE } from '../parts.ts'
 import { OperandReading } from './operands.ts'
@@ -175,6 +176,17 @@ export abstract class VectorReading extends OperandReading {
   enterMmx(): void {
     this.check(this.parts.mmxCheck)
     this.#entersMmx = true
+  }
+
+  leaveMmx(): void {
+    this.check(this.parts.mmxCheck)
+    this.effect({
+      inputs: [],
+      emit: () => {
+        this.target.call(this.parts.enterMmx)
+        this.target.store('i32As8', CORE, Z, i32.const(0), CpuContext.offsets.x87Tags)
+      },
+    })
   }
 
   pure(name: string, ...operands: Value[]): Value {
