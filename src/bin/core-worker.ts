@@ -47,6 +47,7 @@ const cpu: Cpu = new Cpu({
   ...start.heatLimit === undefined ? {} : { heatLimit: start.heatLimit },
   shared: {
     frameUses: host.state.frameUses, tscTold: host.state.tscTold,
+    pairLock: host.state.pairLock,
     processor: start.index, others,
     storing: (machine) => host.frameUses.written(machine >>> 12, start.index),
     decoding: (machine) => core.askOthers(machine >>> 12),

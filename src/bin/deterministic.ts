@@ -101,6 +101,7 @@ class TurnLoop implements Cores {
       hasPorts: false,
       shared: {
         frameUses: host.state.frameUses, tscTold: host.state.tscTold,
+        pairLock: host.state.pairLock,
         processor: 0, others: false,
         storing: (machine) => host.frameUses.written(machine >>> 12, 0),
         decoding: (machine) => core.askOthers(machine >>> 12),

@@ -68,6 +68,8 @@ export interface SharedMachine {
   readonly others: boolean
   /** Machine address of the latest time stamp that one of several was told: 64 bits. */
   readonly tscTold: number
+  /** Machine address of 32 bits by which they exclude one another: see mmu/locked.ts. */
+  readonly pairLock: number
   /** About to store to a frame from which others have decoded code. */
   storing(machine: number): void
   /** Decodes code from a frame to which others may store unnoticed. */
@@ -114,6 +116,7 @@ export class Engine {
     const module = buildEngine(handlers.sizes, {
       inline: handlers.inline, usual: handlers.usual, heatLimit, preferServices,
       ...machine ? { uses: { table: machine.frameUses } } : {},
+      ...machine?.others ? { pairLock: machine.pairLock } : {},
       timeStamp: { window: tscWindow, ...machine?.others ? { toldAt: machine.tscTold } : {} },
     })
     const instance = new WebAssembly.Instance(new WebAssembly.Module(module), {

@@ -187,9 +187,12 @@ export interface Backend<V> {
   setSystem(field: SystemField, value: V): void
   /** Orders the accesses before it before those after it, as other processors see them. */
   fence(): void
-  /** A locked instruction whose accesses are not one for WebAssembly says so first: no other
-   * processor comes between them. */
-  lockBus(): void
+  /** Replaces the 16 bytes of an aligned memory operand by `wanted`, if they are `expected`; both
+   * have the lower half first, as has the result: what was there. The operand is written to in any
+   * case, as far as faults go. */
+  exchangePair(
+    operand: Operand, expected: readonly [V, V], wanted: readonly [V, V],
+  ): readonly [V, V]
   /** Ticks of the host's time stamp counter. */
   tsc(): V
   /** When `condition` is not zero the instruction's service carries it out, from its beginning:

@@ -18,6 +18,7 @@ const LEAF = 0x12_0000
 const [OTHER_P2M, OTHER_LEAF] = [0x14_0000, 0x16_0000]
 const USES = 0x20_0000
 const TSC_TOLD = 0x1800
+const PAIR_LOCK = 0x1840
 /** Pages of code of the two processors, and of data. */
 const [CODE_A, CODE_B, DATA] = [0x8000, 0x9000, 0xa000]
 const HLT = 0xf4
@@ -49,7 +50,7 @@ class Pair {
       machine: this.#memory, doorbell: DOORBELLS + processor * 64, random: () => 0,
       tsc: () => this.ticks[processor]!, tscWindow: 1000,
       shared: {
-        frameUses: USES, processor, others: true, tscTold: TSC_TOLD,
+        frameUses: USES, processor, others: true, tscTold: TSC_TOLD, pairLock: PAIR_LOCK,
         storing: tell('stores to'),
         decoding: tell('decodes'),
       },
@@ -153,6 +154,66 @@ test('a locked instruction on aligned memory does not', () => {
   // The same again, through the TLB.
   pair.run(pair.a)
   assert.equal(pair.bytes[DATA + 0x100], 2)
+})
+
+/** From real mode to CPL `cpl` of 64-bit code, as far as an exchange of 16 bytes at DATA sees. */
+function inLongMode(pair: Pair, cpl: number): void {
+  for (const cpu of [pair.a, pair.b]) {
+    const { context } = cpu
+    // Tables that map the first 2 MiB to themselves, for programs too.
+    for (const [at, entry] of [[0xc000, 0xd007], [0xd000, 0xe007], [0xe000, 0x87]] as const) {
+      pair.words[at >>> 2] = entry
+    }
+    context.cr3 = 0xc000n
+    context.cr4 = 0x20n
+    context.efer = 0x500n
+    context.cr0 = 0x8000_0001n
+    const code = context.segments.item(1)
+    code.attributes = 0x29b | cpl << 5
+    context.cpl = cpl
+    const saved = new Uint8Array(CPU_CONTEXT_SIZE)
+    cpu.saveContext(saved)
+    cpu.loadContext(saved)
+  }
+}
+
+/** LOCK CMPXCHG16B at RDI, and a jump to itself. */
+const exchangePair = [0xf0, 0x48, 0x0f, 0xc7, 0x0f, 0xeb, 0xfe]
+
+test('a kernel exchanges 16 bytes without the bus, unless another processor does just then', () => {
+  const pair = new Pair()
+  pair.code(CODE_A, ...exchangePair)
+  inLongMode(pair, 0)
+  const { context } = pair.a
+  const halves = new BigUint64Array(pair.bytes.buffer, DATA, 2)
+  const exchange = (expected: readonly bigint[]): string => {
+    context.rip = BigInt(CODE_A)
+    for (const [register, value] of [[0, expected[0]!], [2, expected[1]!], [3, 7n], [1, 8n],
+      [7, BigInt(DATA)]] as const) context.gpr.set(register, value)
+    return pair.a.run(1)
+  }
+  halves.set([1n, 2n])
+  assert.equal(exchange([1n, 3n]), 'budget')
+  assert.deepEqual([...halves], [1n, 2n])
+  assert.deepEqual([context.gpr.get(0), context.gpr.get(2), context.zf === 0n], [1n, 2n, false])
+  assert.equal(exchange([1n, 2n]), 'budget')
+  assert.deepEqual([[...halves], context.zf === 0n], [[7n, 8n], true])
+  assert.equal(pair.words[PAIR_LOCK >>> 2], 0)
+  pair.words[PAIR_LOCK >>> 2] = 1
+  assert.equal(exchange([7n, 8n]), 'bus-lock')
+  assert.deepEqual([...halves], [7n, 8n])
+})
+
+test('a program waits for the bus to exchange 16 bytes', () => {
+  const pair = new Pair()
+  pair.code(CODE_A, ...exchangePair)
+  inLongMode(pair, 3)
+  pair.a.context.gpr.set(7, BigInt(DATA))
+  pair.a.context.rip = BigInt(CODE_A)
+  assert.equal(pair.a.run(1), 'bus-lock')
+  pair.a.shareBus(false)
+  assert.equal(pair.a.run(1), 'budget')
+  assert.equal(pair.a.context.gpr.get(0), 0n)
 })
 
 const loadByte = (at: number) => [0xa0, at & 0xff, at >>> 8]

@@ -94,13 +94,14 @@ export interface EnginePlan {
   readonly preferServices: boolean
   /** As FrameUses'. */
   readonly uses?: Pick<FrameUses, 'table'>
+  /** As MmuEnvironment's. */
+  readonly pairLock?: number
   readonly timeStamp: TimeStampPlan
 }
 
 /** Builds the engine's module. */
-export function buildEngine(
-  sizes: MemorySizes, { inline, usual, heatLimit, preferServices, uses, timeStamp }: EnginePlan,
-): Uint8Array<ArrayBuffer> {
+export function buildEngine(sizes: MemorySizes, plan: EnginePlan): Uint8Array<ArrayBuffer> {
+  const { inline, usual, heatLimit, preferServices, uses, pairLock, timeStamp } = plan
   const module = new ModuleBuilder()
   importMemories(module, sizes)
   module.importTable('env', 'handlers', 0)
@@ -119,7 +120,7 @@ export function buildEngine(
   const hot = module.importFunction('env', 'hot', { parameters: ['i32'] })
 
   const meetings = uses ? { uses: { ...uses, ...importMeetings(module) } } : {}
-  const mmu = buildMmu(module, { core: CORE, machine: MACHINE, codeWritten, ...meetings })
+  const mmu = buildMmu(module, { core: CORE, machine: MACHINE, codeWritten, pairLock, ...meetings })
   const { load, store } = mmu.slow
   const stopped = mmu.globals.status
   const support = buildSupport(module, { stopped, execTranslate: mmu.execTranslate, decode })

@@ -121,8 +121,12 @@ export const partSignatures = {
   moveForward: BLOCK, fillForward: BLOCK,
   /** (linear, form of fpu/extended-state.ts) -> not 0 when the service must do it. */
   saveState: STATE, restoreState: STATE,
-  /** Stops with Stop.BUS_LOCK while other processors reach memory. */
-  lockBus: CHECK,
+  /** (machine, both halves expected, both halves wanted) -> both halves that were there; see
+   * mmu/locked.ts. The same at a linear address with its flags, in pieces. */
+  exchangePair: { parameters: ['i32', 'i64', 'i64', 'i64', 'i64'], result: 'i64', second: 'i64' },
+  exchangePieces: {
+    parameters: ['i64', 'i64', 'i64', 'i64', 'i64', 'i32'], result: 'i64', second: 'i64',
+  },
   /** (linear, bytes, flags) -> machine address of a locked operand, or PIECES (mmu/locked.ts). */
   reachLocked: REACH,
   /** (linear, bytes, flags) -> machine address of an operand that will be read and written, and of

@@ -46,6 +46,8 @@ export interface MmuEnvironment {
   readonly codeWritten: FunctionReference
   /** What tells processors of one another; none when there is but one. */
   readonly uses?: FrameUses
+  /** Machine address of the word of mmu/locked.ts, if there are other processors. */
+  readonly pairLock?: number | undefined
 }
 
 /** Indexes of the Wasm globals that generated code uses. */

@@ -56,7 +56,7 @@ export function buildMmu(module: ModuleBuilder, env: MmuEnvironment): MmuFunctio
     translate,
     execTranslate: buildExecTranslate(module, env, walk),
     slow,
-    locked: buildLocked(module, env, globals, slow.probeWrite),
+    locked: buildLocked(module, env, globals, slow),
     status: buildStatus(module, globals),
   }
 }

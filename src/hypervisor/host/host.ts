@@ -155,6 +155,7 @@ export class Host {
     const allocator = new Frames(region, content, () => {})
     const kickFrame = allocator.allocateXen(DOMID_XEN, 1)
     state.tscTold = kickFrame * 4096 + MAX_CORES * 64
+    state.pairLock = state.tscTold + 64
     const useFrames = Math.ceil(FrameUses.bytes(frames) / 4096)
     state.frameUses = allocator.allocateXen(DOMID_XEN, useFrames) * 4096
     const core = CoreState.on(memory.hypervisor)

@@ -89,6 +89,8 @@ export const HostState = struct('host', {
   frameUses: u32,
   /** Machine address of the latest TSC that a core was told (cpu/interpreter/time-stamp.ts). */
   tscTold: u32,
+  /** Machine address of a word with which cores exclude one another (cpu/mmu/locked.ts). */
+  pairLock: u32,
 
   domainCount: atomic(u32),
   nextDomid: u32,

@@ -214,7 +214,12 @@ class EffectsBackend implements Backend<Unknown>, Effects {
   system(): Unknown { return VALUE }
   setSystem(): void {}
   fence(): void {}
-  lockBus(): void {}
+  exchangePair(operand: Operand): readonly [Unknown, Unknown] {
+    this.#load(operand)
+    this.#store(operand)
+    return [VALUE, VALUE]
+  }
+
   tsc(): Unknown { return VALUE }
   deferIf(): void { this.faults = true }
   transferState(name: StateTransfer, area: Operand): void {

@@ -209,7 +209,16 @@ export class ReferenceBackend extends ReferenceFloat implements Backend<bigint> 
   setSystem(field: SystemField): void { throw new Error(`the reference has no ${field}`) }
   /** There is nobody else. */
   fence(): void {}
-  lockBus(): void {}
+  exchangePair(
+    operand: Operand, expected: readonly [bigint, bigint], wanted: readonly [bigint, bigint],
+  ): readonly [bigint, bigint] {
+    const [low, high] = [this.loadAt(operand, 0n, 64), this.loadAt(operand, 8n, 64)]
+    const equal = low === expected[0] && high === expected[1]
+    this.storeAt(operand, 0n, 64, equal ? wanted[0] : low)
+    this.storeAt(operand, 8n, 64, equal ? wanted[1] : high)
+    return [low, high]
+  }
+
   tsc(): bigint { throw new Error('the reference has no time') }
   deferIf(): void { throw new Error('the reference has no services') }
   transferState(): void { throw new Error('the reference has no services') }

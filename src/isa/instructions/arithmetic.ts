@@ -215,15 +215,11 @@ const cmpxchg16b = define('cmpxchg16b', {
   encodings: [row('w1 0f c7 /1', 'Mx').only64().lock().cpuid('cx16')],
   flags: 'z',
   execute(m, target) {
-    const zero = m.const(0)
-    const eight = m.const(8)
     m.faultIf(m.and(m.address(target!), m.const(15)), 13, 0)
-    m.lockBus()
-    const low = m.loadAt(target!, zero, 64)
-    const high = m.loadAt(target!, eight, 64)
-    const equal = m.and(m.equal(m.gpr(RAX, 64), low), m.equal(m.gpr(RDX, 64), high))
-    m.storeAt(target!, zero, 64, m.select(equal, m.gpr(RBX, 64), low))
-    m.storeAt(target!, eight, 64, m.select(equal, m.gpr(RCX, 64), high))
+    const [oldLow, oldHigh] = [m.gpr(RAX, 64), m.gpr(RDX, 64)]
+    const [low, high] = m.exchangePair(
+      target!, [oldLow, oldHigh], [m.gpr(RBX, 64), m.gpr(RCX, 64)])
+    const equal = m.and(m.equal(oldLow, low), m.equal(oldHigh, high))
     m.when(m.isZero(equal), () => {
       m.setGpr(RAX, 64, low)
       m.setGpr(RDX, 64, high)

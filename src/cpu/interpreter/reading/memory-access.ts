@@ -145,9 +145,20 @@ export class MemoryAccess implements ScalarMemory {
       () => this.#loadToWrite(linear, width, machine, into))
   }
 
-  /** Leaves while other processors reach memory: the instruction is carried out without them. */
-  lockBus(): void {
-    this.#site.target.call(this.#parts.lockBus)
+  /** A locked exchange of 16 bytes; `values` are both halves of what is expected and wanted. */
+  exchangePair(address: Expression, values: readonly Expression[], low: Local, high: Local): void {
+    const { target, tables } = this.#site
+    const linear = this.#keep(address)
+    const machine = this.#pool.take('i32')
+    const found = (place: Expression): void => target.set(machine, place)
+    this.#lookUp({ linear, width: 128, write: true, aligned: true }, found, () => {
+      if (tables.slow) this.#reachWhole(linear, 128, machine, tables.slow)
+      else found(call(this.#parts.reachLocked, linear, i32.const(16), this.#flags()))
+      this.leaveIfStopped()
+    })
+    const { exchangePair, exchangePieces } = this.#parts
+    this.#unlessSlow(machine, () => target.setPair(low, high, exchangePair, machine, ...values),
+      () => target.setPair(low, high, exchangePieces, linear, ...values, this.#flags()))
     this.leaveIfStopped()
   }
 

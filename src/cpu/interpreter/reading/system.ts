@@ -49,8 +49,36 @@ export abstract class SystemReading extends X87Reading {
     this.effect({ inputs: [], emit: () => this.target.fence() })
   }
 
-  lockBus(): void {
-    if (this.shape.lock) this.effect({ inputs: [], emit: () => this.memory.lockBus() })
+  exchangePair(
+    operand: Operand, expected: readonly [Value, Value], wanted: readonly [Value, Value],
+  ): readonly [Value, Value] {
+    return this.shape.lock ? this.#exchangeLocked(operand, [...expected, ...wanted])
+      : this.#exchangeAlone(operand, expected, wanted)
+  }
+
+  #exchangeAlone(
+    operand: Operand, expected: readonly [Value, Value], wanted: readonly [Value, Value],
+  ): readonly [Value, Value] {
+    const [zero, eight] = [this.const(0), this.const(8)]
+    const [low, high] = [this.loadAt(operand, zero, 64), this.loadAt(operand, eight, 64)]
+    const equal = this.and(this.equal(expected[0], low), this.equal(expected[1], high))
+    this.storeAt(operand, zero, 64, this.select(equal, wanted[0], low))
+    this.storeAt(operand, eight, 64, this.select(equal, wanted[1], high))
+    return [low, high]
+  }
+
+  #exchangeLocked(operand: Operand, values: readonly Value[]): readonly [Value, Value] {
+    const linear = this.linearAddress(operand, 'write')
+    const scalars = values.map((value) => this.scalar(value))
+    const [low, high] = [this.result('i64'), this.result('i64')]
+    // The upper half has a local before the exchange that fills both.
+    this.effect({ inputs: [], result: high, emit: () => {} })
+    this.effect({
+      inputs: [linear, ...scalars], result: low,
+      emit: () => this.memory.exchangePair(linear.expression(),
+        scalars.map((scalar) => scalar.expression()), low.local!, high.local!),
+    })
+    return [low, high]
   }
 
   tsc(): Value {
