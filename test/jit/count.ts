@@ -7,7 +7,9 @@ import { coreMap } from '../../src/cpu/core-memory.ts'
 import { Bytes } from '../../src/wasm/bytes.ts'
 import { replaceRegions } from './collect.ts'
 import { type Start, TestMachine } from './machine.ts'
-import { readModule, type WasmFunction, type WasmInstruction } from './wasm-reader.ts'
+import {
+  readModule, type WasmFunction, type WasmInstruction, type WasmModule,
+} from './wasm-reader.ts'
 
 /** Where few programs have records. */
 const COUNTER = coreMap.end - 8
@@ -18,20 +20,25 @@ export interface Counts {
   /** Executed in regions, for each instruction of the guest; the first rounds are interpreted. */
   readonly executed: number
   readonly regions: readonly WasmFunction[]
+  /** Of the modules that they are in. */
+  readonly imports: WasmModule['imports']
 }
 
 /** Runs a program to its end and counts. */
 export function countsOf(program: Start): Counts {
   const regions: WasmFunction[] = []
+  let imports: WasmModule['imports'] = []
   const machine = new TestMachine(HEAT_LIMIT, { busyLimit: BUDGET })
   machine.load(program)
   replaceRegions((bytes) => {
-    regions.push(...readModule(bytes).functions)
+    const module = readModule(bytes)
+    regions.push(...module.functions)
+    imports = module.imports
     return withCounter(bytes)
   }, () => assert(machine.run(BUDGET) === 'halt', 'the program ends'))
   const instructions = BUDGET - machine.cpu.control.budget
   const executed = machine.cpu.control.bytes.getBigUint64(COUNTER, true)
-  return { executed: Number(executed) / instructions, regions }
+  return { executed: Number(executed) / instructions, regions, imports }
 }
 
 const structure = new Set([0x01, 0x02, 0x03, 0x05, 0x0b])

@@ -29,7 +29,8 @@ test('guest loops become as many instructions of WebAssembly as before', () => {
 
 for (const name of PRINTED) {
   test(`the region of "${name}" is as before`, () => {
-    const { regions } = countsOf(loopOf(name))
-    expectGolden(`${name.replaceAll(' ', '-')}.txt`, regions.map(textOf).join('\n'))
+    const module = countsOf(loopOf(name))
+    expectGolden(`${name.replaceAll(' ', '-')}.txt`,
+      module.regions.map((region) => textOf(region, module)).join('\n'))
   })
 }

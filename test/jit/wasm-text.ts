@@ -1,7 +1,8 @@
 /**
- * Functions as text: an instruction a line, indented by how deep it is nested.
+ * Functions as text: an instruction a line, indented by how deep it is nested. Calls name what is
+ * imported, and number the module's own functions from 0.
  */
-import { isMemoryAccess, SIMD, type WasmFunction } from './wasm-reader.ts'
+import { isMemoryAccess, SIMD, type WasmFunction, type WasmModule } from './wasm-reader.ts'
 
 const named: Readonly<Record<number, string>> = {
   0x00: 'unreachable', 0x01: 'nop', 0x02: 'block', 0x03: 'loop', 0x04: 'if', 0x05: 'else',
@@ -42,6 +43,10 @@ const rows: readonly (readonly [number, readonly string[]])[] = [
     'i64.extend32_s']],
 ]
 
+function isCall(opcode: number): boolean {
+  return opcode === 0x10 || opcode === 0x12
+}
+
 /** A name, or the number where there is none. */
 function nameOf(opcode: number): string {
   const name = named[opcode]
@@ -53,7 +58,13 @@ function nameOf(opcode: number): string {
   return opcode >= SIMD ? `0x${opcode.toString(16)}` : `0x${opcode.toString(16).padStart(2, '0')}`
 }
 
-export function textOf({ instructions }: WasmFunction): string {
+function calleeOf({ imports }: Pick<WasmModule, 'imports'>, index: number): string | number {
+  return imports[index]?.name ?? index - imports.length
+}
+
+export function textOf(
+  { instructions }: WasmFunction, module: Pick<WasmModule, 'imports'>,
+): string {
   let depth = 1
   const lines = instructions.map((instruction) => {
     const { opcode, immediates, memory, offset } = instruction
@@ -62,7 +73,8 @@ export function textOf({ instructions }: WasmFunction): string {
     if (opcode >= 0x02 && opcode <= 0x05) depth += 1
     const operands = isMemoryAccess(opcode)
       ? [memory === 0 ? 'core' : 'machine', ...offset ? [`+${offset}`] : []]
-      : opcode >= 0x02 && opcode <= 0x04 ? [] : immediates
+      : opcode >= 0x02 && opcode <= 0x04 ? []
+        : isCall(opcode) ? [calleeOf(module, Number(immediates[0]))] : immediates
     return `${indent}${[nameOf(opcode), ...operands].join(' ')}\n`
   })
   return lines.join('')
