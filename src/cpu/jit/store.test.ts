@@ -77,21 +77,6 @@ test('a wide region is found rather than another, or alone', () => {
   assert.equal(store.find(memory, at(SECOND), pagesAround, true)?.region.shape, wide)
 })
 
-test('of regions that may be entered at the same place the larger one is found', () => {
-  const store = new RegionStore()
-  const large = shapeOf(7)
-  const small = {
-    ...large, blocks: large.blocks.slice(0, 2), bytes: large.bytes.slice(0, 3),
-    entries: large.entries.slice(0, 1), keys: large.keys.slice(0, 1),
-  }
-  const shapes = [small, large, small].map((shape) => ({ ...shape }))
-  for (const shape of shapes) store.addCompiled([shape], moduleOf(), 100, undefined)
-  const memory = memoryWith(large)
-  assert.equal(store.find(memory, at(FIRST), pagesAround)?.region.shape, shapes[1])
-  memory[SECOND] = 0
-  assert.equal(store.find(memory, at(FIRST), pagesAround)?.region.shape, shapes[0])
-})
-
 test('a place has its pages, and a region eight places', () => {
   const store = new RegionStore()
   const shape = shapeOf(7)

@@ -273,19 +273,13 @@ export class RegionStore {
     for (const region of batch.regions) {
       this.#beginnings.add(region.shape)
       for (const key of new Set(region.shape.keys)) {
-        const there = this.#starts.get(key) ?? []
-        this.#starts.set(key, there)
-        const at = there.findIndex((other) => isPreferred(region, other))
-        there.splice(at < 0 ? there.length : at, 0, region)
+        const there = this.#starts.get(key)
+        if (!there) this.#starts.set(key, [region])
+        else if (region.shape.isWide) there.unshift(region)
+        else there.push(region)
       }
     }
   }
-}
-
-/** Whether a region is looked for before another that may be entered at the same place: it is wide,
- * or larger. */
-function isPreferred({ shape }: StoredRegion, { shape: other }: StoredRegion): boolean {
-  return shape.isWide !== other.isWide ? shape.isWide : shape.bytes.length > other.bytes.length
 }
 
 /** The pages, relative to a region's page 0, that it may be entered in with the code at `offset` of
