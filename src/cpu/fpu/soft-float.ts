@@ -17,8 +17,8 @@ import type { FunctionReference, ModuleBuilder } from '../../wasm/module.ts'
 import { floatOps } from './float-number.ts'
 import { loadMxcsr } from './float-state.ts'
 import {
-  encodingOf, flushOperands, FLUSH_TO_ZERO, isInfinite, isNaN, isNothing, isSignaling, modeOf,
-  noteSubnormal, partsOf, raise, returnInvalid, returnNaN, shiftRight, signBit, signOf,
+  encodingOf, exchange, flushOperands, FLUSH_TO_ZERO, isInfinite, isNaN, isNothing, isSignaling,
+  modeOf, noteSubnormal, partsOf, raise, returnInvalid, returnNaN, shiftRight, signBit, signOf,
   signOfNothing, unpack, type Encoders, type Parts,
 } from './soft-number.ts'
 
@@ -55,15 +55,9 @@ function valueOf({ width }: Site, bits: Expression): Expression {
 function orderParts(f: FunctionBuilder, x: Parts, y: Parts, swapOthers: () => void): void {
   const isLess = i32.or(i32.ltS(x.exponent, y.exponent),
     i32.and(i32.eq(x.exponent, y.exponent), i64.ltU(x.significand, y.significand)))
-  const swap = (one: Local, other: Local): void => {
-    const kept = f.local(one.type)
-    f.set(kept, one)
-    f.set(one, other)
-    f.set(other, kept)
-  }
   f.if(isLess, () => {
-    swap(x.exponent, y.exponent)
-    swap(x.significand, y.significand)
+    exchange(f, x.exponent, y.exponent)
+    exchange(f, x.significand, y.significand)
     swapOthers()
   })
 }
@@ -75,14 +69,10 @@ function addition(site: Site): void {
   noteSubnormal(f, e, [a, b])
   f.if(isInfinite(a, e), () => f.return(a))
   f.if(isInfinite(b, e), () => f.return(b))
-  const [x, y, kept] = [partsOf(f), partsOf(f), f.local('i64')]
+  const [x, y] = [partsOf(f), partsOf(f)]
   unpack(f, e, a, x)
   unpack(f, e, b, y)
-  orderParts(f, x, y, () => {
-    f.set(kept, a)
-    f.set(a, b)
-    f.set(b, kept)
-  })
+  orderParts(f, x, y, () => exchange(f, a, b))
   shiftRight(f, y.significand, i32.sub(x.exponent, y.exponent))
   f.if(differ(), () => {
     f.set(x.significand, i64.sub(x.significand, y.significand))

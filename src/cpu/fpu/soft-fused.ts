@@ -10,7 +10,7 @@ import type { FunctionReference, ModuleBuilder } from '../../wasm/module.ts'
 import { loadMxcsr } from './float-state.ts'
 import type { SoftFloat } from './soft-float.ts'
 import {
-  encodingOf, flushOperands, isInfinite, isNothing, noteSubnormal, partsOf, returnInvalid,
+  encodingOf, exchange, flushOperands, isInfinite, isNothing, noteSubnormal, partsOf, returnInvalid,
   returnNaN, signBit, signOf, signOfNothing, unpack, type Encoders, type Parts,
 } from './soft-number.ts'
 
@@ -79,10 +79,7 @@ function order(
   }
   f.if(isLess('exponent', 'significand', 'low'), () => {
     for (const field of ['exponent', 'significand', 'low'] as const) {
-      const kept = f.local(x[field].type)
-      f.set(kept, x[field])
-      f.set(x[field], y[field])
-      f.set(y[field], kept)
+      exchange(f, x[field], y[field])
     }
     f.set(sign, other)
   })

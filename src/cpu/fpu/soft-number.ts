@@ -116,6 +116,14 @@ export interface Parts {
   readonly significand: Local
 }
 
+/** Has two locals change their values. */
+export function exchange(f: FunctionBuilder, one: Local, other: Local): void {
+  const kept = f.local(one.type)
+  f.set(kept, one)
+  f.set(one, other)
+  f.set(other, kept)
+}
+
 export function partsOf(f: FunctionBuilder): Parts {
   return { exponent: f.local('i32'), significand: f.local('i64') }
 }
