@@ -13,9 +13,7 @@
 import { assert } from '../../base/assert.ts'
 import { type Decode, MAX_LENGTH } from '../../isa/decode/decoder.ts'
 import type { Instruction } from '../../isa/operand.ts'
-import {
-  CODE_HASH_BITS, CODE_MODE_STEP, coreMap,
-} from '../core-memory.ts'
+import { CODE_HASH_BITS, CODE_MODE_STEP, coreMap } from '../core-memory.ts'
 import { firstPlace, otherPlace, placeFor } from './code-hash.ts'
 import { CodeLines, linesAt } from './code-lines.ts'
 import { codeModeOf, hasRegions, modeShapeOf } from './code-mode.ts'

@@ -13,8 +13,9 @@ import type { FunctionBuilder } from '../../wasm/function.ts'
 import type { FunctionReference, ModuleBuilder } from '../../wasm/module.ts'
 import { CODE_MODE_LONG } from '../core-memory.ts'
 import { emitExecPage } from '../mmu/exec-tlb.ts'
-import { CpuContext } from '../state.ts'
-import { controlAt, emitCodePage, loadControl32, loadControl64, Z } from './core-fields.ts'
+import {
+  controlAt, emitCodePage, isUserLevel, loadControl32, loadControl64, Z,
+} from './core-fields.ts'
 import { CORE, partSignatures } from './parts.ts'
 import { field, type LastTarget, SCALE_MASK, Special } from './record.ts'
 
@@ -28,8 +29,7 @@ function emitGoAsLast(f: FunctionBuilder, record: Local, last: LastTarget, linea
   f.block((missed) => {
     f.set(target, i32.load(CORE, record, last.link))
     f.brIf(missed, i32.eqz(target))
-    const user = i32.eq(i32.load(CORE, Z, CpuContext.offsets.cpl), i32.const(3))
-    f.set(frame, emitExecPage(f, CORE, linear, { user, entry, missed }))
+    f.set(frame, emitExecPage(f, CORE, linear, { user: isUserLevel(), entry, missed }))
     f.brUnlikely(missed, i32.ne(frame, i32.load(CORE, record, last.frame)))
     f.set(head, i32.load(CORE, target, field.handler))
     const offset = i32.and(i32.wrap(linear), i32.const(0xfff))
