@@ -22,7 +22,7 @@ import { startMachine } from './machine.ts'
 import { machineSize, MOST_MIB } from './wishes.ts'
 
 export type { GuestConsole } from '../toolstack/api/console.ts'
-export type { Domain } from '../toolstack/api/domain.ts'
+export type { DetachOptions, Domain } from '../toolstack/api/domain.ts'
 export type { DomainSettings } from '../toolstack/api/settings.ts'
 export { ConsoleEnded } from '../toolstack/api/console.ts'
 export { ConfigError } from '../toolstack/config/parser.ts'

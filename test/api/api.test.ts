@@ -4,9 +4,9 @@
  */
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { join, relative } from 'node:path'
 import { after, test } from 'node:test'
 import { ConfigError, ConsoleEnded, Host, LibxlError } from 'xenolith'
 import * as guests from '../guests/programs.ts'
@@ -87,6 +87,30 @@ test('a domain is destroyed at the end of its scope, gone or not', async () => {
   }
   assert.deepEqual(await host.domains(), [])
   assert.equal(await host.find('a'), undefined)
+})
+
+test('disks and interfaces come and go while a domain runs', async () => {
+  const image = file('disk.img', new Uint8Array(1 << 16))
+  await using host = await Host.start({ memory: 128 })
+  await using domain = await host.create({ name: 'a', kernel: ticking, memory: 32 })
+  await domain.attachDisk(`${relative('.', image)},raw,xvdb,w`)
+  const [disk] = await domain.disks()
+  assert.equal(await host.store.read(`${disk?.backend}/params`), image)
+  await domain.resizeDisk('xvdb', 1 << 17)
+  assert.equal(statSync(image).size, 1 << 17)
+  const mac = '00:16:3e:00:00:01'
+  await domain.attachInterface(`mac=${mac}`)
+  assert.deepEqual((await domain.interfaces()).map((one) => one.mac), [mac])
+  await domain.detachDisk('xvdb', { force: true })
+  await domain.detachInterface(mac)
+  assert.deepEqual([...await domain.disks(), ...await domain.interfaces()], [])
+
+  await assert.rejects(domain.detachDisk('xvdb'), /Device xvdb not connected/)
+  await assert.rejects(domain.detachInterface(7), LibxlError)
+  await assert.rejects(domain.attachDisk('/nowhere,raw,xvdc,w'), LibxlError)
+  await assert.rejects(domain.attachDisk('no vdev'), ConfigError)
+  await assert.rejects(domain.attachInterface('mac=nonsense'), ConfigError)
+  await assert.rejects(domain.attachInterface('colour=red'), ConfigError)
 })
 
 test('what cannot be made is refused with the reason', async () => {

@@ -15,8 +15,9 @@ test('the example boots Debian\'s kernel, runs commands and ends', { skip: missi
     [program, `${settings['kernel']}`, `${settings['ramdisk']}`],
     { encoding: 'utf8', timeout: 400_000 })
   assert.equal(done.stderr, '')
-  const [runs, grep, ...rest] = done.stdout.trim().split('\n')
-  assert.deepEqual([runs, grep], ['runs on xen', 'grep found nothing: 1'])
+  const [runs, grep, disk, ...rest] = done.stdout.trim().split('\n')
+  assert.deepEqual([runs, grep, disk],
+    ['runs on xen', 'grep found nothing: 1', 'on the disk: from the host'])
   assert.ok(rest.includes('greeting: hello'))
   assert.ok(rest.some((line) => line.endsWith('/data/greeting')))
   assert.equal(rest.at(-1), 'ended: shutdown for reason 0')

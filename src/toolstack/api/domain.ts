@@ -5,11 +5,13 @@
 import type { AsyncStoreClient } from '../../xenstore/async-client.ts'
 import { domainPath } from '../../xenstore/path.ts'
 import {
-  type DomainEnd, type DomainSummary, ERROR_DOMAIN_NOTFOUND, type Libxl, LibxlError,
-  type VcpuSummary,
+  type DeviceKind, type DiskSummary, type DomainEnd, type DomainSummary, ERROR_DOMAIN_NOTFOUND,
+  ERROR_FAIL, type Libxl, LibxlError, type VcpuSummary, type VifSummary,
 } from '../domain/libxl.ts'
+import { absoluteDisk } from '../domain/spec.ts'
 import { HostGone } from '../host/client.ts'
 import { GuestConsole, type Patience } from './console.ts'
+import { diskOfSetting, vifOfSetting } from './settings.ts'
 import type { CommandResult } from './shell.ts'
 
 /** What domains share: the way to the machine, and what is open. */
@@ -17,8 +19,15 @@ export interface Session {
   readonly libxl: Libxl
   readonly store: AsyncStoreClient
   readonly newToken: () => string
+  readonly absolutePath: (path: string) => string
   /** What is to be closed before the session is. */
   readonly open: Set<AsyncDisposable>
+}
+
+/** How a device is taken away. */
+export interface DetachOptions {
+  /** Without waiting for the guest to let it go. */
+  readonly force?: boolean
 }
 
 export class Domain implements AsyncDisposable {
@@ -75,6 +84,40 @@ export class Domain implements AsyncDisposable {
     return this.#libxl.setOnlineVcpus(this.domid, count)
   }
 
+  disks(): Promise<DiskSummary[]> {
+    return this.#libxl.devices(this.domid, 'disks')
+  }
+
+  /** Gives it a disk, as an item of `disk=`: '/data.qcow2,qcow2,xvdb,w'. Throws ConfigError. */
+  async attachDisk(disk: string): Promise<void> {
+    const spec = absoluteDisk(diskOfSetting(disk), this.#session.absolutePath)
+    await this.#libxl.attachDevice(this.domid, 'disks', spec)
+  }
+
+  /** Makes a disk larger, while the guest uses it; `vdev` as 'xvdb'. */
+  resizeDisk(vdev: string, bytes: number): Promise<void> {
+    return this.#libxl.resizeDisk(this.domid, vdev, bytes)
+  }
+
+  /** Takes a disk away, once the guest has let it go. */
+  detachDisk(vdev: string, options?: DetachOptions): Promise<void> {
+    return this.#detach('disks', vdev, options)
+  }
+
+  interfaces(): Promise<VifSummary[]> {
+    return this.#libxl.devices(this.domid, 'vifs')
+  }
+
+  /** Gives it a network interface, as an item of `vif=`: 'bridge=xenbr0'. Throws ConfigError. */
+  async attachInterface(vif: string): Promise<void> {
+    await this.#libxl.attachDevice(this.domid, 'vifs', vifOfSetting(vif))
+  }
+
+  /** Takes an interface away, by its number or its address, once the guest has let it go. */
+  detachInterface(which: number | string, options?: DetachOptions): Promise<void> {
+    return this.#detach('vifs', `${which}`, options)
+  }
+
   sysrq(key: string): Promise<void> {
     return this.#libxl.sendSysrq(this.domid, key)
   }
@@ -123,6 +166,14 @@ export class Domain implements AsyncDisposable {
       const gone = error instanceof HostGone ||
         (error instanceof LibxlError && error.rc === ERROR_DOMAIN_NOTFOUND)
       if (!gone) throw error
+    }
+  }
+
+  async #detach(
+    kind: DeviceKind, name: string, { force = false }: DetachOptions = {},
+  ): Promise<void> {
+    if (await this.#libxl.detachDevice(this.domid, kind, name, force) === undefined) {
+      throw new LibxlError(ERROR_FAIL, `Device ${name} not connected.`)
     }
   }
 

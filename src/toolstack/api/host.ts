@@ -31,7 +31,8 @@ export class HostSession implements AsyncDisposable {
   constructor(parts: HostParts) {
     this.#parts = parts
     this.#session = {
-      libxl: parts.libxl, store: parts.store, newToken: () => parts.newToken(), open: new Set(),
+      libxl: parts.libxl, store: parts.store, newToken: () => parts.newToken(),
+      absolutePath: (path) => parts.absolutePath(path), open: new Set(),
     }
   }
 

@@ -3,9 +3,11 @@
  *
  * A file's slips are warnings, as xl's users expect; an object's are errors, as programs do.
  */
+import { type DiskSpec, DiskSpecError, parseDisk } from '../config/disk.ts'
 import { type DomainConfig, domainConfigOf } from '../config/domain.ts'
 import { KNOWN_OPTIONS } from '../config/options.ts'
 import { ConfigError, type Setting, type Value } from '../config/parser.ts'
+import { parseVif, VifError, type VifSpec } from '../config/vif.ts'
 
 export type SettingValue = string | number | boolean | readonly SettingValue[]
 
@@ -44,6 +46,30 @@ export function configOfSettings(settings: DomainSettings): DomainConfig {
     throw new ConfigError(slips.map((slip) => slip.replace('domain:0: warning: ', '')))
   }
   return config
+}
+
+/** Reads an item of `disk=`. Throws ConfigError. */
+export function diskOfSetting(text: string): DiskSpec {
+  return configured(() => parseDisk(text))
+}
+
+/** Reads an item of `vif=`. Throws ConfigError. */
+export function vifOfSetting(text: string): VifSpec {
+  const unknown: string[] = []
+  const vif = configured(() => parseVif(text, (line) => void unknown.push(line)))
+  if (unknown.length > 0) throw new ConfigError(unknown)
+  return vif
+}
+
+function configured<T>(read: () => T): T {
+  try {
+    return read()
+  } catch (error) {
+    if (error instanceof DiskSpecError || error instanceof VifError) {
+      throw new ConfigError([error.message])
+    }
+    throw error
+  }
 }
 
 function valueOf(value: SettingValue): Value {
