@@ -2,7 +2,7 @@
  * The subcommand for channels: channel-list.
  */
 import type { ChannelSummary } from '../domain/libxl.ts'
-import type { Command, Invocation } from './command.ts'
+import { type Command, type Invocation, jsonHelp, jsonOption, jsonText } from './command.ts'
 import { findDomain } from './world.ts'
 
 const header = `Idx BE state evt-ch ring-ref connection ${' '.repeat(30)}\n`
@@ -14,20 +14,27 @@ function row(channel: ChannelSummary): string {
     `${left(channel.path ?? '', 30)} \n`
 }
 
-async function list({ world, operands }: Invocation): Promise<number> {
-  world.out(header)
+async function list({ world, operands, options }: Invocation): Promise<number> {
+  const isJson = options.has('json')
+  if (!isJson) world.out(header)
   const libxl = await world.machine()
+  const all: object[] = []
   for (const name of operands) {
     const domid = await findDomain(world, libxl, name)
     if (domid === 0) continue
-    for (const channel of await libxl.devices(domid, 'channels')) world.out(row(channel))
+    for (const channel of await libxl.devices(domid, 'channels')) {
+      if (isJson) all.push({ domid, ...channel })
+      else world.out(row(channel))
+    }
   }
+  if (isJson) world.out(jsonText(all))
   return 0
 }
 
 export const channelCommands: readonly Command[] = [
   {
     name: 'channel-list', summary: 'List virtual channel devices for a domain',
-    synopsis: '<Domain(s)>', globals: 'vtT', options: [], needs: 1, run: list,
+    synopsis: '<Domain(s)>', optionsHelp: jsonHelp, globals: 'vtT', options: [jsonOption], needs: 1,
+    run: list,
   },
 ]

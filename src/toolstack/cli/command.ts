@@ -35,6 +35,14 @@ export interface Command {
   run(invocation: Invocation): Promise<number>
 }
 
+/** Has a listing print all that is known, in its own units and for programs; real xl has it not. */
+export const jsonOption: Option = { key: 'json', name: 'json' }
+export const jsonHelp = '--json                  Output all that is known as JSON'
+
+export function jsonText(value: unknown): string {
+  return `${JSON.stringify(value, undefined, 4)}\n`
+}
+
 /** The help of one subcommand, as `xl help NAME` prints it. */
 export function usageOf(command: Command): string {
   const options = command.optionsHelp !== undefined ? `Options:\n\n${command.optionsHelp}\n` : ''

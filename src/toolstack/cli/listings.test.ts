@@ -1,7 +1,9 @@
 /**
  * The smaller listings of xl, in real xl's columns.
  */
+import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { MemoryFile } from '../../storage/memory-file.ts'
 import { expectXl, xl } from './fake-world.ts'
 
 const dom0 = 'Domain-0                                     0  1024'
@@ -67,4 +69,30 @@ test('a console of an unknown type is refused, and that of the control domain', 
   await run('create -p a.cfg')
   await expectXl(run, 'console -t foo pvh', 1, '!console type supported are: pv, serial, vuart')
   await expectXl(run, 'console 0', 22, '!Can\'t specify Domain-0')
+})
+
+test('--json prints what is known for programs', async () => {
+  const { run, host } = xl()
+  host.images.files.files.set('/d.img', new MemoryFile('/d.img', new Uint8Array(1 << 20)))
+  await run('create -p a.cfg disk=["/d.img,raw,xvda,r"]')
+  const listed = async (command: string): Promise<Record<string, unknown>[]> => {
+    const { out, err, code } = await run(`${command} --json`)
+    assert.deepEqual([err, code], ['', 0], command)
+    const value: unknown = JSON.parse(out)
+    return (Array.isArray(value) ? value : [value]) as Record<string, unknown>[]
+  }
+  assert.deepEqual((await listed('list')).map(({ name, paused }) => [name, paused]),
+    [['Domain-0', false], ['pvh', true]])
+  assert.deepEqual((await listed('list pvh')).map(({ maxMemoryKib }) => typeof maxMemoryKib),
+    ['number'])
+  assert.deepEqual((await listed('vcpu-list pvh')).map(({ domid, vcpu }) => [domid, vcpu]),
+    [[1, 0]])
+  assert.deepEqual((await listed('cpupool-list')).map(({ name, cpus }) => [name, cpus]),
+    [['Pool-0', [0]]])
+  assert.deepEqual((await listed('info')).map(({ nrCpus, machine }) => [nrCpus, machine]),
+    [[1, 'x86_64']])
+  assert.deepEqual((await listed('block-list pvh')).map(({ domid, devid }) => [domid, devid]),
+    [[1, 51712]])
+  assert.deepEqual(await listed('network-list pvh'), [])
+  assert.deepEqual(await listed('channel-list pvh'), [])
 })

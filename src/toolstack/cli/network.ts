@@ -4,7 +4,7 @@
 import { vifWithDefaults } from '../config/global.ts'
 import { parseVif, VifError, type VifSpec } from '../config/vif.ts'
 import type { Libxl, VifSummary } from '../domain/libxl.ts'
-import type { Command, Invocation } from './command.ts'
+import { type Command, type Invocation, jsonHelp, jsonOption, jsonText } from './command.ts'
 import { readGlobalConfig } from './config-file.ts'
 import { nicJson } from './config-json.ts'
 import { complain, findDomain } from './world.ts'
@@ -50,10 +50,12 @@ function row(vif: VifSummary): string {
     `${vif.backend.padEnd(30)}\n`
 }
 
-async function list({ world, operands }: Invocation): Promise<number> {
+async function list({ world, operands, options }: Invocation): Promise<number> {
   const libxl = await world.machine()
   // Before it looks whether there are such domains, as real xl does.
-  world.out(header)
+  const isJson = options.has('json')
+  if (!isJson) world.out(header)
+  const all: object[] = []
   let status = 0
   for (const name of operands) {
     const domid = await domidOf(libxl, name)
@@ -62,8 +64,12 @@ async function list({ world, operands }: Invocation): Promise<number> {
       status = 1
       continue
     }
-    for (const vif of await vifsOf(libxl, domid)) world.out(row(vif))
+    for (const vif of await vifsOf(libxl, domid)) {
+      if (isJson) all.push({ domid, ...vif })
+      else world.out(row(vif))
+    }
   }
+  if (isJson) world.out(jsonText(all))
   return status
 }
 
@@ -100,7 +106,8 @@ export const networkCommands: readonly Command[] = [
   },
   {
     name: 'network-list', summary: 'List virtual network interfaces for a domain',
-    synopsis: '<Domain(s)>', globals: 'vtT', options: [], needs: 1, run: list,
+    synopsis: '<Domain(s)>', optionsHelp: jsonHelp, globals: 'vtT', options: [jsonOption], needs: 1,
+    run: list,
   },
   {
     name: 'network-detach', summary: 'Destroy a domain\'s virtual network device',

@@ -7,7 +7,7 @@ import {
   claimsTable, cpupoolTable, listTable, sharingTable, uptimeHeader, uptimeRow, vcpuHeader, vcpuRows,
   vmTable,
 } from './columns.ts'
-import type { Command, Invocation } from './command.ts'
+import { type Command, type Invocation, jsonHelp, jsonOption, jsonText } from './command.ts'
 import { listJson } from './config-json.ts'
 import { infoField, infoText } from './info-text.ts'
 import { complain, findDomain } from './world.ts'
@@ -30,6 +30,10 @@ async function list(invocation: Invocation): Promise<number> {
     const items = domains.map(async (summary) =>
       ({ summary, spec: await libxl.spec(summary.domid) }))
     world.out(listJson(await Promise.all(items)))
+    return 0
+  }
+  if (options.has('json')) {
+    world.out(jsonText(domains))
     return 0
   }
   world.out(listTable(domains, {
@@ -74,14 +78,19 @@ async function cpupoolList({ world, options, operands }: Invocation): Promise<nu
     world.err(`Pool '${name}' does not exist\n`)
     return 1
   }
-  world.out(cpupoolTable(pools, options.has('cpus')))
+  world.out(options.has('json') ? jsonText(pools) : cpupoolTable(pools, options.has('cpus')))
   return 0
 }
 
 async function info({ world, options, operands }: Invocation): Promise<number> {
   const libxl = await world.machine()
   const numa = options.has('numa')
-  const text = infoText(await libxl.info(), world.uname(), numa)
+  const known = await libxl.info()
+  if (options.has('json')) {
+    world.out(jsonText({ ...world.uname(), ...known }))
+    return 0
+  }
+  const text = infoText(known, world.uname(), numa)
   const [name] = operands
   world.out(name === undefined || numa ? text : infoField(text, name))
   return 0
@@ -150,18 +159,22 @@ async function uptime(invocation: Invocation): Promise<number> {
 }
 
 async function vcpuList(invocation: Invocation): Promise<number> {
-  const { world } = invocation
+  const { world, options } = invocation
+  const isJson = options.has('json')
   const libxl = await world.machine()
   // Before it looks whether there are such domains, as real xl does.
-  world.out(vcpuHeader)
+  if (!isJson) world.out(vcpuHeader)
+  const all: object[] = []
   for await (const { domid: id, summary } of chosen(invocation)) {
     try {
       const vcpus = await libxl.vcpus(id)
-      if (summary) world.out(vcpuRows(summary, vcpus))
+      if (isJson) all.push(...vcpus.map((vcpu) => ({ domid: id, ...vcpu })))
+      else if (summary) world.out(vcpuRows(summary, vcpus))
     } catch (error) {
       complain(world, error)
     }
   }
+  if (isJson) world.out(jsonText(all))
   return 0
 }
 
@@ -173,19 +186,22 @@ export const queryCommands: readonly Command[] = [
 -v, --verbose           Prints out UUIDs and security context
 -Z, --context           Prints out security context
 -c, --cpupool           Prints the cpupool the domain is in
--n, --numa              Prints out NUMA node affinity`,
+-n, --numa              Prints out NUMA node affinity
+${jsonHelp}`,
     globals: 'vtT',
     options: [
       { key: 'long', letter: 'l', name: 'long' }, { key: 'verbose', letter: 'v', name: 'verbose' },
       { key: 'context', letter: 'Z', name: 'context' },
       { key: 'cpupool', letter: 'c', name: 'cpupool' }, { key: 'numa', letter: 'n', name: 'numa' },
+      jsonOption,
     ],
     needs: 0, run: list,
   },
   {
     name: 'info', summary: 'Get information about Xen host',
-    synopsis: '-n, --numa         List host NUMA topology information',
-    globals: 'vtT', options: [{ key: 'numa', letter: 'n', name: 'numa' }], needs: 0, run: info,
+    synopsis: '-n, --numa         List host NUMA topology information', optionsHelp: jsonHelp,
+    globals: 'vtT', options: [{ key: 'numa', letter: 'n', name: 'numa' }, jsonOption], needs: 0,
+    run: info,
   },
   {
     name: 'dmesg', summary: 'Read and/or clear dmesg buffer', synopsis: '[-c]',
@@ -219,12 +235,12 @@ export const queryCommands: readonly Command[] = [
   {
     name: 'cpupool-list', summary: 'List CPU pools on host',
     synopsis: '[-c|--cpus] [<CPU Pool>]',
-    optionsHelp: '-c, --cpus                     Output list of CPUs used by a pool',
-    globals: 'vtT', options: [{ key: 'cpus', letter: 'c', name: 'cpus' }], needs: 0,
+    optionsHelp: `-c, --cpus                     Output list of CPUs used by a pool\n${jsonHelp}`,
+    globals: 'vtT', options: [{ key: 'cpus', letter: 'c', name: 'cpus' }, jsonOption], needs: 0,
     run: cpupoolList,
   },
   {
     name: 'vcpu-list', summary: 'List the VCPUs for all/some domains', synopsis: '[Domain, ...]',
-    globals: 'vtT', options: [], needs: 0, run: vcpuList,
+    optionsHelp: jsonHelp, globals: 'vtT', options: [jsonOption], needs: 0, run: vcpuList,
   },
 ]
