@@ -45,6 +45,7 @@ const cpu: Cpu = new Cpu({
   random: randomWord,
   hasPorts: false,
   ...start.heatLimit === undefined ? {} : { heatLimit: start.heatLimit },
+  without: start.without,
   shared: {
     frameUses: host.state.frameUses, tscTold: host.state.tscTold,
     pairLock: host.state.pairLock,

@@ -3,7 +3,7 @@
  */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { heatWish, memoryWish, mostMemoryWish, nodesWish } from './wishes.ts'
+import { heatWish, memoryWish, mostMemoryWish, nodesWish, withoutWish } from './wishes.ts'
 
 const nodes = (text: string) => nodesWish({ XENOLITH_NODES: text }, 1024, 4)
 
@@ -54,4 +54,11 @@ test('there is room for the memory that there is, and for no more than a machine
   for (const text of ['511', '4097', 'x', '1e3', '-1']) {
     assert.throws(() => most(text), /has room for 512 to 4096/)
   }
+})
+
+test('what compiling leaves out has names', () => {
+  const without = (text?: string) => withoutWish({ XENOLITH_JIT_WITHOUT: text })
+  assert.deepEqual([without(), without('')], [[], []])
+  assert.deepEqual(without('x87,wide'), ['x87', 'wide'])
+  assert.throws(() => without('x87,regions'), /names regions; it may name flags, micro-tlb, x87/)
 })

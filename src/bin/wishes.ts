@@ -2,6 +2,7 @@
  * What the environment wishes of a machine.
  */
 import { availableParallelism } from 'node:os'
+import { FEATURES, type Without } from '../cpu/jit/features.ts'
 import { MAX_NODES, type NodeWish } from '../hypervisor/host/nodes.ts'
 import { MAX_CORES } from '../hypervisor/host/state.ts'
 import { cpusIn } from '../toolstack/config/cpu-range.ts'
@@ -45,15 +46,19 @@ export function mostMemoryWish(environment: Environment, memoryMib: number): num
 /** The number of physical CPUs, by the environment's wish. Throws what is wrong with it. */
 export function coresWish(environment: Environment): number {
   const text = environment['XENOLITH_CORES']
-  if (text === undefined) {
-    return seedWish(environment) ? 1 : Math.min(availableParallelism(), MAX_CORES)
-  }
+  const isDeterministic = seedWish(environment) !== undefined
+  if (text !== undefined) return coreCount('XENOLITH_CORES', text, isDeterministic)
+  return isDeterministic ? 1 : Math.min(availableParallelism(), MAX_CORES)
+}
+
+/** A number of physical CPUs from what was said for `name`. Throws what is wrong with it. */
+export function coreCount(name: string, text: string, isDeterministic: boolean): number {
   const wish = Number(text)
-  if (wish > 1 && seedWish(environment)) {
-    throw new Error(`XENOLITH_CORES is ${text}; a deterministic machine has one core`)
+  if (wish > 1 && isDeterministic) {
+    throw new Error(`${name} is ${text}; a deterministic machine has one core`)
   }
   if (/^\d+$/.test(text) && wish >= 1 && wish <= MAX_CORES) return wish
-  throw new Error(`XENOLITH_CORES is ${text}; a machine has 1 to ${MAX_CORES} cores`)
+  throw new Error(`${name} is ${text}; a machine has 1 to ${MAX_CORES} cores`)
 }
 
 /** How often code is jumped to before it is compiled, by the environment's wish: a number, or `off`
@@ -65,6 +70,18 @@ export function heatWish(environment: Environment): number | undefined {
   const wish = Number(text)
   if (/^\d+$/.test(text) && wish > 0 && wish <= MOST_HEAT) return wish
   throw new Error(`XENOLITH_JIT is ${text}; it is "off", or a number from 1 to ${MOST_HEAT}`)
+}
+
+/** What compiling shall leave out, by the environment's wish: names with commas between. Throws
+ * what is wrong with it. */
+export function withoutWish(environment: Environment): Without {
+  const text = environment['XENOLITH_JIT_WITHOUT'] ?? ''
+  return text.split(',').filter((word) => word !== '').map((word) =>
+    FEATURES.find((feature) => feature === word) ?? unknownFeature(word))
+}
+
+function unknownFeature(word: string): never {
+  throw new Error(`XENOLITH_JIT_WITHOUT names ${word}; it may name ${FEATURES.join(', ')}`)
 }
 
 /** Whether the machine shall be deterministic, by the environment's wish: its seed. */

@@ -85,6 +85,16 @@ test('the first xl starts a host process, and the others share it', () => {
   assert.equal(hostPid(), pid)
 })
 
+test('--jit= is for a host process that starts', () => {
+  assert.deepEqual(xl('--jit=off', 'domid', 'g'), {
+    code: 0, out: '1\n', err: 'xl: a host process runs already; --jit is for one that starts\n',
+  })
+  const done = spawnSync(process.execPath, [program, '--jit=never', 'list'],
+    { env: { ...environment, XENOLITH_RUN: join(scratch, 'never') }, encoding: 'utf8' })
+  assert.equal(done.status, 1)
+  assert.match(done.stderr, /XENOLITH_JIT is never; it is "off", or a number from 1 to 65534/)
+})
+
 test('those that come at once share one host process', { skip: !hasLocks() }, async () => {
   const together = { ...environment, XENOLITH_RUN: join(scratch, 'together') }
   const create = (name: string): Promise<{ code: number | null, err: string }> =>

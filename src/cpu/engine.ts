@@ -19,6 +19,7 @@ import { callPure } from './interpreter/pure-calls.ts'
 import { fillCrc32Tables } from './interpreter/pure-integers.ts'
 import type { RegionCompiler } from './jit/compiler.ts'
 import type { JitCounts } from './jit/counts.ts'
+import type { Without } from './jit/features.ts'
 import { Jit } from './jit/jit.ts'
 import type { KeptRegions } from './jit/shape.ts'
 import { Access } from './mmu/environment.ts'
@@ -48,6 +49,8 @@ export interface EngineOptions extends HandlerOptions {
   /** How often a region's entry is as hot as that before the region goes on where others are
    * entered. */
   readonly busyLimit?: number
+  /** What compiling shall leave out. */
+  readonly without?: Without
   /** Without one, the core compiles hot code itself, and waits for it. */
   readonly compiler?: RegionCompiler
   /** What that compiler can load. */
@@ -110,7 +113,7 @@ export class Engine {
     const handlers = new HandlerTable(memories, decode, options)
     const {
       compiler, kept, heatLimit = HEAT_LIMIT, busyLimit = BUSY_LIMIT, preferServices = false,
-      tscWindow = 0,
+      tscWindow = 0, without = [],
     } = options
     const machine = options.shared
     const module = buildEngine(handlers.sizes, {
@@ -144,7 +147,8 @@ export class Engine {
       flushed: () => this.#jit.flushed(),
     })
     this.#jit = new Jit({
-      ...shared, heatLimit, busyLimit, ...compiler ? { compiler } : {}, ...kept ? { kept } : {},
+      ...shared, heatLimit, busyLimit, without, ...compiler ? { compiler } : {},
+      ...kept ? { kept } : {},
       control: this.control,
       code: this.code,
       sizes: handlers.sizes,

@@ -4,6 +4,7 @@
  */
 import { assert } from '../../src/base/assert.ts'
 import { coreMap } from '../../src/cpu/core-memory.ts'
+import type { Without } from '../../src/cpu/jit/features.ts'
 import { Bytes } from '../../src/wasm/bytes.ts'
 import { replaceRegions } from './collect.ts'
 import { type Start, TestMachine } from './machine.ts'
@@ -24,11 +25,11 @@ export interface Counts {
   readonly imports: WasmModule['imports']
 }
 
-/** Runs a program to its end and counts. */
-export function countsOf(program: Start): Counts {
+/** Runs a program to its end and counts; compiling leaves some features out. */
+export function countsOf(program: Start, without: Without = []): Counts {
   const regions: WasmFunction[] = []
   let imports: WasmModule['imports'] = []
-  const machine = new TestMachine(HEAT_LIMIT, { busyLimit: BUDGET })
+  const machine = new TestMachine(HEAT_LIMIT, { busyLimit: BUDGET, without })
   machine.load(program)
   replaceRegions((bytes) => {
     const module = readModule(bytes)

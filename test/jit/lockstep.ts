@@ -3,6 +3,7 @@
  * interrupts, after each of which the interpreter must be in the very same state when it has
  * executed as many instructions.
  */
+import type { Without } from '../../src/cpu/jit/features.ts'
 import { makeProgram, type Program } from './program.ts'
 import { TestMachine } from './machine.ts'
 import { Random } from '../isa/decoder/byte-strings.ts'
@@ -20,11 +21,23 @@ export interface Failure {
 
 export class Lockstep {
   readonly #interpreter = new TestMachine(0)
-  #atOnce = new TestMachine(1)
-  #warm = new TestMachine(3)
+  readonly #without: Without
+  #atOnce: TestMachine
+  #warm: TestMachine
   /** How many instructions the programs had, in slices; and regions that became wide ones. */
   instructions = 0
   widened = 0
+
+  /** Compiling leaves some features out. */
+  constructor(without: Without = []) {
+    this.#without = without
+    this.#atOnce = this.#compiling(1)
+    this.#warm = this.#compiling(3)
+  }
+
+  #compiling(heatLimit: number): TestMachine {
+    return new TestMachine(heatLimit, { without: this.#without })
+  }
 
   /** Runs the programs of some seeds; the first failure, made as small as it goes. */
   run(first: number, count: number): Failure | undefined {
@@ -39,8 +52,8 @@ export class Lockstep {
 
   #renew(): void {
     for (const { cpu } of [this.#atOnce, this.#warm]) this.widened += cpu.jitCounts.widened
-    this.#atOnce = new TestMachine(1)
-    this.#warm = new TestMachine(3)
+    this.#atOnce = this.#compiling(1)
+    this.#warm = this.#compiling(3)
   }
 
   /** What went wrong with a program, if something did. */

@@ -187,7 +187,7 @@ export class TestMachine {
   constructor(
     heatLimit: number,
     more: Partial<Pick<EngineOptions,
-      'compiler' | 'kept' | 'busyLimit' | 'giveBackPages' | 'tsc' | 'tscWindow'>> = {},
+      'compiler' | 'kept' | 'busyLimit' | 'giveBackPages' | 'tsc' | 'tscWindow' | 'without'>> = {},
   ) {
     const pages = MACHINE_BYTES / 65536
     const machine = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true })

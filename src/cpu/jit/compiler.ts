@@ -10,6 +10,7 @@ import { globalGet } from '../../wasm/expression.ts'
 import { codeModeOf } from '../interpreter/code-mode.ts'
 import { buildWithParts, type MemorySizes } from '../interpreter/engine-module.ts'
 import { type Block, type BlockEnd, type Region } from './region.ts'
+import type { Without } from './features.ts'
 import { FlagWriters } from './flag-writers.ts'
 import type { RegionShape } from './shape.ts'
 import { SlowCalls } from './slow-calls.ts'
@@ -27,6 +28,7 @@ export interface PackedRegion {
 export interface CompileRequest {
   readonly sizes: MemorySizes
   readonly regions: readonly PackedRegion[]
+  readonly without?: Without
 }
 
 /** Asks for a module that was kept. */
@@ -126,10 +128,10 @@ function unpack({ shape, ends }: PackedRegion, decode: Decode): Region {
 /** The module of some regions. Where they are it is told in globals: the machine address of each
  * page that is jumped to. */
 export function buildRegions(request: CompileRequest, decode: Decode): Uint8Array<ArrayBuffer> {
-  const { regions, sizes } = request
+  const { regions, sizes, without = [] } = request
   return buildWithParts(sizes, (module, parts) => {
     const callees = {
-      parts, slow: new SlowCalls(module, parts), flagWriters: new FlagWriters(module),
+      parts, slow: new SlowCalls(module, parts), flagWriters: new FlagWriters(module), without,
     }
     regions.forEach((packed, index) => {
       const globals = new Map<number, number>()

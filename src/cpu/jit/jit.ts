@@ -23,6 +23,7 @@ import { noCounts } from './counts.ts'
 import { discover } from './discovery.ts'
 import { Entries, type LiveRegion } from './entries.ts'
 import type { RegionLimits } from './exploration.ts'
+import type { Without } from './features.ts'
 import { PAGE_BYTES } from './region.ts'
 import { Rewrites } from './rewrites.ts'
 import {
@@ -53,6 +54,8 @@ export interface JitNeeds {
   readonly heatLimit: number
   /** How often a region's entry is as hot as that before the region becomes a wide one. */
   readonly busyLimit: number
+  /** What compiling shall leave out. */
+  readonly without?: Without
   /** Without one, code is compiled as soon as it is hot. */
   readonly compiler?: RegionCompiler
   /** What is known from earlier processes, for the compiler to load. */
@@ -89,14 +92,16 @@ export class Jit {
     this.#compiler = needs.compiler ?? new ImmediateCompiler(needs.decode)
     this.#records = new DataView(needs.core)
     this.#targets = new JumpTargets(needs.core)
-    this.#entries = new Entries(needs.code, new RegionLinks(needs.core), needs.busyLimit)
+    this.#entries = new Entries(needs.code, new RegionLinks(needs.core),
+      needs.without?.includes('wide') ? Infinity : needs.busyLimit)
     for (const kept of needs.kept ?? []) this.#store.addKept(kept)
   }
 
   /** Makes a region of the code that begins at a record, which is about to be executed. */
   hot(record: number): void {
-    const { control, code } = this.#needs
+    const { control, code, without = [] } = this.#needs
     if (!hasRegions(control.codeMode) || !this.#compiler.works) return
+    if (control.codeMode !== CODE_MODE_LONG && without.includes('32-bit')) return
     const offset = this.#records.getUint16(record + field.pageOffset, true)
     const machine = (control.codeMachinePage | offset) >>> 0
     const live = this.#entries.at(machine)
@@ -127,7 +132,8 @@ export class Jit {
   poll(): void {
     if (this.#queue.length > 0) {
       const regions = this.#queue.splice(0)
-      this.#compiler.request({ sizes: this.#needs.sizes, regions })
+      const { sizes, without = [] } = this.#needs
+      this.#compiler.request({ sizes, regions, without })
     }
     for (let news = this.#compiler.take(); news; news = this.#compiler.take()) {
       switch (news.kind) {

@@ -13,6 +13,7 @@ import { areWithin, MODERATE, notDenormal } from '../fpu/float-bounds.ts'
 import { isImmoderate } from '../fpu/inline-float.ts'
 import { writeUnlessModerate } from '../fpu/inline-vector.ts'
 import type { AddressSymbol } from '../interpreter/parts.ts'
+import type { Without } from './features.ts'
 import type { RegionLocals } from './flag-state.ts'
 import { commonLanes, type FloatLanes, type FloatWidth } from './float-lanes.ts'
 import { floatUses, type FloatUse, type FloatUses } from './float-uses.ts'
@@ -47,7 +48,7 @@ export class PathJoins {
 
   constructor(
     target: FunctionBuilder, state: LocalState, floats: LocalFloatState, region: Region,
-    structure: Structure,
+    structure: Structure, without: Without,
   ) {
     this.#target = target
     this.#state = state
@@ -55,7 +56,7 @@ export class PathJoins {
     this.#isLoop = structure.isLoop
     this.#uses = floatUses(region)
     this.#micro = new MicroEntries(region.blocks[0]!.offset)
-    this.#steps = loopSteps(region, structure)
+    this.#steps = without.includes('micro-tlb') ? new Map() : loopSteps(region, structure)
   }
 
   /** A path comes to a node, with facts or none; `again` where it comes back. */

@@ -11,6 +11,7 @@ import type { FunctionReference, ModuleBuilder, Signature } from '../../wasm/mod
 import {
   type EngineParts, type FunctionPart, partSignatures, type SlowAccesses,
 } from '../interpreter/parts.ts'
+import type { Without } from './features.ts'
 import type { FlagWriters } from './flag-writers.ts'
 
 /** What the code of a module's regions calls. */
@@ -18,6 +19,7 @@ export interface Callees {
   readonly parts: EngineParts
   readonly slow: SlowCalls
   readonly flagWriters: FlagWriters
+  readonly without: Without
 }
 
 export class SlowCalls implements SlowAccesses {

@@ -80,7 +80,7 @@ class Translator {
   readonly #follows = new Map<number, Label>()
 
   constructor(
-    { parts, slow, flagWriters }: Callees, target: FunctionBuilder, region: Region,
+    { parts, slow, flagWriters, without }: Callees, target: FunctionBuilder, region: Region,
     placement: Placement,
   ) {
     this.#parts = parts
@@ -96,19 +96,21 @@ class Translator {
     const written = new WrittenRegisters(successors)
     this.#state = new LocalState(target, written)
     this.#floats = new LocalFloatState(target)
-    this.#x87 = keepsX87(region) ? new LocalX87(target, this.#structure.entries) : undefined
+    this.#x87 = !without.includes('x87') && keepsX87(region)
+      ? new LocalX87(target, this.#structure.entries) : undefined
     this.#locals = new RegionLocals(target)
     this.#base = target.local('i64')
     this.#budget = target.local('i32')
     this.#epochs = new Epochs(target, flagWriters)
     this.#joins =
-      new PathJoins(target, this.#state, this.#floats, region, this.#structure)
+      new PathJoins(target, this.#state, this.#floats, region, this.#structure, without)
     this.#leaving = new Leaving(target, {
       registers: this.#state, written, epochs: this.#epochs, x87: this.#x87,
       base: this.#base, budget: this.#budget,
     }, this.#mode.long ? parts.goOn : parts.goOnFlat32)
     this.#exits = new InstructionExits(target, this.#leaving, this.#budget, parts.nextSlice)
-    this.#needsFlags = flagNeeds(region)
+    this.#needsFlags = without.includes('flags') ? region.blocks.map(() => true)
+      : flagNeeds(region)
     this.#laterBases = laterBases(region, this.#structure)
     this.#entry = target.parameters[0]!
     this.#tables = target.local('i32')

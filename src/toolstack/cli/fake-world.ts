@@ -45,12 +45,14 @@ export function xl() {
   const libxl = new LocalLibxl(control, new Xenstored(), host)
   const terminal = new FakeTerminal()
   const files = new Map([['a.cfg', configText]])
+  const jitWishes: string[] = []
   let out = ''
   let err = ''
   const world: World = {
     out: (text) => void (out += text),
     err: (text) => void (err += text),
     terminal,
+    wishJit: (wish) => void jitWishes.push(wish),
     machine: async () => libxl,
     ownMachine: async () => libxl,
     readText: async (path) => {
@@ -71,7 +73,7 @@ export function xl() {
     const code = await runXl(line.split(' ').filter((word) => word !== ''), world)
     return { code, out, err }
   }
-  return { control, host, libxl, terminal, files, world, run }
+  return { control, host, libxl, terminal, files, jitWishes, world, run }
 }
 
 /** Expects what a command line says: `>` lines on standard output, `!` lines on standard error. */

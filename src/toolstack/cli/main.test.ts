@@ -26,6 +26,7 @@ test('mistakes are answered in the words of xl', async () => {
     '>Usage: xl [-vtTf] pause <Domain>', '>', '>Pause execution of a domain.', '>')
   await expectXl(run, 'list -z', 2, '!option `z\' not supported.')
   await expectXl(run, '-z list', 1, '!xl: invalid option -- \'z\'', '!unknown global option')
+  await expectXl(run, '--jit', 1, '!xl: invalid option -- \'-\'', '!unknown global option')
   await expectXl(run, '--help', 1, '!xl: invalid option -- \'-\'', '!unknown global option')
   await expectXl(run, 'reboot 99', 1, '!Rebooting domain 99',
     '!libxl: error: unable to get domain type for domid=99', '!reboot failed (rc=-3)')
@@ -92,6 +93,13 @@ test('dump-core writes a file, and says when there is nothing to dump', async ()
   await expectXl(run, 'dump-core nosuch /core', 1,
     '!nosuch is an invalid domain identifier (rc=-6)')
   assert.equal((await run('dump-core pvh')).code, 2)
+})
+
+test('--jit= before the command is a wish for a machine that it starts', async () => {
+  const { run, jitWishes } = xl()
+  assert.equal((await run('--jit=off list')).code, 0)
+  assert.equal((await run('list')).code, 0)
+  assert.deepEqual(jitWishes, ['off'])
 })
 
 test('creating a second domain of one name says so and leaves the first', async () => {

@@ -31,6 +31,7 @@ const commands: ReadonlyMap<string, Command> = new Map(
 const globalOptions: readonly Option[] = [
   { key: 'verbose', letter: 'v' }, { key: 'force', letter: 'f' }, { key: 'cr', letter: 't' },
   { key: 'times', letter: 'T' }, { key: 'dryrun', letter: 'N' },
+  { key: 'jit', name: 'jit', value: true },
 ]
 const helpOption: Option = { key: 'help', letter: 'h', name: 'help' }
 
@@ -38,12 +39,14 @@ const helpOption: Option = { key: 'help', letter: 'h', name: 'help' }
 export async function runXl(words: readonly string[], world: World): Promise<number> {
   const parsed = getopt(words, globalOptions, true)
   if ('unknown' in parsed) {
-    // There are no long ones: to real xl, -- begins an option of that letter.
+    // There are no others that are long: to real xl, -- begins an option of that letter.
     const letter = parsed.unknown.startsWith('--') ? '-' : parsed.unknown
     world.err(`xl: invalid option -- '${letter}'\n`)
     world.err('unknown global option\n')
     return 1
   }
+  const jit = parsed.options.get('jit')
+  if (jit !== undefined) world.wishJit(jit)
   const [name, ...rest] = parsed.operands
   if (name === undefined) {
     world.out(overview())

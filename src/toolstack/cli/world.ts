@@ -20,6 +20,9 @@ export interface World {
   out(text: string): void
   err(text: string): void
   readonly terminal: ConsoleTerminal
+  /** Says of a machine that is started for this command whether and when it compiles, as
+   * XENOLITH_JIT does. */
+  wishJit(wish: string): void
   /** The machine in the host process, started when there is none. */
   machine(): Promise<Libxl>
   /** A machine in this process, for one domain. */
