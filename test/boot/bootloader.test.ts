@@ -1,10 +1,13 @@
 /**
  * Guests without `kernel=`: pygrub finds Debian's kernel on their disk, in each format of images,
- * and again at each reboot.
+ * and again at each reboot, and pvnetboot on a server.
  */
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
-import { copyFileSync, mkdirSync, truncateSync, writeFileSync } from 'node:fs'
+import { once } from 'node:events'
+import { copyFileSync, mkdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { debian, Shell } from './debian.ts'
@@ -85,6 +88,26 @@ describe('a guest whose disk says what boots', { skip }, () => {
     const next = await Shell.take(await host.consoleOf('again', first + 1))
     assert.match(await next.output('cat /proc/cmdline'), /entry=changed\n$/)
     assert.equal((await host.xl('destroy', 'again')).code, 0)
+  })
+
+  test('boots without a disk what pvnetboot fetches', async () => {
+    const server = createServer((request, response) => {
+      const name = { '/boot/vmlinuz': 'kernel', '/boot/initrd.img': 'ramdisk' }[request.url ?? '']
+      if (name === undefined) response.writeHead(404).end()
+      else response.end(readFileSync(String(settings[name])))
+    })
+    server.listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    const { port } = server.address() as AddressInfo
+    const file = config('net', 'raw', {
+      bootloader: 'pvnetboot', disk: [], cmdline: 'console=hvc0 entry=net',
+      bootloader_args: [`--location=http://127.0.0.1:${port}/boot`, '--kernel=vmlinuz',
+        '--ramdisk=initrd.img'],
+    })
+    const shell = await Shell.take(host.start('create', '-c', file))
+    assert.match(await shell.output('cat /proc/cmdline'), /entry=net\n$/)
+    assert.equal((await host.xl('destroy', 'net')).code, 0)
+    server.close()
   })
 
   test('is refused, and its disk let go, when there is nothing to boot', async () => {
