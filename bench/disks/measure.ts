@@ -15,7 +15,7 @@ import type { DeviceOptions } from '../lib/command.ts'
 import {
   addProgram, type BenchDisk, loadVirtio, type MeasuredFiles, scratchFolder,
 } from '../lib/guest.ts'
-import { RowTimes } from '../lib/row-times.ts'
+import { measureInTurns, type RowTask, RowTimes } from '../lib/row-times.ts'
 
 const IMAGE_BYTES = 128 << 20
 const ROW_MS = 300_000
@@ -108,23 +108,32 @@ export async function measureDisks(options: DeviceOptions): Promise<DiskResult[]
   return results
 }
 
-/** Runs each row on each disk of all guests in turns. */
+/** Runs each row on all disks of all guests in turns. */
 async function runRows(
   guests: ReadonlyMap<System, RunningGuest>, results: readonly DiskResult[],
 ): Promise<void> {
-  let index = 0
-  for (const { words, blockBytes, count, processes } of rows) {
-    for (const [disk, format] of diskFormats.entries()) {
-      const result = results[index++]!
-      const said = new Set<string>()
-      for (const [{ name, kind }, guest] of guests) {
-        const device = `/dev/${kind === 'qemu' ? 'vd' : 'xvd'}${'abc'[disk]}`
-        const command = `disk ${device} ${words} ${blockBytes} ${count} ${processes}`
-        const text = await result.times.measure(name,
-          () => guest.shell.run(command, ROW_MS), () => guestCpuSeconds(guest))
-        said.add(/sum [0-9a-f]{16}/.exec(text)?.[0] ?? text.trim())
-      }
-      if (said.size > 1) throw new Error(`${result.what} (${format}): ${[...said].join(', ')}`)
+  for (const row of rows) {
+    const ofRow = results.filter(({ what }) => what === row.what)
+    const tasks = ofRow.flatMap((result, disk) => [...guests].map(([system, guest]) =>
+      taskOf(row, result, disk, system, guest)))
+    const said = await measureInTurns(tasks)
+    for (const { what, format, times } of ofRow) {
+      const sums = new Set(said.filter((_, i) => tasks[i]!.times === times)
+        .map((text) => /sum [0-9a-f]{16}/.exec(text)?.[0] ?? text.trim()))
+      if (sums.size > 1) throw new Error(`${what} (${format}): ${[...sums].join(', ')}`)
     }
+  }
+}
+
+/** A row on one disk of a guest. */
+function taskOf(
+  { words, blockBytes, count, processes }: DiskRow, { times }: DiskResult, disk: number,
+  { name, kind }: System, guest: RunningGuest,
+): RowTask {
+  const device = `/dev/${kind === 'qemu' ? 'vd' : 'xvd'}${'abc'[disk]}`
+  const command = `disk ${device} ${words} ${blockBytes} ${count} ${processes}`
+  return {
+    times, system: name, run: () => guest.shell.run(command, ROW_MS),
+    cpuSeconds: () => guestCpuSeconds(guest),
   }
 }

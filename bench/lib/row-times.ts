@@ -6,30 +6,47 @@
 /** How often a row is run before it counts: what each request executes once has been compiled then,
  * which it is after some thirty thousand times unless an earlier process has kept it. */
 const RUNS_BEFORE = 10
+/** How often it counts: by one run alone, formats of images seem to differ by half. */
+const RUNS = 3
+
+/** Seconds by system, in the order of turns. */
+type Seconds = Record<string, number[]>
 
 export class RowTimes {
-  /** Seconds of wall time the first time. */
-  readonly first: Record<string, number[]> = {}
-  readonly cpu: Record<string, number[]> = {}
-  readonly wall: Record<string, number[]> = {}
-
-  /** Runs a row on a system; what it said the last time. */
-  async measure(
-    system: string, run: () => Promise<string>, cpuSeconds: () => number,
-  ): Promise<string> {
-    for (let i = 0; i < RUNS_BEFORE; i++) {
-      const start = performance.now()
-      await run()
-      if (i === 0) (this.first[system] ??= []).push(secondsSince(start))
-    }
-    const [cpu, start] = [cpuSeconds(), performance.now()]
-    const said = await run()
-    ;(this.wall[system] ??= []).push(secondsSince(start))
-    ;(this.cpu[system] ??= []).push(cpuSeconds() - cpu)
-    return said
-  }
+  /** Wall time of the first time in a guest. */
+  readonly first: Seconds = {}
+  readonly cpu: Seconds = {}
+  readonly wall: Seconds = {}
 }
 
-function secondsSince(start: number): number {
-  return (performance.now() - start) / 1000
+/** A row on one system. */
+export interface RowTask {
+  readonly times: RowTimes
+  readonly system: string
+  run(): Promise<string>
+  /** What the system took up to now. */
+  cpuSeconds(): number
+}
+
+/** Runs tasks in turns, so that the host is as busy for one as for the others; what each said the
+ * last time. */
+export async function measureInTurns(tasks: readonly RowTask[]): Promise<string[]> {
+  const said: string[] = []
+  for (let turn = 0; turn < RUNS_BEFORE + RUNS; turn++) {
+    for (const [i, task] of tasks.entries()) {
+      const { times, system } = task
+      const [cpu, start] = [task.cpuSeconds(), performance.now()]
+      said[i] = await task.run()
+      const wall = (performance.now() - start) / 1000
+      if (turn === 0) add(times.first, system, wall)
+      if (turn < RUNS_BEFORE) continue
+      add(times.wall, system, wall)
+      add(times.cpu, system, task.cpuSeconds() - cpu)
+    }
+  }
+  return said
+}
+
+function add(seconds: Seconds, system: string, value: number): void {
+  (seconds[system] ??= []).push(value)
 }

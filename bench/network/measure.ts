@@ -13,7 +13,7 @@ import {
   addProgram, GuestShell, loadVirtio, type MeasuredFiles, scratchFolder, writeConfig,
 } from '../lib/guest.ts'
 import { cpuSecondsOf } from '../lib/process.ts'
-import { RowTimes } from '../lib/row-times.ts'
+import { measureInTurns, RowTimes } from '../lib/row-times.ts'
 import { startHostEnd } from './host-end.ts'
 
 const MEMORY_MIB = 256
@@ -154,14 +154,16 @@ async function runRows(
     await second.run(`(net serve ${PORT} &)`, ROW_MS)
   }
   for (const [index, { words, peer, count }] of rows.entries()) {
-    const result = results[index]!
-    for (const [{ name }, pair] of pairs) {
+    const { what, times } = results[index]!
+    const said = await measureInTurns([...pairs].map(([{ name }, pair]) => {
       const place = peer === 'host' ? `${HOST} ${port}` : `${pair.peer} ${PORT}`
-      const command = `net ${words} ${place} ${count}`
-      const cpuSeconds = (): number => pair.pids.reduce((sum, pid) => sum + cpuSecondsOf(pid), 0)
-      const text = await result.times.measure(name,
-        () => pair.shells[0].run(command, ROW_MS), cpuSeconds)
-      if (!text.includes('done')) throw new Error(`${name}, ${result.what}: ${text}`)
-    }
+      return {
+        times, system: name,
+        run: () => pair.shells[0].run(`net ${words} ${place} ${count}`, ROW_MS),
+        cpuSeconds: () => pair.pids.reduce((sum, pid) => sum + cpuSecondsOf(pid), 0),
+      }
+    }))
+    const failed = said.find((text) => !text.includes('done'))
+    if (failed !== undefined) throw new Error(`${what}: ${failed}`)
   }
 }
