@@ -11,7 +11,7 @@
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { Advice, advise, giveBackBlocks } from './c-library.ts'
-import { dropProgramPages } from './program-pages.ts'
+import { dropProgramPages, programPages } from './program-pages.ts'
 
 type Collect = (options?: { type: 'major', execution: 'sync', flavor: 'last-resort' }) => void
 
@@ -27,6 +27,7 @@ export function collectGarbageSoon(): void {
 /** Collects all of this thread's garbage, and gives back what the process has free, or finds in
  * Node's own file again. */
 export function giveBackGarbage(): void {
+  programPages() // What it reads for that is garbage now.
   collect({ type: 'major', execution: 'sync', flavor: 'last-resort' })
   giveBackBlocks()
   dropProgramPages()
