@@ -19,7 +19,7 @@ import { AsyncStoreClient, MessageReader } from '../xenstore/async-client.ts'
 import { encodeMessage } from '../xenstore/wire.ts'
 import type { Xenstored } from '../xenstore/xenstored.ts'
 import { startMachine } from './machine.ts'
-import { machineSize, MOST_MIB } from './wishes.ts'
+import { coreCount, machineSize, MOST_MIB } from './wishes.ts'
 
 export type { GuestConsole } from '../toolstack/api/console.ts'
 export type { DetachOptions, Domain } from '../toolstack/api/domain.ts'
@@ -33,6 +33,8 @@ const hostProgram = fileURLToPath(new URL('host.ts', import.meta.url))
 export interface StartOptions {
   /** The machine's memory in MiB, for all domains together; 4096 unless it says otherwise. */
   readonly memory?: number
+  /** Its physical CPUs, each a thread; 1 unless it says otherwise. */
+  readonly cores?: number
   /** Makes the machine deterministic: what happens follows from this text, and from when by virtual
    * time something is asked of it. */
   readonly seed?: string
@@ -52,10 +54,11 @@ export interface AttachOptions {
 export class Host extends HostSession {
   /** Starts a machine in this process. */
   static async start(options: StartOptions = {}): Promise<Host> {
-    const { log, memory, seed } = options
+    const { cores = 1, log, memory, seed } = options
     const tokens = seed === undefined ? undefined : new SeededRandom(`tokens of ${seed}`)
     const { libxl, xenstored, stop } = await startMachine({
       memoryMib: memory === undefined ? MOST_MIB : machineSize('memory', `${memory}`),
+      cores: coreCount('cores', `${cores}`, seed !== undefined),
       codeCache: codeCachePath(process.env),
       deterministic: seed === undefined ? undefined : { seed },
       log: log ? { info: log, warn: log, error: log } : silentLog,

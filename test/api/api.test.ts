@@ -117,7 +117,12 @@ test('what cannot be made is refused with the reason', async () => {
   for (const memory of [1e6, 63, -1, 128.5, NaN]) {
     await assert.rejects(Host.start({ memory }), /memory is .*; a machine has 64 to 4096 MiB/)
   }
-  await using host = await Host.start({ memory: 128 })
+  for (const cores of [0, 17, 1.5]) {
+    await assert.rejects(Host.start({ memory: 128, cores }), /cores is .*; a machine has 1 to 16/)
+  }
+  await assert.rejects(Host.start({ memory: 128, cores: 2, seed: '1' }), /has one core/)
+  await using host = await Host.start({ memory: 128, cores: 2 })
+  assert.equal((await host.info()).nrCpus, 2)
   const good = { name: 'a', kernel: ticking }
   await assert.rejects(host.create({ ...good, memroy: 32 }),
     new ConfigError(['no such option: memroy']))
