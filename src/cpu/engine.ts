@@ -117,7 +117,8 @@ export class Engine {
     } = options
     const machine = options.shared
     const module = buildEngine(handlers.sizes, {
-      inline: handlers.inline, usual: handlers.usual, heatLimit, preferServices,
+      inline: handlers.inline, pairs: handlers.pairs, usual: handlers.usual, heatLimit,
+      preferServices,
       ...machine ? { uses: { table: machine.frameUses } } : {},
       ...machine?.others ? { pairLock: machine.pairLock } : {},
       timeStamp: { window: tscWindow, ...machine?.others ? { toldAt: machine.tscTold } : {} },
@@ -137,6 +138,7 @@ export class Engine {
     this.code = new CodeCache({
       ...shared,
       handlerOf: (instruction, mode) => handlers.numberOf(instruction, mode),
+      pairUp: (first, end) => handlers.pairUp(first, end),
       execTranslate: (linear) => this.#execTranslate(linear),
       markCode: (machine) => this.exports.markCode(machine),
       clearCode: (machine) => this.exports.clearCode(machine),

@@ -299,11 +299,13 @@ export class FunctionBuilder {
 
   /**
    * A switch: `cases[i]` runs when `index` is i, `otherwise` when it is beyond the last. Control
-   * leaves a case by a branch; falling off its end continues with the next case. With `slots`,
-   * `cases[slots[i]]` runs instead, and `otherwise` also where there is no such case.
+   * leaves a case by a branch, which may go to the label of a later one; falling off its end goes
+   * on with the next case. With `slots`, `cases[slots[i]]` runs instead, and `otherwise` also
+   * where there is no such case.
    */
   switch(
-    index: Expression, cases: readonly (() => void)[], otherwise: () => void,
+    index: Expression, cases: readonly ((labels: readonly Label[]) => void)[],
+    otherwise: () => void,
     slots: readonly number[] = cases.map((_, number) => number),
   ): void {
     const labels: Label[] = []
@@ -317,7 +319,7 @@ export class FunctionBuilder {
     for (const body of [...cases, otherwise]) {
       this.code.byte(0x0b)
       this.#depth -= 1
-      body()
+      body(labels)
     }
   }
 

@@ -59,7 +59,8 @@ class Code {
     for (const page of this.#pages) this.#memory.set(code(1), page)
     const shared = { core: this.#core, machine: this.#memory }
     this.#cache = new CodeCache({
-      ...shared, handlerOf: () => 100, execTranslate: () => -1, linear: () => LINEAR,
+      ...shared, handlerOf: () => 100, pairUp: () => {}, execTranslate: () => -1,
+      linear: () => LINEAR,
       decode: (...place) => {
         this.#look()
         return decode(...place)

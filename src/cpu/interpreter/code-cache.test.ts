@@ -20,7 +20,7 @@ test('code of addresses with one first place in the hash is found there by turns
   const machine = new Uint8Array(0x10_0000).fill(0xc3)
   const nothing = (): void => {}
   const cache = new CodeCache({
-    core, machine, decode: makeDecoder(allInstructions), handlerOf: () => 1,
+    core, machine, decode: makeDecoder(allInstructions), handlerOf: () => 1, pairUp: nothing,
     execTranslate: () => -1, linear: () => 0n,
     markCode: nothing, clearCode: nothing, found: nothing, invalidated: nothing,
     addLines: nothing, flushed: nothing,

@@ -38,6 +38,8 @@ export interface CodeCacheNeeds {
   readonly decode: Decode
   /** Number of the handler for an instruction; -1: a service does it. */
   handlerOf(instruction: Instruction, mode: CodeModeShape): number
+  /** Gives pairs among the records from `first` to before `end` handlers of theirs. */
+  pairUp(first: number, end: number): void
   /** Machine address for fetching at a linear address, or -1 when that faults. */
   execTranslate(linear: bigint): number
   markCode(machine: number): void
@@ -124,6 +126,7 @@ export class CodeCache {
       if (this.#hasNoLines(page)) this.#needs.clearCode(page)
       return 0
     }
+    if (!(mode & CODE_MODE_STEP)) this.#needs.pairUp(first, this.#free)
     const records = (this.#free - first) / RECORD_BYTES
     this.#remember(page, { machine, mode, first, records, crosses, end: this.#end })
     this.#enter(machine, first, mode)

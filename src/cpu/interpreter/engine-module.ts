@@ -20,7 +20,7 @@ import { buildBlocks } from './blocks.ts'
 import { loadControlRegister, Z } from './core-fields.ts'
 import { buildGoOn } from './going-on.ts'
 import { emitHandler, functionExits } from './handlers.ts'
-import { buildLoop, type HandlerExample } from './loop.ts'
+import { buildLoop, type HandlerExample, type HandlerPair } from './loop.ts'
 import {
   CORE, type EngineParts, type FunctionPart, globalParts, MACHINE, partSignatures,
 } from './parts.ts'
@@ -86,6 +86,7 @@ function importMeetings(module: ModuleBuilder): Pick<FrameUses, 'storing' | 'dec
 
 export interface EnginePlan {
   readonly inline: readonly HandlerExample[]
+  readonly pairs: readonly HandlerPair[]
   /** Those that are functions of the module, exported as usualHandler says. */
   readonly usual: readonly HandlerExample[]
   /** As LoopNeeds'. */
@@ -101,7 +102,7 @@ export interface EnginePlan {
 
 /** Builds the engine's module. */
 export function buildEngine(sizes: MemorySizes, plan: EnginePlan): Uint8Array<ArrayBuffer> {
-  const { inline, usual, heatLimit, preferServices, uses, pairLock, timeStamp } = plan
+  const { inline, pairs, usual, heatLimit, preferServices, uses, pairLock, timeStamp } = plan
   const module = new ModuleBuilder()
   importMemories(module, sizes)
   module.importTable('env', 'handlers', 0)
@@ -156,7 +157,7 @@ export function buildEngine(sizes: MemorySizes, plan: EnginePlan): Uint8Array<Ar
   const run = buildLoop(module, parts, {
     ...buildTransfers(module, privilege, state),
     deliverFault: preferServices ? undefined : deliverFault,
-    inline, service, decodeAgain, execTranslate: mmu.execTranslate, hot, heatLimit,
+    inline, pairs, service, decodeAgain, execTranslate: mmu.execTranslate, hot, heatLimit,
   })
   exportParts(module, parts)
   exportHandlers(module, parts, usual)

@@ -16,7 +16,9 @@ import { Stop } from '../core-memory.ts'
 import type { Transfers } from '../privilege/transfers.ts'
 import { CpuContext } from '../state.ts'
 import { controlAt, loadControl32, loadControl64, Z } from './core-fields.ts'
-import { DEFERRED, emitHandler, STOPPED_AT_RECORD, UNCOUNTED_AGAIN } from './handlers.ts'
+import {
+  DEFERRED, emitHandler, type HandlerPlace, STOPPED_AT_RECORD, UNCOUNTED_AGAIN,
+} from './handlers.ts'
 import { emitHeat, type Heat } from './heat.ts'
 import { CORE, type EngineParts, type InstructionShape, MACHINE } from './parts.ts'
 import { LocalPool } from './reading/value.ts'
@@ -40,11 +42,19 @@ export interface HandlerExample {
   readonly shape: InstructionShape
 }
 
+/** Numbers of two handlers in the loop: one does what the first does, and goes to the second. */
+export interface HandlerPair {
+  readonly first: number
+  readonly second: number
+}
+
 export interface LoopNeeds extends Transfers, Heat {
   /** () -> 1 when the noted fault was delivered, and the context's rip is its handler's. */
   readonly deliverFault: FunctionReference | undefined
   /** Those whose handlers are part of the loop. */
   readonly inline: readonly HandlerExample[]
+  /** Their numbers come before those of `inline`. */
+  readonly pairs: readonly HandlerPair[]
   /** (record) -> one of ServiceResult. */
   readonly service: FunctionReference
   /** (record) -> record, or 0. */
@@ -160,11 +170,11 @@ class Loop {
     const record = this.#record
     const goOn = (): void => this.#goOn(labels)
     const goTo = (target: Expression): void => this.#goTo(target, labels)
-    const place = {
+    const placeBefore = (next: () => void): HandlerPlace => ({
       target: f,
       record,
       exits: {
-        next: goOn,
+        next,
         goTo,
         stop: () => f.br(labels.stopAtRecord),
         stopIf: (condition: Expression) => f.brUnlikely(labels.stopAtRecord, condition),
@@ -172,13 +182,18 @@ class Loop {
         noteBudget: () => this.#noteBudget(),
         defer: () => this.#callService(labels),
       },
-    }
+    })
     const special = this.#specialHandlers(labels)
-    const handlers = this.#needs.inline.map(({ instruction, shape }) => () =>
-      emitHandler(this.#parts, place, this.#pool, instruction, shape))
-    f.switch(i32.load16U(CORE, record, field.handler), [...special, ...handlers], () => {
-      const index = i32.sub(i32.load16U(CORE, record, field.handler),
-        i32.const(special.length + handlers.length))
+    const { inline, pairs } = this.#needs
+    const firstInLoop = special.length + pairs.length
+    const emit = ({ instruction, shape }: HandlerExample, next: () => void): void =>
+      emitHandler(this.#parts, placeBefore(next), this.#pool, instruction, shape)
+    const inPairs = pairs.map(({ first, second }) => (cases: readonly Label[]) =>
+      emit(inline[first - firstInLoop]!, () => this.#goOnAt(second, cases[second]!, labels)))
+    const inLoop = inline.map((example) => () => emit(example, goOn))
+    const cases = [...special, ...inPairs, ...inLoop]
+    f.switch(i32.load16U(CORE, record, field.handler), cases, () => {
+      const index = i32.sub(i32.load16U(CORE, record, field.handler), i32.const(cases.length))
       this.#noteBudget()
       f.set(this.#next, callIndirect(this.#handlerType, 'i32', index, record))
       f.if(i32.eq(this.#next, i32.add(record, i32.const(RECORD_BYTES))), goOn)
@@ -187,6 +202,14 @@ class Loop {
       f.if(i32.eq(this.#next, i32.const(UNCOUNTED_AGAIN)), () => this.#roundAgain(labels))
       goTo(this.#next)
     })
+  }
+
+  /** On with the next record at its handler, unless that is another by now. */
+  #goOnAt(number: number, handler: Label, labels: Labels): void {
+    const f = this.#function
+    f.set(this.#record, i32.add(this.#record, i32.const(RECORD_BYTES)))
+    f.brIf(handler, i32.eq(i32.load16U(CORE, this.#record, field.handler), i32.const(number)))
+    f.br(labels.again)
   }
 
   /** The handlers that Special numbers, in its order. */

@@ -1,0 +1,25 @@
+/**
+ * Pairs of instructions that one handler in the interpreter's loop carries out.
+ *
+ * What an instruction costs there is mostly a branch through a table, where the host seldom knows
+ * the target beforehand. docs/decisions/0043-pairs-of-instructions.md says which pairs these are.
+ */
+
+/** As encodings of hot-instructions.ts, most frequent first. */
+export const hotPairs: readonly string[] = [
+  '5b 5b', '4989e6 e82c1501fe', '4885d2 7420', '4156 4156', '5b e9bb67d900', '4989e6 4989e6',
+  '488b06 488b06', '4156 4989e6', '7420 488b06', '4989e6 4156', '488b06 4885d2', '488b06 4989e6',
+  '4889442410 4889442410', '7517 488b06', '488b06 4889442410', '85c0 7517', '85c0 7420',
+  '488b06 e82c1501fe', '48c7c714da2c82 e82c1501fe', '4889442410 488b06', '7420 4989e6',
+  'b9010100c0 4989e6', 'b9010100c0 e9bb67d900', '4889442410 e82c1501fe', '488b06 488d0543990502',
+  '48c705cbfe0b00495e0583 48c705cbfe0b00495e0583', '4989e6 488b06', '4885d2 7517',
+  '4889442410 31d2', '31d2 e9bb67d900', '488b06 65482b042528000000', '65482b042528000000 7517',
+  '418b00 85c0', '84d2 7420', '65488b042528000000 4889442410', '83f801 7420',
+  '488d0543990502 4989e6', '488b06 418b00', '89c7 4989e6', '488d0543990502 e82c1501fe',
+  'b9010100c0 e82c1501fe', '31d2 4989e6', '4989e6 4889442410', 'a803 7517', '7420 418b00',
+  '4989e6 b9010100c0', '7517 4883c708', '7517 e9bb67d900', '4839ca 7420', '48c7c714da2c82 4989e6',
+  '4989e6 5b', '4989e6 4885d2', '4883c708 5b', '4989e6 48c7c714da2c82', '7517 4989e6', '4156 89c7',
+  '4989e6 89c7', '48c7c714da2c82 e9bb67d900', '488b06 b9010100c0', '4839ca 7517', '418b00 488b06',
+  '7517 418b00', '418b00 418b00', '89c7 e82c1501fe', '488b06 e9bb67d900', 'b9010100c0 b9010100c0',
+  '4889442410 4989e6', '488b06 a803', '4156 488b06', 'a803 7420', '89c7 5b', '418b00 4989e6',
+]
