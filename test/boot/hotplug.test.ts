@@ -3,16 +3,20 @@
  * the host's memory.
  */
 import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
 import { after, before, describe, test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
+import { debianPrograms } from '../guests/debian-programs.ts'
 import { debian, Shell } from './debian.ts'
 import { TestHost } from './test-host.ts'
 
 const { settings, missing } = await debian('cloud')
+const programs = missing ? { archive: new Uint8Array(), missing }
+  : debianPrograms(['numactl', 'util-linux'], ['numactl', 'lscpu'])
 const NODES = '/sys/devices/system/node'
 const CPUS = '/sys/devices/system/cpu'
 
-describe('a guest with virtual NUMA nodes', { skip: missing }, () => {
+describe('a guest with virtual NUMA nodes', { skip: programs.missing }, () => {
   const host = new TestHost({
     memoryMb: 512,
     environment: {
@@ -25,8 +29,10 @@ describe('a guest with virtual NUMA nodes', { skip: missing }, () => {
       .map((match) => Number(match[1]))
 
   before(async () => {
+    const initrd = readFileSync(String(settings['ramdisk']))
+    const ramdisk = host.file('initrd', Buffer.concat([initrd, programs.archive]))
     const config = host.config('g', {
-      ...settings, memory: 256, vcpus: 1, maxvcpus: 4,
+      ...settings, ramdisk, memory: 256, vcpus: 1, maxvcpus: 4,
     })
     const vnuma = 'vnuma=[["pnode=0","size=96","vcpus=0,3","vdistances=10,30"],' +
       '["pnode=1","size=160","vcpus=1-2","vdistances=40,10"]]'
@@ -63,6 +69,12 @@ describe('a guest with virtual NUMA nodes', { skip: missing }, () => {
     await shell.output(`for c in 1 2 3; do echo 1 > ${CPUS}/cpu$c/online; done`)
     await becomes(`${CPUS}/online`, '0-3')
     assert.equal(await shell.output(`cat ${NODES}/node*/cpulist`), '0,3\n1-2\n')
+    const shown = await shell.output('numactl -H')
+    assert.match(shown, /^available: 2 nodes \(0-1\)\nnode 0 cpus: 0 3\nnode 0 size: \d+ MB$/m)
+    assert.match(shown, /^node 1 cpus: 1 2\nnode 1 size: \d+ MB$/m)
+    assert.match(shown, /^node +0 +1 \n +0: +10 +30 \n +1: +40 +10 $/m)
+    assert.match(await shell.output('lscpu'),
+      /^ +NUMA node\(s\): +2\n +NUMA node0 CPU\(s\): +0,3\n +NUMA node1 CPU\(s\): +1,2$/m)
     const { out } = await host.xl('vcpu-list', 'g')
     assert.deepEqual([...out.matchAll(/^g .* (\S+ \/ \S+)$/gm)].map((match) => match[1]),
       ['all / 0', 'all / 1', 'all / 1', 'all / 0'])

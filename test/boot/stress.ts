@@ -3,7 +3,8 @@
  * (`--verify`): for a short test, and for a long one by hand (soak.ts).
  */
 import { readFileSync } from 'node:fs'
-import { type StressNg, stressNg } from '../guests/stress-ng.ts'
+import type { DebianPrograms } from '../guests/debian-programs.ts'
+import { stressNg } from '../guests/stress-ng.ts'
 import { type Debian, debian, Shell } from './debian.ts'
 import type { TestHost } from './test-host.ts'
 
@@ -45,14 +46,14 @@ function words(text: string): string[] {
 }
 
 /** What such guests are made of. */
-export async function stressFiles(): Promise<Debian & StressNg> {
+export async function stressFiles(): Promise<Debian & DebianPrograms> {
   const { archive, missing } = stressNg()
   const kernel = await debian('cloud')
   return { archive, settings: kernel.settings, missing: kernel.missing || missing }
 }
 
 export async function startStressed(
-  host: TestHost, { settings, archive }: Debian & StressNg, vcpus: number,
+  host: TestHost, { settings, archive }: Debian & DebianPrograms, vcpus: number,
 ): Promise<StressedGuest> {
   const name = `vcpus-${vcpus}`
   const initrd = readFileSync(String(settings['ramdisk']))

@@ -1,31 +1,8 @@
 /**
- * Debian's stress-ng for guests, as an archive that goes behind an initramfs; and what of it is of
- * use here: stressors that check what they get (`--verify`), and work without files and networks.
+ * Debian's stress-ng for guests. CI makes it while it still checks other things.
  */
-import { lstatSync, readdirSync, readFileSync, readlinkSync } from 'node:fs'
-import { join } from 'node:path'
-import { type CpioEntry, writeCpio } from '../../src/toolstack/build/cpio.ts'
-import { make } from './recipe.ts'
+import { type DebianPrograms, debianPrograms } from './debian-programs.ts'
 
-export interface StressNg {
-  /** Of the program and its libraries. */
-  readonly archive: Uint8Array
-  /** Why there is none; for a test's `skip`. */
-  readonly missing: string | false
-}
-
-export function stressNg(): StressNg {
-  const { folder, missing } = make({ script: 'stress-ng.sh', tools: ['tar'], last: 'tree' })
-  if (missing) return { archive: new Uint8Array(), missing }
-  const tree = join(folder, 'tree')
-  const names = readdirSync(tree, { recursive: true, encoding: 'utf8' }).sort()
-  return { archive: writeCpio(names.map((name) => entryOf(tree, name))), missing: false }
-}
-
-function entryOf(tree: string, path: string): CpioEntry {
-  const file = join(tree, path)
-  const stat = lstatSync(file)
-  if (stat.isDirectory()) return { kind: 'directory', path }
-  if (stat.isSymbolicLink()) return { kind: 'link', path, target: readlinkSync(file) }
-  return { kind: 'file', path, mode: stat.mode & 0o777, content: readFileSync(file) }
+export function stressNg(): DebianPrograms {
+  return debianPrograms(['stress-ng'], ['stress-ng'])
 }
