@@ -1,7 +1,7 @@
 /*
  * What processors promise one another, asked by two threads on two processors: the order of
  * accesses (litmus tests of the SDM, volume 3A, 8.2.3), locked instructions of all kinds, code that
- * another processor writes, and waiting for one another in the kernel. Each line says how many
+ * another processor writes, reading beside updates, and waiting for one another in the kernel. Each line says how many
  * rounds there were and how many of them went wrong.
  */
 #define _GNU_SOURCE
@@ -11,9 +11,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <linux/membarrier.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
+#define READS 100
 #define LINE __attribute__((aligned(4096)))
 
 typedef long (*half)(int self, long rounds);
@@ -169,6 +172,50 @@ static long writing(int self, long n) {
   return wrong;
 }
 
+/*
+ * Read, copy, update: one thread reads without a lock or a fence, the other puts something new in
+ * place of what is read, waits until nobody can have the old, and spoils it. The wait is the
+ * kernel's own: membarrier(2) waits for a grace period of its RCU.
+ */
+static volatile struct { uint64_t value, copy; } versions[2];
+static volatile LINE int current;
+/* Odd while the reader reads. */
+static volatile LINE unsigned long section;
+static volatile int is_over;
+
+static int wait_for_readers(void) {
+  unsigned long seen;
+  if (syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0)) return 1;
+  seen = section;
+  while (seen % 2 && section == seen) sched_yield();
+  return syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0) != 0;
+}
+
+static long updating(int self, long n) {
+  long wrong = 0;
+  if (self == 0) {
+    while (!is_over) {
+      section++;
+      int version = current;
+      for (int i = 0; i < READS; i++) {
+        uint64_t value = versions[version].value;
+        if (!value || versions[version].copy != value) wrong++;
+      }
+      section++;
+    }
+    return wrong;
+  }
+  for (long i = 1; i <= n; i++) {
+    int old = current;
+    versions[!old].value = versions[!old].copy = i;
+    current = !old;
+    if (wait_for_readers()) wrong++;
+    versions[old].value = versions[old].copy = 0;
+  }
+  is_over = 1;
+  return wrong;
+}
+
 /* Threads that wake one another. */
 static int pipes[2][2];
 
@@ -218,5 +265,7 @@ int main(int count, char **words) {
   ask("wide locked counting", wide, rounds / 20);
   ask("code of another", writing, rounds / 20);
   ask("waking", waking, rounds / 5);
+  versions[0].value = versions[0].copy = rounds;
+  ask("reading beside updates", updating, rounds / 100);
   return 0;
 }

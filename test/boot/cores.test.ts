@@ -1,7 +1,7 @@
 /**
  * Two processors of a guest, on one core in turns and on two at once: order of memory, locked
- * instructions, code that the other writes, and waking one another (cores.c). gcc and a static C
- * library are needed.
+ * instructions, code that the other writes, reading beside updates, and waking one another
+ * (cores.c). gcc and a static C library are needed.
  */
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
@@ -30,7 +30,7 @@ for (const cores of [1, 2]) {
       const said = await shell.output(`/bin/cores ${ROUNDS}`, SECONDS)
       const lines = said.trim().split('\n')
       for (const line of lines) t.diagnostic(line)
-      assert.equal(lines.length, 9)
+      assert.equal(lines.length, 10)
       assert.deepEqual(lines.filter((line) => !/ [1-9]\d* 0$/.test(line)), [])
       assert.doesNotMatch(await shell.output('dmesg'), /BUG:|detected stall|lockup|segfault/)
     })
