@@ -61,6 +61,10 @@ const mutations: Readonly<Record<string, Mutation>> = {
   'an end of the page that nobody looks at': (code, index) =>
     code[index]!.opcode === LE && code[index - 2]!.opcode === AND
       ? [like(code[index]!, DROP), ...always(code[index]!)] : undefined,
+  'an alignment that nobody asks for': (code, index) => {
+    const isAsked = comparesWith(TAG, code, index + 2) && code[index]!.immediates[0] !== TAG
+    return isAsked ? [{ ...code[index]!, immediates: [TAG] }] : undefined
+  },
   'a tag that is compared in part': (code, index) => comparesWith(TAG, code, index + 2)
     ? [{ ...code[index]!, immediates: [-1n << 25n] }] : undefined,
   'an operand that is written whether it was reached or not': (code, index) => {
@@ -99,13 +103,12 @@ for (const [name, mutation] of Object.entries(mutations)) {
   test(`the verifier finds ${name}`, (t) => {
     let count = 0
     for (const region of regions.slice(0, MUTATED)) {
-      const [f, ...others] = region.functions
-      const code = f!.instructions
-      for (const index of code.keys()) {
-        const instead = mutation(code, index)
-        if (!instead) continue
-        const instructions = [...code.slice(0, index), ...instead, ...code.slice(index + 1)]
-        const functions = [{ ...f!, instructions }, ...others]
+      for (const [number, f] of region.functions.entries()) {
+        const code = f.instructions
+        const index = code.findIndex((_, at) => mutation(code, at))
+        if (index < 0) continue
+        const instructions = code.toSpliced(index, 1, ...mutation(code, index)!)
+        const functions = region.functions.with(number, { ...f, instructions })
         const problems = verifyModule({ ...region, functions })
         assert.notEqual(problems.length, 0, `at byte ${code[index]!.from}`)
         count += 1

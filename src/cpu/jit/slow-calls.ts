@@ -1,6 +1,7 @@
 /**
  * The engine's functions for what a region seldom does, as functions of the region's own module:
- * they add what is the same at every place, and say at once whether an access completed.
+ * they add what is the same at every place, say at once whether an access completed, and carry out
+ * those that were left to them only because they are not aligned.
  *
  * There is a call for nearly every instruction. To call a function of the same module takes 5
  * bytes of native code, and an imported one some 30.
@@ -8,9 +9,13 @@
 import { call, globalGet, i32, type Expression, type Local } from '../../wasm/expression.ts'
 import type { FunctionBuilder } from '../../wasm/function.ts'
 import type { FunctionReference, ModuleBuilder, Signature } from '../../wasm/module.ts'
+import { loadControl32 } from '../interpreter/core-fields.ts'
 import {
-  type EngineParts, type FunctionPart, partSignatures, type SlowAccesses,
+  CORE, type EngineParts, type FunctionPart, MACHINE, partSignatures, type SlowAccesses,
 } from '../interpreter/parts.ts'
+import { loadOf, storeKind } from '../interpreter/reading/machine-access.ts'
+import { endsInPage, entryOf, hits, machineAddress } from '../mmu/lookup.ts'
+import { setsEntry } from '../mmu/micro-tlb.ts'
 import type { Without } from './features.ts'
 import type { FlagWriters } from './flag-writers.ts'
 
@@ -33,14 +38,22 @@ export class SlowCalls implements SlowAccesses {
   }
 
   load(part: FunctionPart, flags: number): FunctionReference {
-    return this.#once(part, flags, 0, { ...partSignatures[part], second: 'i32' }, (f, linear) =>
+    return this.#once(part, flags, 0, { ...partSignatures[part], second: 'i32' }, (f, linear) => {
+      ifUnaligned(f, { linear: linear!, width: widthOf(part), write: false, flags }, (machine) =>
+        f.returnPair(loadOf(widthOf(part), machine), i32.const(0)))
       f.returnPair(call(this.#parts[part], linear!, i32.const(flags)),
-        globalGet(this.#parts.stopped, 'i32')))
+        globalGet(this.#parts.stopped, 'i32'))
+    })
   }
 
   store(part: FunctionPart, flags: number): FunctionReference {
-    return this.#once(part, flags, 0, partSignatures[part], (f, linear, value) =>
-      f.returnCall(this.#parts[part], linear!, value!, i32.const(flags)))
+    return this.#once(part, flags, 0, partSignatures[part], (f, linear, value) => {
+      ifUnaligned(f, { linear: linear!, width: widthOf(part), write: true, flags }, (machine) => {
+        f.store(storeKind(widthOf(part)), MACHINE, machine, value!)
+        f.return(i32.const(0))
+      })
+      f.returnCall(this.#parts[part], linear!, value!, i32.const(flags))
+    })
   }
 
   reach(part: FunctionPart, bytes: number, flags: number): FunctionReference {
@@ -64,4 +77,30 @@ export class SlowCalls implements SlowAccesses {
     this.#made.set(name, f)
     return f
   }
+}
+
+/** Bits of a part that loads or stores. */
+function widthOf(part: FunctionPart): number {
+  return Number(/\d+$/.exec(part)![0])
+}
+
+interface SlowAccess {
+  readonly linear: Expression
+  readonly width: number
+  readonly write: boolean
+  readonly flags: number
+}
+
+/** Runs `hit` with the machine address of a scalar that the look-up in line missed only because it
+ * is not aligned. Where an entry of the micro-TLB is to be set, the engine does it. */
+function ifUnaligned(
+  f: FunctionBuilder, { linear, width, write, flags }: SlowAccess,
+  hit: (machine: Expression) => void,
+): void {
+  const isScalar = width > 8 && width <= 64
+  if (!isScalar || setsEntry(flags)) return
+  const entry = f.local('i64')
+  f.set(entry, entryOf(CORE, loadControl32('tables'), linear, write))
+  f.if(i32.and(hits(linear, entry), endsInPage(linear, width / 8)),
+    () => hit(machineAddress(linear, entry)))
 }

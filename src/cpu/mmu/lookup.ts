@@ -4,8 +4,8 @@
  * A table is indexed by the low bits of the page number. An entry has in its upper 40 bits those of
  * the linear address, and below, in bits 4 to 23, what must be added to bits 12 to 31 of the linear
  * address to make a machine address; its low four bits are zero, so that one test asks for a hit
- * and for alignment. The index covers one bit that the entry has too: where the two differ, the
- * entry serves no address at all, and so is empty.
+ * and for alignment: what is aligned does not leave its page. The index covers one bit that the
+ * entry has too: where the two differ, the entry serves no address at all, and so is empty.
  *
  * Code loads the entry of an address into a local, asks whether it hits, and then forms machine
  * addresses from it: as many as it likes while they stay in the page.

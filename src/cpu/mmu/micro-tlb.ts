@@ -45,6 +45,11 @@ export function settingEntry(number: number): number {
   return number << NUMBER_SHIFT
 }
 
+/** Whether flags of a slow access are of one that is to set an entry. */
+export function setsEntry(flags: number): boolean {
+  return flags >>> NUMBER_SHIFT !== 0
+}
+
 /** -> i32: 1 when an entry has the whole access. */
 export function microHit(
   core: number, tables: Expression, number: number, linear: Expression,

@@ -1,7 +1,7 @@
 /**
  * The memory accesses of a handler: TLB check in line, the MMU's functions when it misses.
  *
- * core-memory.ts explains the entry format. An access that crosses a page takes the slow path too.
+ * What crosses a page takes the slow path too, and so do scalars that are not aligned (lookup.ts).
  * After a slow access the handler leaves when the MMU says that it did not complete.
  */
 import {
@@ -344,8 +344,8 @@ export class MemoryAccess implements ScalarMemory {
         } else {
           const entry = this.#pool.take('i64')
           target.set(entry, entryOf(CORE, tables.base, linear, write))
-          require(hits(linear, entry, aligned ? bytes : 1))
-          if (!aligned && bytes > 1) require(endsInPage(linear, bytes))
+          require(hits(linear, entry, aligned || bytes <= 8 ? bytes : 1))
+          if (!aligned && bytes > 8) require(endsInPage(linear, bytes))
           noted = symbol && tables.reuse?.isWanted(symbol) ? this.#pool.take('i64') : undefined
           hit(noted ? this.#noted(sought, entry, noted) : machineAddress(linear, entry))
         }
