@@ -100,6 +100,10 @@ export const CoreControl = struct('core control', {
   /** TlbSet.generation of the sets in use. */
   userGeneration: u64,
   supervisorGeneration: u64,
+  /** Whose entries of the instruction TLB count, those of most code first; see
+   * mmu/exec-tlb.ts. */
+  codeSpace: u64,
+  otherCodeSpace: u64,
   /** The last number given to a set. */
   generation: u64,
   /** 1 while the caller waits for the moment at which an interrupt can be taken. */

@@ -2,6 +2,7 @@
  * Loops as compilers write them, for the counts of what becomes of them. RCX counts down; RSI and
  * RDI are where data come from and go to, R14 where they begin.
  */
+import { PAGE_BYTES } from '../../src/cpu/jit/region.ts'
 import { Code, R14, R15, RAX, RBX, RCX, RDI, RDX, RSI, RSP } from './encoder.ts'
 import { CODE_AT, DATA_AT, DATA_PAGES, type Start, STACK_TOP } from './machine.ts'
 
@@ -16,11 +17,11 @@ function countDown(code: Code): void {
 }
 
 /** Calls what stands behind, again and again. */
-function callAgain(code: Code): void {
+function callAgain(code: Code, between = 1): void {
   code.label('again')
   code.to('function', 4, 0xe8)
   countDown(code)
-  code.raw(0xcc)
+  code.raw(...new Array<number>(between).fill(0xcc))
   code.label('function')
 }
 
@@ -94,6 +95,11 @@ const loops: Readonly<Record<string, (code: Code) => void>> = {
   },
   'call and return': (code) => {
     callAgain(code)
+    add(code, RAX, 1)
+    code.raw(0xc3)
+  },
+  'call into another page': (code) => {
+    callAgain(code, PAGE_BYTES)
     add(code, RAX, 1)
     code.raw(0xc3)
   },

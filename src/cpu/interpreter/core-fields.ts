@@ -33,11 +33,6 @@ export function emitCodePage(f: FunctionBuilder, page: Local, machinePage: Expre
   f.store('i32', CORE, Z, machinePage, controlAt('codeMachinePage'))
 }
 
-/** -> i32: 1 at CPL 3. */
-export function isUserLevel(): Expression {
-  return i32.eq(i32.load(CORE, Z, CpuContext.offsets.cpl), i32.const(3))
-}
-
 /** The low word of a control register. */
 export function loadControlRegister(name: 'cr0' | 'cr4'): Expression {
   return i32.load(CORE, Z, CpuContext.offsets[name])

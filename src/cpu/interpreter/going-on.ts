@@ -14,7 +14,7 @@ import type { FunctionBuilder } from '../../wasm/function.ts'
 import type { FunctionReference, ModuleBuilder } from '../../wasm/module.ts'
 import { CODE_MODE_FLAT32, CODE_MODE_LONG } from '../core-memory.ts'
 import { emitExecPage, machineIn } from '../mmu/exec-tlb.ts'
-import { emitCodePage, isUserLevel, loadControl32, Z } from './core-fields.ts'
+import { emitCodePage, loadControl32, Z } from './core-fields.ts'
 import { emitHeat, emitSetHeat, type Heat } from './heat.ts'
 import { CORE, partSignatures } from './parts.ts'
 import { field, Special } from './record.ts'
@@ -51,8 +51,7 @@ function buildGoOnIn(
   // Addresses of 32-bit code wrap.
   if (codeMode !== CODE_MODE_LONG) f.set(linear, i64.extendU(i32.wrap(linear)))
   f.block((missed) => {
-    f.set(machinePage,
-      emitExecPage(f, CORE, linear, { user: isUserLevel(), entry: place, missed }))
+    f.set(machinePage, emitExecPage(f, CORE, linear, { entry: place, missed }))
     f.set(machine, machineIn(machinePage, linear))
     f.set(place, linkOf(machine, codeMode))
     f.brUnlikely(missed, i32.leS(loadControl32('budget'), Z))

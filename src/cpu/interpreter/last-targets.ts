@@ -13,9 +13,7 @@ import type { FunctionBuilder } from '../../wasm/function.ts'
 import type { FunctionReference, ModuleBuilder } from '../../wasm/module.ts'
 import { CODE_MODE_LONG } from '../core-memory.ts'
 import { emitExecPage } from '../mmu/exec-tlb.ts'
-import {
-  controlAt, emitCodePage, isUserLevel, loadControl32, loadControl64, Z,
-} from './core-fields.ts'
+import { controlAt, emitCodePage, loadControl32, loadControl64, Z } from './core-fields.ts'
 import { CORE, partSignatures } from './parts.ts'
 import { field, type LastTarget, SCALE_MASK, Special } from './record.ts'
 
@@ -29,7 +27,7 @@ function emitGoAsLast(f: FunctionBuilder, record: Local, last: LastTarget, linea
   f.block((missed) => {
     f.set(target, i32.load(CORE, record, last.link))
     f.brIf(missed, i32.eqz(target))
-    f.set(frame, emitExecPage(f, CORE, linear, { user: isUserLevel(), entry, missed }))
+    f.set(frame, emitExecPage(f, CORE, linear, { entry, missed }))
     f.brUnlikely(missed, i32.ne(frame, i32.load(CORE, record, last.frame)))
     f.set(head, i32.load(CORE, target, field.handler))
     const offset = i32.and(i32.wrap(linear), i32.const(0xfff))

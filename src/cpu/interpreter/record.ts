@@ -76,8 +76,8 @@ export const Special = {
   STEP_END: 4,
   /** Goes on with the record in the link: a trace runs into another. */
   JOIN: 5,
-  /** Enters a compiled region: the function at the link in the table of handlers, by the entry
-   * whose number is the immediate. */
+  /** Enters a compiled region: calls the function at the link in the table of handlers with the
+   * immediate. */
   REGION: 6,
   /** Changes of privilege level that need no service (cpu/privilege); the service does the rest. */
   SYSCALL: 7,

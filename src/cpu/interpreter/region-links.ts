@@ -16,7 +16,7 @@ import { CORE } from './parts.ts'
 
 const RegionLink = struct('region link', {
   machine: u32,
-  /** The region's function in the table of handlers, and the number of the entry. */
+  /** The region's function in the table of handlers, and what it is called with. */
   region: u32,
   entry: u32,
   /** How often the link serves yet; 0: it is none. */
@@ -51,7 +51,7 @@ export function emitUseLink(
   f.store('i32', CORE, link, i32.sub(left, i32.const(1)), at.left)
 }
 
-/** -> i32: the function, and the number of the entry, that a link leads to. */
+/** -> i32: the function that a link leads to, and what it is called with. */
 export function linkedRegion(link: Local): Expression {
   return i32.load(CORE, link, at.region)
 }

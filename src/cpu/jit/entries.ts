@@ -5,6 +5,7 @@
 import type { CodeCache } from '../interpreter/code-cache.ts'
 import type { CodeLines } from '../interpreter/code-lines.ts'
 import type { RegionLinks } from '../interpreter/region-links.ts'
+import { entryWord } from './entry-word.ts'
 import type { PageAt, RegionShape } from './shape.ts'
 import type { CodeAt } from './store.ts'
 
@@ -97,7 +98,7 @@ export class Entries {
     const code = entry?.live.code
     if (!code || entry.live.shape.codeMode !== codeMode) return false
     if (record === 0) return true
-    this.#code.enterRegion(record, code.tableIndex, entry.number)
+    this.#code.enterRegion(record, code.tableIndex, entryWord(entry.live.shape, entry.number))
     const isSettled = entry.live.shape.isWide || entry.arrivals >= this.#busyLimit
     this.#code.cool(record, isSettled ? UNCOUNTED : 0)
     return true

@@ -1,6 +1,6 @@
 /**
- * From a region to a WebAssembly function: (entry number) -> the record that the interpreter goes
- * on with, or 0 when something stopped.
+ * From a region to a WebAssembly function: (the word of an entry) -> the record that the
+ * interpreter goes on with, or 0 when something stopped.
  *
  * Registers are locals while the region runs, and flags wait. It is left in two ways: to go on at
  * an address, mostly by code that stands there, or stopped before an instruction, whose address is
@@ -12,7 +12,7 @@ import {
   call, globalGet, i32, i64, type Expression, type Local,
 } from '../../wasm/expression.ts'
 import type { FunctionBuilder, Label } from '../../wasm/function.ts'
-import { loadControl32, loadControl64, Z } from '../interpreter/core-fields.ts'
+import { loadControl32, loadControl64 } from '../interpreter/core-fields.ts'
 import { CORE, type EngineParts, type Exits } from '../interpreter/parts.ts'
 import { emitExecution } from '../interpreter/repeat.ts'
 import { modeShapeOf } from '../interpreter/code-mode.ts'
@@ -20,6 +20,7 @@ import { type CodeModeShape, shapeOf } from '../interpreter/shape.ts'
 import { Access } from '../mmu/environment.ts'
 import { emitExecHit } from '../mmu/exec-tlb.ts'
 import { laterBases } from './base-uses.ts'
+import { entryOf } from './entry-word.ts'
 import { Epochs } from './epochs.ts'
 import { flagNeeds } from './flag-needs.ts'
 import { FlagState, RegionLocals } from './flag-state.ts'
@@ -74,6 +75,8 @@ class Translator {
   readonly #laterBases: readonly (readonly number[])[]
   readonly #entry: Local
   readonly #tables: Local
+  /** What the look-up of a page uses. */
+  readonly #execEntry: Local
   readonly #epochs: Epochs
   readonly #joins: PathJoins
   readonly #loops = new Map<number, Label>()
@@ -114,6 +117,7 @@ class Translator {
     this.#laterBases = laterBases(region, this.#structure)
     this.#entry = target.parameters[0]!
     this.#tables = target.local('i32')
+    this.#execEntry = target.local('i32')
   }
 
   run(): void {
@@ -127,13 +131,11 @@ class Translator {
   #enter(): void {
     const f = this.#f
     f.set(this.#base, loadControl64('codePage'))
-    this.#region.entries.forEach((block, number) => {
-      const page = pageOf(this.#region.blocks[block]!.offset)
-      if (page === 0) return
-      f.if(i32.eq(this.#entry, i32.const(number)), () => {
-        f.set(this.#base, i64.sub(this.#base, i64.const(page * PAGE_BYTES)))
-      })
-    })
+    if (this.#region.entries.some((block) => pageOf(this.#region.blocks[block]!.offset) !== 0)) {
+      const { number, page } = entryOf(this.#entry)
+      f.set(this.#base, i64.sub(this.#base, i64.shl(i64.extendS(page), i64.const(12))))
+      f.set(this.#entry, number)
+    }
     f.set(this.#budget, loadControl32('budget'))
     f.set(this.#tables, loadControl32('tables'))
     this.#state.emitLoads()
@@ -256,15 +258,14 @@ class Translator {
   #checkPage(node: number, target: Target, path: Path): void {
     const page = pageOf(target.offset)
     if (node > 0 && pagesOf(this.#region.blocks[node - 1]!).includes(page)) return
-    this.#f.ifUnlikely(i32.eqz(this.#isThere(page)),
-      () => this.#leaving.goOnRarely(target.offset, path))
+    this.#unlessThere(page, () => this.#leaving.goOnRarely(target.offset, path))
   }
 
   /** Fetches the rest of an instruction from a page, as `#checkPage`; if that is elsewhere now, the
    * interpreter carries the instruction out. */
   #fetch(page: number, exits: Exits): void {
     const f = this.#f
-    f.ifUnlikely(i32.eqz(this.#isThere(page)), () => {
+    this.#unlessThere(page, () => {
       const found = i32.wrap(call(this.#parts.execTranslate, this.#linear(page * PAGE_BYTES)))
       f.if(i32.ne(found, this.#placement.machineOf(page)), () => {
         exits.stopIf(globalGet(this.#parts.stopped, 'i32'))
@@ -273,11 +274,19 @@ class Translator {
     })
   }
 
-  /** Whether a page of the region is where it was when the region was made. */
-  #isThere(page: number): Expression {
-    const linear = this.#linear(page * PAGE_BYTES)
-    const isUser = i32.ne(i32.and(globalGet(this.#parts.access, 'i32'), i32.const(Access.USER)), Z)
-    return emitExecHit(CORE, linear, isUser, this.#placement.machineOf(page))
+  /** Has `leave` written for where a page is not known to be where it was when the region was
+   * made. */
+  #unlessThere(page: number, leave: () => void): void {
+    const f = this.#f
+    f.block((there) => {
+      f.block((missed) => {
+        const linear = this.#linear(page * PAGE_BYTES)
+        emitExecHit(f, CORE, linear, this.#placement.machineOf(page),
+          { entry: this.#execEntry, missed })
+        f.br(there)
+      })
+      leave()
+    })
   }
 
   // Instructions.

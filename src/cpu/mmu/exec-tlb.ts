@@ -1,8 +1,10 @@
 /**
  * The instruction TLB: direct-mapped, for all address spaces together.
  *
- * An entry bears the number of the address space whose it is, or for a global page that of the
- * supervisor's set (spaces.ts). Only the start of a page and jumps to other pages look here.
+ * An entry says of which *code space* it is: the number of the address space, or for a global page
+ * that of the supervisor's set (spaces.ts), with the privilege level. At each level there are two
+ * that count, which CoreControl names: most code of users is of their space, and most of
+ * supervisors global. Only the start of a page and jumps to other pages look here.
  */
 import { call, i32, i64, select, type Expression, type Local } from '../../wasm/expression.ts'
 import type { FunctionBuilder, Label } from '../../wasm/function.ts'
@@ -16,10 +18,10 @@ import { emitMarkLargePage, REGION_PAGES, REGION_SHIFT } from './large-pages.ts'
 import { count } from './spaces.ts'
 
 const ExecEntry = struct('instruction TLB entry', {
-  /** Linear page, with bit 0 set for CPL 3. */
+  /** Linear page. */
   tag: u64,
-  /** Of a set; 0: of none. */
-  generation: u64,
+  /** The code space; 0: of none. */
+  space: u64,
   /** Machine page. */
   machine: u32,
   pad: u32,
@@ -28,52 +30,74 @@ const ExecEntry = struct('instruction TLB entry', {
 
 const at = {
   tag: coreMap.execTlb + ExecEntry.offsets.tag,
-  generation: coreMap.execTlb + ExecEntry.offsets.generation,
+  space: coreMap.execTlb + ExecEntry.offsets.space,
   machine: coreMap.execTlb + ExecEntry.offsets.machine,
 }
 const ENTRY_SHIFT = Math.log2(ExecEntry.size)
 
-function offsetOf(page: Expression): Expression {
-  return i32.shl(i32.and(page, i32.const(EXEC_TLB_ENTRIES - 1)), i32.const(ENTRY_SHIFT))
+/** Offset of the entry of a linear address's page. */
+function entryOf(linear: Expression): Expression {
+  const shifted = i32.shrU(i32.wrap(linear), i32.const(12 - ENTRY_SHIFT))
+  return i32.and(shifted, i32.const(EXEC_TLB_ENTRIES - 1 << ENTRY_SHIFT))
 }
 
-/** Number of a linear address's page, modulo 2^32. */
-function pageNumber(linear: Expression): Expression {
-  return i32.wrap(i64.shrU(linear, i64.const(12)))
+function pageOf(linear: Expression): Expression {
+  return i64.and(linear, i64.const(~0xfff))
 }
 
-function tagOf(linear: Expression, user: Expression): Expression {
-  return i64.or(i64.and(linear, i64.const(~0xfff)), i64.extendU(user))
+/** The code space of what bears a set's number, for CPL 3 when `user` is 1. */
+function codeSpace(generation: Expression, user: Expression): Expression {
+  return i64.or(i64.shl(generation, i64.const(1)), i64.extendU(user))
 }
 
-/** -> i32: 1 when the entry at an offset is valid in the current address space. */
-function isValid(core: number, entry: Expression): Expression {
-  const isOf = (field: 'userGeneration' | 'supervisorGeneration'): Expression => i64.eq(
-    i64.load(core, entry, at.generation), i64.load(core, i32.const(0), controlAt(field)))
-  return i32.or(isOf('userGeneration'), isOf('supervisorGeneration'))
+/** Says which code spaces count from now on: after the sets in use, their numbers or the privilege
+ * level have changed. */
+export function emitCodeSpaces(f: FunctionBuilder, env: MmuEnvironment): void {
+  const user = f.local('i32')
+  f.set(user, i32.eq(contextWord(env, 'cpl'), i32.const(3)))
+  const [users, supervisors] = (['userGeneration', 'supervisorGeneration'] as const).map((field) =>
+    codeSpace(i64.load(env.core, i32.const(0), controlAt(field)), user))
+  const show = (field: 'codeSpace' | 'otherCodeSpace', space: Expression): void =>
+    f.store('i64', env.core, i32.const(0), space, controlAt(field))
+  show('codeSpace', select(users!, supervisors!, user))
+  show('otherCodeSpace', select(supervisors!, users!, user))
 }
 
-/** -> i32: 1 when the instruction TLB of memory `core` leads from a page to a machine frame, for
- * CPL 3 when `user` is 1. */
+/** Branches to `missed` unless the entry at `entry` leads from a page in the current address space,
+ * at the current privilege level. */
+function emitAsk(
+  f: FunctionBuilder, core: number, page: Expression, { entry, missed }: ExecLookUp,
+): void {
+  f.brUnlikely(missed, i64.ne(i64.load(core, entry, at.tag), page))
+  const isOther = (field: 'codeSpace' | 'otherCodeSpace'): Expression => i64.ne(
+    i64.load(core, entry, at.space), i64.load(core, i32.const(0), controlAt(field)))
+  f.ifUnlikely(isOther('codeSpace'), () => f.brUnlikely(missed, isOther('otherCodeSpace')))
+}
+
+/** A look-up: the local that it uses, and where it branches when nothing is known. */
+interface ExecLookUp {
+  readonly entry: Local
+  readonly missed: Label
+}
+
+/** Branches to `missed` unless the instruction TLB of memory `core` leads from the page at an
+ * address that is a multiple of its size to a machine frame. */
 export function emitExecHit(
-  core: number, page: Expression, user: Expression, machine: Expression,
-): Expression {
-  const entry = offsetOf(pageNumber(page))
-  const isPage = i64.eq(i64.load(core, entry, at.tag), tagOf(page, user))
-  const isFrame = i32.eq(i32.load(core, entry, at.machine), machine)
-  return i32.and(i32.and(isPage, isFrame), isValid(core, entry))
+  f: FunctionBuilder, core: number, page: Expression, machine: Expression, lookUp: ExecLookUp,
+): void {
+  f.set(lookUp.entry, entryOf(page))
+  emitAsk(f, core, page, lookUp)
+  f.brUnlikely(lookUp.missed, i32.ne(i32.load(core, lookUp.entry, at.machine), machine))
 }
 
-/** -> i32: the machine page of `linear` by the instruction TLB of memory `core`, for CPL 3 when
- * `user` is 1; branches to `missed` where that does not know it. `entry` is used. */
+/** -> i32: the machine page of `linear` by the instruction TLB of memory `core`; branches to
+ * `missed` where that does not know it. */
 export function emitExecPage(
-  f: FunctionBuilder, core: number, linear: Local,
-  { user, entry, missed }: { user: Expression, entry: Local, missed: Label },
+  f: FunctionBuilder, core: number, linear: Local, lookUp: ExecLookUp,
 ): Expression {
-  f.set(entry, offsetOf(pageNumber(linear)))
-  f.brUnlikely(missed, i64.ne(i64.load(core, entry, at.tag), tagOf(linear, user)))
-  f.brUnlikely(missed, i32.eqz(isValid(core, entry)))
-  return i32.load(core, entry, at.machine)
+  f.set(lookUp.entry, entryOf(linear))
+  emitAsk(f, core, pageOf(linear), lookUp)
+  return i32.load(core, lookUp.entry, at.machine)
 }
 
 /** -> i32: the machine address of `linear`, whose page lies at `machinePage`. */
@@ -87,14 +111,14 @@ export function buildFillExec(module: ModuleBuilder, env: MmuEnvironment): Funct
   const [linear, machine, bits] = f.parameters as [Local, Local, Local]
   const entry = f.local('i32')
   emitMarkLargePage(f, env, linear, bits)
-  f.set(entry, offsetOf(pageNumber(linear)))
+  f.set(entry, entryOf(linear))
   const user = i32.and(i32.shrU(bits, i32.const(Math.log2(Fill.USER))), i32.const(1))
   const generation = select(
     i64.load(env.core, i32.const(0), controlAt('supervisorGeneration')),
     i64.load(env.core, i32.const(0), controlAt('userGeneration')),
     i32.and(bits, i32.const(Fill.GLOBAL)))
-  f.store('i64', env.core, entry, tagOf(linear, user), at.tag)
-  f.store('i64', env.core, entry, generation, at.generation)
+  f.store('i64', env.core, entry, pageOf(linear), at.tag)
+  f.store('i64', env.core, entry, codeSpace(generation, user), at.space)
   f.store('i32', env.core, entry, machine, at.machine)
   return f
 }
@@ -106,12 +130,11 @@ export function buildExecTranslate(
   const f = module.function({ parameters: ['i64'], result: 'i64' })
   const [linear] = f.parameters as [Local]
   const entry = f.local('i32')
-  const user = f.local('i32')
-  f.set(user, i32.eq(contextWord(env, 'cpl'), i32.const(3)))
   f.block((missed) => {
-    const page = emitExecPage(f, env.core, linear, { user, entry, missed })
+    const page = emitExecPage(f, env.core, linear, { entry, missed })
     f.return(i64.extendU(machineIn(page, linear)))
   })
+  const user = i32.eq(contextWord(env, 'cpl'), i32.const(3))
   const access = i32.or(i32.const(Access.EXEC), i32.shl(user, i32.const(1)))
   f.return(call(walk, linear, access))
   return f
@@ -125,21 +148,15 @@ export function emitForgetExec(
   const forget = (shift: number): void => {
     const other = i64.xor(i64.load(env.core, entry, at.tag), linear)
     f.if(i64.eqz(i64.shrU(other, i64.const(shift))), () => {
-      f.store('i64', env.core, entry, i64.const(0), at.generation)
+      f.store('i64', env.core, entry, i64.const(0), at.space)
     })
   }
+  f.set(entry, entryOf(linear))
   f.if(large, () => {
-    const page = f.local('i32')
-    const first = i32.and(pageNumber(linear), i32.const(-REGION_PAGES & EXEC_TLB_ENTRIES - 1))
-    const last = f.local('i32')
-    f.set(page, first)
-    f.set(last, i32.add(page, i32.const(REGION_PAGES)))
-    count(f, page, last, () => {
-      f.set(entry, offsetOf(page))
-      forget(REGION_SHIFT)
-    })
-  }, () => {
-    f.set(entry, offsetOf(pageNumber(linear)))
-    forget(12)
-  })
+    const end = f.local('i32')
+    const bytes = REGION_PAGES * ExecEntry.size
+    f.set(entry, i32.and(entry, i32.const(-bytes)))
+    f.set(end, i32.add(entry, i32.const(bytes)))
+    count(f, entry, end, () => forget(REGION_SHIFT), ExecEntry.size)
+  }, () => forget(12))
 }

@@ -174,8 +174,8 @@ class Bench {
   }
 
   access(actor: Actor, kind: Kind): bigint {
-    const { context, mmu } = this.machine
-    context.cpl = actor.cpl
+    const { mmu } = this.machine
+    this.machine.setCpl(actor.cpl)
     const linear = BigInt.asIntN(64, this.mode.linear)
     if (kind === 'execute') return mmu.execTranslate(linear)
     return mmu.translate(linear, actor.flags | (kind === 'write' ? Access.WRITE : 0))

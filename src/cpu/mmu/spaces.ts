@@ -20,6 +20,7 @@ import { coreMap, TABLE_BYTES, TLB_ENTRIES, TLB_SETS, TlbSet } from '../core-mem
 import {
   Access, contextWord, controlAt, controlWord, type MmuEnvironment, type MmuGlobals,
 } from './environment.ts'
+import { emitCodeSpaces } from './exec-tlb.ts'
 import { LARGE_PAGE_MARKS } from './large-pages.ts'
 import { EMPTY_RUN, emptyEntry } from './lookup.ts'
 import { emitEmptyMicro } from './micro-tlb.ts'
@@ -57,7 +58,7 @@ export interface SpaceFunctions {
   readonly userSetOf: FunctionBuilder
   /** Empties every entry whatever stands there, and selects owner 0 and PCID 0: for start. */
   readonly reset: FunctionBuilder
-  /** Sets the globals by context.cpl: to be called whenever it changed. */
+  /** Says by context.cpl which tables and code spaces count: to be called whenever it changed. */
   readonly selectTables: FunctionBuilder
 }
 
@@ -118,7 +119,7 @@ export function emitForgetCodePage(f: FunctionBuilder, env: MmuEnvironment): voi
   f.store('i64', env.core, c32(0), i64.const(-1), controlAt('codePageTag'))
 }
 
-/** Gives a set a number that no entry bears. */
+/** Gives a set a number that no entry bears; empty ones have 0. */
 export function emitRenew(
   f: FunctionBuilder, env: MmuEnvironment, set: Expression,
   field: 'generation' | 'walkGeneration',
@@ -186,6 +187,7 @@ class Spaces {
     }
     show(controlWord(this.#env, 'userSet'), 'userGeneration')
     show(controlWord(this.#env, 'supervisorSet'), 'supervisorGeneration')
+    emitCodeSpaces(f, this.#env)
     emitForgetCodePage(f, this.#env)
   }
 
@@ -364,5 +366,6 @@ function buildSelectTables(
   const set = select(controlWord(env, 'userSet'), controlWord(env, 'supervisorSet'), user)
   f.store('i32', env.core, c32(0), setWord(env, set, 'tables'), controlAt('tables'))
   f.setGlobal(globals.access, i32.shl(user, c32(Math.log2(Access.USER))))
+  emitCodeSpaces(f, env)
   return f
 }
