@@ -26,7 +26,8 @@ const EPOCHS = 1 << 12
 const IS_INHERITED = 1 << 12
 /** whether to go on, rather than stop; */
 const GOES_ON = 1 << 13
-/** whether the address is in the local `next`; */
+/** whether the address is in the context's rip: in a local, the last one that was computed would be
+ * kept through all loops; */
 const IS_COMPUTED = 1 << 14
 /** instructions that were counted, but not executed; */
 const LEFT_SHIFT = 15
@@ -130,6 +131,7 @@ export class Leaving {
   }
 
   goOnComputedRarely(path: Path): void {
+    this.#target.store('i64', CORE, Z, this.next, CpuContext.offsets.rip)
     this.#say(0, GOES_ON | IS_COMPUTED | this.#stateOf(path))
     this.#target.br(this.#label!)
   }
@@ -194,15 +196,13 @@ export class Leaving {
   #emitReturn(): void {
     const f = this.#target
     const word = i32.wrap(this.#word)
-    f.if(i32.eqz(i32.and(word, i32.const(IS_COMPUTED))), () => {
-      const offset = i64.shrS(this.#word, i64.const(OFFSET_SHIFT))
-      f.set(this.next, i64.add(this.#state.base, offset))
-    })
+    const linear = i64.add(this.#state.base, i64.shrS(this.#word, i64.const(OFFSET_SHIFT)))
     f.if(i32.eqz(i32.and(word, i32.const(GOES_ON))), () => {
-      f.store('i64', CORE, Z, this.next, CpuContext.offsets.rip)
+      f.store('i64', CORE, Z, linear, CpuContext.offsets.rip)
       f.return(Z)
     })
-    f.returnCall(this.#goOn, this.next)
+    f.if(i32.eqz(i32.and(word, i32.const(IS_COMPUTED))), () => f.returnCall(this.#goOn, linear))
+    f.returnCall(this.#goOn, i64.load(CORE, Z, CpuContext.offsets.rip))
   }
 
   #say(offset: number, rest: number): void {
