@@ -48,6 +48,20 @@ test('the difference of neighbours is within the bounds of a difference', () => 
   }
 })
 
+test('a difference has at least the last place of half of the greater low bound', () => {
+  const [below, above] = [{ low: -10, high: 0 }, { low: 0, high: 1 }]
+  assert.equal(1 - (1 - 2 ** -53), 2 ** boundsOfResult('sub', above, below).low)
+  const little = { low: -100, high: 0 }
+  assert.equal(boundsOfResult('add', above, little).low, -100)
+})
+
+test('squares of differences of moderate numbers are normal, and sums of them finite', () => {
+  const difference = boundsOfResult('sub', MODERATE, MODERATE)
+  const square = boundsOfResult('mul', difference, difference)
+  assert.ok(areNormal(square))
+  assert.ok(boundsOfResult('add', square, square).high <= 1023)
+})
+
 test('products of two moderate numbers, and sums of two such, are normal', () => {
   const product = boundsOfResult('mul', MODERATE, MODERATE)
   assert.ok(areNormal(boundsOfResult('add', product, product)))

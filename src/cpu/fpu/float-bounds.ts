@@ -23,10 +23,11 @@ export const notDenormal: Readonly<Record<Width, FloatBounds>> = {
 }
 
 /**
- * What doubles are asked to be where nothing is known of them: far enough from both ends that some
- * operations can follow one another, and far more than most programs compute with.
+ * What doubles are asked to be where nothing is known of them: far more than most programs compute
+ * with, and far enough from both ends that squares of differences are normal, and sums of two such
+ * squares finite.
  */
-export const MODERATE: FloatBounds = { low: -480, high: 480 }
+export const MODERATE: FloatBounds = { low: -459, high: 510 }
 
 /** Integers of 64 bits. */
 export const INTEGER: FloatBounds = { low: 0, high: 64 }
@@ -58,9 +59,12 @@ export function isBounded(op: string): op is BoundedOp & FloatOp {
 export function boundsOfResult(op: BoundedOp, a: FloatBounds, b: FloatBounds): FloatBounds {
   switch (op) {
     case 'add': case 'sub': {
-      // Both are multiples of the last place of the smaller one, and so is what they make.
       const { low, high } = eitherOf(a, b)!
-      return { low: low - 52, high: high + 1 }
+      // Both are multiples of the last place of the smaller one, and so is what they make. If one
+      // is less than half of the other, they make no less than that half; else neither is less
+      // than half of the greater low bound.
+      const greater = Math.max(a.low, b.low)
+      return { low: Math.max(low - 52, Math.min(low, greater - 53)), high: high + 1 }
     }
     case 'mul': return { low: a.low + b.low, high: a.high + b.high }
     case 'div': return { low: a.low - b.high, high: a.high - b.low }
