@@ -250,7 +250,8 @@ export const f64 = {
 /** 128-bit values whole; lane-wise instructions are in simd.ts. */
 export const v128 = {
   const: (bits: bigint): Expression => new Constant('v128', bits),
-  ...family({ load: 0 }, load('v128', 0xfd)),
+  /** The others yield zero above the bits that they load. */
+  ...family({ load: 0, load32Zero: 92, load64Zero: 93 }, load('v128', 0xfd)),
 } as const
 
 /** A SIMD instruction by its opcode after the 0xfd prefix, with lane immediates if it has any. */

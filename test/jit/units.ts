@@ -169,9 +169,11 @@ export class Units extends IntegerUnits {
   vector(): void {
     const code = this.code
     const [a, b] = [this.random.below(16), this.random.below(16)]
-    switch (this.random.below(5)) {
-      case 0: code.op([0x0f, this.pick([0x10, 0x11, 0x6f, 0x7f])], a, this.memory(),
+    switch (this.random.below(6)) {
+      case 0: code.op([0x0f, this.pick([0x6f, 0x7f])], a, this.memory(),
         { mandatory: this.pick([0x66, 0xf3]) }); return
+      case 5: code.op([0x0f, this.pick([0x10, 0x11])], a, this.memory(),
+        { mandatory: this.pick([0x66, 0xf2, 0xf3]) }); return
       case 1: code.op([0x0f, this.pick([0x6e, 0x7e])], a, this.target(64),
         { width: this.pick([32, 64] as const), mandatory: 0x66 }); return
       case 2: code.op([0x0f, this.pick([0xef, 0xfe, 0xd4, 0xfa, 0x74, 0xdb, 0xeb])], a, b,

@@ -40,8 +40,11 @@ export class KnownFloats {
     if (known) return known.width === width ? known.bounds : nothing[width]
     const { shape } = vector
     if (shape.kind === 'constant' && shape.value === 0n) return lanesOf(width, () => ZERO)
-    if (shape.kind !== 'low' || shape.width !== width) return nothing[width]
-    return lanesOf(width, (lane) => lane === 0 ? this.scalarOf(shape.of, width) : ZERO)
+    if (shape.kind !== 'low' && shape.kind !== 'zeroAbove' || shape.width !== width) {
+      return nothing[width]
+    }
+    const lowest = shape.kind === 'low' ? this.scalarOf(shape.of, width) : undefined
+    return lanesOf(width, (lane) => lane === 0 ? lowest : ZERO)
   }
 
   /** Lanes of either width, of which something is known. */

@@ -6,7 +6,7 @@
  * it stays a float all the way.
  */
 import {
-  call, f32, f64, i32, i64, simd, type Expression, type Local,
+  call, f32, f64, i32, i64, type Expression, type Local,
 } from '../../../wasm/expression.ts'
 import type { FloatOp, FloatVectorOp } from '../../../isa/backend.ts'
 import { PREDICATE_ORDERS, SIGNALING_PREDICATES } from '../../../isa/float/lanes.ts'
@@ -297,15 +297,10 @@ export abstract class FloatReading extends VectorReading {
 
   /** A scalar's bits as a float of the width. */
   #asFloat(value: Value, width: Width): Value {
-    const { shape } = value
-    const type = width === 64 ? 'f64' : 'f32'
-    if (shape.kind === 'float' && shape.of.type === type) return shape.of
-    if (shape.kind === 'lane' && shape.width === width) {
-      return this.computed(type, [shape.of],
-        (x) => simd(type, width === 64 ? 33 : 31, [x!], [shape.index]))
-    }
+    const float = this.floatIn(value, width)
+    if (float) return float
     const scalar = this.scalar(value)
-    return this.computed(type, [scalar],
+    return this.computed(width === 64 ? 'f64' : 'f32', [scalar],
       (x) => width === 64 ? f64.reinterpret(x!) : f32.reinterpret(i32.wrap(x!)))
   }
 

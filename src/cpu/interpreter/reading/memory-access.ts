@@ -5,21 +5,19 @@
  * After a slow access the handler leaves when the MMU says that it did not complete.
  */
 import {
-  atomics, call, constantOf, globalGet, i32, i64, v128, type Expression, type Local,
+  atomics, call, constantOf, globalGet, i32, i64, simd, v128, type Expression, type Local,
 } from '../../../wasm/expression.ts'
 import { Vector } from '../../../abi/x86/control.ts'
 import { SS } from '../../../abi/x86/registers.ts'
 import { Access } from '../../mmu/environment.ts'
 import { PIECES } from '../../mmu/locked.ts'
 import type { AccessWidth } from '../../mmu/slow-access.ts'
-import { microAddress, microHit, settingEntry } from '../../mmu/micro-tlb.ts'
+import { settingEntry } from '../../mmu/micro-tlb.ts'
 import {
-  addendOf, endsInPage, entryOf, farFrom, hits, inPageFrom, machineAddress, pageStart,
-} from '../../mmu/lookup.ts'
-import {
-  type AddressSymbol, CORE, MACHINE, type EngineParts, type InstructionShape, type Site,
+  type AddressSymbol, MACHINE, type EngineParts, type InstructionShape, type Site,
   type SlowAccesses,
 } from '../parts.ts'
+import { type Sought, writeLookUp } from './look-up.ts'
 import { atomicLoadOf, loadOf, storeKind } from './machine-access.ts'
 import type { Locals } from './value.ts'
 
@@ -29,6 +27,9 @@ const loadParts = {
 const storeParts = {
   8: 'store8', 16: 'store16', 32: 'store32', 64: 'store64', 128: 'store128',
 } as const
+
+/** i64x2.replace_lane (prefix 0xfd of the core specification). */
+const REPLACE_I64 = 30
 
 /** In place of a machine address: the access went through the slow path. */
 const SLOW = PIECES
@@ -208,6 +209,38 @@ export class MemoryAccess implements ScalarMemory {
     }, () => this.#loadSlow(linear, 128, into))
   }
 
+  /** 32 or 64 bits into a vector that is zero above them. */
+  loadLow(
+    address: Expression, width: 32 | 64, into: Local, symbol?: AddressSymbol,
+  ): void {
+    const { target } = this.#site
+    const linear = this.#keep(address)
+    this.#lookUp({ linear, width, symbol }, (machine) => {
+      target.set(into, width === 64 ? v128.load64Zero(MACHINE, machine)
+        : v128.load32Zero(MACHINE, machine))
+    }, () => {
+      const bits = this.#pool.take('i64')
+      this.#loadSlow(linear, width, bits)
+      target.set(into, simd('v128', REPLACE_I64, [v128.const(0n), bits], [0]))
+    })
+  }
+
+  /** A float of 32 or 64 bits. */
+  storeFloat(address: Expression, value: Expression, symbol?: AddressSymbol): void {
+    const { target } = this.#site
+    const linear = this.#keep(address)
+    const kept = this.#pool.take(value.type)
+    const [kind, width] = value.type === 'f64' ? ['f64', 64] as const : ['f32', 32] as const
+    target.set(kept, value)
+    this.#lookUp({ linear, width, symbol, write: true }, (machine) => {
+      target.store(kind, MACHINE, machine, kept)
+    }, () => {
+      const bits = this.#pool.take('i64')
+      target.set(bits, width === 64 ? i64.reinterpret(kept) : i64.extendU(i32.reinterpret(kept)))
+      this.#storeSlow(linear, width, bits)
+    })
+  }
+
   storeVector(
     address: Expression, aligned: boolean, value: Expression, symbol?: AddressSymbol,
   ): void {
@@ -325,76 +358,11 @@ export class MemoryAccess implements ScalarMemory {
   /** Runs `hit` with the machine address when the TLB has the whole access, else `miss`. */
   #lookUp(sought: Sought, hit: (machine: Expression) => void, miss: () => void): void {
     const { target, tables } = this.#site
-    const { linear, width, symbol, write = false, aligned = false } = sought
-    const bytes = width / 8
-    const entry = this.#microEntry(sought)
-    if (entry !== undefined) {
-      this.#lookUpMicro(entry, linear, hit, miss)
-      return
-    }
-    const known = symbol && !aligned && tables.reuse?.find(symbol, write)
-    let noted: Local | undefined
-    target.block((done) => {
-      target.block((missed) => {
-        const require = (condition: Expression): void =>
-          target.brUnlikely(missed, i32.eqz(condition))
-        if (known) {
-          require(inPageFrom(known.first, linear, bytes))
-          hit(i32.add(i32.wrap(linear), known.addend))
-        } else {
-          const entry = this.#pool.take('i64')
-          target.set(entry, entryOf(CORE, tables.base, linear, write))
-          require(hits(linear, entry, aligned || bytes <= 8 ? bytes : 1))
-          if (!aligned && bytes > 8) require(endsInPage(linear, bytes))
-          noted = symbol && tables.reuse?.isWanted(symbol) ? this.#pool.take('i64') : undefined
-          hit(noted ? this.#noted(sought, entry, noted) : machineAddress(linear, entry))
-        }
-        target.br(done)
+    writeLookUp({ target, tables, pool: this.#pool, isLocked: this.#shape.lock }, sought, hit,
+      (entryToSet) => {
+        this.#entryToSet = entryToSet
+        miss()
+        this.#entryToSet = 0
       })
-      miss()
-      if (noted) target.set(noted, farFrom(linear))
-    })
   }
-
-  #microEntry({ symbol, width, write = false }: Sought): number | undefined {
-    if (!symbol || this.#shape.lock || width > 128) return undefined
-    return this.#site.tables.reuse?.microEntry(symbol, write, width / 8)
-  }
-
-  /** The same by an entry of the micro-TLB, which a slow access sets. */
-  #lookUpMicro(
-    entry: number, linear: Local, hit: (machine: Expression) => void, miss: () => void,
-  ): void {
-    const { target, tables: { base } } = this.#site
-    target.block((done) => {
-      target.block((missed) => {
-        target.brUnlikely(missed, i32.eqz(microHit(CORE, base, entry, linear)))
-        hit(microAddress(CORE, base, entry, linear))
-        target.br(done)
-      })
-      this.#entryToSet = entry
-      miss()
-      this.#entryToSet = 0
-    })
-  }
-
-  /** The machine address by an entry that hits, whose page is noted with its first address. */
-  #noted({ linear, write = false, symbol }: Sought, entry: Local, first: Local): Expression {
-    const { target, tables } = this.#site
-    const addend = this.#pool.take('i32')
-    tables.reuse!.note(symbol!, write, { first, addend })
-    target.set(first, pageStart(linear))
-    target.set(addend, addendOf(entry))
-    return i32.add(i32.wrap(linear), addend)
-  }
-}
-
-/** An access that is looked up. */
-interface Sought {
-  readonly linear: Local
-  readonly width: number
-  readonly write?: boolean
-  /** It must be aligned. */
-  readonly aligned?: boolean
-  readonly symbol?: AddressSymbol | undefined
 }

@@ -9,7 +9,9 @@ import { i64, type Expression } from '../../../wasm/expression.ts'
 import type { FunctionBuilder } from '../../../wasm/function.ts'
 import type { EngineParts, InstructionShape, Site } from '../parts.ts'
 import { MemoryAccess } from './memory-access.ts'
-import { constantIn, emitSteps, type Locals, Value, type Effect, type Step } from './value.ts'
+import {
+  constantIn, emitSteps, type Effect, type Locals, type Shape, type Step, Value,
+} from './value.ts'
 
 export abstract class StepCollector {
   readonly operandSize: 16 | 32 | 64
@@ -89,8 +91,8 @@ export abstract class StepCollector {
   }
 
   /** What an effect will yield. */
-  protected result(type: Value['type']): Value {
-    return new Value(type, [], () => { throw new Error('a result lives in a local') })
+  protected result(type: Value['type'], shape?: Shape): Value {
+    return new Value(type, [], () => { throw new Error('a result lives in a local') }, shape)
   }
 
   /** A value read from core memory, here and now, or for another reason made at its place. */

@@ -33,6 +33,8 @@ export type Shape =
   | { readonly kind: 'lane', readonly of: Value, readonly width: number, readonly index: number }
   /** A vector that is zero but for a scalar of `width` bits. */
   | { readonly kind: 'low', readonly of: Value, readonly width: number }
+  /** A vector that is zero above its lowest `width` bits. */
+  | { readonly kind: 'zeroAbove', readonly width: number }
   /** The bytes of a vector that numbers say, zero where they go beyond it. */
   | { readonly kind: 'picked', readonly of: Value, readonly bytes: readonly number[] }
   /** The bits of a value of a float type. */

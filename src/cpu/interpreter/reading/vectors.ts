@@ -158,6 +158,15 @@ export abstract class VectorReading extends OperandReading {
     return this.#vectorOf(low, 64)
   }
 
+  /** A scalar's bits as a float of the width, if they come from one or from a lane. */
+  protected floatIn({ shape }: Value, width: 32 | 64): Value | undefined {
+    const type = width === 64 ? 'f64' : 'f32'
+    if (shape.kind === 'float' && shape.of.type === type) return shape.of
+    if (shape.kind !== 'lane' || shape.width !== width) return undefined
+    return this.computed(type, [shape.of],
+      (x) => simd(type, width === 64 ? 33 : 31, [x!], [shape.index]))
+  }
+
   /** A scalar of `width` bits, zero-extended, in a vector. */
   #vectorOf(low: Value, width: number): Value {
     const known = constantIn(low)
@@ -259,11 +268,19 @@ export abstract class VectorReading extends OperandReading {
   #readVector(operand: Operand, aligned: boolean): Value {
     if (operand.kind === 'memory') {
       const linear = this.linearAddress(operand)
-      if (operand.width !== 128) {
-        return this.#vectorOf(this.loadLinear(linear, operand.width), operand.width)
-      }
-      const result = this.result('v128')
+      const { width } = operand
       const symbol = this.symbolOf(linear)
+      if (width === 32 || width === 64) {
+        const result = this.result('v128', { kind: 'zeroAbove', width })
+        this.effect({
+          inputs: [linear],
+          result,
+          emit: () => this.memory.loadLow(linear.expression(), width, result.local!, symbol),
+        })
+        return result
+      }
+      if (width !== 128) return this.#vectorOf(this.loadLinear(linear, width), width)
+      const result = this.result('v128')
       this.effect({
         inputs: [linear],
         result,
@@ -288,7 +305,7 @@ export abstract class VectorReading extends OperandReading {
     if (operand.kind === 'memory') {
       const linear = this.linearAddress(operand)
       if (operand.width !== 128) {
-        this.storeLinear(linear, operand.width, this.lane(value, 64, 0))
+        this.#storeLow(linear, operand.width, value)
         return
       }
       const symbol = this.symbolOf(linear)
@@ -316,6 +333,21 @@ export abstract class VectorReading extends OperandReading {
         this.target.store('i64', CORE, address, stored.expression())
         this.target.store('i64As16', CORE, address, i64.const(0xffff), 8)
       },
+    })
+  }
+
+  /** Stores the lowest bits of a vector. */
+  #storeLow(linear: Value, width: number, value: Value): void {
+    const scalar = this.lane(value, width === 32 ? 32 : 64, 0)
+    const float = width === 32 || width === 64 ? this.floatIn(scalar, width) : undefined
+    if (!float) {
+      this.storeLinear(linear, width, scalar)
+      return
+    }
+    const symbol = this.symbolOf(linear)
+    this.effect({
+      inputs: [linear, float],
+      emit: () => this.memory.storeFloat(linear.expression(), float.expression(), symbol),
     })
   }
 }
