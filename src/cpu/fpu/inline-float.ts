@@ -13,16 +13,12 @@
  */
 import type { FloatOp } from '../../isa/backend.ts'
 import {
-  constantOf, f32, f64, i32, i64, select, simd, type Expression, type Local,
+  constantOf, f32, f64, i32, i64, select, type Expression, type Local,
 } from '../../wasm/expression.ts'
 import type { FunctionBuilder, Label } from '../../wasm/function.ts'
 import { type BoundedOp, isBounded, MODERATE } from './float-bounds.ts'
 
 type Width = 32 | 64
-
-/** Opcodes of the core specification (prefix 0xfd): f64x2.splat, i32x4.trunc_sat_f64x2_s_zero, and
- * i32x4.extract_lane. */
-const [SPLAT_F64, TRUNCATE, EXTRACT_I32] = [20, 252, 27]
 
 /** One operation to be written. `x` and `y` are of the type that `width` says. */
 export interface InlineFloat {
@@ -167,11 +163,14 @@ function squareRoot(site: InlineFloat): void {
   f.set(result, family.sqrt(x))
 }
 
+/** By an order that is false for NaNs: after equality V8 asks in a branch of its own for them. */
+function isNaN(x: Expression): Expression {
+  return i32.eqz(x.type === 'f64' ? f64.ge(x, x) : f32.ge(x, x))
+}
+
 /** Goes to the slow path when x or y is a NaN. */
-function requireOrdered({ f, width, x, y, finite, slow }: InlineFloat): void {
-  const family = familyOf(width)
-  const tests = [x, y].filter((_, index) => !finite[index]).map((value) => family.ne(value, value))
-  if (tests.length > 0) f.brUnlikely(slow, tests.reduce((a, b) => i32.or(a, b)))
+function requireOrdered({ f, x, y, finite, slow }: InlineFloat): void {
+  for (const value of [x, y].filter((_, index) => !finite[index])) f.brUnlikely(slow, isNaN(value))
 }
 
 /** No flags but those of NaNs and denormals, whatever MXCSR says. */
@@ -212,7 +211,7 @@ function conversion(site: InlineFloat): void {
   const { f, width, x, result, slow } = site
   if (width === 32) {
     requireAsked(site, x)
-    f.brUnlikely(slow, f32.ne(x, x))
+    f.brUnlikely(slow, isNaN(x))
     f.set(result, f64.promote(x))
     return
   }
@@ -221,21 +220,30 @@ function conversion(site: InlineFloat): void {
   f.ifUnlikely(isDoubtful(result, 32), () => f.brUnlikely(slow, f64.ne(x, f64.const(0))))
 }
 
-/** f64 -> i32, of what fits. V8 converts scalars back to see whether they did, but no vectors. */
-function truncateByVector(value: Expression): Expression {
-  return simd('i32', EXTRACT_I32, [simd('v128', TRUNCATE, [simd('v128', SPLAT_F64, [value])])], [0])
-}
+/** A double whose last place is 1, as is that of those that differ from it by less than 2^51: their
+ * significands are integers, from that of this one on. */
+const UNITS = 1.5 * 2 ** 52
 
-/** Rounds to nearest or towards zero; what does not fit goes to the slow path. */
+/** Rounds to nearest or towards zero; what does not fit goes to the slow path. V8 converts what an
+ * instruction of its own made of a double back, to see whether it was one; a sum does without. */
 function toInteger(site: InlineFloat, bits: Width, truncated: boolean): void {
   const { f, width, x, result, slow } = site
   const value = width === 64 ? x : f64.promote(x)
-  // Truncated, it fits if it fits as it is.
-  const rounded = truncated ? value : f64.nearest(value)
-  const limit = f64.const(bits === 64 ? 2 ** 63 : 2 ** 31)
+  const isBelow = (limit: number): Expression =>
+    f64.lt(f64.abs(value), f64.const(truncated ? limit : limit - 0.5))
+  const sum = i64.reinterpret(f64.add(truncated ? f64.trunc(value) : value, f64.const(UNITS)))
   requireSettled(site)
-  f.brUnlikely(slow, i32.eqz(f64.lt(f64.abs(rounded), limit)))
-  f.set(result, bits === 64 ? i64.truncSatF64S(rounded) : i64.extendU(truncateByVector(rounded)))
+  if (bits === 32) {
+    f.brUnlikely(slow, i32.eqz(isBelow(2 ** 31)))
+    f.set(result, i64.extendU(i32.wrap(sum)))
+    return
+  }
+  f.ifLikely(isBelow(2 ** 51), () => f.set(result, i64.sub(sum, i64.reinterpret(f64.const(UNITS)))),
+    () => {
+      const rounded = truncated ? value : f64.nearest(value)
+      f.brUnlikely(slow, i32.eqz(f64.lt(f64.abs(rounded), f64.const(2 ** 63))))
+      f.set(result, i64.truncSatF64S(rounded))
+    })
 }
 
 export type RoundMode = 'nearest' | 'floor' | 'ceil' | 'trunc'
@@ -267,7 +275,7 @@ function roundToIntegral(site: InlineFloat, how: Expression): void {
   const { f, width, x, result, slow } = site
   const family = familyOf(width)
   requireSettled(site)
-  f.brUnlikely(slow, family.ne(x, x))
+  f.brUnlikely(slow, isNaN(x))
   writeRound(f, how, (mode) => f.set(result, family[mode](x)))
 }
 

@@ -24,6 +24,8 @@ export interface InlineVector {
   readonly y: Local
   /** Whether x and y need not be asked, unless the contrary is noted: denormals.ts. */
   readonly known: readonly boolean[]
+  /** Whether x and y are known to be finite. */
+  readonly finite: readonly boolean[]
   /** Where bounds are kept: what the result is tested for. */
   readonly bounded: 'normal' | 'moderate' | undefined
   readonly result: Local
@@ -45,14 +47,14 @@ const lanes = {
     pmin: vector(234), pmax: vector(235), abs: vector(224), eq: vector(65), ne: vector(66),
     lt: vector(67), gt: vector(68), le: vector(69), ge: vector(70), nearest: vector(106),
     floor: vector(104), ceil: vector(103), trunc: vector(105), bitmask: test(164),
-    splat: vector(17),
+    splat: vector(17), addBits: vector(174), gtBits: vector(59),
   },
   64: {
     add: vector(240), sub: vector(241), mul: vector(242), div: vector(243), sqrt: vector(239),
     pmin: vector(246), pmax: vector(247), abs: vector(236), eq: vector(71), ne: vector(72),
     lt: vector(73), gt: vector(74), le: vector(75), ge: vector(76), nearest: vector(148),
     floor: vector(117), ceil: vector(116), trunc: vector(122), bitmask: test(196),
-    splat: vector(18),
+    splat: vector(18), addBits: vector(206), gtBits: vector(217),
   },
 } as const
 const and = vector(78)
@@ -68,6 +70,12 @@ const promoteLow = vector(95)
 const ZERO = v128.const(0n)
 const ONES = v128.const((1n << 128n) - 1n)
 const scratch = new DataView(new ArrayBuffer(8))
+
+/** All lanes the integer `lane`. */
+function repeated(width: Width, lane: bigint): bigint {
+  const bits = BigInt.asUintN(width, lane)
+  return width === 64 ? bits << 64n | bits : bits << 96n | bits << 64n | bits << 32n | bits
+}
 
 /** All lanes with the bits of `value`. */
 function repeatedBits(width: Width, value: number): bigint {
@@ -86,24 +94,45 @@ function all({ constant }: InlineVector, width: Width, value: number): Expressio
   return constant(repeatedBits(width, value))
 }
 
-const smallest = (site: InlineVector, width: Width): Expression =>
-  all(site, width, width === 64 ? 2 ** -1022 : 2 ** -126)
 const infinity = (site: InlineVector, width: Width): Expression => all(site, width, Infinity)
 
 function magnitude({ constant }: InlineVector, x: Expression, width: Width): Expression {
   return and(x, constant((1n << 128n) - 1n ^ repeatedBits(width, -0)))
 }
 
-/** Neither denormal nor a NaN. */
-function notDenormal(site: InlineVector, x: Expression, width = site.width): Expression {
-  const { ge, eq } = lanes[width]
-  return or(ge(magnitude(site, x, width), smallest(site, width)), eq(x, ZERO))
+/** Zero, or no less than the smallest normal number. Doubled and less by one, what is less is less
+ * as an unsigned integer too, and zero the greatest; the comparison is signed. */
+function notDenormal({ width, constant }: InlineVector, x: Expression): Expression {
+  const { addBits, gtBits } = lanes[width]
+  const least = width === 64 ? 1n << 53n : 1n << 24n
+  const top = 1n << BigInt(width - 1)
+  const twice = addBits(x, x)
+  return gtBits(addBits(twice, constant(repeated(width, top - 1n))),
+    constant(repeated(width, least - 2n - top)))
 }
 
 /** The tests of the operands of which that is not known. */
 function operandTests(site: InlineVector, ...operands: readonly Local[]): Expression[] {
   return operands.filter((_, index) => !site.known[index])
     .map((operand) => notDenormal(site, operand))
+}
+
+/** Lanes whose magnitudes are from one that is not zero up to, but not with, another; by their
+ * bits. Doubled, they have no sign, and less by the one, those within are less than their distance
+ * as unsigned integers; the comparison is signed. */
+function areBetween(
+  constant: InlineVector['constant'], width: Width, least: bigint, end: bigint, x: Expression,
+): Expression {
+  const { addBits, gtBits } = lanes[width]
+  const top = 1n << BigInt(width - 1)
+  return gtBits(constant(repeated(width, (end - least) * 2n - top)),
+    addBits(addBits(x, x), constant(repeated(width, top - least * 2n))))
+}
+
+/** Normal, but for the smallest normal number, which may have been rounded to. */
+function isPlainlyNormal({ width, constant }: InlineVector, x: Expression): Expression {
+  return width === 64 ? areBetween(constant, 64, (1n << 52n) + 1n, 0x7ffn << 52n, x)
+    : areBetween(constant, 32, (1n << 23n) + 1n, 0xffn << 23n, x)
 }
 
 function isFinite(site: InlineVector, x: Expression, width = site.width): Expression {
@@ -117,7 +146,7 @@ function fails(width: Width, tests: readonly Expression[]): Expression {
 }
 
 function requireAll({ f, width, slow }: InlineVector, ...tests: Expression[]): void {
-  f.brUnlikely(slow, fails(width, tests))
+  if (tests.length > 0) f.brUnlikely(slow, fails(width, tests))
 }
 
 function requireSettled({ f, unsettled, slow }: InlineVector): void {
@@ -138,12 +167,11 @@ function addition(site: InlineVector, op: 'add' | 'sub' | 'addsub'): void {
 
 function product(site: InlineVector, op: 'mul' | 'div'): void {
   const { f, width, x, y, result } = site
-  const { eq, lt } = lanes[width]
+  const { eq } = lanes[width]
   requireSettled(site)
   f.set(result, lanes[width][op](x, y))
   const operands = operandTests(site, x, y)
-  const inside = and(isFinite(site, result),
-    lt(smallest(site, width), magnitude(site, result, width)))
+  const inside = isPlainlyNormal(site, result)
   f.ifUnlikely(fails(width, [...operands, inside]), () => {
     // Zeros that come from zeros are exact.
     const origin = op === 'div' ? eq(x, ZERO) : or(eq(x, ZERO), eq(y, ZERO))
@@ -153,10 +181,8 @@ function product(site: InlineVector, op: 'mul' | 'div'): void {
 
 /** Doubles that are MODERATE and not zero. */
 function areModerate(constant: InlineVector['constant'], x: Expression): Expression {
-  const { ge, lt } = lanes[64]
-  const magnitude = and(x, constant((1n << 128n) - 1n ^ repeatedBits(64, -0)))
-  return and(ge(magnitude, constant(repeatedBits(64, 2 ** MODERATE.low))),
-    lt(magnitude, constant(repeatedBits(64, 2 ** MODERATE.high))))
+  const bitsOf = (exponent: number): bigint => BigInt(1023 + exponent) << 52n
+  return areBetween(constant, 64, bitsOf(MODERATE.low), bitsOf(MODERATE.high), x)
 }
 
 /** Writes what is done where some of the doubles are neither MODERATE nor zero. */
@@ -201,10 +227,11 @@ function squareRoot(site: InlineVector): void {
 
 /** Where some operand is known not to be denormal, that holds while MXCSR is settled. */
 function requireComparable(site: InlineVector): void {
-  const { width, x, y, known } = site
+  const { width, x, y, known, finite } = site
   if (known.includes(true)) requireSettled(site)
   const { eq } = lanes[width]
-  requireAll(site, ...operandTests(site, x, y), eq(x, x), eq(y, y))
+  const ordered = [x, y].filter((_, index) => !finite[index]).map((operand) => eq(operand, operand))
+  requireAll(site, ...operandTests(site, x, y), ...ordered)
 }
 
 function extremum(site: InlineVector, op: 'min' | 'max'): void {

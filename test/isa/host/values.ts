@@ -20,7 +20,8 @@ function bitsOf32(value: number): number {
 
 const numbers = [
   0, -0, 1, -1, 1.5, -1.5, 2, 0.5, 0.1, 3, 10, -7.75, 2 ** 31, -(2 ** 31), 2 ** 31 - 1, 2 ** 32,
-  2 ** 63, -(2 ** 63), 1e10, 1e-10, 1e38, 1e-38, 16777217, 255.5, -32768.5, Infinity, -Infinity,
+  2 ** 63, -(2 ** 63), 2 ** 51 - 0.5, -(2 ** 51), 2 ** 31 - 0.5, 1e10, 1e-10, 1e38, 1e-38,
+  16777217, 255.5, -32768.5, Infinity, -Infinity,
 ]
 
 /** Quiet and signalling NaNs, the smallest and largest denormals and normals. */

@@ -70,7 +70,14 @@ interface Computing {
 /** Bounds of the lanes of a vector, or of a scalar alone. */
 export type LaneBounds = readonly (FloatBounds | undefined)[]
 
-const NOTHING_KNOWN: Asked = { known: [], finite: [], bounded: undefined }
+/** What has to be asked where bounds of operands are known. */
+function askedBeyond(bounds: readonly LaneBounds[]): Asked {
+  return {
+    known: bounds.map((lanes) => lanes.every((lane) => lane !== undefined)),
+    finite: bounds.map((lanes) => lanes.every((lane) => lane && lane.high < Infinity)),
+    bounded: undefined,
+  }
+}
 
 /** What raises nothing goes the short way, whatever MXCSR says. */
 function mayBeShort(op: FloatOp | FloatVectorOp, width: Width): boolean {
@@ -160,11 +167,11 @@ export abstract class FloatReading extends VectorReading {
   /** Finds out what must be asked, and notes what is known of the operands from then on. */
   #ask(op: FloatOp | FloatVectorOp, width: Width, operands: readonly Value[]): Asked {
     const bounds = operands.map((operand) => this.boundsOf(operand, width))
-    const finite = bounds.map((lanes) => lanes.every((lane) => lane && lane.high < Infinity))
+    const asked = askedBeyond(bounds)
+    const { known, finite } = asked
     const isBounding = isBounded(op) || op === 'addsub'
     if (!this.keepsBounds || width === 32 || !isBounding) {
-      const known = bounds.map((lanes) => lanes.every((lane) => lane !== undefined))
-      if (!notesDenormals(op)) return { known, finite, bounded: undefined }
+      if (!notesDenormals(op)) return asked
       operands.forEach((operand, index) => {
         if (known[index]) return
         this.noteBounds(operand, width, bounds[index]!.map(() => notDenormal[width]))
@@ -172,7 +179,7 @@ export abstract class FloatReading extends VectorReading {
       const areFinite = finite.every((isFinite) => isFinite)
       const result = bounds[0]!.map((lane, index) => areFinite
         ? eitherOf(lane, bounds.at(-1)![index]) : notDenormal[width])
-      return { known, finite, bounded: undefined, bounds: result }
+      return { ...asked, bounds: result }
     }
     operands.forEach((operand, index) => {
       if (finite[index]) return
@@ -211,10 +218,11 @@ export abstract class FloatReading extends VectorReading {
   floatCompare(width: Width, predicate: Value, a: Value, b: Value): Value {
     const { orders, how } = this.#predicate(predicate, width)
     const result = this.result('v128')
+    const asked = askedBeyond([a, b].map((operand) => this.boundsOf(operand, width)))
     const computing = this.#computes(false)
     this.effect({
       inputs: [orders, how, a, b], result,
-      emit: () => this.#emitVector({ width, a, b, asked: NOTHING_KNOWN, result, computing },
+      emit: () => this.#emitVector({ width, a, b, asked, result, computing },
         (site) => writeInlineCompare(site, orders.expression()),
         (x, y) => call(this.parts.floatCompare, i32.wrap(how.expression()), x, y)),
     })
