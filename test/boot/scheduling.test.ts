@@ -13,6 +13,7 @@ import { TestHost } from './test-host.ts'
 
 const { settings, missing } = await debian('cloud')
 const ENOUGH_SECONDS = 10
+const TICKS_A_SECOND = 100
 
 async function seconds(host: TestHost, name: string): Promise<number> {
   return Number((await host.listed(name))?.[5])
@@ -28,17 +29,26 @@ async function shareOf(host: TestHost, one: string, other: string): Promise<numb
   throw new Error('the guests do not run')
 }
 
-/** Boots a guest that then does nothing but count. */
-async function burner(host: TestHost, name: string, more: object = {}): Promise<void> {
+/** Boots a guest that then does nothing but count; its shell answers all the same. */
+async function burner(host: TestHost, name: string, more: object = {}): Promise<Shell> {
   const config = host.config(name, { ...settings, memory: 128, ...more })
   const shell = await Shell.take(host.start('create', '-c', config))
   await shell.run('while :; do :; done &')
+  return shell
+}
+
+/** Seconds since a guest started, and for how many of them others had its processor. */
+async function timesOf(shell: Shell): Promise<{ up: number, stolen: number }> {
+  const [up = '', stat = ''] =
+    (await shell.output('cat /proc/uptime; head -n 1 /proc/stat')).split('\n')
+  return { up: parseFloat(up), stolen: Number(stat.split(/ +/)[8]) / TICKS_A_SECOND }
 }
 
 describe('two guests on one core', { skip: missing }, () => {
   const host = new TestHost({ environment: { XENOLITH_CORES: '1' } })
+  let light: Shell
   before(async () => {
-    await burner(host, 'light', { cpu_weight: 256 })
+    light = await burner(host, 'light', { cpu_weight: 256 })
     await burner(host, 'heavy', { cpu_weight: 512 })
   })
   after(() => host.close())
@@ -46,6 +56,14 @@ describe('two guests on one core', { skip: missing }, () => {
   test('share it by their weights', async () => {
     const share = await shareOf(host, 'heavy', 'light')
     assert.ok(Math.abs(share - 2 / 3) < 0.07, `${share} instead of two thirds`)
+  })
+
+  test('know how much of their time others had', async () => {
+    const before = await timesOf(light)
+    await shareOf(host, 'heavy', 'light')
+    const after = await timesOf(light)
+    const share = (after.stolen - before.stolen) / (after.up - before.up)
+    assert.ok(Math.abs(share - 2 / 3) < 0.1, `${share} of its time was stolen`)
   })
 
   test('have no more than their caps', async () => {
