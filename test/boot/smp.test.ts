@@ -92,3 +92,20 @@ for (const [vcpus, cores] of [[2, 1], [4, 1], [8, 1], [1, 2], [2, 2], [4, 2], [8
     })
   })
 }
+
+describe('a guest with 64 VCPUs on 2 cores', { skip: missing }, () => {
+  const host = new TestHost({ environment: { XENOLITH_CORES: '2' } })
+  after(() => host.close())
+
+  test('starts them all, and each executes a program', async () => {
+    const config = host.config('g', { ...settings, memory: 256, vcpus: 64 })
+    const shell = await Shell.take(host.start('create', '-c', config))
+    assert.match(await shell.output('dmesg'), /Brought up 1 node, 64 CPUs/)
+    const numbers = Array.from({ length: 64 }, (_, i) => `${i}\n`).join('')
+    assert.equal(
+      await shell.output('for c in $(seq 0 63); do taskset -c $c cat /proc/self/stat; done | ' +
+        'cut -d " " -f 39'), numbers)
+    const { out } = await host.xl('vcpu-list', 'g')
+    assert.equal([...out.matchAll(/^g +1 +\d+ +\S+ +[-rb]{3} /gm)].length, 64)
+  })
+})
