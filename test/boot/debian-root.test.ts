@@ -5,7 +5,9 @@
  */
 import assert from 'node:assert/strict'
 import { spawn, spawnSync } from 'node:child_process'
-import { createHash, randomBytes } from 'node:crypto'
+import {
+  createCipheriv, createHash, generateKeyPairSync, randomBytes, sign,
+} from 'node:crypto'
 import { join, resolve } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { debianRoot } from '../guests/debian-root.ts'
@@ -117,6 +119,29 @@ describe('a Debian system', { skip: root.missing || cloud.missing }, () => {
     const bytes = randomBytes(BULK)
     assert.match(await ssh('sha256sum', bytes),
       new RegExp(createHash('sha256').update(bytes).digest('hex')))
+  })
+
+  test('computes by OpenSSL\'s AVX2 code what the host computes, and without it', async () => {
+    const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 })
+    await ssh('cat >/tmp/key.pem', Buffer.from(
+      privateKey.export({ type: 'pkcs1', format: 'pem' })))
+    const key = createHash('sha256').update('key').digest()
+    const stream = createCipheriv('chacha20', key, key.subarray(0, 16)).update(Buffer.alloc(BULK))
+    const expected = [
+      ...['sha1', 'sha256', 'sha512', 'sha3-256', 'blake2b512'].map((name) =>
+        createHash(name).update(stream).digest('hex')),
+      createHash('sha256').update(sign('sha256', stream, privateKey)).digest('hex'),
+    ]
+    const program = `head -c ${BULK} /dev/zero | openssl enc -chacha20 -K ${key.toString('hex')} ` +
+      `-iv ${key.toString('hex', 0, 16)} >/tmp/stream && cd /tmp && ` +
+      'for d in sha1 sha256 sha512 sha3-256 blake2b512; do openssl dgst -r -$d stream; done && ' +
+      'openssl dgst -sha256 -sign key.pem stream | sha256sum'
+    // Bit 5 of the second word says AVX2; 29 is SHA, which comes first where it is.
+    for (const [without, words] of [['SHA', '~0x20000000'], ['AVX2 and SHA', '~0x20000020']]) {
+      const said = await ssh(`export OPENSSL_ia32cap=:${words}; ${program}`)
+      assert.deepEqual(said.trim().split('\n').map((line) => line.split(' ')[0]), expected,
+        `without ${without}`)
+    }
   })
 
   test('exchanges bulk data with another guest over the bridge', async () => {
