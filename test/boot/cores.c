@@ -175,7 +175,9 @@ static long writing(int self, long n) {
 /*
  * Read, copy, update: one thread reads without a lock or a fence, the other puts something new in
  * place of what is read, waits until nobody can have the old, and spoils it. The wait is the
- * kernel's own: membarrier(2) waits for a grace period of its RCU.
+ * kernel's own: membarrier(2) waits for a grace period of its RCU. On Xen that takes up to a second
+ * while the reader computes, as Linux handles events, and so the ticks that would end it, inside a
+ * reader's section of its own.
  */
 static volatile struct { uint64_t value, copy; } versions[2];
 static volatile LINE int current;
