@@ -3,7 +3,7 @@
  * keeps them for later processes, from where it also loads them. What one core asked for is news
  * for the others. It ends when nobody has asked for some time.
  */
-import { type MessagePort, parentPort, workerData } from 'node:worker_threads'
+import { parentPort, workerData } from 'node:worker_threads'
 import { assert } from '../base/assert.ts'
 import { decode } from '../cpu/engine.ts'
 import {
@@ -12,7 +12,7 @@ import {
 import { encodeKept, moduleOfKept } from '../cpu/jit/kept-file.ts'
 import {
   closeCompiler, CompilerDesk, type CompilerNews, type CompilerOrder, type CompilerStart,
-  type Letters,
+  type Letters, sendWithPort,
 } from './compiler-port.ts'
 import { keptFilesOf } from './kept-code.ts'
 
@@ -26,8 +26,8 @@ const files = kept && keptFilesOf(kept, { info: say, warn: say, error: say })
 /** Of each core's thread that runs. */
 const desks = new Set<CompilerDesk>()
 
-function tell(news: CompilerNews, ports: MessagePort[] = []): void {
-  control.postMessage(news, ports)
+function tell(news: CompilerNews): void {
+  control.postMessage(news)
 }
 
 function say(line: string): void {
@@ -98,8 +98,10 @@ function end(): void {
     if (request) work(desk, request)
   }
   clearTimeout(idle)
-  const letters = [...desks].map((desk) => desk.letters)
-  tell({ kind: 'ends', letters }, letters.map(({ port }) => port))
+  for (const { letters } of desks) {
+    sendWithPort(control, { kind: 'gives back', letters } satisfies CompilerNews)
+  }
+  tell({ kind: 'ends' })
   control.close()
 }
 

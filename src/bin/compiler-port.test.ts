@@ -119,6 +119,17 @@ test('the thread ends when nobody asks, and is started again by who does', async
   assert.deepEqual(said, [])
 })
 
+test('a core that ended before the thread runs is left out', async () => {
+  const { said, thread, port } = open()
+  thread.newEnd().port.close()
+  // Some turns later the other end of the port knows.
+  await new Promise((resolve) => setTimeout(resolve, 50))
+  port.request({ sizes, regions: [regionOf(1, [0x90])] })
+  assert.equal((await answerOf(port)).kind, 'compiled')
+  await thread.stop()
+  assert.deepEqual(said, [])
+})
+
 test('when the thread dies the core is told, and the log once', async () => {
   const { said, thread, port } = open()
   assert.ok(port.works)

@@ -39,11 +39,24 @@ export type CompilerOrder =
   | { readonly kind: 'serve', readonly letters: Letters }
   | { readonly kind: 'end' }
 
-/** What it says: a line for the log; that nobody asks any more; and the ports, before it ends. */
+/** What it says: a line for the log; that nobody asks any more; each port, and that it ends. */
 export type CompilerNews =
   | { readonly kind: 'log', readonly line: string }
   | { readonly kind: 'idle' }
-  | { readonly kind: 'ends', readonly letters: readonly Letters[] }
+  | { readonly kind: 'gives back', readonly letters: Letters }
+  | { readonly kind: 'ends' }
+
+/** Sends a message with the port of its letters, unless the core's thread has ended, which closes
+ * the port. */
+export function sendWithPort<Message extends { readonly letters: Letters }>(
+  to: { postMessage(message: Message, ports: MessagePort[]): void }, message: Message,
+): void {
+  try {
+    to.postMessage(message, [message.letters.port])
+  } catch (error) {
+    if ((error as Error).name !== 'DataCloneError') throw error
+  }
+}
 
 /** Heap of the compiler's thread in MiB: of translating, nothing stays. */
 const HEAP_MB = 256
@@ -164,7 +177,7 @@ export class CompilerThread {
     const { port1, port2 } = new MessageChannel()
     const counts = new SharedArrayBuffer(COUNTS_BYTES)
     const letters = { port: port2, counts }
-    if (this.#worker && !this.#isEnding) this.#serve(this.#worker, letters)
+    if (this.#worker && !this.#isEnding) serve(this.#worker, letters)
     else this.#waiting.push(letters)
     return { port: port1, counts, state: this.#state }
   }
@@ -183,7 +196,7 @@ export class CompilerThread {
       resourceLimits: { maxOldGenerationSizeMb: this.#heapMb, maxYoungGenerationSizeMb: YOUNG_MB },
     })
     this.#worker = worker
-    for (const letters of this.#waiting.splice(0)) this.#serve(worker, letters)
+    for (const letters of this.#waiting.splice(0)) serve(worker, letters)
     // Guests go on without it: what is not compiled is interpreted.
     worker.on('message', (news: CompilerNews) => this.#told(worker, news))
     worker.once('error', (error: Error) => this.#fail(error.message))
@@ -196,21 +209,19 @@ export class CompilerThread {
     await this.#worker?.terminate()
   }
 
-  #serve(worker: Worker, letters: Letters): void {
-    order(worker, { kind: 'serve', letters }, [letters.port])
-  }
-
   #told(worker: Worker, news: CompilerNews): void {
     switch (news.kind) {
       case 'log': return this.#log.warn(news.line)
       case 'idle':
         // It may say so once more before it is told: who gave its ports back has none to look at.
-        if (!this.#isEnding) order(worker, { kind: 'end' })
+        if (!this.#isEnding) worker.postMessage({ kind: 'end' } satisfies CompilerOrder)
         this.#isEnding = true
+        return
+      case 'gives back':
+        this.#waiting.push(news.letters)
         return
       case 'ends':
         this.#hasGivenBack = true
-        this.#waiting.push(...news.letters)
     }
   }
 
@@ -227,6 +238,6 @@ export class CompilerThread {
   }
 }
 
-function order(worker: Worker, message: CompilerOrder, ports: MessagePort[] = []): void {
-  worker.postMessage(message, ports)
+function serve(worker: Worker, letters: Letters): void {
+  sendWithPort(worker, { kind: 'serve', letters } satisfies CompilerOrder)
 }
