@@ -47,6 +47,10 @@ const known: readonly Known[] = [
     name: /^(fxrstor|v?ldmxcsr)$/, text: /^vector 13 for -1$/,
     reason: 'MXCSR.MM exists on the host, and not on a CPU without misaligned SSE mode',
   },
+  {
+    name: /^vmovddup$/, text: /^vector 14 for -1$/,
+    reason: 'Zen 1 (family 17h) reads of 256 bits only what it duplicates; later ones read all',
+  },
 ]
 
 /** An 80-bit number's place among all: the explicit integer bit taken out. */
