@@ -99,6 +99,11 @@ export function contextWord(env: MmuEnvironment, field: ContextField): Expressio
   return i32.load(env.core, i32.const(0), coreMap.context + CpuContext.offsets[field])
 }
 
+/** -> i32: 1 at CPL 3. */
+export function isUserLevel(env: MmuEnvironment): Expression {
+  return i32.eq(contextWord(env, 'cpl'), i32.const(3))
+}
+
 export function contextLong(env: MmuEnvironment, field: ContextField): Expression {
   return i64.load(env.core, i32.const(0), coreMap.context + CpuContext.offsets[field])
 }

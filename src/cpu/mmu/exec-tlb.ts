@@ -12,7 +12,7 @@ import type { ModuleBuilder } from '../../wasm/module.ts'
 import { struct } from '../../base/layout/struct.ts'
 import { u32, u64 } from '../../base/layout/scalar.ts'
 import { coreMap, EXEC_TLB_ENTRIES } from '../core-memory.ts'
-import { Access, contextWord, controlAt, type MmuEnvironment } from './environment.ts'
+import { Access, controlAt, isUserLevel, type MmuEnvironment } from './environment.ts'
 import { Fill } from './fill.ts'
 import { emitMarkLargePage, REGION_PAGES, REGION_SHIFT } from './large-pages.ts'
 import { count } from './spaces.ts'
@@ -54,7 +54,7 @@ function codeSpace(generation: Expression, user: Expression): Expression {
  * level have changed. */
 export function emitCodeSpaces(f: FunctionBuilder, env: MmuEnvironment): void {
   const user = f.local('i32')
-  f.set(user, i32.eq(contextWord(env, 'cpl'), i32.const(3)))
+  f.set(user, isUserLevel(env))
   const [users, supervisors] = (['userGeneration', 'supervisorGeneration'] as const).map((field) =>
     codeSpace(i64.load(env.core, i32.const(0), controlAt(field)), user))
   const show = (field: 'codeSpace' | 'otherCodeSpace', space: Expression): void =>
@@ -134,8 +134,7 @@ export function buildExecTranslate(
     const page = emitExecPage(f, env.core, linear, { entry, missed })
     f.return(i64.extendU(machineIn(page, linear)))
   })
-  const user = i32.eq(contextWord(env, 'cpl'), i32.const(3))
-  const access = i32.or(i32.const(Access.EXEC), i32.shl(user, i32.const(1)))
+  const access = i32.or(i32.const(Access.EXEC), i32.shl(isUserLevel(env), i32.const(1)))
   f.return(call(walk, linear, access))
   return f
 }

@@ -18,7 +18,7 @@ import type { FunctionBuilder } from '../../wasm/function.ts'
 import type { ModuleBuilder } from '../../wasm/module.ts'
 import { coreMap, TABLE_BYTES, TLB_ENTRIES, TLB_SETS, TlbSet } from '../core-memory.ts'
 import {
-  Access, contextWord, controlAt, controlWord, type MmuEnvironment, type MmuGlobals,
+  Access, controlAt, controlWord, isUserLevel, type MmuEnvironment, type MmuGlobals,
 } from './environment.ts'
 import { emitCodeSpaces } from './exec-tlb.ts'
 import { LARGE_PAGE_MARKS } from './large-pages.ts'
@@ -362,7 +362,7 @@ function buildSelectTables(
 ): FunctionBuilder {
   const f = module.function({ parameters: [] })
   const user = f.local('i32')
-  f.set(user, i32.eq(contextWord(env, 'cpl'), c32(3)))
+  f.set(user, isUserLevel(env))
   const set = select(controlWord(env, 'userSet'), controlWord(env, 'supervisorSet'), user)
   f.store('i32', env.core, c32(0), setWord(env, set, 'tables'), controlAt('tables'))
   f.setGlobal(globals.access, i32.shl(user, c32(Math.log2(Access.USER))))
