@@ -9,8 +9,9 @@ import { hotPairs } from '../../src/cpu/interpreter/hot-pairs.ts'
 import { makeDecoder } from '../../src/isa/decode/decoder.ts'
 import { allInstructions } from '../../src/isa/instructions/all.ts'
 import { LONG_MODE } from '../isa/host/layout.ts'
-import { Code, R14, RAX, RBX, RCX, RDI, RDX, RSP } from './encoder.ts'
-import { ALIAS_AT, CODE_AT, DATA_AT, type Start, STACK_TOP, TestMachine } from './machine.ts'
+import { Code, R14, RAX, RBX, RCX, RDI, RDX } from './encoder.ts'
+import { ALIAS_AT, CODE_AT, type Start, TestMachine } from './machine.ts'
+import { startOf } from './start.ts'
 
 const WORDS = [5n, 7n]
 const CODE_SELECTOR = 8
@@ -33,17 +34,8 @@ function pairOf(code: readonly number[]): number {
 }
 
 /** A program that finds WORDS at R14. */
-function startOf(write: (code: Code) => void): Start {
-  const registers = new Array<bigint>(16).fill(0n)
-  registers[RSP] = BigInt(STACK_TOP)
-  registers[R14] = BigInt(DATA_AT)
-  const code = new Code(CODE_AT)
-  write(code)
-  return {
-    code: code.finish(), spare: new Uint8Array(0), entry: CODE_AT,
-    data: new Uint8Array(BigUint64Array.from(WORDS).buffer),
-    registers, vectors: [], flags: 0, cpl: 0,
-  }
+function withWords(write: (code: Code) => void): Start {
+  return { ...startOf(write), data: new Uint8Array(BigUint64Array.from(WORDS).buffer) }
 }
 
 /** Loads a register with one of WORDS: four bytes and a REX prefix. */
@@ -65,7 +57,7 @@ test('the second of a pair is what the first has written', () => {
     return [...code.bytes, ...new Array<number>(8).fill(0x90)].slice(0, 8)
   }) as [number[], number[]]
   let first = 0
-  const start = startOf((code) => {
+  const start = withWords((code) => {
     code.address(RBX, 'second')
     code.op([0x81], 0, RBX, { width: 64 })
     code.le(ALIAS_AT - CODE_AT, 4)
@@ -86,7 +78,7 @@ test('the second of a pair is what the first has written', () => {
 test('the second of a pair enters a region once it has become hot', () => {
   const [OUTER, INNER] = [3, 20]
   let first = 0
-  const start = startOf((code) => {
+  const start = withWords((code) => {
     code.constant(RBX, OUTER)
     code.label('first')
     code.constant(RCX, INNER)
