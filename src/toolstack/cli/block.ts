@@ -4,7 +4,7 @@
  */
 import { diskNumber, DiskSpecError, type DiskSpec, parseDisk } from '../config/disk.ts'
 import { absoluteDisk } from '../domain/spec.ts'
-import { type Command, type Invocation, jsonHelp, jsonOption, jsonText } from './command.ts'
+import { type Command, type Invocation, jsonHelp, jsonOption, Listing } from './command.ts'
 import { diskJson } from './config-json.ts'
 import { complain, domainNamed, findDomain, type World } from './world.ts'
 
@@ -48,12 +48,12 @@ function row(columns: readonly (string | number)[]): string {
     '\n'
 }
 
-async function list({ world, operands, options }: Invocation): Promise<number> {
-  const isJson = options.has('json')
-  if (!isJson) world.out(row(['Vdev', 'BE', 'handle', 'state', 'evt-ch', 'ring-ref', 'BE-path']))
+async function list(invocation: Invocation): Promise<number> {
+  const { world, operands } = invocation
+  const listing = new Listing(invocation,
+    row(['Vdev', 'BE', 'handle', 'state', 'evt-ch', 'ring-ref', 'BE-path']))
   const libxl = await world.machine()
   const domains = await libxl.list()
-  const all: object[] = []
   for (const name of operands) {
     const domid = await domainNamed(libxl, name)
     if (domid === undefined) {
@@ -64,12 +64,11 @@ async function list({ world, operands, options }: Invocation): Promise<number> {
     // A number that is no domain's is not missed.
     if (!domains.some((domain) => domain.domid === domid)) continue
     for (const disk of await libxl.devices(domid, 'disks')) {
-      if (isJson) all.push(disk)
-      else world.out(row([disk.devid, disk.backendId, disk.domid, disk.state, disk.eventChannel,
-        disk.ringRef, disk.backend]))
+      listing.add([disk], () => row([disk.devid, disk.backendId, disk.domid, disk.state,
+        disk.eventChannel, disk.ringRef, disk.backend]))
     }
   }
-  if (isJson) world.out(jsonText(all))
+  listing.end()
   return 0
 }
 

@@ -2,7 +2,7 @@
  * The subcommand for channels: channel-list.
  */
 import type { ChannelSummary } from '../domain/libxl.ts'
-import { type Command, type Invocation, jsonHelp, jsonOption, jsonText } from './command.ts'
+import { type Command, type Invocation, jsonHelp, jsonOption, Listing } from './command.ts'
 import { findDomain } from './world.ts'
 
 const header = `Idx BE state evt-ch ring-ref connection ${' '.repeat(30)}\n`
@@ -14,20 +14,18 @@ function row(channel: ChannelSummary): string {
     `${left(channel.path ?? '', 30)} \n`
 }
 
-async function list({ world, operands, options }: Invocation): Promise<number> {
-  const isJson = options.has('json')
-  if (!isJson) world.out(header)
+async function list(invocation: Invocation): Promise<number> {
+  const { world, operands } = invocation
+  const listing = new Listing(invocation, header)
   const libxl = await world.machine()
-  const all: object[] = []
   for (const name of operands) {
     const domid = await findDomain(world, libxl, name)
     if (domid === 0) continue
     for (const channel of await libxl.devices(domid, 'channels')) {
-      if (isJson) all.push({ domid, ...channel })
-      else world.out(row(channel))
+      listing.add([{ domid, ...channel }], () => row(channel))
     }
   }
-  if (isJson) world.out(jsonText(all))
+  listing.end()
   return 0
 }
 

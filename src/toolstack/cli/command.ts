@@ -43,6 +43,28 @@ export function jsonText(value: unknown): string {
   return `${JSON.stringify(value, undefined, 4)}\n`
 }
 
+/** What a listing prints: columns while it goes on, or with --json all that is known at its end. */
+export class Listing {
+  readonly #world: World
+  readonly #known: object[] | undefined
+
+  constructor({ world, options }: Invocation, header: string) {
+    this.#world = world
+    this.#known = options.has('json') ? [] : undefined
+    if (!this.#known) world.out(header)
+  }
+
+  /** Lists some items, whose columns are `text`. */
+  add(items: readonly object[], text: () => string): void {
+    if (this.#known) this.#known.push(...items)
+    else this.#world.out(text())
+  }
+
+  end(): void {
+    if (this.#known) this.#world.out(jsonText(this.#known))
+  }
+}
+
 /** The help of one subcommand, as `xl help NAME` prints it. */
 export function usageOf(command: Command): string {
   const options = command.optionsHelp !== undefined ? `Options:\n\n${command.optionsHelp}\n` : ''

@@ -4,7 +4,7 @@
 import { vifWithDefaults } from '../config/global.ts'
 import { parseVif, VifError, type VifSpec } from '../config/vif.ts'
 import type { Libxl, VifSummary } from '../domain/libxl.ts'
-import { type Command, type Invocation, jsonHelp, jsonOption, jsonText } from './command.ts'
+import { type Command, type Invocation, jsonHelp, jsonOption, Listing } from './command.ts'
 import { readGlobalConfig } from './config-file.ts'
 import { nicJson } from './config-json.ts'
 import { complain, findDomain } from './world.ts'
@@ -50,12 +50,11 @@ function row(vif: VifSummary): string {
     `${vif.backend.padEnd(30)}\n`
 }
 
-async function list({ world, operands, options }: Invocation): Promise<number> {
+async function list(invocation: Invocation): Promise<number> {
+  const { world, operands } = invocation
   const libxl = await world.machine()
   // Before it looks whether there are such domains, as real xl does.
-  const isJson = options.has('json')
-  if (!isJson) world.out(header)
-  const all: object[] = []
+  const listing = new Listing(invocation, header)
   let status = 0
   for (const name of operands) {
     const domid = await domidOf(libxl, name)
@@ -65,11 +64,10 @@ async function list({ world, operands, options }: Invocation): Promise<number> {
       continue
     }
     for (const vif of await vifsOf(libxl, domid)) {
-      if (isJson) all.push({ domid, ...vif })
-      else world.out(row(vif))
+      listing.add([{ domid, ...vif }], () => row(vif))
     }
   }
-  if (isJson) world.out(jsonText(all))
+  listing.end()
   return status
 }
 

@@ -7,7 +7,9 @@ import {
   claimsTable, cpupoolTable, listTable, sharingTable, uptimeHeader, uptimeRow, vcpuHeader, vcpuRows,
   vmTable,
 } from './columns.ts'
-import { type Command, type Invocation, jsonHelp, jsonOption, jsonText } from './command.ts'
+import {
+  type Command, type Invocation, jsonHelp, jsonOption, jsonText, Listing,
+} from './command.ts'
 import { listJson } from './config-json.ts'
 import { infoField, infoText } from './info-text.ts'
 import { complain, findDomain } from './world.ts'
@@ -159,22 +161,20 @@ async function uptime(invocation: Invocation): Promise<number> {
 }
 
 async function vcpuList(invocation: Invocation): Promise<number> {
-  const { world, options } = invocation
-  const isJson = options.has('json')
+  const { world } = invocation
   const libxl = await world.machine()
   // Before it looks whether there are such domains, as real xl does.
-  if (!isJson) world.out(vcpuHeader)
-  const all: object[] = []
+  const listing = new Listing(invocation, vcpuHeader)
   for await (const { domid: id, summary } of chosen(invocation)) {
     try {
       const vcpus = await libxl.vcpus(id)
-      if (isJson) all.push(...vcpus.map((vcpu) => ({ domid: id, ...vcpu })))
-      else if (summary) world.out(vcpuRows(summary, vcpus))
+      listing.add(vcpus.map((vcpu) => ({ domid: id, ...vcpu })),
+        () => summary ? vcpuRows(summary, vcpus) : '')
     } catch (error) {
       complain(world, error)
     }
   }
-  if (isJson) world.out(jsonText(all))
+  listing.end()
   return 0
 }
 
