@@ -44,8 +44,7 @@ const cpu: Cpu = new Cpu({
   tscWindow: TSC_WINDOW,
   random: randomWord,
   hasPorts: false,
-  ...start.heatLimit === undefined ? {} : { heatLimit: start.heatLimit },
-  without: start.without,
+  ...start.compiling,
   shared: {
     frameUses: host.state.frameUses, tscTold: host.state.tscTold,
     pairLock: host.state.pairLock,

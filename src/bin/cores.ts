@@ -16,7 +16,7 @@ import { ringCount, rung } from '../base/shared/doorbell.ts'
 import { heldLocks } from '../base/shared/lock.ts'
 import { whileWaiting } from '../base/shared/wait.ts'
 import { abandonCore, type Lost } from '../core/abandon.ts'
-import type { Without } from '../cpu/jit/features.ts'
+import type { CompilingOptions } from '../cpu/jit/features.ts'
 import type { Host } from '../hypervisor/host/host.ts'
 import { CoreState } from '../hypervisor/host/state.ts'
 import { threadHasEnded } from '../node/threads.ts'
@@ -35,8 +35,7 @@ export interface Cores {
 export interface CoresOptions {
   readonly log: Log
   /** CoreStart's. */
-  readonly heatLimit: number | undefined
-  readonly without: Without
+  readonly compiling: CompilingOptions
   readonly kept: KeptCode | undefined
   /** Is called when a core dies and the machine cannot go on. */
   failed(error: Error): void
@@ -97,11 +96,10 @@ class CoreThreads implements Cores {
 
   /** Resolves once the core runs. */
   start(core: number): Promise<void> {
-    const { heatLimit, kept, log, without } = this.#options
+    const { compiling, kept, log } = this.#options
     const compiler = this.#compiler.newEnd()
     const start: CoreStart = {
-      memory: this.#memory, index: core, stop: this.#stop, heatLimit, without, kept,
-      compiler,
+      memory: this.#memory, index: core, stop: this.#stop, compiling, kept, compiler,
     }
     const worker = new Worker(new URL('core-worker.ts', import.meta.url), {
       name: `core ${core}`, workerData: start, transferList: [compiler.port],

@@ -106,8 +106,7 @@ class TurnLoop implements Cores {
         storing: (machine) => host.frameUses.written(machine >>> 12, 0),
         decoding: (machine) => core.askOthers(machine >>> 12),
       },
-      without: options.without,
-      ...options.heatLimit === undefined ? {} : { heatLimit: options.heatLimit },
+      ...options.compiling,
     })
     time.follow(() => cpu.executed)
     const budget = new TurnBudget(time)

@@ -20,7 +20,7 @@ import { HostServer } from '../toolstack/host/server.ts'
 import { startMachine } from './machine.ts'
 import { serveStore } from './store-socket.ts'
 import {
-  coresWish, heatWish, memoryWish, mostMemoryWish, nodesWish, seedWish, withoutWish,
+  compilingWish, coresWish, memoryWish, mostMemoryWish, nodesWish, seedWish,
 } from './wishes.ts'
 
 function say(message: string): void {
@@ -52,13 +52,12 @@ async function main(): Promise<void> {
   const folder = openPrivateFolder(runFolderPath(process.env))
   if (!await takeRunFolder(process.env, folder)) return
   const memoryMib = wishOrEnd(() => memoryWish(process.env))
-  const heatLimit = wishOrEnd(() => heatWish(process.env))
-  const without = wishOrEnd(() => withoutWish(process.env))
+  const compiling = wishOrEnd(() => compilingWish(process.env))
   const mostMemoryMib = wishOrEnd(() => mostMemoryWish(process.env, memoryMib))
   const cores = wishOrEnd(() => coresWish(process.env))
   const nodes = wishOrEnd(() => nodesWish(process.env, memoryMib, cores))
   const machine = await startMachine({
-    memoryMib, mostMemoryMib, cores, nodes, heatLimit, without,
+    memoryMib, mostMemoryMib, cores, nodes, compiling,
     codeCache: codeCachePath(process.env),
     commandLine: process.env['XENOLITH_COMMAND_LINE'] ?? '',
     tftpFolder: process.env['XENOLITH_TFTP'], bootFile: process.env['XENOLITH_BOOTFILE'],

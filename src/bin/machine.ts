@@ -5,7 +5,7 @@
 import { NetDriver } from '../backends/net/driver.ts'
 import type { Log } from '../base/log.ts'
 import { type CpuPolicy, defaultPolicy } from '../cpu/cpuid.ts'
-import type { Without } from '../cpu/jit/features.ts'
+import type { CompilingOptions } from '../cpu/jit/features.ts'
 import { openControlDomain } from '../dom0/control-domain.ts'
 import type { HypercallGate } from '../dom0/interfaces.ts'
 import { ControlGate } from '../hypervisor/domain/control.ts'
@@ -39,10 +39,7 @@ export interface MachineOptions extends NetworkOptions {
   readonly cores?: number
   /** NUMA nodes with all cores and all of the memory; unless given, as the command line says. */
   readonly nodes?: readonly NodeWish[] | undefined
-  /** How often code is jumped to before it is compiled; 0 to interpret only. */
-  readonly heatLimit?: number | undefined
-  /** What compiling shall leave out. */
-  readonly without?: Without
+  readonly compiling?: CompilingOptions
   /** What happens follows from a seed, and from what comes from outside. */
   readonly deterministic?: DeterministicOptions | undefined
   /** The folder of compiled code that is kept, if it is. */
@@ -70,7 +67,8 @@ async function surroundingsOf(
 }
 
 function keptCodeOf(
-  { codeCache, deterministic, heatLimit, without = [] }: MachineOptions, machinePages: number,
+  { codeCache, compiling: { heatLimit, without = [] } = {}, deterministic }: MachineOptions,
+  machinePages: number,
 ): KeptCode | undefined {
   return codeCache === undefined || deterministic || heatLimit === 0 || without.length > 0
     ? undefined
@@ -104,8 +102,7 @@ export async function startMachine(options: MachineOptions): Promise<Machine> {
   const libxl = new LocalLibxl(control, xenstored, toolstack,
     (domid) => interfaces.counters(domid))
   const cores = await surroundings.startCores(memory, host, {
-    log: options.log, heatLimit: options.heatLimit, without: options.without ?? [],
-    kept: keptCodeOf(options, pages),
+    log: options.log, compiling: options.compiling ?? {}, kept: keptCodeOf(options, pages),
     failed: (error) => options.failed(error),
   })
   return {

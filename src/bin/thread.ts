@@ -3,7 +3,7 @@
  * and nothing of the toolstack.
  */
 import type { Clock } from '../base/clock.ts'
-import type { Without } from '../cpu/jit/features.ts'
+import type { CompilingOptions } from '../cpu/jit/features.ts'
 import { PvhPlatform } from '../guest/pvh/platform.ts'
 import { assemble, type Hypervisor } from '../hypervisor/host/assemble.ts'
 import type { HostMemory } from '../hypervisor/host/host.ts'
@@ -24,10 +24,7 @@ export interface CoreStart {
   readonly index: number
   /** One word, not zero when the core shall end. */
   readonly stop: SharedArrayBuffer
-  /** How often code is jumped to before it is compiled, if not as often as usual; 0 to interpret
-   * only. */
-  readonly heatLimit: number | undefined
-  readonly without: Without
+  readonly compiling: CompilingOptions
   readonly compiler: CompilerEnd
   /** What the compiler has kept of earlier processes, if it keeps anything. */
   readonly kept: KeptCode | undefined

@@ -3,7 +3,7 @@
  */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { heatWish, memoryWish, mostMemoryWish, nodesWish, withoutWish } from './wishes.ts'
+import { compilingWish, memoryWish, mostMemoryWish, nodesWish } from './wishes.ts'
 
 const nodes = (text: string) => nodesWish({ XENOLITH_NODES: text }, 1024, 4)
 
@@ -42,7 +42,7 @@ test('sizes and patience are what was said, or are refused with the reason', () 
   for (const text of ['63', '4097', '', '1e3', '512M']) {
     assert.throws(() => memory(text), /a machine has 64 to 4096 MiB/)
   }
-  const heat = (text: string | undefined) => heatWish({ XENOLITH_JIT: text })
+  const heat = (text: string | undefined) => compilingWish({ XENOLITH_JIT: text }).heatLimit
   assert.deepEqual([undefined, '', 'off', '2000'].map(heat), [undefined, undefined, 0, 2000])
   for (const text of ['on', '0', '65535', '-1']) assert.throws(() => heat(text), /XENOLITH_JIT/)
 })
@@ -57,7 +57,7 @@ test('there is room for the memory that there is, and for no more than a machine
 })
 
 test('what compiling leaves out has names', () => {
-  const without = (text?: string) => withoutWish({ XENOLITH_JIT_WITHOUT: text })
+  const without = (text?: string) => compilingWish({ XENOLITH_JIT_WITHOUT: text }).without
   assert.deepEqual([without(), without('')], [[], []])
   assert.deepEqual(without('x87,wide'), ['x87', 'wide'])
   assert.throws(() => without('x87,regions'), /names regions; it may name flags, micro-tlb, x87/)

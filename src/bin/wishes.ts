@@ -2,7 +2,7 @@
  * What the environment wishes of a machine.
  */
 import { availableParallelism } from 'node:os'
-import { FEATURES, type Without } from '../cpu/jit/features.ts'
+import { type CompilingOptions, FEATURES, type Without } from '../cpu/jit/features.ts'
 import { MAX_NODES, type NodeWish } from '../hypervisor/host/nodes.ts'
 import { MAX_CORES } from '../hypervisor/host/state.ts'
 import { cpusIn } from '../toolstack/config/cpu-range.ts'
@@ -61,21 +61,23 @@ export function coreCount(name: string, text: string, isDeterministic: boolean):
   throw new Error(`${name} is ${text}; a machine has 1 to ${MAX_CORES} cores`)
 }
 
-/** How often code is jumped to before it is compiled, by the environment's wish: a number, or `off`
- * to interpret only; undefined if it has none. Throws what is wrong with it. */
-export function heatWish(environment: Environment): number | undefined {
-  const text = environment['XENOLITH_JIT'] ?? ''
+/** What the environment wishes of compiling. Throws what is wrong with it. */
+export function compilingWish(environment: Environment): CompilingOptions {
+  const heat = environment['XENOLITH_JIT'] ?? ''
+  const without = withoutWish(environment['XENOLITH_JIT_WITHOUT'] ?? '')
+  return heat === '' ? { without } : { heatLimit: heatWish(heat), without }
+}
+
+/** How often code is jumped to before it is compiled: a number, or `off` to interpret only. */
+function heatWish(text: string): number {
   if (text === 'off') return 0
-  if (text === '') return undefined
   const wish = Number(text)
   if (/^\d+$/.test(text) && wish > 0 && wish <= MOST_HEAT) return wish
   throw new Error(`XENOLITH_JIT is ${text}; it is "off", or a number from 1 to ${MOST_HEAT}`)
 }
 
-/** What compiling shall leave out, by the environment's wish: names with commas between. Throws
- * what is wrong with it. */
-export function withoutWish(environment: Environment): Without {
-  const text = environment['XENOLITH_JIT_WITHOUT'] ?? ''
+/** What compiling shall leave out: names with commas between. */
+function withoutWish(text: string): Without {
   return text.split(',').filter((word) => word !== '').map((word) =>
     FEATURES.find((feature) => feature === word) ?? unknownFeature(word))
 }

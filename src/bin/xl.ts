@@ -33,15 +33,14 @@ async function hostMachine(): Promise<Libxl> {
 /** Loaded only when asked for: it is most of the program. */
 async function ownMachine(): Promise<Libxl> {
   const { startMachine } = await import('./machine.ts')
-  const { coresWish, heatWish, memoryWish, seedWish, withoutWish } = await import('./wishes.ts')
+  const { compilingWish, coresWish, memoryWish, seedWish } = await import('./wishes.ts')
   const failed = (error: Error): never => {
     process.stderr.write(`xl: ${error.stack ?? error.message}\n`)
     process.exit(1)
   }
   own ??= await startMachine({
     memoryMib: memoryWish(process.env), cores: coresWish(process.env),
-    heatLimit: heatWish(process.env), without: withoutWish(process.env),
-    codeCache: codeCachePath(process.env),
+    compiling: compilingWish(process.env), codeCache: codeCachePath(process.env),
     deterministic: seedWish(process.env), log: silentLog, failed,
   })
   return own.libxl

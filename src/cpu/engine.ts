@@ -19,7 +19,7 @@ import { callPure } from './interpreter/pure-calls.ts'
 import { fillCrc32Tables } from './interpreter/pure-integers.ts'
 import type { RegionCompiler } from './jit/compiler.ts'
 import type { JitCounts } from './jit/counts.ts'
-import type { Without } from './jit/features.ts'
+import type { CompilingOptions } from './jit/features.ts'
 import { Jit } from './jit/jit.ts'
 import type { KeptRegions } from './jit/shape.ts'
 import { Access } from './mmu/environment.ts'
@@ -30,7 +30,7 @@ const PAGE_BYTES = 65536
 /** Decodes an instruction of those there are. */
 export const decode = makeDecoder(allInstructions)
 
-export interface EngineOptions extends HandlerOptions {
+export interface EngineOptions extends HandlerOptions, CompilingOptions {
   /** The machine's memory: shared, initial equal to maximum. */
   readonly machine: WebAssembly.Memory
   /** Machine address of a word that is not zero while the core should look up. */
@@ -44,13 +44,9 @@ export interface EngineOptions extends HandlerOptions {
   /** Whether something may be at ports (the default); where nothing is, IN reads all ones, and is
    * no exit. */
   readonly hasPorts?: boolean
-  /** How often code is jumped to before it is compiled: 1 to 65535; 0 to interpret only. */
-  readonly heatLimit?: number
   /** How often a region's entry is as hot as that before the region goes on where others are
    * entered. */
   readonly busyLimit?: number
-  /** What compiling shall leave out. */
-  readonly without?: Without
   /** Without one, the core compiles hot code itself, and waits for it. */
   readonly compiler?: RegionCompiler
   /** What that compiler can load. */

@@ -50,7 +50,7 @@ export class Run implements AsyncDisposable {
     const { seed, heatLimit, settings, memoryMib } = options
     let cpu: Cpu | undefined
     const machine = await startMachine({
-      memoryMib, heatLimit, log: silentLog,
+      memoryMib, compiling: { heatLimit }, log: silentLog,
       deterministic: { seed, observe: (made) => { cpu = made } },
       failed: (error) => { throw error },
     })

@@ -19,3 +19,10 @@ export type Feature = typeof FEATURES[number]
 
 /** Those that are left out. */
 export type Without = readonly Feature[]
+
+/** What may be wished of compiling. */
+export interface CompilingOptions {
+  /** How often code is jumped to before it is compiled: 1 to 65534; 0 to interpret only. */
+  readonly heatLimit?: number
+  readonly without?: Without
+}
