@@ -23,6 +23,7 @@ import * as memory from '../src/abi/xen/memory.ts'
 import * as physdev from '../src/abi/xen/physdev.ts'
 import * as platform from '../src/abi/xen/platform.ts'
 import * as sched from '../src/abi/xen/sched.ts'
+import * as sharedInfo32 from '../src/abi/xen/shared-info-32.ts'
 import * as sysctl from '../src/abi/xen/sysctl.ts'
 import * as vcpu from '../src/abi/xen/vcpu.ts'
 import * as version from '../src/abi/xen/version.ts'
@@ -33,8 +34,8 @@ export interface HeaderRow {
   readonly module: Readonly<Record<string, unknown>>
   /** What C puts before the names of constants. */
   readonly prefix?: string
-  /** Also laid out for 32-bit callers, and checked so. */
-  readonly compat?: boolean
+  /** Also laid out for 32-bit callers, and checked so; 'only' is for them alone. */
+  readonly compat?: boolean | 'only'
   /** Names that are ours, or that the header has no constant for. */
   readonly own?: readonly string[]
 }
@@ -45,6 +46,7 @@ export const headers: readonly HeaderRow[] = [
     header: 'xen/xen.h', module: xen,
     own: ['XEN_X86_EMU_ALL', 'struct e820entry'],
   },
+  { header: 'xen/xen.h', module: sharedInfo32, compat: 'only' },
   { header: 'xen/event_channel.h', module: eventChannel, compat: true },
   { header: 'xen/grant_table.h', module: grantTable, compat: true },
   {

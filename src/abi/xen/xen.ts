@@ -2,8 +2,8 @@
  * xen/include/public/xen.h and arch-x86/xen.h: numbers and structs that all of Xen's interface
  * uses.
  *
- * Left out: the console descriptions of a PV Dom0 (dom0_vga_console_info), and the 32-bit shape of
- * shared_info and vcpu_info, which is another struct, not the same one with narrower fields.
+ * Left out: the console descriptions of a PV Dom0 (dom0_vga_console_info). The 32-bit shape of
+ * shared_info and vcpu_info is in shared-info-32.ts.
  */
 import { as, i8, pointer, u16, u32, u64, u8, ulong } from '../../base/layout/scalar.ts'
 import { array, struct, union } from '../../base/layout/struct.ts'

@@ -11,8 +11,11 @@ import { MSR } from '../../abi/x86/msr.ts'
 import { HVM_PARAM_CALLBACK_IRQ, HVM_PARAM_CALLBACK_TYPE_VECTOR } from
   '../../abi/xen/hvm/params.ts'
 import { XEN_X86_MSR_RELAXED } from '../../abi/xen/xen.ts'
+import { CODE_MODE_LONG } from '../../cpu/core-memory.ts'
 import type { CpuidResult, CpuPolicy } from '../../cpu/cpuid.ts'
 import { CpuContext, type CpuContextView } from '../../cpu/state.ts'
+import { codeModeOf } from '../../cpu/system/mode.ts'
+import { latchSharedInfo } from '../../hypervisor/domain/shared-info.ts'
 import { DomainState, WORK_EVENTS, WORK_PLATFORM } from '../../hypervisor/domain/state.ts'
 import type { Vcpu } from '../../hypervisor/domain/vcpu.ts'
 import { upcallPending } from '../../hypervisor/events/upcall.ts'
@@ -210,6 +213,8 @@ export class PvhVcpu implements GuestVcpu {
       return true
     }
     if (msr === HYPERCALL_MSR) {
+      const is32 = this.#context !== undefined && codeModeOf(this.#context) !== CODE_MODE_LONG
+      latchSharedInfo(this.vcpu.domain, is32)
       this.#codeChanged = writeHypercallPage(this.vcpu.domain, value)
       return this.#codeChanged
     }

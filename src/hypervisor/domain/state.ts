@@ -103,6 +103,8 @@ export const DomainState = struct('domain', {
   vcpus: array(u32, MAX_VCPUS),
 
   sharedInfoMfn: u32,
+  /** 1 if it, vcpu_info and runstates have the shape for 32-bit code (domain/shared-info.ts). */
+  sharedInfo32: u32,
   /** NO_FRAME until the guest maps it. */
   sharedInfoGfn: u32,
   hvmParams: array(u64, HVM_NR_PARAMS),

@@ -1,14 +1,16 @@
 /**
  * The ports of a domain: finding one, giving one out.
  *
- * All of it holds the domain's events lock. A domain has 4096 ports while it uses the 2-level ABI,
- * 131072 after it chose FIFO, and never more than the toolstack allowed.
+ * All of it holds the domain's events lock. A domain has 4096 ports while it uses the 2-level ABI
+ * (1024 if its code is 32-bit), 131072 after it chose FIFO, and never more than the toolstack
+ * allowed.
  */
 import type { ViewOf } from '../../base/layout/struct.ts'
 import { ENOMEM, ENOSPC } from '../../abi/xen/errno.ts'
-import { EVTCHN_2L_NR_CHANNELS, EVTCHN_FIFO_NR_CHANNELS, EVTCHN_FIFO_PRIORITY_DEFAULT } from
+import { EVTCHN_FIFO_NR_CHANNELS, EVTCHN_FIFO_PRIORITY_DEFAULT } from
   '../../abi/xen/event_channel.ts'
 import type { Domain } from '../domain/domain.ts'
+import { eventWords } from '../domain/shared-info.ts'
 import type { Host } from '../host/host.ts'
 import { EventsState, PORT, PORT_BUCKET_BYTES, PORTS_PER_BUCKET, PortState } from './state.ts'
 
@@ -50,7 +52,7 @@ export class Ports {
   ): number {
     if (domain.state.eventsAt === 0) return -ENOMEM
     const fifo = this.stateOf(domain).fifo !== 0
-    const abi = fifo ? EVTCHN_FIFO_NR_CHANNELS : EVTCHN_2L_NR_CHANNELS
+    const abi = fifo ? EVTCHN_FIFO_NR_CHANNELS : eventWords(domain).ports
     const limit = Math.min(abi, domain.state.maxEvtchnPort + 1)
     const count = this.count(domain)
     for (let port = 1; port < limit; port++) {

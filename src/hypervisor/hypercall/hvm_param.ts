@@ -9,6 +9,7 @@ import { EEXIST, EINVAL, EOPNOTSUPP, EPERM, ESRCH } from '../../abi/xen/errno.ts
 import { HVMOP_get_param, HVMOP_set_param, XenHvmParam } from '../../abi/xen/hvm/hvm_op.ts'
 import * as P from '../../abi/xen/hvm/params.ts'
 import type { Domain } from '../domain/domain.ts'
+import { latchSharedInfo } from '../domain/shared-info.ts'
 import type { Vcpu } from '../domain/vcpu.ts'
 import { type Status, subop } from './operation.ts'
 
@@ -76,6 +77,7 @@ const setParam = subop(HVMOP_set_param, XenHvmParam, 'in', function set_param(ca
   if (status < 0) return status
   domain.state.hvmParams.set(op.index, op.value)
   if (op.index === P.HVM_PARAM_CALLBACK_IRQ) {
+    if (isOwn(caller, domain)) latchSharedInfo(domain, caller.compat)
     domain.host.services.events.callbackChanged?.(domain)
   }
   return 0

@@ -37,7 +37,7 @@ export interface Subop {
 }
 
 /** Room for one argument struct, and its views as each ABI lays it out. */
-class Argument<F extends Fields> {
+export class Argument<F extends Fields> {
   readonly bytes: DataView
   readonly #sizes: { readonly native: number, readonly compat: number }
   readonly #native: View<F>

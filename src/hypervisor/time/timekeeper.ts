@@ -8,12 +8,14 @@
  * No timer runs: whoever holds the vcpu asks for its next deadline and calls `expire`.
  */
 import { assert } from '../../base/assert.ts'
+import type { Abi } from '../../base/layout/scalar.ts'
 import type { ViewOf } from '../../base/layout/struct.ts'
 import { ENOMEM } from '../../abi/xen/errno.ts'
 import { SHUTDOWN_watchdog } from '../../abi/xen/sched.ts'
 import {
   RUNSTATE_blocked, RUNSTATE_offline, RUNSTATE_runnable, VcpuRunstateInfo,
 } from '../../abi/xen/vcpu.ts'
+import { SharedInfo32 } from '../../abi/xen/shared-info-32.ts'
 import {
   SharedInfo, VcpuInfo, VcpuTimeInfo, VIRQ_TIMER, VMASST_TYPE_runstate_update_flag,
   XEN_PVCLOCK_TSC_STABLE_BIT,
@@ -29,8 +31,17 @@ import { ticksOf, tscScale, type TscScale } from './scale.ts'
 import { DomainTimeState, NO_DEADLINE, VcpuTimeState, WATCHDOGS } from './state.ts'
 
 /** XEN_RUNSTATE_UPDATE, set while the record is being written: bit 63 of state_entry_time. */
-const UPDATE_AT = VcpuRunstateInfo.offsets.state_entry_time + 7
 const UPDATE = 0x80
+
+/** A runstate record under one ABI, with the byte that UPDATE is in. */
+function runstateRecord(abi: Abi) {
+  const layout = VcpuRunstateInfo.for(abi)
+  const bytes = new DataView(new ArrayBuffer(layout.size))
+  const updateAt = layout.offsets.state_entry_time + 7
+  return {
+    bytes, view: layout.on(bytes), updateAt, updateByte: new DataView(bytes.buffer, updateAt, 1),
+  }
+}
 
 export type VcpuTimeView = ViewOf<typeof VcpuTimeState>
 
@@ -42,12 +53,12 @@ export class Timekeeper implements TimeService, Subsystem {
   readonly #scale: TscScale
   readonly #domain: ViewOf<typeof DomainTimeState>
   readonly #record: ViewOf<typeof VcpuTimeInfo>
-  readonly #shared: ViewOf<typeof SharedInfo>
+  readonly #shared64: ViewOf<typeof SharedInfo>
+  readonly #shared32: ViewOf<typeof SharedInfo32>
   readonly #recordBytes = new DataView(new ArrayBuffer(VcpuTimeInfo.size))
   readonly #copy = VcpuTimeInfo.on(this.#recordBytes)
-  readonly #runstateBytes = new DataView(new ArrayBuffer(VcpuRunstateInfo.size))
-  readonly #runstate = VcpuRunstateInfo.on(this.#runstateBytes)
-  readonly #updateByte = new DataView(this.#runstateBytes.buffer, UPDATE_AT, 1)
+  readonly #runstate64 = runstateRecord('x86_64')
+  readonly #runstate32 = runstateRecord('x86_32')
 
   constructor(host: Host) {
     this.host = host
@@ -56,7 +67,8 @@ export class Timekeeper implements TimeService, Subsystem {
     this.#vcpu = VcpuTimeState.on(host.hypervisor.buffer)
     this.#domain = DomainTimeState.on(host.hypervisor.buffer)
     this.#record = VcpuTimeInfo.on(host.machine.buffer)
-    this.#shared = SharedInfo.on(host.machine.buffer)
+    this.#shared64 = SharedInfo.on(host.machine.buffer)
+    this.#shared32 = SharedInfo32.on(host.machine.buffer)
   }
 
   static of(host: Host): Timekeeper {
@@ -122,11 +134,15 @@ export class Timekeeper implements TimeService, Subsystem {
     const sinceBoot = this.systemTime(domain)
     const bornMs = clock.wallClockMs() - sinceBoot / 1e6 + domain.state.timeOffsetSeconds * 1000
     const seconds = Math.max(0, Math.floor(bornMs / 1000))
-    const shared = this.#shared.at(mfn * 4096)
+    const shared64 = this.#shared64.at(mfn * 4096)
+    const shared32 = this.#shared32.at(mfn * 4096)
+    const is32 = domain.state.sharedInfo32 !== 0
+    const shared = is32 ? shared32 : shared64
     const version = shared.wc_version
     shared.wc_version = (version | 1) >>> 0
     shared.wc_sec = seconds % 0x1_0000_0000
-    shared.wc_sec_hi = Math.floor(seconds / 0x1_0000_0000)
+    const high = is32 ? shared32.arch : shared64
+    high.wc_sec_hi = Math.floor(seconds / 0x1_0000_0000)
     shared.wc_nsec = Math.floor((bornMs - seconds * 1000) * 1e6) % 1e9
     shared.wc_version = (version | 1) + 1 >>> 0
   }
@@ -226,15 +242,17 @@ export class Timekeeper implements TimeService, Subsystem {
     if (area === 0) return
     const { memory } = vcpu
     const isFlagged = (vcpu.domain.state.vmAssist >>> VMASST_TYPE_runstate_update_flag & 1) !== 0
-    this.describeRunstate(vcpu, this.#runstate)
+    const is32 = vcpu.domain.state.sharedInfo32 !== 0
+    const { bytes, view, updateAt, updateByte } = is32 ? this.#runstate32 : this.#runstate64
+    this.describeRunstate(vcpu, view)
     if (isFlagged) {
-      this.#updateByte.setUint8(0, UPDATE)
-      if (!memory.copyOut(this.#updateByte, area + UPDATE_AT, 1)) return
+      updateByte.setUint8(0, UPDATE)
+      if (!memory.copyOut(updateByte, area + updateAt, 1)) return
     }
-    memory.copyOut(this.#runstateBytes, area, VcpuRunstateInfo.size)
+    memory.copyOut(bytes, area, bytes.byteLength)
     if (!isFlagged) return
-    this.#updateByte.setUint8(0, 0)
-    memory.copyOut(this.#updateByte, area + UPDATE_AT, 1)
+    updateByte.setUint8(0, 0)
+    memory.copyOut(updateByte, area + updateAt, 1)
   }
 
   /** Fills a runstate record: what is written to the guest, and VCPUOP_get_runstate_info. */

@@ -5,6 +5,7 @@
  * Left out: VCPUOP_initialise (PVH guests start processors through their LAPICs), and
  * VCPUOP_get_physid, which needs a pinned vcpu.
  */
+import type { Place } from '../../base/layout/scalar.ts'
 import type { Fields, Layout, View, ViewOf } from '../../base/layout/struct.ts'
 import { EFAULT, EINVAL, ENOENT, ETIME } from '../../abi/xen/errno.ts'
 import { SHUTDOWN_poweroff } from '../../abi/xen/sched.ts'
@@ -17,11 +18,13 @@ import {
   VcpuRegisterVcpuInfo, VcpuRunstateInfo, VcpuSetPeriodicTimer, VcpuSetSingleshotTimer,
 } from '../../abi/xen/vcpu.ts'
 import { __HYPERVISOR_set_timer_op, VcpuInfo } from '../../abi/xen/xen.ts'
+import { eventWords } from '../domain/shared-info.ts'
 import { NO_FRAME, VPF_down, WORK_NMI } from '../domain/state.ts'
 import type { Vcpu } from '../domain/vcpu.ts'
 import { unblock, vcpuInfoAt } from '../events/upcall.ts'
 import type { HypercallArgs } from '../hypercall/args.ts'
-import { columns, plainSubop, simple, type Status, type Subop } from '../hypercall/operation.ts'
+import { Argument, columns, plainSubop, simple, type Status, type Subop } from
+  '../hypercall/operation.ts'
 import { NO_DEADLINE } from './state.ts'
 import { Timekeeper } from './timekeeper.ts'
 
@@ -44,15 +47,16 @@ function withStruct<F extends Fields>(
   number: number, name: string, layout: Layout<F>, direction: 'in' | 'out',
   run: (caller: Vcpu, target: Vcpu, op: View<F>) => Status,
 ): Subop {
-  const bytes = new DataView(new ArrayBuffer(layout.size))
-  const op = layout.on(bytes)
+  const struct = new Argument(layout)
+  const { bytes } = struct
   return plainSubop(number, name, (caller, argument, args) => {
     const target = caller.domain.vcpu(args.u32(1))
     if (!target) return -ENOENT
-    if (direction === 'in' && !caller.memory.copyIn(bytes, argument, layout.size)) return -EFAULT
-    const status = run(caller, target, op)
+    const size = struct.sizeFor(caller)
+    if (direction === 'in' && !caller.memory.copyIn(bytes, argument, size)) return -EFAULT
+    const status = run(caller, target, struct.viewFor(caller))
     if (status < 0 || direction === 'in') return status
-    return caller.memory.copyOut(bytes, argument, layout.size) ? status : -EFAULT
+    return caller.memory.copyOut(bytes, argument, size) ? status : -EFAULT
   })
 }
 
@@ -85,15 +89,17 @@ function getRunstate(_caller: Vcpu, target: Vcpu, op: ViewOf<typeof VcpuRunstate
   return 0
 }
 
-function signedAt(bytes: DataView, at: number): number {
-  return bytes.getInt32(at + 4, true) * WORD + bytes.getUint32(at, true)
+/** The linear address at the start of a struct; of a 32-bit caller's, only that word is set. */
+function addressIn(caller: Vcpu, { bytes, position }: Place): number {
+  const low = bytes.getUint32(position, true)
+  return caller.compat ? low : bytes.getInt32(position + 4, true) * WORD + low
 }
 
 function registerRunstate(
   caller: Vcpu, target: Vcpu, op: ViewOf<typeof VcpuRegisterRunstateMemoryArea>,
 ): Status {
   const time = Timekeeper.of(target.host)
-  time.stateOf(target).runstateArea = signedAt(op.bytes, op.base)
+  time.stateOf(target).runstateArea = addressIn(caller, op)
   if (target.id === caller.id) time.showRunstate(caller)
   return 0
 }
@@ -102,7 +108,7 @@ function registerTimeArea(
   caller: Vcpu, target: Vcpu, op: ViewOf<typeof VcpuRegisterTimeMemoryArea>,
 ): Status {
   const time = Timekeeper.of(target.host)
-  time.stateOf(target).timeArea = signedAt(op.bytes, op.base)
+  time.stateOf(target).timeArea = addressIn(caller, op)
   if (target.id === caller.id) time.showTimeArea(caller)
   return 0
 }
@@ -163,9 +169,8 @@ function registerInfo(
   target.state.vcpuInfoOffset = op.offset
   target.state.vcpuInfoMfn = mfn
   // Nothing that was raised at the old place may be lost: the guest looks at all words.
-  const selector = to + VcpuInfo.offsets.evtchn_pending_sel >>> 2
-  words[selector] = 0xffff_ffff
-  words[selector + 1] = 0xffff_ffff
+  const { selector, shift } = eventWords(domain)
+  words.fill(0xffff_ffff, to + selector >>> 2, to + selector + 2 ** shift / 8 >>> 2)
   Atomics.store(octets, to, 1)
   Timekeeper.of(host).updateVcpuTime(target)
   host.services.events.vcpuInfoMoved?.(target)
@@ -201,7 +206,7 @@ export const vcpuOps = [
 
 /** HYPERVISOR_set_timer_op: VIRQ_TIMER at a system time; 0 stops it. */
 function setTimer(caller: Vcpu, args: HypercallArgs): Status {
-  const timeout = args.pointer(0)
+  const timeout = caller.compat ? args.u32(0) + (args.u32(1) | 0) * WORD : args.pointer(0)
   const time = Timekeeper.of(caller.host)
   const now = time.systemTime(caller.domain)
   const state = time.stateOf(caller)
