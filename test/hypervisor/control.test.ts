@@ -6,7 +6,10 @@ import test from 'node:test'
 import { asDomid, asGfn, asGrantRef, type Domid } from '../../src/abi/numbers.ts'
 import { HVM_SAVE_CODE_TSC_ADJUST, HvmHwCpu, HvmSaveDescriptor, HvmTscAdjust } from
   '../../src/abi/save/hvm.ts'
-import { EEXIST, EINVAL, ENOMEM, EPERM, ESRCH } from '../../src/abi/xen/errno.ts'
+import { EEXIST, EINVAL, ENOMEM, ENOSYS, EPERM, ESRCH } from '../../src/abi/xen/errno.ts'
+import {
+  XEN_DOMCTL_SENDTRIGGER_POWER, XEN_DOMCTL_SENDTRIGGER_RESET, XEN_DOMCTL_SENDTRIGGER_SLEEP,
+} from '../../src/abi/xen/domctl.ts'
 import { SHUTDOWN_crash } from '../../src/abi/xen/sched.ts'
 import { VIRQ_DOM_EXC } from '../../src/abi/xen/xen.ts'
 import { HVM_PARAM_ALTP2M, HVM_PARAM_STORE_PFN } from '../../src/abi/xen/hvm/params.ts'
@@ -329,6 +332,21 @@ test('affinities are remembered, and answered as set', () => {
   xenctrl.setVcpuAffinity(domid, 0, { hard: Uint8Array.of(2) })
   assert.equal(xenctrl.getVcpuAffinity(domid, 0).hard[0], 2)
   assert.throws(() => xenctrl.setVcpuAffinity(domid, 0, { hard: Uint8Array.of(4) }), XenError)
+  machine.control.close()
+})
+
+test('a trigger needs a VCPU; the buttons of a domain without ACPI\'s do nothing', () => {
+  const machine = newMachine()
+  const { xenctrl } = machine.control
+  const domid = newDomain(machine, 0)
+  const press = (to: Domid, trigger: number, vcpu = 0) => () =>
+    xenctrl.sendTrigger(to, trigger, vcpu)
+  for (const button of [XEN_DOMCTL_SENDTRIGGER_POWER, XEN_DOMCTL_SENDTRIGGER_SLEEP]) {
+    press(domid, button)()
+    assert.throws(press(domid, button, 9), isError(ESRCH))
+    assert.throws(press(asDomid(0), button), isError(EINVAL))
+  }
+  assert.throws(press(domid, XEN_DOMCTL_SENDTRIGGER_RESET), isError(ENOSYS))
   machine.control.close()
 })
 

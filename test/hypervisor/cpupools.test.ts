@@ -130,6 +130,10 @@ test('parameters of credit and credit2 are checked', async () => {
     'libxl: error: getting Credit scheduler parameters: Invalid argument',
     'libxl_sched_credit_params_get failed.', 'Cpupool Pool-0: [sched params unavailable]',
   ])
+  assert.deepEqual(await xl('sched-credit -s -t 5'), [
+    'libxl: error: getting Credit scheduler parameters: Invalid argument',
+    'libxl_sched_credit_params_get failed.', 'rc=1',
+  ])
   assert.deepEqual(await xl('sched-credit'), [])
   assert.deepEqual(await xl('sched-credit -t 5'),
     ['Must specify schedparam to set schedule parameter values.', 'rc=1'])

@@ -3,7 +3,7 @@
  * rename, console.
  */
 import { EINVAL } from '../../abi/xen/errno.ts'
-import { type Libxl, LibxlError } from '../domain/libxl.ts'
+import { ERROR_DOMAIN_NOTFOUND, type Libxl, LibxlError } from '../domain/libxl.ts'
 import type { Command, Invocation } from './command.ts'
 import { runConsole } from './console-client.ts'
 import { complain, findDomain, type World } from './world.ts'
@@ -70,10 +70,6 @@ function asking(wish: Wish) {
       world.err('You must specify -a or a domain id.\n\n')
       return 1
     }
-    if (all && operands.length > 0) {
-      world.err('You can\'t specify -a along with a domain id.\n\n')
-      return 1
-    }
     const libxl = await world.machine()
     const domids = all
       ? (await libxl.list()).map((domain) => domain.domid).filter((domid) => domid !== 0)
@@ -113,7 +109,8 @@ async function rename({ world, operands }: Invocation): Promise<number> {
     await libxl.rename(domid, wanted)
     return 0
   } catch (error) {
-    complain(world, error)
+    if (!(error instanceof LibxlError)) throw error
+    if (error.rc !== ERROR_DOMAIN_NOTFOUND) complain(world, error)
     world.err(`Can't rename domain '${name}'.\n`)
     return 1
   }
@@ -146,14 +143,14 @@ async function consoleCommand(invocation: Invocation): Promise<number> {
     world.err('Can\'t specify Domain-0\n')
     return EINVAL
   }
-  const number = Number(options.get('number') ?? '0')
-  const isThere = number === 0 || (await libxl.devices(domid, 'channels'))
-    .some(({ devid, connection }) => devid === number && connection === 'pty')
-  if (type !== 'pv' || !isThere) {
-    world.err(`xenconsole: domain ${domid} has no such console\n`)
-    return 2
-  }
+  const number = Number.parseInt(options.get('number') ?? '0', 10) || 0
   try {
+    const isThere = number === 0 || (await libxl.devices(domid, 'channels'))
+      .some(({ devid, connection }) => devid === number && connection === 'pty')
+    if (type !== 'pv' || !isThere) {
+      world.err(`xenconsole: domain ${domid} has no such console\n`)
+      return 2
+    }
     const end = await runConsole(world, libxl, domid, async () => {}, number)
     if (end !== 'host gone') return 0
     world.err('xl: host process ended\n')

@@ -7,24 +7,14 @@
 import { ConfigError, parseConfig } from '../config/parser.ts'
 import { cpusIn, isCpuRange } from '../config/cpu-range.ts'
 import { Settings } from '../config/settings.ts'
-import {
-  type CpupoolSummary, type Libxl, LibxlError, type SchedulerName,
-} from '../domain/libxl.ts'
+import { type Libxl, LibxlError, type SchedulerName } from '../domain/libxl.ts'
 import type { Command, Invocation } from './command.ts'
 import { nodesOf } from './scheduling.ts'
-import { complain, Exit, type World } from './world.ts'
+import { complain, Exit, findPool, type World } from './world.ts'
 
 const SCHEDULERS: readonly SchedulerName[] = ['credit', 'credit2', 'rtds', 'null', 'arinc653']
 /** ERROR_INVAL as an exit code, which real xl's cpupool-create has. */
 const INVALID = 6
-
-/** The pool with that name; Exit when there is none. */
-async function poolNamed(world: World, libxl: Libxl, name: string): Promise<CpupoolSummary> {
-  const pool = (await libxl.cpupools()).find((one) => one.name === name)
-  if (pool) return pool
-  world.err(`unknown cpupool '${name}'\n`)
-  throw new Exit(1)
-}
 
 function fail(world: World, line: string, code = 1): never {
   world.err(`${line}\n`)
@@ -106,7 +96,7 @@ async function create(invocation: Invocation): Promise<number> {
 
 async function destroy({ world, operands: [name = ''] }: Invocation): Promise<number> {
   const libxl = await world.machine()
-  const { id } = await poolNamed(world, libxl, name)
+  const { id } = await findPool(world, libxl, name)
   try {
     await libxl.cpus.destroyPool(id)
     return 0
@@ -118,7 +108,7 @@ async function destroy({ world, operands: [name = ''] }: Invocation): Promise<nu
 
 async function rename({ world, operands: [name = '', next = ''] }: Invocation): Promise<number> {
   const libxl = await world.machine()
-  const { id } = await poolNamed(world, libxl, name)
+  const { id } = await findPool(world, libxl, name)
   await libxl.cpus.renamePool(id, next)
   return 0
 }
@@ -130,7 +120,7 @@ function eachCpu(
 ) {
   return async ({ world, operands: [name = '', text = ''] }: Invocation): Promise<number> => {
     const libxl = await world.machine()
-    const { id } = await poolNamed(world, libxl, name)
+    const { id } = await findPool(world, libxl, name)
     const nodes = await nodesOf(libxl)
     const cpus = cpusIn(text, nodes) ?? fail(world, `Invalid pcpu range: ${text}.`)
     let all = true
@@ -152,7 +142,7 @@ async function migrate({ world, operands: [who = '', name = ''] }: Invocation): 
   const domain = (await libxl.list()).find((one) =>
     one.name === who || String(one.domid) === who)
   if (!domain) return fail(world, `unknown domain '${who}'`)
-  const { id } = await poolNamed(world, libxl, name)
+  const { id } = await findPool(world, libxl, name)
   try {
     await libxl.cpus.moveDomain(domain.domid, id)
     return 0

@@ -20,6 +20,7 @@ export type ParseOutcome = Parsed | { readonly unknown: string }
 
 /**
  * Reads `words`. With `firstOnly`, options end at the first operand, which begins what is left.
+ * Behind an operand, a negative number is one, too.
  */
 export function getopt(
   words: readonly string[], known: readonly Option[], firstOnly = false,
@@ -32,7 +33,7 @@ export function getopt(
       operands.push(...words.slice(i + 1))
       break
     }
-    if (word === '-' || !word.startsWith('-')) {
+    if (word === '-' || !word.startsWith('-') || operands.length > 0 && /^-\d/.test(word)) {
       if (firstOnly) return { options, operands: words.slice(i) }
       operands.push(word)
     } else if (word.startsWith('--')) {
@@ -40,6 +41,7 @@ export function getopt(
       const option = longOption(name, known)
       if (!option) return { unknown: word }
       if (option.value && rest.length === 0 && i + 1 >= words.length) return { unknown: word }
+      if (!option.value && rest.length > 0) return { unknown: option.letter ?? word }
       if (rest.length > 0) options.set(option.key, rest.join('='))
       else options.set(option.key, option.value ? words[++i] ?? '' : '')
     } else {

@@ -327,3 +327,42 @@ test('what cannot be changed of a running domain is said as real xl says it', as
     '!libxl: error: Domain 1:Requested 2 VCPUs, however maxcpus is 1!: Function not implemented',
   '!libxl_set_vcpuonline failed domid=1 max_vcpus=2, rc: -3')
 })
+
+test('numbers are read as strtol reads them, also negative ones behind an operand', async () => {
+  const { run } = xl()
+  await run('create a.cfg')
+  await expectXl(run, 'domname 1x', 0, '>pvh')
+  await expectXl(run, 'domname 0x1', 0, '>Domain-0')
+  await expectXl(run, 'vcpu-set pvh 1x', 0)
+  await expectXl(run, 'vcpu-set pvh -1', 1, '!Error: Invalid argument.')
+  await expectXl(run, 'vcpu-pin pvh -1 0', 1, '!Error: Invalid argument -1 as VCPU.')
+  await expectXl(run, 'mem-set pvh -5', 1, '!invalid memory size: -5')
+  await expectXl(run, 'vcpu-set -1 pvh', 2, "!option `1' not supported.")
+  await expectXl(run, 'trigger pvh nmi x', 0, '!Invalid vcpuid, using default vcpuid=0.', '!')
+  await expectXl(run, 'list --long=1', 2, "!option `l' not supported.")
+  await expectXl(run, 'mem-set pvh 99999999999999999999', 1,
+    '!libxl: error: Domain 1:memory_dynamic_max must be less than or equal to memory_static_max',
+    '!', '!cannot set domid 1 dynamic max memory to : 99999999999999999999')
+})
+
+test('a number that is no domain\'s is answered in each command\'s own words', async () => {
+  const { run } = xl()
+  await expectXl(run, 'unpause 99', 0, '!libxl: error: unable to get domain type for domid=99')
+  await expectXl(run, 'rename 99 x', 1, '!Can\'t rename domain \'99\'.')
+  await expectXl(run, 'mem-max 99 100', 1,
+    '!libxl: error: unable to find domain info for domain 99: Success',
+    '!cannot set domid 99 static max memory to : 100')
+  await expectXl(run, 'mem-set 99 100', 1,
+    '!libxl: error: unable to find domain info for domain 99: Success',
+    '!cannot set domid 99 dynamic max memory to : 100')
+  await expectXl(run, 'vcpu-set 99 1', 1)
+  await expectXl(run, 'vcpu-set -i 99 1', 1,
+    '!libxl: error: Domain 99:Getting domain info list: No such file or directory',
+    '!Domain 99 does not exist.')
+  await expectXl(run, 'vcpu-pin 99 0 0', 1, '!Could not get domain info')
+  await expectXl(run, 'trigger 99 nmi', 0,
+    "!libxl: error: Domain 99:Send trigger 'nmi' failed: No such process")
+  await expectXl(run, 'console -n 3 99', 1, '!libxl: error: Domain 99:No such domain',
+    '!Unable to attach console')
+  await expectXl(run, 'shutdown -a 0', 0)
+})

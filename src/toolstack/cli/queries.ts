@@ -2,6 +2,7 @@
  * The subcommands that only look: list, vm-list, info, dmesg, domid, domname, uptime, vcpu-list,
  * claims, sharing, cpupool-list.
  */
+import { about } from '../domain/error-text.ts'
 import type { DomainSummary } from '../domain/libxl.ts'
 import {
   claimsTable, cpupoolTable, listTable, sharingTable, uptimeHeader, uptimeRow, vcpuHeader, vcpuRows,
@@ -12,7 +13,7 @@ import {
 } from './command.ts'
 import { listJson } from './config-json.ts'
 import { infoField, infoText } from './info-text.ts'
-import { complain, findDomain } from './world.ts'
+import { complain, findDomain, poolNamed } from './world.ts'
 
 async function list(invocation: Invocation): Promise<number> {
   const { world, options, operands } = invocation
@@ -75,7 +76,8 @@ async function cpupoolList({ world, options, operands }: Invocation): Promise<nu
   const libxl = await world.machine()
   const [name] = operands
   const all = await libxl.cpupools()
-  const pools = all.filter((pool) => name === undefined || pool.name === name)
+  const one = name === undefined ? undefined : poolNamed(all, name)
+  const pools = name === undefined ? all : one ? [one] : []
   if (pools.length === 0) {
     world.err(`Pool '${name}' does not exist\n`)
     return 1
@@ -118,13 +120,13 @@ async function domid({ world, operands }: Invocation): Promise<number> {
 
 async function domname(invocation: Invocation): Promise<number> {
   const { world, operands } = invocation
-  const [id = ''] = operands
-  if (!/^\d+$/.test(id)) {
+  const id = Number.parseInt(operands[0] ?? '', 10)
+  if (Number.isNaN(id)) {
     world.err('Invalid domain id.\n\n')
     return 1
   }
   const libxl = await world.machine()
-  const found = (await libxl.list()).find((domain) => domain.domid === Number(id))
+  const found = (await libxl.list()).find((domain) => domain.domid === id)
   if (found?.name === undefined) {
     world.err(`Can't get domain name of domain id '${id}', maybe this domain does not exist.\n`)
     return 1
@@ -155,7 +157,7 @@ async function uptime(invocation: Invocation): Promise<number> {
   if (!short) world.out(uptimeHeader)
   for (const { domid: id, summary } of domains) {
     if (summary) world.out(uptimeRow(summary, world.now(), short))
-    else world.err(`libxl: error: Domain ${id}:Can't get start time of domain\n`)
+    else world.err(`libxl: error: ${about(id)}Can't get start time of domain\n`)
   }
   return 0
 }

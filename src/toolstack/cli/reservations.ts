@@ -5,7 +5,7 @@
  */
 import { type Libxl, LibxlError, type VcpuReservation } from '../domain/libxl.ts'
 import type { Command, Invocation } from './command.ts'
-import { complain, findDomain, type World } from './world.ts'
+import { complain, findDomain, findPool, type World } from './world.ts'
 
 function row(name: string, domid: number, one: VcpuReservation, withVcpu: boolean): string {
   const vcpu = withVcpu ? ` ${String(one.vcpu).padStart(4)}` : ''
@@ -27,12 +27,8 @@ function failed(world: World, error: unknown, call: string): number {
 }
 
 async function listPools(world: World, libxl: Libxl, only: string | undefined): Promise<number> {
-  const pools = (await libxl.cpupools()).filter(({ name, scheduler }) =>
-    only === undefined ? scheduler === 'rtds' : name === only)
-  if (pools.length === 0 && only !== undefined) {
-    world.err(`unknown cpupool '${only}'\n`)
-    return 1
-  }
+  const pools = only !== undefined ? [await findPool(world, libxl, only)]
+    : (await libxl.cpupools()).filter(({ scheduler }) => scheduler === 'rtds')
   const domains = await libxl.list()
   for (const { name } of pools) {
     world.out(`Cpupool ${name}: sched=RTDS\n${header}`)
@@ -78,7 +74,7 @@ async function schedRtds({ world, options }: Invocation): Promise<number> {
   const changing = periodUs !== undefined || budgetUs !== undefined || extra !== undefined
   const wrong = name !== undefined && options.has('cpupool')
     ? 'Specifying a cpupool is not allowed with other options.'
-    : name === undefined && (changing || vcpu !== undefined) ? 'Must specify a domain.'
+    : name === undefined && (changing || vcpu !== undefined) ? 'Missing parameters.'
       : changing && vcpu === undefined ? 'Must specify VCPU.'
         : changing && (periodUs === undefined || budgetUs === undefined)
           ? 'Must specify period and budget' : undefined

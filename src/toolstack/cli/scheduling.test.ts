@@ -28,6 +28,9 @@ test('vcpu-pin says what is wrong as real xl does', async () => {
   const invalid = '!libxl: error: Domain 1:Setting vcpu affinity: Invalid argument'
   await expectXl(run, 'vcpu-pin pvh 0 -', 1, could(0))
   await expectXl(run, 'vcpu-pin pvh 0 5', 1, invalid, could(0))
+  await expectXl(run, 'vcpu-pin 0 0 5', 1,
+    '!libxl: error: Setting vcpu affinity: Invalid argument', could(0))
+  await expectXl(run, 'vcpu-pin pvh 0 3-1', 1, '!Invalid pcpu range: 3-1.')
   await expectXl(run, 'vcpu-pin pvh 0 foo', 1, '!Invalid pcpu range: foo.')
   await expectXl(run, 'vcpu-pin pvh foo 0', 1, '!Error: Invalid argument foo as VCPU.')
   await expectXl(run, 'vcpu-pin pvh 0 ^1', 1, '!vcpu hard affinity map is empty')
@@ -47,7 +50,8 @@ test('sched-credit2 shows and sets weights and caps', async () => {
   await expectXl(run, 'sched-credit2 -d pvh -c 50', 0)
   await expectXl(run, 'sched-credit2 -d pvh', 0, header,
     '>pvh                                  1    512   50')
-  assert.equal((await run('sched-credit2 -p Pool-0')).code, 0)
+  assert.deepEqual(await run('sched-credit2 -p 0'), await run('sched-credit2 -p Pool-0'))
+  await expectXl(run, 'sched-rtds -b 1', 1, '!Missing parameters.')
   await expectXl(run, 'sched-credit2 -p nosuch', 1, '!unknown cpupool \'nosuch\'')
   await expectXl(run, 'sched-credit2 -w 5', 1, '!Must specify a domain.')
   await expectXl(run, 'sched-credit2 -d nosuch', 1,

@@ -13,7 +13,7 @@ import { cpuRange, schedulingHeader, schedulingRow } from './columns.ts'
 import type { Command, Invocation } from './command.ts'
 import { reservationCommand } from './reservations.ts'
 import { warnUnreachable } from './soft-affinity.ts'
-import { complain, Exit, findDomain, type World } from './world.ts'
+import { complain, Exit, findDomain, findPool, type World } from './world.ts'
 
 /**
  * The node of each CPU that can be named. As with real xl these are as many as fill whole bytes;
@@ -49,6 +49,10 @@ async function vcpuPin({ world, operands, globals }: Invocation): Promise<number
   if (globals.dryRun) {
     world.out(`cpumap: ${cpuRange(hard?.length === nodes.length ? undefined : hard)}\n`)
     return 0
+  }
+  if (!(await libxl.list()).some((domain) => domain.domid === domid)) {
+    world.err('Could not get domain info\n')
+    return 1
   }
   const vcpus = wanted === 'all'
     ? (await libxl.vcpus(domid)).map(({ vcpu }) => vcpu) : [Number(wanted)]
@@ -135,13 +139,9 @@ async function listDomain(
 async function listPools(
   world: World, libxl: Libxl, kind: WeightedScheduler, only: string | undefined, brief: boolean,
 ): Promise<number> {
-  const all = await libxl.cpupools()
-  const pools = all.filter((pool) => only === undefined
-    ? brief ? pool.id === 0 : pool.scheduler === kind.name : pool.name === only)
-  if (pools.length === 0 && only !== undefined) {
-    world.err(`unknown cpupool '${only}'\n`)
-    return 1
-  }
+  const pools = only !== undefined ? [await findPool(world, libxl, only)]
+    : (await libxl.cpupools()).filter((pool) =>
+      brief ? pool.id === 0 : pool.scheduler === kind.name)
   const domains = await libxl.list()
   for (const { id, name } of pools) {
     try {
@@ -165,17 +165,15 @@ async function setPool(
   world: World, libxl: Libxl, kind: WeightedScheduler, name: string | undefined,
   change: Partial<PoolParameters>,
 ): Promise<number> {
-  const pools = await libxl.cpupools()
-  const pool = pools.find((one) => name === undefined ? one.id === 0 : one.name === name)
-  if (!pool) {
-    world.err(`unknown cpupool '${name}'\n`)
-    return 1
-  }
+  const pool = await findPool(world, libxl, name ?? '0')
+  let call = 'get'
   try {
+    await libxl.cpus.poolParameters(pool.id, kind.name)
+    call = 'set'
     await libxl.cpus.setPoolParameters(pool.id, kind.name, change)
     return 0
   } catch (error) {
-    return failed(world, error, `libxl_sched_${kind.name}_params_set`)
+    return failed(world, error, `libxl_sched_${kind.name}_params_${call}`)
   }
 }
 

@@ -2,7 +2,7 @@
  * The subcommands that change a running domain: mem-set, mem-max, vcpu-set, sysrq, trigger,
  * button-press; and debug-keys, which changes nothing.
  */
-import { type Libxl, LibxlError } from '../domain/libxl.ts'
+import { ERROR_DOMAIN_NOTFOUND, type Libxl, LibxlError } from '../domain/libxl.ts'
 import type { Command, Invocation } from './command.ts'
 import { complain, findDomain } from './world.ts'
 
@@ -10,12 +10,15 @@ const MEMORY_SYNOPSIS = '<Domain> <MemMB[\'b\'[bytes]|\'k\'[KB]|\'m\'[MB]|\'g\'[
 const TRIGGERS = ['nmi', 'reset', 'init', 'power', 'sleep', 's3resume']
 const SHIFTS: Readonly<Record<string, number>> = { b: -10, k: 0, m: 10, g: 20, t: 30, '': 10 }
 
+/** As much as a machine may be asked for. */
+const MOST_KIB = 2 ** 42
+
 /** An amount of memory in KiB; undefined when it is none. */
 function memorySize(text: string): number | undefined {
   const match = /^([+-]?\d+)([bkmgt]?)$/i.exec(text)
   const shift = match && SHIFTS[(match[2] ?? '').toLowerCase()]
   return match && shift !== undefined && shift !== null
-    ? Math.floor(Number(match[1]) * 2 ** shift) : undefined
+    ? Math.min(Math.floor(Number(match[1]) * 2 ** shift), MOST_KIB) : undefined
 }
 
 /** mem-set and mem-max. */
@@ -55,15 +58,17 @@ async function sysrq({ world, operands, usage }: Invocation): Promise<number> {
 }
 
 async function trigger({ world, operands }: Invocation): Promise<number> {
-  const [name = '', wanted = '', vcpu = '0'] = operands
+  const [name = '', wanted = '', text = '0'] = operands
   const libxl = await world.machine()
   const domid = await findDomain(world, libxl, name)
   if (!TRIGGERS.includes(wanted)) {
     world.err(`Invalid trigger "${wanted}"\n`)
     return 1
   }
+  const vcpu = Number.parseInt(text, 10)
+  if (Number.isNaN(vcpu)) world.err('Invalid vcpuid, using default vcpuid=0.\n\n')
   try {
-    await libxl.sendTrigger(domid, wanted, Number.parseInt(vcpu, 10) || 0)
+    await libxl.sendTrigger(domid, wanted, vcpu || 0)
   } catch (error) {
     // Real xl says what went wrong and still exits with 0.
     complain(world, error)
@@ -92,15 +97,17 @@ async function vcpuSet({ world, operands, options }: Invocation): Promise<number
   const [name = '', text = ''] = operands
   const libxl = await world.machine()
   const domid = await findDomain(world, libxl, name)
-  const count = Number(text)
-  if (!/^\d+$/.test(text)) {
+  const count = Number.parseInt(text, 10)
+  if (!(count >= 0)) {
     world.err('Error: Invalid argument.\n')
     return 1
   }
   if (!options.has('ignore-host')) {
     const { nrCpus } = await libxl.info()
-    const online = (await libxl.list()).find((domain) => domain.domid === domid)?.onlineVcpus ?? 0
-    if (count > online && count > nrCpus) {
+    const domain = (await libxl.list()).find((one) => one.domid === domid)
+    // Real xl says nothing.
+    if (!domain) return 1
+    if (count > domain.onlineVcpus && count > nrCpus) {
       world.err(`You are overcommmitting! You have ${nrCpus} physical CPUs and want ${count} ` +
         'vCPUs! Aborting, use --ignore-host to continue\n')
       return 1
@@ -111,7 +118,8 @@ async function vcpuSet({ world, operands, options }: Invocation): Promise<number
     return 0
   } catch (error) {
     const { rc } = complain(world, error)
-    world.err(`libxl_set_vcpuonline failed domid=${domid} max_vcpus=${count}, rc: ${rc}\n`)
+    world.err(rc === ERROR_DOMAIN_NOTFOUND ? `Domain ${domid} does not exist.\n`
+      : `libxl_set_vcpuonline failed domid=${domid} max_vcpus=${count}, rc: ${rc}\n`)
     return 1
   }
 }

@@ -1,7 +1,7 @@
 /**
  * What the command line needs of its process, given from outside, and the errors that end it.
  */
-import { type Libxl, LibxlError } from '../domain/libxl.ts'
+import { type CpupoolSummary, type Libxl, LibxlError } from '../domain/libxl.ts'
 import type { Uname } from './info-text.ts'
 
 /** Standard input and output as a console is attached to them. */
@@ -71,5 +71,23 @@ export async function findDomain(world: World, libxl: Libxl, name: string): Prom
   const domid = await domainNamed(libxl, name)
   if (domid !== undefined) return domid
   world.err(`${name} is an invalid domain identifier (rc=-6)\n`)
+  throw new Exit(1)
+}
+
+/** The pool that `name` means, by number or name. */
+export function poolNamed(
+  pools: readonly CpupoolSummary[], name: string,
+): CpupoolSummary | undefined {
+  const isNumber = /^\d+$/.test(name)
+  return pools.find((pool) => isNumber ? pool.id === Number(name) : pool.name === name)
+}
+
+/** The same; Exit when there is none. */
+export async function findPool(
+  world: World, libxl: Libxl, name: string,
+): Promise<CpupoolSummary> {
+  const pool = poolNamed(await libxl.cpupools(), name)
+  if (pool) return pool
+  world.err(`unknown cpupool '${name}'\n`)
   throw new Exit(1)
 }

@@ -1,11 +1,33 @@
 /**
- * Ranges of CPUs as xl writes them: "0-3,^2", "node:1", "all".
+ * Ranges of CPUs as xl writes them: "0-3,^2", "node:1", "all". Numbers may have blanks in front,
+ * and parts may be empty.
  */
 
-const PART = /^(\^?)(?:all|(nodes?:)?(\d{1,4})(?:-(\d{1,4}))?)$/
+const PART = /^(\^?)(?:all|(nodes?:)?\s*(\d{1,4})(?:-\s*(\d{1,4}))?)$/
+
+interface Part {
+  readonly isLeftOut: boolean
+  readonly byNode: boolean
+  readonly first: number
+  readonly last: number
+}
+
+/** Undefined when one of them is none. */
+function partsOf(text: string): Part[] | undefined {
+  const parts: Part[] = []
+  for (const one of text.split(',').filter((word) => word !== '')) {
+    const match = PART.exec(one)
+    if (!match) return undefined
+    const [, not, byNode, low, high = low] = match
+    const [first, last] = low === undefined ? [0, Infinity] : [Number(low), Number(high)]
+    if (last < first) return undefined
+    parts.push({ isLeftOut: not !== '', byNode: byNode !== undefined, first, last })
+  }
+  return parts
+}
 
 export function isCpuRange(text: string): boolean {
-  return text.split(',').every((part) => PART.test(part))
+  return partsOf(text) !== undefined
 }
 
 /**
@@ -13,15 +35,14 @@ export function isCpuRange(text: string): boolean {
  * node of each CPU. Undefined when it is no range.
  */
 export function cpusIn(text: string, nodes: readonly number[]): number[] | undefined {
-  if (!isCpuRange(text)) return undefined
+  const parts = partsOf(text)
+  if (!parts) return undefined
   const chosen = new Set<number>()
-  for (const part of text.split(',')) {
-    const [, not = '', byNode, low, high = low] = PART.exec(part) ?? []
-    const [first, last] = low === undefined ? [0, Infinity] : [Number(low), Number(high)]
+  for (const { isLeftOut, byNode, first, last } of parts) {
     nodes.forEach((node, cpu) => {
-      const place = byNode === undefined ? cpu : node
+      const place = byNode ? node : cpu
       if (place < first || place > last) return
-      if (not !== '') chosen.delete(cpu)
+      if (isLeftOut) chosen.delete(cpu)
       else chosen.add(cpu)
     })
   }

@@ -6,6 +6,7 @@ import { asGfn, type Domid } from '../../abi/numbers.ts'
 import { HostFileError, type HostFiles } from '../../base/host-file.ts'
 import { type ControlDomain, XenError } from '../../dom0/interfaces.ts'
 import { coreFile, PAGES_AT } from '../build/core-file.ts'
+import { about } from './error-text.ts'
 import { ERROR_FAIL, LibxlError } from './libxl.ts'
 
 const PAGE = 4096
@@ -38,7 +39,7 @@ export async function dumpCore(
     }
   } catch (cause) {
     if (!(cause instanceof XenError || cause instanceof HostFileError)) throw cause
-    throw new LibxlError(ERROR_FAIL, `Domain ${domid}:Core dump failed: ${cause.message}`,
+    throw new LibxlError(ERROR_FAIL, `${about(domid)}Core dump failed: ${cause.message}`,
       { cause })
   }
 }

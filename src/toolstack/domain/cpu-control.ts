@@ -9,7 +9,7 @@ import { asDomid } from '../../abi/numbers.ts'
 import * as S from '../../abi/xen/sysctl.ts'
 import { XenError, type Xenctrl } from '../../dom0/interfaces.ts'
 import type { XenstoreClient } from '../../xenstore/client.ts'
-import { errorText } from './error-text.ts'
+import { about, errorText } from './error-text.ts'
 import { bitsOf, gatherCpupools, schedulerNames } from './host-info.ts'
 import {
   ERROR_DOMAIN_NOTFOUND, ERROR_FAIL, ERROR_INVAL, LibxlError, type PoolParameters,
@@ -92,7 +92,7 @@ export class LocalCpuControl implements CpuControl {
     const info = this.#xenctrl.getDomainInfo(asDomid(domid))
     if (!info) {
       throw new LibxlError(ERROR_DOMAIN_NOTFOUND,
-        `getinfolist failed 0: No such file or directory\nDomain ${domid}:Unknown scheduler`)
+        `getinfolist failed 0: No such file or directory\n${about(domid)}Unknown scheduler`)
     }
     const pool = this.#xenctrl.cpupoolInfo(info.cpupool)
     return schedulerNames[pool?.schedId ?? -1] ?? 'null'
@@ -108,11 +108,11 @@ export class LocalCpuControl implements CpuControl {
   ): Promise<void> {
     const info = this.#xenctrl.getDomainInfo(asDomid(domid))
     if (!info) throw new LibxlError(ERROR_DOMAIN_NOTFOUND, '')
-    const now = attempt(`Domain ${domid}:Getting domain sched ${scheduler}`, () =>
+    const now = attempt(`${about(domid)}Getting domain sched ${scheduler}`, () =>
       this.#xenctrl.getSchedTerms(asDomid(domid), idOf(scheduler)))
     const weight = change.weight ?? now.weight
     if (weight < 1 || weight > MOST_WEIGHT) {
-      throw new LibxlError(ERROR_INVAL, `Domain ${domid}:Cpu weight out of range, valid values ` +
+      throw new LibxlError(ERROR_INVAL, `${about(domid)}Cpu weight out of range, valid values ` +
         `are within range from 1 to ${MOST_WEIGHT}`)
     }
     // credit2 takes -1 for "as it is".
@@ -120,7 +120,7 @@ export class LocalCpuControl implements CpuControl {
       ? now.cap : change.cap
     const most = (info.maxVcpuId + 1) * 100
     if (cap < 0 || cap > most) {
-      throw new LibxlError(ERROR_INVAL, `Domain ${domid}:Cpu cap out of range, valid range is ` +
+      throw new LibxlError(ERROR_INVAL, `${about(domid)}Cpu cap out of range, valid range is ` +
         `from 0 to ${most} for specified number of vcpus`)
     }
     this.#xenctrl.setSchedTerms(asDomid(domid), idOf(scheduler), { weight, cap })
@@ -157,7 +157,7 @@ export class LocalCpuControl implements CpuControl {
   async #onlyRtds(domid: number, what: string): Promise<void> {
     if (await this.schedulerOf(domid) === 'rtds') return
     throw new LibxlError(ERROR_INVAL,
-      `Domain ${domid}:per-VCPU parameter ${what} not supported for this scheduler`)
+      `${about(domid)}per-VCPU parameter ${what} not supported for this scheduler`)
   }
 
   async poolParameters(pool: number, scheduler: SchedulerName): Promise<PoolParameters> {
@@ -238,8 +238,7 @@ export class LocalCpuControl implements CpuControl {
   }
 
   async moveDomain(domid: number, pool: number): Promise<void> {
-    const who = domid === 0 ? '' : `Domain ${domid}:`
-    attempt(`${who}Error moving domain to cpupool`, () =>
+    attempt(`${about(domid)}Error moving domain to cpupool`, () =>
       this.#xenctrl.moveToPool(pool, asDomid(domid)), false)
   }
 }

@@ -7,6 +7,7 @@ import type { XenstoreClient } from '../../xenstore/client.ts'
 import { Channels } from './channels.ts'
 import { askForDetach, waitForDriver } from './device-nodes.ts'
 import { Disks } from './disks.ts'
+import { about } from './error-text.ts'
 import {
   type DeviceKind, type DeviceKinds, type DeviceSpecs, ERROR_FAIL, LibxlError,
 } from './libxl.ts'
@@ -104,7 +105,7 @@ export class Devices {
   ): Promise<void> {
     const ready = await this.#classes[kind].prepare([spec], domid)
     try {
-      if (!exists()) throw new LibxlError(ERROR_FAIL, `Domain ${domid}:No such domain`)
+      if (!exists()) throw new LibxlError(ERROR_FAIL, `${about(domid)}No such domain`)
       ready.connect(domid)
       await ready.connected?.()
       await this.#takenUp(kind, domid)
@@ -122,7 +123,7 @@ export class Devices {
       const server = /^\/local\/domain\/(\d+)\//.exec(back)?.[1]
       if (server === '0' || await waitForDriver(this.#store, this.#host, back, INIT_MS)) continue
       await this.#track(devices.remove(domid, devid))
-      throw new LibxlError(ERROR_FAIL, `Domain ${domid}:unable to add ${devices.type} device ` +
+      throw new LibxlError(ERROR_FAIL, `${about(domid)}unable to add ${devices.type} device ` +
         `${devid}: domain ${server} does not serve it`)
     }
   }
@@ -138,7 +139,7 @@ export class Devices {
     const isLetGo = force || await askForDetach(this.#store, this.#host, back, DETACH_MS)
     if (!isLetGo && devices.guestMayKeep) {
       throw new LibxlError(ERROR_FAIL,
-        `Domain ${domid}:Unable to remove ${devices.type} with id ${devid}`)
+        `${about(domid)}Unable to remove ${devices.type} with id ${devid}`)
     }
     // Meanwhile it may have gone with its domain.
     if (devices.specs(domid).has(devid)) await this.#track(devices.remove(domid, devid))

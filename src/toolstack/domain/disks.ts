@@ -21,6 +21,7 @@ import {
 } from './device-nodes.ts'
 import type { DeviceClass } from './devices.ts'
 import { DiskError, isShownAsVbd, openDisk, refuseUnsupported } from './disk-open.ts'
+import { about } from './error-text.ts'
 import {
   type DiskCounters, type DiskSummary, ERROR_FAIL, ERROR_INVAL, LibxlError,
 } from './libxl.ts'
@@ -190,7 +191,7 @@ export class Disks implements DeviceClass<'disks'> {
   async insert(domid: number, vdev: string, path: string | undefined): Promise<void> {
     const disk = this.#disks.get(domid)?.get(diskNumber(vdev) ?? -1)
     if (!disk?.spec.isCdrom || disk.backDomid !== 0) {
-      throw new LibxlError(ERROR_FAIL, `Domain ${domid}:Virtual device not found`)
+      throw new LibxlError(ERROR_FAIL, `${about(domid)}Virtual device not found`)
     }
     const { path: _, ...drive } = disk.spec
     const next: DiskSpec = path === undefined
@@ -207,7 +208,7 @@ export class Disks implements DeviceClass<'disks'> {
       await this.#change(domid, disk, next, medium)
     } else {
       await medium.close()
-      throw new LibxlError(ERROR_FAIL, `Domain ${domid}:Disk vdev=${vdev} has changed meanwhile`)
+      throw new LibxlError(ERROR_FAIL, `${about(domid)}Disk vdev=${vdev} has changed meanwhile`)
     }
   }
 
@@ -253,11 +254,11 @@ export class Disks implements DeviceClass<'disks'> {
 function failureOf(
   error: DiskError, domid: number | undefined, devid: number | undefined,
 ): LibxlError {
-  const where = domid === undefined || error.when !== 'device' ? '' : `Domain ${domid}:`
+  const where = domid === undefined || error.when !== 'device' ? '' : about(domid)
   let then = 'unable to add disk devices'
   if (domid !== undefined) {
     then = error.when === 'script' && devid !== undefined
-      ? `Domain ${domid}:Unable to add vbd with id ${devid}` : 'unable to add device'
+      ? `${about(domid)}Unable to add vbd with id ${devid}` : 'unable to add device'
   }
   return new LibxlError(ERROR_INVAL, `${where}${error.message}\n${then}`, { cause: error })
 }

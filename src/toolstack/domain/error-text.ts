@@ -1,6 +1,8 @@
 /**
- * What the C library calls the errors that hypercalls answer, as strerror(3) has them.
+ * What the C library calls the errors that hypercalls answer, as strerror(3) has them, and how
+ * libxl's messages about a domain begin.
  */
+import { DOMID_FIRST_RESERVED } from '../../abi/xen/xen.ts'
 import {
   EADDRNOTAVAIL, EBUSY, EEXIST, EINVAL, ENODEV, ENOENT, ENOMEM, ENOSYS, EOPNOTSUPP, EPERM,
   errnoName, ESRCH,
@@ -15,6 +17,16 @@ const texts: ReadonlyMap<number, string> = new Map([
   [ESRCH, 'No such process'],
 ])
 
+/** The beginning of a message about a domain; libxl names guests only. */
+export function about(domid: number): string {
+  return domid > 0 && domid < DOMID_FIRST_RESERVED ? `Domain ${domid}:` : ''
+}
+
 export function errorText(errno: number): string {
   return texts.get(errno) ?? errnoName(errno)
+}
+
+/** What libxl says where it looks for a domain's saved configuration first. */
+export function noUserdata(domid: number): string {
+  return `unable to find domain info for domain ${domid}: Success`
 }

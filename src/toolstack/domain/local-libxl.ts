@@ -16,6 +16,7 @@ import { dumpCore } from './core-dump.ts'
 import { LocalCpuControl } from './cpu-control.ts'
 import { DeathWatch } from './death-watch.ts'
 import { Devices } from './devices.ts'
+import { about, noUserdata } from './error-text.ts'
 import { type Hotplug, localHotplug } from './hotplug.ts'
 import { cpusOf, gatherCpupools, gatherInfo, gatherVcpus } from './host-info.ts'
 import { type PlannedImage, planImage } from './image-plan.ts'
@@ -116,7 +117,7 @@ export class LocalLibxl implements Libxl {
   }
 
   async vcpus(domid: number): Promise<VcpuSummary[]> {
-    const info = this.#known(domid, `Domain ${domid}:Getting infolist: No such file or directory`)
+    const info = this.#known(domid, `${about(domid)}Getting infolist: No such file or directory`)
     return gatherVcpus(this.#control.xenctrl, info)
   }
 
@@ -149,21 +150,21 @@ export class LocalLibxl implements Libxl {
 
   async destroy(domid: number): Promise<void> {
     this.#known(domid, ['Non-existant domain', 'Unable to destroy guest',
-      'Destruction of domain failed'].map((what) => `Domain ${domid}:${what}`).join('\n'))
-    if (domid === 0) throw new LibxlError(ERROR_INVAL, 'Domain 0:Cannot destroy the control domain')
+      'Destruction of domain failed'].map((what) => `${about(domid)}${what}`).join('\n'))
+    if (domid === 0) throw new LibxlError(ERROR_INVAL, 'Cannot destroy the control domain')
     this.#tearDown(domid)
     await this.#devices.closed()
   }
 
   async pause(domid: number): Promise<void> {
     if (domid === 0) throw new LibxlError(ERROR_FAIL, 'Pausing domain: Invalid argument')
-    this.#known(domid, `Domain ${domid}:Pausing domain: No such process`)
+    this.#known(domid, `${about(domid)}Pausing domain: No such process`)
     this.#control.xenctrl.pauseDomain(asDomid(domid))
   }
 
   async unpause(domid: number): Promise<void> {
     if (domid === 0) throw new LibxlError(ERROR_FAIL, 'Unpausing domain: Invalid argument')
-    this.#known(domid, `Domain ${domid}:Unpausing domain: No such process`)
+    this.#known(domid, `unable to get domain type for domid=${domid}`)
     this.#control.xenctrl.unpauseDomain(asDomid(domid))
   }
 
@@ -176,7 +177,7 @@ export class LocalLibxl implements Libxl {
   }
 
   async rename(domid: number, name: string): Promise<void> {
-    this.#known(domid, `Domain ${domid}:No such domain`)
+    this.#known(domid)
     this.#refuseName(name, domid)
     const tenant = this.#tenants.get(domid)
     if (tenant) this.#rename(tenant, name)
@@ -184,30 +185,30 @@ export class LocalLibxl implements Libxl {
   }
 
   async setRestartSpec(domid: number, spec: DomainSpec): Promise<void> {
-    this.#known(domid, `Domain ${domid}:No such domain`)
+    this.#known(domid)
     const tenant = this.#tenants.get(domid)
     if (tenant) tenant.next = spec
   }
 
   async setMemoryTarget(domid: number, kib: number): Promise<void> {
-    this.#known(domid, `Domain ${domid}:No such domain`)
+    this.#known(domid, noUserdata(domid))
     this.#tuning.setMemoryTarget(domid, kib)
   }
 
   async setMaxMemory(domid: number, kib: number): Promise<void> {
-    this.#known(domid, `Domain ${domid}:No such domain`)
+    this.#known(domid, noUserdata(domid))
     this.#tuning.setMaxMemory(domid, kib)
   }
 
   async setOnlineVcpus(domid: number, count: number): Promise<void> {
-    this.#known(domid, `Domain ${domid}:No such domain`)
+    this.#known(domid, `${about(domid)}Getting domain info list: No such file or directory`)
     this.#tuning.setOnlineVcpus(domid, count)
   }
 
   async devices<K extends DeviceKind>(
     domid: number, kind: K,
   ): Promise<DeviceKinds[K]['summary'][]> {
-    this.#known(domid, `Domain ${domid}:No such domain`)
+    this.#known(domid)
     return this.#devices.list(kind, domid)
   }
 
@@ -222,14 +223,14 @@ export class LocalLibxl implements Libxl {
   async detachDevice(
     domid: number, kind: DeviceKind, name: string, force: boolean,
   ): Promise<number | undefined> {
-    this.#known(domid, `Domain ${domid}:No such domain`)
+    this.#known(domid)
     const devid = await this.#devices.detach(kind, domid, name, force)
     this.#keepDevices(domid)
     return devid
   }
 
   async resizeDisk(domid: number, vdev: string, sizeBytes: number): Promise<void> {
-    this.#known(domid, `Domain ${domid}:No such domain`)
+    this.#known(domid)
     await this.#devices.disks.resize(domid, vdev, sizeBytes)
   }
 
@@ -250,22 +251,22 @@ export class LocalLibxl implements Libxl {
   }
 
   async sendSysrq(domid: number, key: string): Promise<void> {
-    this.#known(domid, `Domain ${domid}:No such domain`)
+    this.#known(domid)
     this.#tuning.sendSysrq(domid, key)
   }
 
   async sendTrigger(domid: number, trigger: string, vcpu: number): Promise<void> {
-    this.#known(domid, `Domain ${domid}:No such domain`)
+    this.#known(domid, `${about(domid)}Send trigger '${trigger}' failed: No such process`)
     this.#tuning.sendTrigger(domid, trigger, vcpu)
   }
 
   async setVcpuAffinity(domid: number, vcpu: number, change: AffinityChange): Promise<void> {
-    this.#known(domid, `Domain ${domid}:No such domain`)
+    this.#known(domid)
     this.#tuning.setVcpuAffinity(domid, vcpu, change)
   }
 
   async waitForEnd(domid: number): Promise<DomainEnd> {
-    const info = this.#known(domid, `Domain ${domid}:No such domain`)
+    const info = this.#known(domid)
     if (info.shutdown) return { how: 'shutdown', reason: info.shutdownReason }
     return this.#deaths.next(domid)
   }
@@ -286,7 +287,7 @@ export class LocalLibxl implements Libxl {
     const tenant = this.#tenants.get(domid)
     if (!tenant) throw new LibxlError(ERROR_FAIL, `unable to get domain type for domid=${domid}`)
     const console = number === 0 ? tenant.console.console : this.#devices.channels.at(domid, number)
-    if (!console) throw new LibxlError(ERROR_FAIL, `Domain ${domid}:no console ${number}`)
+    if (!console) throw new LibxlError(ERROR_FAIL, `${about(domid)}no console ${number}`)
     return attach(console, sink)
   }
 
@@ -297,7 +298,7 @@ export class LocalLibxl implements Libxl {
     await this.#devices.closed()
   }
 
-  #known(domid: number, otherwise: string): DomainInfo {
+  #known(domid: number, otherwise = `${about(domid)}No such domain`): DomainInfo {
     const info = this.#control.xenctrl.getDomainInfo(asDomid(domid))
     if (!info) throw new LibxlError(ERROR_DOMAIN_NOTFOUND, otherwise)
     return info
@@ -307,7 +308,7 @@ export class LocalLibxl implements Libxl {
   #refuseName(name: string, owner?: number): void {
     const taken = domidOf(this.store, name)
     if (taken === undefined || taken === owner) return
-    const who = owner === undefined ? '' : `Domain ${owner}:`
+    const who = owner === undefined ? '' : about(owner)
     throw new LibxlError(ERROR_INVAL, `${who}Domain with name "${name}" already exists.`)
   }
 
@@ -340,7 +341,7 @@ export class LocalLibxl implements Libxl {
       this.#keepDevices(domid)
       await devices.connected?.()
       // While others were waited for, somebody may have destroyed it.
-      this.#known(domid, `Domain ${domid}:No such domain`)
+      this.#known(domid)
     } catch (error) {
       this.#tearDown(domid)
       throw error

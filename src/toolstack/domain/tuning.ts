@@ -13,7 +13,7 @@ import {
 import { XenError, type Xenctrl } from '../../dom0/interfaces.ts'
 import type { XenstoreClient } from '../../xenstore/client.ts'
 import { domainPath } from '../../xenstore/path.ts'
-import { errorText } from './error-text.ts'
+import { about, errorText } from './error-text.ts'
 import {
   type AffinityChange, ERROR_FAIL, ERROR_INVAL, LibxlError,
 } from './libxl.ts'
@@ -55,7 +55,7 @@ export class Tuning {
     const path = `${domainPath(domid)}/memory`
     const most = Number(this.#store.read(`${path}/static-max`) ?? 0)
     if (kib > most) {
-      throw new LibxlError(ERROR_INVAL, `Domain ${domid}:memory_dynamic_max must be less than ` +
+      throw new LibxlError(ERROR_INVAL, `${about(domid)}memory_dynamic_max must be less than ` +
         'or equal to memory_static_max\n')
     }
     this.#limit(domid, kib)
@@ -67,7 +67,7 @@ export class Tuning {
   setMaxMemory(domid: number, kib: number): void {
     const path = `${domainPath(domid)}/memory`
     if (kib < Number(this.#store.read(`${path}/target`) ?? 0)) {
-      throw new LibxlError(ERROR_INVAL, `Domain ${domid}:memory_static_max must be greater than ` +
+      throw new LibxlError(ERROR_INVAL, `${about(domid)}memory_static_max must be greater than ` +
         'or or equal to memory_dynamic_max: Success')
     }
     this.#limit(domid, kib)
@@ -82,12 +82,12 @@ export class Tuning {
     const trigger = triggers.get(name)
     if (trigger === undefined) {
       throw new LibxlError(ERROR_INVAL,
-        `Domain ${domid}:Send trigger '${name}' failed, rc=${ERROR_INVAL}`)
+        `${about(domid)}Send trigger '${name}' failed, rc=${ERROR_INVAL}`)
     }
     try {
       this.#xenctrl.sendTrigger(asDomid(domid), trigger, vcpu)
     } catch (cause) {
-      throw refused(`Domain ${domid}:Send trigger '${name}' failed`, cause)
+      throw refused(`${about(domid)}Send trigger '${name}' failed`, cause)
     }
   }
 
@@ -98,7 +98,7 @@ export class Tuning {
         ...hard && { hard: cpuMapOf(hard) }, ...soft && { soft: cpuMapOf(soft) },
       })
     } catch (cause) {
-      throw refused(`Domain ${domid}:Setting vcpu affinity`, cause)
+      throw refused(`${about(domid)}Setting vcpu affinity`, cause)
     }
   }
 
@@ -108,10 +108,10 @@ export class Tuning {
     const vcpus = this.#store.directory(path)
     if (count === 0) {
       throw new LibxlError(ERROR_FAIL,
-        `Domain ${domid}:Requested 0 VCPUs!: Function not implemented`)
+        `${about(domid)}Requested 0 VCPUs!: Function not implemented`)
     }
     if (count > vcpus.length) {
-      throw new LibxlError(ERROR_FAIL, `Domain ${domid}:Requested ${count} VCPUs, however ` +
+      throw new LibxlError(ERROR_FAIL, `${about(domid)}Requested ${count} VCPUs, however ` +
         `maxcpus is ${vcpus.length}!: Function not implemented`)
     }
     this.#store.transaction((tree) => {

@@ -8,6 +8,7 @@ import {
   removeDevice, waitForHotplug, type WaitingHost, writeDevice,
 } from './device-nodes.ts'
 import type { DeviceClass } from './devices.ts'
+import { about } from './error-text.ts'
 import { ERROR_FAIL, ERROR_INVAL, LibxlError, type VifSummary } from './libxl.ts'
 import { readyAll, type ReadyDevices } from './ready-devices.ts'
 
@@ -59,13 +60,13 @@ export class Vifs implements DeviceClass<'vifs'> {
   #add(domid: number, spec: VifSpec): DevicePaths {
     const backDomid = backDomidOf(this.#store, spec.backend)
     if (backDomid === undefined) {
-      throw new LibxlError(ERROR_INVAL, `Domain ${domid}:no backend domain "${spec.backend}"`)
+      throw new LibxlError(ERROR_INVAL, `${about(domid)}no backend domain "${spec.backend}"`)
     }
     const taken = deviceIds(this.#store, domid, 'vif')
     const vif = completeVif(spec, taken, this.#host.random(3))
     const { devid } = vif
     if (taken.includes(devid)) {
-      throw new LibxlError(ERROR_FAIL, `Domain ${domid}:device already exists in xenstore`)
+      throw new LibxlError(ERROR_FAIL, `${about(domid)}device already exists in xenstore`)
     }
     const paths = devicePaths(domid, devid, 'vif', 'vif', backDomid)
     writeDevice(this.#store, paths, contentsOf(vif))
@@ -85,7 +86,7 @@ export class Vifs implements DeviceClass<'vifs'> {
     const devid = Number(back.split('/').at(-1))
     const why = this.#store.read(`${back}/hotplug-error`) ?? 'its script did not end in time'
     await this.remove(domid, devid)
-    throw new LibxlError(ERROR_FAIL, `Domain ${domid}:unable to add vif device ${devid}: ${why}`)
+    throw new LibxlError(ERROR_FAIL, `${about(domid)}unable to add vif device ${devid}: ${why}`)
   }
 
   list(domid: number): VifSummary[] {

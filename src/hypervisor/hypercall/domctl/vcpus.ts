@@ -2,8 +2,10 @@
  * domctl: a domain's vcpus — how many, what became of them, and interrupting them.
  */
 import { EINVAL, ENOSYS, ESRCH } from '../../../abi/xen/errno.ts'
-import { XEN_DOMCTL_getvcpuinfo, XEN_DOMCTL_max_vcpus, XEN_DOMCTL_SENDTRIGGER_NMI,
-  XEN_DOMCTL_sendtrigger } from '../../../abi/xen/domctl.ts'
+import {
+  XEN_DOMCTL_getvcpuinfo, XEN_DOMCTL_max_vcpus, XEN_DOMCTL_sendtrigger, XEN_DOMCTL_SENDTRIGGER_NMI,
+  XEN_DOMCTL_SENDTRIGGER_POWER, XEN_DOMCTL_SENDTRIGGER_SLEEP,
+} from '../../../abi/xen/domctl.ts'
 import { createVcpus } from '../../domain/lifecycle.ts'
 import { VPF_down, VPF_waits, WORK_NMI } from '../../domain/state.ts'
 import { unblock } from '../../events/upcall.ts'
@@ -30,6 +32,10 @@ export const vcpuCommands = [
     const { trigger, vcpu: id } = op.u.sendtrigger
     const vcpu = domain.vcpu(id)
     if (!vcpu) return -ESRCH
+    if (trigger === XEN_DOMCTL_SENDTRIGGER_POWER || trigger === XEN_DOMCTL_SENDTRIGGER_SLEEP) {
+      // A PVH domain has no such buttons, and Xen presses them all the same.
+      return domain.isControl ? -EINVAL : 0
+    }
     if (trigger !== XEN_DOMCTL_SENDTRIGGER_NMI) return -ENOSYS
     vcpu.requestWork(WORK_NMI)
     unblock(vcpu)
