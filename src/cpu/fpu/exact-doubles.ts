@@ -60,9 +60,40 @@ function isModerate(x: Expression): Expression {
 }
 
 /** How many zeros the significand of a double ends with; 53 or more if it is a power of two. */
-function zerosOf(bits: Expression): Expression {
-  return i64.ctz(i64.and(bits, i64.const(~EXPONENT_UNIT)))
+function zerosOf(value: Expression): Expression {
+  return i64.ctz(i64.and(i64.reinterpret(value), i64.const(~EXPONENT_UNIT)))
 }
+
+function isWhole(one: Expression, other: Expression): Expression {
+  return i64.gtU(i64.add(zerosOf(one), zerosOf(other)), i64.const(52))
+}
+
+type Test = (x: Expression, y: Expression, value: Expression) => Expression
+
+/** -> i32, for operands and result of one operation: whether that is exact. */
+export const isExactDouble = {
+  add: (x, y, value) => i32.and(f64.eq(f64.sub(value, x), y), f64.eq(f64.sub(value, y), x)),
+  mul: (x, y) => isWhole(x, y),
+  sub: (x, y, value) => i32.and(f64.eq(f64.sub(x, value), y), f64.eq(f64.add(value, y), x)),
+  div: (x, y, value) => i32.and(f64.eq(f64.mul(value, y), x), isWhole(value, y)),
+} satisfies Record<string, Test>
+
+/** The same of two at once. */
+export const areExactDoubles = {
+  mul: (x, y) => i32.eqz(anyTrue(and(or(x, y), LOWER_HALVES))),
+  add: (x, y, value) => allTrue(and(eq(sub(value, x), y), eq(sub(value, y), x))),
+  sub: (x, y, value) => allTrue(and(eq(sub(x, value), y), eq(add(value, y), x))),
+} satisfies Record<string, Test>
+
+export const pairOf = { add, sub, mul } as const
+
+/** -> i32, of two doubles. */
+export function areFar(x: Expression): Expression {
+  return i32.eqz(allTrue(isModerate(x)))
+}
+
+const entries = <K extends string>(tests: Record<K, Test>): [K, Test][] =>
+  Object.entries(tests) as [K, Test][]
 
 /** The same for one double, whose bits are given. */
 export function writeExactDouble(site: ExactDoubles): void {
@@ -71,35 +102,27 @@ export function writeExactDouble(site: ExactDoubles): void {
   f.brIf(usual, i32.ne(unsettled(), i32.const(NOT_YET_INEXACT)))
   f.set(x, f64.reinterpret(a))
   f.set(y, f64.reinterpret(b))
-  const compute = (op: 'add' | 'sub' | 'mul' | 'div', isExact: Expression): void =>
+  for (const [op, isExact] of entries(isExactDouble)) {
     f.if(i32.eq(number, i32.const(floatNumber(op, 64))), () => {
       f.set(value, f64[op](x, y))
       f.set(result, i64.reinterpret(value))
-      f.brIf(usual, i32.eqz(isExact))
+      f.brIf(usual, i32.eqz(isExact(x, y, value)))
       f.brIf(usual, [a, b, result].map(isFar).reduce((one, other) => i32.or(one, other)))
       f.return(result)
     })
-  const isWhole = (one: Expression, other: Expression): Expression =>
-    i64.gtU(i64.add(zerosOf(one), zerosOf(other)), i64.const(52))
-  compute('add', i32.and(f64.eq(f64.sub(value, x), y), f64.eq(f64.sub(value, y), x)))
-  compute('mul', isWhole(a, b))
-  compute('sub', i32.and(f64.eq(f64.sub(x, value), y), f64.eq(f64.add(value, y), x)))
-  compute('div', i32.and(f64.eq(f64.mul(value, y), x), isWhole(result, b)))
+  }
 }
 
 /** Returns the result, if it may be computed so; else goes on. */
 export function writeExactDoubles(site: ExactDoubles): void {
   const { f, number, a, b, result, usual } = site
   f.brIf(usual, i32.ne(unsettled(), i32.const(NOT_YET_INEXACT)))
-  const compute = (op: 'add' | 'sub' | 'mul', value: Expression, isExact: Expression): void =>
+  for (const [op, areExact] of entries(areExactDoubles)) {
     f.if(i32.eq(number, i32.const(floatVectorNumber(op, 64))), () => {
-      f.set(result, value)
-      f.brIf(usual, i32.eqz(isExact))
-      const moderate = [a, b, result].map(isModerate).reduce((one, other) => and(one, other))
-      f.brIf(usual, i32.eqz(allTrue(moderate)))
+      f.set(result, pairOf[op](a, b))
+      f.brIf(usual, i32.eqz(areExact(a, b, result)))
+      f.brIf(usual, [a, b, result].map(areFar).reduce((one, other) => i32.or(one, other)))
       f.return(result)
     })
-  compute('mul', mul(a, b), i32.eqz(anyTrue(and(or(a, b), LOWER_HALVES))))
-  compute('add', add(a, b), allTrue(and(eq(sub(result, a), b), eq(sub(result, b), a))))
-  compute('sub', sub(a, b), allTrue(and(eq(sub(a, result), b), eq(add(result, b), a))))
+  }
 }

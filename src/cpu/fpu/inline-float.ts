@@ -17,6 +17,7 @@ import {
 } from '../../wasm/expression.ts'
 import type { FunctionBuilder, Label } from '../../wasm/function.ts'
 import { type BoundedOp, isBounded, MODERATE } from './float-bounds.ts'
+import { NOTED } from './float-state.ts'
 
 type Width = 32 | 64
 
@@ -89,6 +90,11 @@ function isDoubtful(x: Expression, width: Width): Expression {
 
 function requireSettled({ f, unsettled, slow }: InlineFloat): void {
   f.brUnlikely(slow, unsettled())
+}
+
+/** What is known of operands holds unless the contrary was noted. */
+function requireUnnoted({ f, known, unsettled, slow }: InlineFloat): void {
+  if (known.includes(true)) f.brUnlikely(slow, i32.and(unsettled(), i32.const(NOTED)))
 }
 
 function addition(site: InlineFloat, op: 'add' | 'sub'): void {
@@ -177,7 +183,7 @@ function requireOrdered({ f, x, y, finite, slow }: InlineFloat): void {
 function extremum(site: InlineFloat, op: 'min' | 'max'): void {
   const { f, width, x, y, result } = site
   const family = familyOf(width)
-  if (site.known.includes(true)) requireSettled(site)
+  requireUnnoted(site)
   requireNotDenormal(site, x, y)
   requireOrdered(site)
   f.set(result, select(x, y, op === 'min' ? family.lt(x, y) : family.gt(x, y)))
@@ -185,7 +191,7 @@ function extremum(site: InlineFloat, op: 'min' | 'max'): void {
 
 /** Makes sure that x and y compare without a flag being set. */
 function comparison(site: InlineFloat): void {
-  if (site.known.includes(true)) requireSettled(site)
+  requireUnnoted(site)
   requireNotDenormal(site, site.x, site.y)
   requireOrdered(site)
 }

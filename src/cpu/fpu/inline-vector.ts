@@ -11,6 +11,7 @@ import {
 } from '../../wasm/expression.ts'
 import type { FunctionBuilder, Label } from '../../wasm/function.ts'
 import { type BoundedOp, isBounded, MODERATE } from './float-bounds.ts'
+import { NOTED } from './float-state.ts'
 import { writeRound } from './inline-float.ts'
 
 type Width = 32 | 64
@@ -225,10 +226,10 @@ function squareRoot(site: InlineVector): void {
   f.set(result, sqrt(x))
 }
 
-/** Where some operand is known not to be denormal, that holds while MXCSR is settled. */
+/** What is known of operands holds unless the contrary was noted. */
 function requireComparable(site: InlineVector): void {
-  const { width, x, y, known, finite } = site
-  if (known.includes(true)) requireSettled(site)
+  const { f, width, x, y, known, finite, unsettled, slow } = site
+  if (known.includes(true)) f.brUnlikely(slow, i32.and(unsettled(), i32.const(NOTED)))
   const { eq } = lanes[width]
   const ordered = [x, y].filter((_, index) => !finite[index]).map((operand) => eq(operand, operand))
   requireAll(site, ...operandTests(site, x, y), ...ordered)

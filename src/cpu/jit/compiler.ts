@@ -14,6 +14,7 @@ import type { Without } from './features.ts'
 import { FlagWriters } from './flag-writers.ts'
 import type { RegionShape } from './shape.ts'
 import { SlowCalls } from './slow-calls.ts'
+import { SlowFloats } from './slow-floats.ts'
 import { translate } from './translate.ts'
 
 /** A region as data that another thread can be sent. */
@@ -131,7 +132,8 @@ export function buildRegions(request: CompileRequest, decode: Decode): Uint8Arra
   const { regions, sizes, without = [] } = request
   return buildWithParts(sizes, (module, parts) => {
     const callees = {
-      parts, slow: new SlowCalls(module, parts), flagWriters: new FlagWriters(module), without,
+      parts, slow: new SlowCalls(module, parts), slowFloats: new SlowFloats(module, parts),
+      flagWriters: new FlagWriters(module), without,
     }
     regions.forEach((packed, index) => {
       const globals = new Map<number, number>()

@@ -8,18 +8,21 @@ import type { FunctionBuilder } from '../../wasm/function.ts'
 import { denormalsNoted, forgetDenormals, noteDenormal } from '../fpu/denormals.ts'
 import { NOTED, unsettled } from '../fpu/float-state.ts'
 import {
-  type FloatState, isAvxUnavailable, isUnavailable,
+  type FloatState, isAvxUnavailable, isUnavailable, type KnownOfDoubles,
 } from '../interpreter/reading/float-state.ts'
+import type { SlowFloats } from './slow-floats.ts'
 
 export class LocalFloatState implements FloatState {
   readonly #target: FunctionBuilder
+  readonly #slow: SlowFloats
   #unavailable: Local | undefined
   #avxUnavailable: Local | undefined
   #unsettled: Local | undefined
   readonly #constants = new Map<bigint, Local>()
 
-  constructor(target: FunctionBuilder) {
+  constructor(target: FunctionBuilder, slow: SlowFloats) {
     this.#target = target
+    this.#slow = slow
   }
 
   unavailable(): Expression {
@@ -40,6 +43,14 @@ export class LocalFloatState implements FloatState {
   changed(): void {
     this.#unsettled ??= this.#target.local('i32')
     this.#target.set(this.#unsettled, i32.or(unsettled(), denormalsNoted()))
+  }
+
+  compute(op: string, of: KnownOfDoubles, [x, y]: readonly [Local, Local], result: Local): boolean {
+    const slow = this.#slow.find(op, x.type, of)
+    if (!slow) return false
+    this.#unsettled ??= this.#target.local('i32')
+    this.#target.setPair(result, this.#unsettled, slow, x, y)
+    return true
   }
 
   /** Notes that a value is not what is presumed of it. */

@@ -18,11 +18,13 @@ import { endsInPage, entryOf, hits, machineAddress } from '../mmu/lookup.ts'
 import { setsEntry } from '../mmu/micro-tlb.ts'
 import type { Without } from './features.ts'
 import type { FlagWriters } from './flag-writers.ts'
+import type { SlowFloats } from './slow-floats.ts'
 
 /** What the code of a module's regions calls. */
 export interface Callees {
   readonly parts: EngineParts
   readonly slow: SlowCalls
+  readonly slowFloats: SlowFloats
   readonly flagWriters: FlagWriters
   readonly without: Without
 }

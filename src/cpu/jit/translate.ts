@@ -83,8 +83,8 @@ class Translator {
   readonly #follows = new Map<number, Label>()
 
   constructor(
-    { parts, slow, flagWriters, without }: Callees, target: FunctionBuilder, region: Region,
-    placement: Placement,
+    { parts, slow, slowFloats, flagWriters, without }: Callees, target: FunctionBuilder,
+    region: Region, placement: Placement,
   ) {
     this.#parts = parts
     this.#slow = slow
@@ -98,7 +98,7 @@ class Translator {
     this.#structure = structureOf(successors)
     const written = new WrittenRegisters(successors)
     this.#state = new LocalState(target, written)
-    this.#floats = new LocalFloatState(target)
+    this.#floats = new LocalFloatState(target, slowFloats)
     this.#x87 = !without.includes('x87') && keepsX87(region)
       ? new LocalX87(target, this.#structure.entries) : undefined
     this.#locals = new RegionLocals(target)

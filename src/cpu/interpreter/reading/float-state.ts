@@ -3,11 +3,19 @@
  * whether MXCSR is settled (fpu/float-state.ts).
  */
 import { CR0, CR4, XCR0 } from '../../../abi/x86/control.ts'
-import { i32, v128, type Expression } from '../../../wasm/expression.ts'
+import { i32, v128, type Expression, type Local } from '../../../wasm/expression.ts'
 import { unsettled } from '../../fpu/float-state.ts'
 import { CpuContext, RFLAGS } from '../../state.ts'
 import { loadControlRegister, Z } from '../core-fields.ts'
 import { CORE } from '../parts.ts'
+
+/** What is known of an operation on doubles unless the contrary was noted. */
+export interface KnownOfDoubles {
+  /** Which operands are within bounds. */
+  readonly known: readonly boolean[]
+  /** Whether its result is normal at all events, or asked to be moderate. */
+  readonly bounded: 'normal' | 'moderate' | undefined
+}
 
 export interface FloatState {
   /** Not zero while SSE instructions raise #UD or #NM. */
@@ -19,6 +27,11 @@ export interface FloatState {
   unsettled(): Expression
   /** MXCSR may have changed here, or a denormal have been noted. */
   changed(): void
+  /** Writes an operation on doubles that is not done in line, with what `changed` writes, if there
+   * is a shorter way than the engine's; else returns false. */
+  compute(
+    op: string, of: KnownOfDoubles, operands: readonly [Local, Local], result: Local,
+  ): boolean
   /** A vector that does not change. */
   constant(bits: bigint): Expression
 }
@@ -47,5 +60,6 @@ export const coreFloatState: FloatState = {
   avxUnavailable: isAvxUnavailable,
   unsettled,
   changed: () => {},
+  compute: () => false,
   constant: (bits) => v128.const(bits),
 }

@@ -147,6 +147,7 @@ export abstract class FloatReading extends VectorReading {
       const order = this.pool.take('i64')
       f.set(order, call(this.parts.floatNoting, number, bitsOf(x), bitsOf(y)))
       writeOrdered(f, x, y, order)
+      this.site.floats.changed()
       this.#afterSlow(computing)
     })
   }
@@ -207,9 +208,15 @@ export abstract class FloatReading extends VectorReading {
       emit: () => {
         const number = i32.const(floatVectorNumber(op, width))
         const part = notesDenormals(op) ? this.parts.floatVectorNoting : this.parts.floatVector
-        this.#emitVector({ width, a, b: second, asked, result, computing }, (site) =>
-          writeInlineVector(site, op, immediate?.expression() ?? i64.const(0)),
-        (x, y) => call(part, number, x, y))
+        const write = (site: InlineVector): void =>
+          writeInlineVector(site, op, immediate?.expression() ?? i64.const(0))
+        this.#emitVector({ width, a, b: second, asked, result, computing }, write, (x, y) => {
+          const isDone = width === 64
+            && this.site.floats.compute(op, asked, [x, y], result.local!)
+          if (isDone) return
+          this.target.set(result.local!, call(part, number, x, y))
+          this.site.floats.changed()
+        })
       },
     })
     return result
@@ -224,7 +231,11 @@ export abstract class FloatReading extends VectorReading {
       inputs: [orders, how, a, b], result,
       emit: () => this.#emitVector({ width, a, b, asked, result, computing },
         (site) => writeInlineCompare(site, orders.expression()),
-        (x, y) => call(this.parts.floatCompare, i32.wrap(how.expression()), x, y)),
+        (x, y) => {
+          const compared = call(this.parts.floatCompare, i32.wrap(how.expression()), x, y)
+          this.target.set(result.local!, compared)
+          this.site.floats.changed()
+        }),
     })
     return result
   }
@@ -295,7 +306,6 @@ export abstract class FloatReading extends VectorReading {
   }
 
   #afterSlow({ checks }: Computing): void {
-    this.site.floats.changed()
     if (checks) this.#emitCheck()
   }
 
@@ -334,19 +344,22 @@ export abstract class FloatReading extends VectorReading {
         }, op, integer)
         f.br(done)
       })
-      const first = floats[0] ? bitsOf(x) : integer
-      const second = floats[1] ? bitsOf(y) : integer
-      const part = notesDenormals(op) ? this.parts.floatNoting : this.parts.float
-      const bits = call(part, i32.const(floatNumber(op, width)), first, second)
-      f.set(result.local!, result.type === 'f64' ? f64.reinterpret(bits)
-        : result.type === 'f32' ? f32.reinterpret(i32.wrap(bits)) : bits)
+      if (!this.site.floats.compute(op, asked, [x, y], result.local!)) {
+        const first = floats[0] ? bitsOf(x) : integer
+        const second = floats[1] ? bitsOf(y) : integer
+        const part = notesDenormals(op) ? this.parts.floatNoting : this.parts.float
+        const bits = call(part, i32.const(floatNumber(op, width)), first, second)
+        f.set(result.local!, result.type === 'f64' ? f64.reinterpret(bits)
+          : result.type === 'f32' ? f32.reinterpret(i32.wrap(bits)) : bits)
+        this.site.floats.changed()
+      }
       this.#afterSlow(computing)
     })
   }
 
   #emitVector(
     { width, a, b, asked, result, computing }: Vectors, write: (site: InlineVector) => void,
-    callSlow: (x: Local, y: Local) => Expression,
+    writeSlow: (x: Local, y: Local) => void,
   ): void {
     const f = this.target
     const [x, y] = [this.pool.take('v128'), this.pool.take('v128')]
@@ -361,7 +374,7 @@ export abstract class FloatReading extends VectorReading {
         })
         f.br(done)
       })
-      f.set(result.local!, callSlow(x, y))
+      writeSlow(x, y)
       this.#afterSlow(computing)
     })
   }
