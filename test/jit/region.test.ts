@@ -6,6 +6,7 @@ import { test } from 'node:test'
 import { CODE_MODE_FLAT32, CODE_MODE_LONG } from '../../src/cpu/core-memory.ts'
 import { codeModeOf } from '../../src/cpu/interpreter/code-mode.ts'
 import { discover } from '../../src/cpu/jit/discovery.ts'
+import type { RegionLimits } from '../../src/cpu/jit/exploration.ts'
 import {
   type Block, lastPageOf, PAGE_BYTES, pageOf, type Region, targetsOf,
 } from '../../src/cpu/jit/region.ts'
@@ -17,7 +18,7 @@ import { makeProgram } from './program.ts'
 
 const decode = makeDecoder(allInstructions)
 const PROGRAMS = 300
-const LIMITS = { instructions: 120, small: 20, targets: 3 }
+const LIMITS = { instructions: 120, total: 140, small: 20, targets: 3 }
 
 /** Whether another region is entered at an offset. */
 function isOtherEntry(seed: number, offset: number): boolean {
@@ -48,6 +49,7 @@ function regionOf(seed: number): Region | undefined {
         : code.subarray(page * PAGE_BYTES, (page + 1) * PAGE_BYTES)
     },
     isWarm: (offset) => coldPart === 0 || (offset * 0x9e37_79b1 >>> 16) % 5 >= coldPart,
+    heatOf: (offset) => Math.imul(offset, 0x9e37_79b1) >>> 24,
     isEntry: (offset) => isOtherEntry(seed, offset),
     seenFrom: (offset) => starts.filter((_, i) => Math.imul(i + offset, 0x9e37_79b1) >>> 29 === 0),
   }, at, LIMITS)
@@ -79,7 +81,7 @@ test('an instruction is in one block, and blocks are of one piece and one page',
       }
       assert.ok(pages.includes(pageOf(block.offset)))
     }
-    assert.ok(seen.size <= LIMITS.instructions)
+    assert.ok(seen.size <= LIMITS.total)
   }
 })
 
@@ -99,16 +101,17 @@ test('what crosses into the next page is a block of its own, and some do', () =>
 /** The region that begins at 0 of a page with pieces of code. */
 function madeOf(
   pieces: Readonly<Record<number, readonly number[]>>, small: number,
-  others: readonly number[] = [],
+  others: readonly number[] = [], limits: Partial<RegionLimits> = {}, hottest = -1,
 ): Region {
   const page = new Uint8Array(PAGE_BYTES).fill(0xcc)
   for (const [at, bytes] of Object.entries(pieces)) page.set(bytes, Number(at))
   const source = {
     decode, codeMode: CODE_MODE_LONG, isWarm: () => true, seenFrom: () => [],
+    heatOf: (offset: number) => offset === hottest ? 1 : 0,
     isEntry: (offset: number) => others.includes(offset),
     page: (number: number) => number === 0 ? page : undefined,
   }
-  return discover(source, 0, { instructions: 400, small, targets: 1 })!
+  return discover(source, 0, { instructions: 400, total: 400, targets: 1, ...limits, small })!
 }
 
 function jump(opcode: number, from: number, to: number): number[] {
@@ -139,6 +142,22 @@ test('a small function is followed up to where another region is entered', () =>
   const { blocks, entries } = madeOf(pieces, 20, [other])
   assert.deepEqual(blocks.map(({ offset }) => offset), [0, 5, callee])
   assert.deepEqual(entries, [0, 1], 'the other region returns behind the call')
+})
+
+test('of functions that are called those that are hottest have room first', () => {
+  const [first, second, size] = [100, 200, 30]
+  const pieces = {
+    0: [...jump(CALL, 0, first), ...jump(CALL, 5, second), RET],
+    [first]: additions(size - 1), [second]: additions(size - 1),
+  }
+  const found = (total: number, hottest: number): number[] =>
+    madeOf(pieces, size, [], { instructions: 3, total }, hottest).blocks
+      .map(({ offset }) => offset).filter((offset) => offset >= first)
+  const own = 3
+  assert.deepEqual(found(own + size, first), [first])
+  assert.deepEqual(found(own + size, second), [second])
+  assert.deepEqual(found(own + 2 * size - 1, second), [second], 'wholly or not at all')
+  assert.deepEqual(found(own + 2 * size, second), [second, first])
 })
 
 test('the place behind SYSCALL is entered, and returns from there stay inside', () => {

@@ -20,8 +20,8 @@ export interface CodeSourceNeeds {
   readonly targets: Pick<JumpTargets, 'byRecord'>
   readonly machine: Uint8Array
   readonly heatLimit: number
-  /** Whether a region is entered at a machine address. */
-  isEntry(machine: number): boolean
+  /** How often the entry of a region at a machine address was hot again, if there is one. */
+  arrivalsAt(machine: number): number | undefined
   /** Whether a block of a region begins there. */
   isBlock(machine: number): boolean
 }
@@ -57,8 +57,18 @@ export class InterpretedCode implements CodeSource {
     const machine = this.machineOf(offset)
     if (machine < 0) return false
     // What has become a region is not counted any more, and was not if it was known.
-    if (this.#needs.isEntry(machine) || this.#needs.isBlock(machine)) return true
+    if (this.#isEntryAt(machine) || this.#needs.isBlock(machine)) return true
     return this.#needs.code.heatAt(machine, this.codeMode) >= (byJump ? this.#warm : 0)
+  }
+
+  heatOf(offset: number): number {
+    const machine = this.machineOf(offset)
+    if (machine < 0) return 0
+    const { code, heatLimit } = this.#needs
+    const arrivals = this.#needs.arrivalsAt(machine)
+    // What has become an entry was hot once before.
+    return arrivals === undefined ? Math.max(code.heatAt(machine, this.codeMode), 0)
+      : (1 + arrivals) * heatLimit
   }
 
   /** The same, but as if there were no other regions. */
@@ -68,13 +78,18 @@ export class InterpretedCode implements CodeSource {
       codeMode: this.codeMode,
       page: (number) => this.page(number),
       isWarm: (offset, byJump) => this.isWarm(offset, byJump),
+      heatOf: (offset) => this.heatOf(offset),
       isEntry: () => false,
       seenFrom: (offset) => this.seenFrom(offset),
     }
   }
 
   isEntry(offset: number): boolean {
-    return this.#needs.isEntry(this.machineOf(offset))
+    return this.#isEntryAt(this.machineOf(offset))
+  }
+
+  #isEntryAt(machine: number): boolean {
+    return this.#needs.arrivalsAt(machine) !== undefined
   }
 
   seenFrom(offset: number): readonly number[] {

@@ -76,3 +76,13 @@ test('but those of code in another mode', () => {
   }
   assert.deepEqual([...entered], [[10, 1]])
 })
+
+test('an entry tells how often it was hot again; those of a wide region are busy', () => {
+  const { entries } = makeEntries()
+  assert.equal(entries.arrivalsAt(10), undefined)
+  placed(entries, region(1, [10, 20], [10, 20]))
+  entries.arrived(10)
+  assert.deepEqual([10, 20].map((at) => entries.arrivalsAt(at)), [1, 0])
+  placed(entries, region(2, [10], [10], { isWide: true }))
+  assert.deepEqual([10, 20].map((at) => entries.arrivalsAt(at)), [3, 0])
+})

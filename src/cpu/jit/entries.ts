@@ -31,7 +31,8 @@ type CodeRecords = Pick<CodeCache, 'recordAt' | 'enterRegion' | 'leaveRegion' | 
 interface Entry {
   readonly live: LiveRegion
   readonly number: number
-  /** How often it was as hot as what is compiled, while that is counted. */
+  /** How often it was as hot as what is compiled, while that is counted: until it is busy, as those
+   * of wide regions are from the start. */
   arrivals: number
 }
 
@@ -54,9 +55,10 @@ export class Entries {
     this.#busyLimit = busyLimit
   }
 
-  /** Whether a region is entered at an address, or will be. */
-  has(machine: number): boolean {
-    return this.#entries.has(machine)
+  /** How often the entry at an address was as hot as what is compiled; undefined if no region is
+   * entered there, or will be. */
+  arrivalsAt(machine: number): number | undefined {
+    return this.#entries.get(machine)?.arrivals
   }
 
   /** The entries of a region that will be there: whoever was first there keeps an entry. */
@@ -77,7 +79,8 @@ export class Entries {
         if (!live.shape.isWide && !isPartOf(known.live, live)) return
         lost.add(known.live)
       }
-      this.#entries.set(machine, { live, number, arrivals: 0 })
+      const arrivals = live.shape.isWide ? this.#busyLimit : 0
+      this.#entries.set(machine, { live, number, arrivals })
       const { codeMode } = live.shape
       this.enter({ address: machine, codeMode }, this.#code.recordAt(machine, codeMode))
     })
@@ -99,8 +102,7 @@ export class Entries {
     if (!code || entry.live.shape.codeMode !== codeMode) return false
     if (record === 0) return true
     this.#code.enterRegion(record, code.tableIndex, entryWord(entry.live.shape, entry.number))
-    const isSettled = entry.live.shape.isWide || entry.arrivals >= this.#busyLimit
-    this.#code.cool(record, isSettled ? UNCOUNTED : 0)
+    this.#code.cool(record, entry.arrivals >= this.#busyLimit ? UNCOUNTED : 0)
     return true
   }
 

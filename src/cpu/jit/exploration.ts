@@ -21,6 +21,8 @@ export interface CodeSource {
   /** Whether the interpreter has met the code at an offset often enough, by jumping there or
    * going on there. */
   isWarm(offset: number, byJump: boolean): boolean
+  /** About how often the code at an offset was jumped to. */
+  heatOf(offset: number): number
   /** Whether another region is entered at an offset. */
   isEntry(offset: number): boolean
   /** Where the indirect jump, call or return at an offset was seen to go, most often first. */
@@ -28,7 +30,10 @@ export interface CodeSource {
 }
 
 export interface RegionLimits {
+  /** Instructions that are found without entering calls. */
   readonly instructions: number
+  /** The same with all that is translated along. */
+  readonly total: number
   /** Instructions of a function that is translated along with its caller, and of what is behind the
    * entry of another region. */
   readonly small: number
@@ -179,7 +184,7 @@ export class Exploration implements Found {
   #exploreCallees(): void {
     const tried = new Set<number>()
     for (;;) {
-      const target = [...this.sites.keys()].find((known) => !tried.has(known))
+      const target = this.#hottest([...this.sites.keys()].filter((known) => !tried.has(known)))
       if (target === undefined) return
       tried.add(target)
       if (!this.#source.isWarm(target, true)) continue
@@ -189,18 +194,23 @@ export class Exploration implements Found {
     }
   }
 
+  /** The one of some places that was jumped to most often, the first of several. */
+  #hottest(places: readonly number[]): number | undefined {
+    const heats = places.map((place) => this.#source.heatOf(place))
+    return places[heats.indexOf(Math.max(...heats))]
+  }
+
   /** Explores what begins at `start` if it is small, up to entries of other regions unless
    * `wholly`; else nothing of it was found. */
   #exploreSmall(start: number, wholly: boolean): boolean {
-    const { instructions, small } = this.#limits
+    const { total, small } = this.#limits
     const { placed, leaders, entries, sites } = this
     if (placed.has(start)) return true
-    if (placed.size + small > instructions) return false
     this.placed = new Map(placed)
     this.leaders = new Set(leaders)
     this.entries = new Set(entries)
     this.sites = new Map(sites)
-    if (this.#explore(start, placed.size + small, wholly)) return true
+    if (this.#explore(start, Math.min(placed.size + small, total), wholly)) return true
     Object.assign(this, { placed, leaders, entries, sites })
     return false
   }

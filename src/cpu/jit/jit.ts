@@ -33,9 +33,9 @@ import { type Batch, type Match, RegionStore } from './store.ts'
 
 /** A region executes no more instructions than it has until it looks at the budget again: only
  * edges back lead to what may have been executed. */
-export const REGION_LIMIT = 400
-const LIMITS: RegionLimits = { instructions: REGION_LIMIT, small: 40, targets: 16 }
-const WIDE_LIMITS: RegionLimits = { ...LIMITS, small: 60 }
+export const REGION_LIMIT = 800
+const LIMITS: RegionLimits = { instructions: 400, total: 400, small: 40, targets: 16 }
+const WIDE_LIMITS: RegionLimits = { ...LIMITS, total: REGION_LIMIT, small: 200 }
 /** A region that was entered as often as makes code hot so many times has paid for compiling it. */
 const PAID = 2
 /** Code that is known to have been hot counts as hot this much sooner. */
@@ -270,7 +270,7 @@ export class Jit {
     const pageAt = this.#pagesAround(0)
     const source = new InterpretedCode({
       ...this.#needs, codeMode: control.codeMode, targets: this.#targets,
-      isEntry: (at) => this.#entries.has(at),
+      arrivalsAt: (at) => this.#entries.arrivalsAt(at),
       isBlock: (at) => this.#blocks.has(at),
     }, pageAt)
     const region = narrow ? discover(source.withoutEntries, offset, WIDE_LIMITS)
