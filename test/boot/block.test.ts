@@ -114,6 +114,24 @@ describe('a guest with disks', { skip }, () => {
     assert.match(list[2]!, /backend\/qdisk\/1\/51728$/)
   })
 
+  test('each VCPU has a queue of its own, and its requests go over that', async () => {
+    // Rows of blkfront's first disk: a count for each VCPU.
+    const served = async (): Promise<number[]> => {
+      const table = await shell.output('grep blkif /proc/interrupts | head -n 2')
+      return [...table.matchAll(/^ *\d+: +(\d+) +(\d+) /gm)].map(([, a, b]) =>
+        Number(a) + Number(b))
+    }
+    for (const vcpu of [0, 1]) {
+      const before = await served()
+      await shell.output('echo 3 >/proc/sys/vm/drop_caches')
+      await shell.output(`taskset -c ${vcpu} head -c 1000000 /dev/xvda >/dev/null`)
+      const after = await served()
+      const queues = after.map((count, queue) => count - before[queue]!)
+      assert.equal(queues.length, 2)
+      assert.ok(queues[vcpu]! > 3, `queue ${vcpu}: ${queues}`)
+    }
+  })
+
   test('a disk comes while it runs, is read-only if it should be, and goes', async () => {
     writeFileSync(path('late.img'), Buffer.alloc(1 << 20, 'late'))
     await xl('block-attach', 'g', `file:${path('late.img')},xvdd,r`)

@@ -214,8 +214,39 @@ test('bad input is answered in a sentence, and touches nothing', () => inFolder(
   assert.deepEqual(new Uint8Array(await readFile(path)), pattern(4096, 8))
 }))
 
+/** The progress bar after so many of four MiB. */
+const bar = (mib: number): string => `[${'='.repeat(10 * mib).padEnd(40)}] ${
+  ['  0.0', ' 25.0', ' 50.0', ' 75.0', '100.0'][mib]}%`
+const script = join(import.meta.dirname, '../../xenolith-img')
+
+test('the progress bar grows with what is done, when it is asked for', () =>
+  inFolder(async (folder) => {
+    const [from, to] = [join(folder, 'from'), join(folder, 'to')] as const
+    await writeFile(from, Buffer.alloc(4 * MIB, 'data'))
+    const bars = [1, 2, 3, 4].map(bar)
+    assert.deepEqual((await succeed('convert', '-p', from, to)).lines, bars)
+    assert.deepEqual((await succeed('compare', '-p', from, to)).lines, bars)
+    assert.deepEqual((await succeed('convert', from, to)).lines, [])
+    await writeFile(from, '')
+    assert.deepEqual((await succeed('convert', '-p', from, to)).lines, [])
+  }))
+
+test('at a terminal the bars lie over one another, elsewhere there are none', () =>
+  inFolder(async (folder) => {
+    const [from, to] = [join(folder, 'from'), join(folder, 'to')] as const
+    await writeFile(from, Buffer.alloc(4 * MIB, 'data'))
+    const command = `'${script}' convert -p '${from}' '${to}'`
+    const shown = (program: string, words: string[]): string => {
+      const { status, stdout, stderr } = spawnSync(program, words, { encoding: 'utf8' })
+      assert.equal(status, 0, stdout + stderr)
+      return stdout + stderr
+    }
+    assert.equal(shown('script', ['-qec', command, '/dev/null']),
+      [1, 2, 3, 4].map((mib) => `\r${bar(mib)}`).join('') + '\r\n')
+    assert.equal(shown('sh', ['-c', command]), '')
+  }))
+
 test('the script runs the tool', () => {
-  const script = join(import.meta.dirname, '../../xenolith-img')
   const { status, stdout } = spawnSync(script, ['help'], { encoding: 'utf8' })
   assert.equal(status, 0)
   assert.match(stdout, /convert .*SOURCE TARGET/)

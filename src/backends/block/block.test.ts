@@ -200,6 +200,30 @@ test('a front-end that went may come again', async () => {
   assert.equal(await f.ask(BLKIF_OP_READ, 0, [FULL]), BLKIF_RSP_OKAY)
 })
 
+test('each of several queues has requests and responses of its own', async () => {
+  for (const order of [0, 1]) {
+    const f = new TestFrontend()
+    await f.connect(order, 'x86_64', {}, 2)
+    assert.equal(f.said('state'), '4')
+    for (const queue of [1, 0, 1]) {
+      f.queue = queue
+      f.page(10).fill(0xa0 + queue)
+      assert.equal(await f.ask(BLKIF_OP_WRITE, 8 * queue, [FULL]), BLKIF_RSP_OKAY)
+      assert.equal(f.file.bytes[4096 * queue], 0xa0 + queue)
+    }
+    // What waits in one does not go by the other's event.
+    f.request(BLKIF_OP_WRITE, 16, [FULL])
+    f.queue = 0
+    f.signal()
+    await f.settle()
+    assert.equal(f.file.bytes[8192], 0)
+    f.queue = 1
+    assert.equal(await f.answer(), BLKIF_RSP_OKAY)
+    f.say({ state: 6 })
+    assert.equal(f.mapped, 0)
+  }
+})
+
 test('a front-end that asks for the impossible is closed', async () => {
   for (const nodes of [{ 'ring-ref': 4040 }, { 'multi-queue-num-queues': 99 },
     { 'ring-page-order': 9 }, { 'ring-ref': 'x' }, { protocol: 'other' }]) {

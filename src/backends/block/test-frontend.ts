@@ -20,6 +20,17 @@ import type { DiskFacts } from './disk.ts'
 const BACK = '/local/domain/0/backend/vbd/1/51712'
 const FRONT = '/local/domain/1/device/vbd/51712'
 const ENTRIES = 64
+/** The event channel and first ring page of the first queue; the next ones' follow. */
+const FIRST_PORT = 7
+const FIRST_REF = 1000
+const REFS_A_QUEUE = 16
+
+/** One queue's ring. */
+interface TestQueue {
+  readonly refs: readonly number[]
+  produced: number
+  consumed: number
+}
 
 export class TestFrontend {
   readonly file: MemoryFile
@@ -35,11 +46,11 @@ export class TestFrontend {
   /** The operation of the last response. */
   operation = -1
   device: BlockDevice | undefined
-  #handler: (() => void) | undefined
+  /** The queue that requests go over. */
+  queue = 0
+  readonly #handlers = new Map<number, () => void>()
   #abi: Abi = 'x86_64'
-  #ring: readonly number[] = []
-  #produced = 0
-  #consumed = 0
+  #queues: readonly TestQueue[] = []
 
   constructor(facts: Partial<DiskFacts> = {}, sizeBytes = 1 << 20) {
     this.file = new MemoryFile('disk', new Uint8Array(sizeBytes))
@@ -82,39 +93,62 @@ export class TestFrontend {
     return page
   }
 
-  /** Connects with a ring of 2^order pages from ref 1000 on. */
-  async connect(order = 0, abi: Abi = 'x86_64', more: Record<string, number> = {}): Promise<void> {
+  /** Connects with rings of 2^order pages, the first queue's from ref 1000 on. */
+  async connect(
+    order = 0, abi: Abi = 'x86_64', more: Record<string, number> = {}, queues = 1,
+  ): Promise<void> {
     this.#abi = abi
-    this.#ring = Array.from({ length: 2 ** order }, (_, i) => 1000 + i)
-    this.#produced = this.#consumed = 0
-    for (const ref of this.#ring) this.page(ref).fill(0)
-    const refs = order === 0 ? { 'ring-ref': 1000 } : {
-      'ring-page-order': order,
-      ...Object.fromEntries(this.#ring.map((ref, i) => [`ring-ref${i}`, ref])),
+    this.#queues = Array.from({ length: queues }, (_, queue) => ({
+      refs: Array.from({ length: 2 ** order }, (_, i) => FIRST_REF + queue * REFS_A_QUEUE + i),
+      produced: 0, consumed: 0,
+    }))
+    for (const [queue, { refs }] of this.#queues.entries()) {
+      for (const ref of refs) this.page(ref).fill(0)
+      const rings = order === 0 ? [['ring-ref', refs[0]!] as const]
+        : refs.map((ref, i) => [`ring-ref${i}`, ref] as const)
+      const path = queues === 1 ? '' : `queue-${queue}/`
+      for (const [name, value] of [...rings, ['event-channel', FIRST_PORT + queue] as const]) {
+        this.say({ [path + name]: value })
+      }
     }
-    this.say({ ...refs, ...more, 'event-channel': 7, protocol: `${abi}-abi`, state: 3 })
+    if (order > 0) this.say({ 'ring-page-order': order })
+    if (queues > 1) this.say({ 'multi-queue-num-queues': queues })
+    this.say({ ...more, protocol: `${abi}-abi`, state: 3 })
     await this.settle()
+  }
+
+  get #current(): TestQueue {
+    return this.#queues[this.queue]!
+  }
+
+  /** Where in the current ring the entry with an ever rising number begins. */
+  #entryAt(number: number): number {
+    const size = BlkifRequest.for(this.#abi).size
+    const slots = 2 ** Math.floor(Math.log2((this.#current.refs.length * 4096 - ENTRIES) / size))
+    return ENTRIES + (number & (slots - 1)) * size
+  }
+
+  /** The page of the current ring that has a byte of it. */
+  #pageOf(at: number): Uint8Array {
+    return this.page(this.#current.refs[at >> 12]!)
   }
 
   /** Puts bytes as the next request. */
   put(bytes: Uint8Array): void {
-    const size = BlkifRequest.for(this.#abi).size
-    const slots = 2 ** Math.floor(Math.log2((this.#ring.length * 4096 - ENTRIES) / size))
-    const start = ENTRIES + (this.#produced & (slots - 1)) * size
+    const start = this.#entryAt(this.#current.produced++)
     bytes.forEach((byte, i) => {
-      this.page(this.#ring[(start + i) >> 12]!)[(start + i) & 4095] = byte
+      this.#pageOf(start + i)[(start + i) & 4095] = byte
     })
-    this.#produced++
-    this.word(0, this.#produced)
+    this.word(0, this.#current.produced)
   }
 
   /** Sets a word of the ring's head: 0 req_prod, 1 req_event, 2 rsp_prod, 3 rsp_event. */
   word(index: number, value: number): void {
-    new Int32Array(this.page(1000).buffer)[index] = value
+    new Int32Array(this.#pageOf(0).buffer)[index] = value
   }
 
   signal(): void {
-    this.#handler?.()
+    this.#handlers.get(FIRST_PORT + this.queue)?.()
   }
 
   /** One request and its status. */
@@ -178,16 +212,14 @@ export class TestFrontend {
 
   /** The status of the next response, which must be to request 77. */
   async answer(): Promise<number> {
-    this.word(3, this.#consumed + 1)
+    const ring = this.#current
+    this.word(3, ring.consumed + 1)
     this.signal()
     await this.settle()
-    const head = new Int32Array(this.page(1000).buffer)
-    if (head[2] === this.#consumed) throw new Error('no response')
-    const size = BlkifRequest.for(this.#abi).size
-    const slots = 2 ** Math.floor(Math.log2((this.#ring.length * 4096 - ENTRIES) / size))
-    const start = ENTRIES + (this.#consumed++ & (slots - 1)) * size
+    if (new Int32Array(this.#pageOf(0).buffer)[2] === ring.consumed) throw new Error('no response')
+    const start = this.#entryAt(ring.consumed++)
     const bytes = Uint8Array.from({ length: 16 }, (_, i) =>
-      this.page(this.#ring[(start + i) >> 12]!)[(start + i) & 4095] ?? 0)
+      this.#pageOf(start + i)[(start + i) & 4095] ?? 0)
     const { id, operation, status } = BlkifResponse.for(this.#abi).on(bytes)
     this.operation = operation
     if (id !== 77n) throw new Error(`response to ${id}`)
@@ -220,10 +252,14 @@ export class TestFrontend {
         },
       },
       events: {
-        bindInterdomain: () => asEvtchnPort(5),
-        onEvent: (_port: number, handler: () => void) => { this.#handler = handler },
-        notify: () => { this.shown.push(new Int32Array(this.page(1000).buffer)[2]!) },
-        unbind: () => { this.#handler = undefined },
+        // Both ends of a channel have the same number here.
+        bindInterdomain: (_domid: number, remote: number) => asEvtchnPort(remote),
+        onEvent: (port: number, handler: () => void) => { this.#handlers.set(port, handler) },
+        notify: (port: number) => {
+          const ring = this.#queues[port - FIRST_PORT]!.refs[0]!
+          this.shown.push(new Int32Array(this.page(ring).buffer)[2]!)
+        },
+        unbind: (port: number) => { this.#handlers.delete(port) },
       },
     } as unknown as ControlDomain
   }
