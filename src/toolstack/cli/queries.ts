@@ -13,7 +13,7 @@ import {
 } from './command.ts'
 import { listJson } from './config-json.ts'
 import { infoField, infoText } from './info-text.ts'
-import { complain, findDomain, poolNamed } from './world.ts'
+import { complain, findDomain } from './world.ts'
 
 async function list(invocation: Invocation): Promise<number> {
   const { world, options, operands } = invocation
@@ -76,8 +76,8 @@ async function cpupoolList({ world, options, operands }: Invocation): Promise<nu
   const libxl = await world.machine()
   const [name] = operands
   const all = await libxl.cpupools()
-  const one = name === undefined ? undefined : poolNamed(all, name)
-  const pools = name === undefined ? all : one ? [one] : []
+  // Real xl takes no number here.
+  const pools = all.filter((pool) => name === undefined || pool.name === name)
   if (pools.length === 0) {
     world.err(`Pool '${name}' does not exist\n`)
     return 1

@@ -74,19 +74,13 @@ export async function findDomain(world: World, libxl: Libxl, name: string): Prom
   throw new Exit(1)
 }
 
-/** The pool that `name` means, by number or name. */
-export function poolNamed(
-  pools: readonly CpupoolSummary[], name: string,
-): CpupoolSummary | undefined {
-  const isNumber = /^\d+$/.test(name)
-  return pools.find((pool) => isNumber ? pool.id === Number(name) : pool.name === name)
-}
-
-/** The same; Exit when there is none. */
+/** The pool that `name` means, by number or name; Exit when there is none. */
 export async function findPool(
   world: World, libxl: Libxl, name: string,
 ): Promise<CpupoolSummary> {
-  const pool = poolNamed(await libxl.cpupools(), name)
+  const isNumber = /^\d+$/.test(name)
+  const pool = (await libxl.cpupools()).find((one) =>
+    isNumber ? one.id === Number(name) : one.name === name)
   if (pool) return pool
   world.err(`unknown cpupool '${name}'\n`)
   throw new Exit(1)
