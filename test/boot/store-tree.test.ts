@@ -15,7 +15,7 @@ const { settings, missing } = await debian('cloud')
 const tool = spawnSync('xenstore-ls', ['--help']).error === undefined
 const skip = missing || !tool && 'there is no xenstore-ls'
 
-/** Nodes that are there only, for reasons that CAVEATS.md names. */
+/** Nodes that are there only; for reasons that CAVEATS.md names, if none stands here. */
 const NOT_OURS = [
   // xenstore-ls of oxenstored shows its special names.
   '/@introduceDomain', '/@releaseDomain',
@@ -28,12 +28,14 @@ const NOT_OURS = [
   '/local/domain/0/backend/vif/1/0/feature-ctrl-ring',
   '/local/domain/0/backend/vif/1/0/feature-xdp-headroom',
   '/local/domain/1/device/vif/0/xdp-headroom',
+  // libxl writes it for PV domains only.
+  '/vm/UUID/image',
 ]
 /** Nodes whose values belong to a run, its files, its Dom0 or the type of its domain. */
 const OWN_VALUE = [
   'params', 'script', 'libxl/1/type', 'static-max', 'target', 'ring-ref', 'tty', 'event-channel',
-  'event-channel-rx', 'event-channel-tx', 'vm', 'xenstored', 'cmdline', 'kernel', 'ramdisk',
-  'start_time', 'uuid', 'multi-queue-max-queues',
+  'event-channel-rx', 'event-channel-tx', 'vm', 'xenstored', 'start_time', 'uuid',
+  'multi-queue-max-queues',
 ]
 
 interface Node {

@@ -83,7 +83,7 @@ function asking(wish: Wish) {
     if (failed > 0 && !all) return 1
     if (options.has('wait')) {
       world.err(`Waiting for ${domids.length} domains\n`)
-      for (const end of ends) world.out(await end)
+      for (const end of ends) world.err(await end)
     }
     return failed > 0 ? 1 : 0
   }

@@ -254,8 +254,8 @@ test('shutdown waits for the end when asked to', async () => {
   libxl.store.write('/local/domain/1/control/shutdown', '')
   control.shutDown(1, 0)
   assert.deepEqual(await waiting, {
-    code: 0, out: 'Domain 1 has been shut down, reason code 0\n',
-    err: 'Shutting down domain 1\nWaiting for 1 domains\n',
+    code: 0, out: '', err: 'Shutting down domain 1\nWaiting for 1 domains\n' +
+      'Domain 1 has been shut down, reason code 0\n',
   })
   await expectXl(run, 'shutdown -a -w', 0, '!Waiting for 0 domains')
 })
@@ -280,6 +280,7 @@ test('memory, VCPUs, sysrq keys and triggers are asked for as libxl does', async
   assert.equal(libxl.store.read(`${home}/memory/target`), '102400')
   await expectXl(run, 'mem-set pvh 112640k', 0)
   assert.equal(libxl.store.read(`${home}/memory/target`), '112640')
+  assert.equal(libxl.store.read(`${libxl.store.read(`${home}/vm`)}/memory`), '110')
   await expectXl(run, 'mem-max pvh 300', 0)
   assert.equal(libxl.store.read(`${home}/memory/static-max`), '307200')
   await expectXl(run, 'sysrq pvh s', 0)
@@ -311,6 +312,8 @@ test('what cannot be changed of a running domain is said as real xl says it', as
     "`/libxl/1/device/vif/9': No such file or directory", '!Unknown device 9.')
   await expectXl(run, 'devd -F -p /run/devd.pid', 0,
     '!devd: the host process serves the devices of domain 0 itself; nothing is started')
+  await expectXl(run, 'network-attach pvh rate=foo', 1,
+    '!command line: config parsing error in vif: invalid rate in `foo\'')
   await expectXl(run, 'vcpu-set pvh x', 1, '!Error: Invalid argument.')
   await expectXl(run, 'vcpu-set pvh 0', 1,
     '!libxl: error: Domain 1:Requested 0 VCPUs!: Function not implemented',

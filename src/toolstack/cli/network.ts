@@ -22,7 +22,7 @@ async function attach({ world, operands, globals }: Invocation): Promise<number>
     if (unknown.length > 0) return 1
   } catch (error) {
     if (!(error instanceof VifError)) throw error
-    world.err(`${error.message}\n`)
+    world.err(`${error.lineFor('command line')}\n`)
     return 1
   }
   if (globals.dryRun) {

@@ -358,7 +358,7 @@ class Reader {
         return { devid, ...parseVif(item.text, (line) => void this.#settings.messages.push(line)) }
       } catch (error) {
         if (!(error instanceof VifError)) throw error
-        return this.#fail(error.message)
+        return this.#fail(error.lineFor(this.#settings.source))
       }
     })
   }

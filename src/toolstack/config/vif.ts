@@ -36,6 +36,18 @@ export interface VifRate {
 /** An interface that cannot be meant. */
 export class VifError extends Error {
   override readonly name = 'VifError'
+  /** Whether the message begins with what was read, as libxlu's do. */
+  readonly #isLocated: boolean
+
+  constructor(message: string, isLocated = false) {
+    super(message)
+    this.#isLocated = isLocated
+  }
+
+  /** The line that real xl prints of what was read from `source`. */
+  lineFor(source: string): string {
+    return this.#isLocated ? `${source}: ${this.message}` : this.message
+  }
 }
 
 const MAC = /^[0-9a-f]{1,2}(:[0-9a-f]{1,2}){5}$/i
@@ -102,7 +114,7 @@ function parseRate(text: string): VifRate {
   const [speed = '', interval] = text.split('@', 2)
   const match = /^(\d{1,15})([KMG]?)([Bb])\/s$/.exec(speed)
   const fail = (what: string, where: string): never => {
-    throw new VifError(`config parsing error in vif: ${what} in \`${where}'`)
+    throw new VifError(`config parsing error in vif: ${what} in \`${where}'`, true)
   }
   if (!match) return fail('invalid rate', speed)
   const time = interval === undefined ? undefined : /^(\d{1,9})([mu]?)s$/.exec(interval)

@@ -15,11 +15,6 @@ export interface ImageSource extends NetbootSource {
   readonly decompressor: HostDecompressor
 }
 
-export interface PlannedImage {
-  readonly image: PvhImage
-  readonly commandLine: string
-}
-
 /** What goes into a domain at its start. */
 interface Files {
   readonly name: string
@@ -31,17 +26,16 @@ interface Files {
 /** Reads kernel and ramdisk and lays them out; LibxlError when that cannot be. */
 export async function planImage(
   spec: DomainSpec, source: ImageSource, bootDisk: BlockStore | undefined,
-): Promise<PlannedImage> {
+): Promise<PvhImage> {
   if (spec.memoryKib < 1024) throw new LibxlError(ERROR_FAIL, tooLittle(spec))
   const { name, kernel, ramdisk, commandLine } = spec.bootloader === undefined
     ? await filesOf(spec, source) : await filesOfBootloader(spec, source, bootDisk)
   try {
-    const image = planPvhImage({
+    return planPvhImage({
       kernel: loadKernel(kernel, source.decompressor, name), ramdisk, commandLine,
       memoryBytes: spec.maxMemoryKib * 1024, maxVcpus: spec.maxVcpus, onlineVcpus: spec.vcpus,
       vnodes: spec.vnuma,
     })
-    return { image, commandLine }
   } catch (cause) {
     if (cause instanceof ImageError) throw new LibxlError(ERROR_FAIL, cause.message, { cause })
     throw cause

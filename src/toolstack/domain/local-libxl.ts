@@ -10,6 +10,7 @@ import { type ControlDomain, type DomainInfo, XenError } from '../../dom0/interf
 import { LocalClient } from '../../xenstore/client.ts'
 import { domainPath } from '../../xenstore/path.ts'
 import type { Xenstored } from '../../xenstore/xenstored.ts'
+import type { PvhImage } from '../build/pvh-image.ts'
 import { putAtPty } from './console-streams.ts'
 import { requestControl } from './control-request.ts'
 import { dumpCore } from './core-dump.ts'
@@ -19,7 +20,7 @@ import { Devices } from './devices.ts'
 import { about, noUserdata } from './error-text.ts'
 import { type Hotplug, localHotplug } from './hotplug.ts'
 import { cpusOf, gatherCpupools, gatherInfo, gatherVcpus } from './host-info.ts'
-import { type PlannedImage, planImage } from './image-plan.ts'
+import { planImage } from './image-plan.ts'
 import {
   type AffinityChange, type ConsoleSession, type ConsoleSink, type CpupoolSummary,
   type CreateOptions, type DeviceKind, type DeviceKinds, type DomainEnd, type DomainSpec,
@@ -132,8 +133,8 @@ export class LocalLibxl implements Libxl {
       checkVnuma(spec, this.#control.xenctrl.physinfo().nrNodes)
       const devices = await this.#devices.prepare(spec)
       try {
-        const planned = await planImage(spec, this.#host, devices.bootDisk)
-        return await this.#make(spec, planned, devices, options)
+        const image = await planImage(spec, this.#host, devices.bootDisk)
+        return await this.#make(spec, image, devices, options)
       } catch (error) {
         await devices.drop()
         throw error
@@ -314,20 +315,17 @@ export class LocalLibxl implements Libxl {
 
   /** Nothing else runs until the domain has its name and devices. */
   async #make(
-    spec: DomainSpec, planned: PlannedImage, devices: ReadyDevices, options: CreateOptions,
+    spec: DomainSpec, image: PvhImage, devices: ReadyDevices, options: CreateOptions,
   ): Promise<number> {
     this.#refuseName(spec.name)
     const uuid = spec.uuid ?? randomUuid(this.#host.random(16))
     const handle = uuidBytes(uuid)
     if (!handle) throw new LibxlError(ERROR_INVAL, `"${uuid}" is not a UUID`)
-    const made = makePvhDomain(this.#control, spec, handle, planned.image,
-      this.cpus.poolNamed(spec.pool))
+    const made = makePvhDomain(this.#control, spec, handle, image, this.cpus.poolNamed(spec.pool))
     const { domid } = made
     const startedMs = this.#host.wallClockMs()
     try {
-      writeDomainTree(this.store, spec, {
-        ...made, uuid, startedMs, consoleLimit: CONSOLE_LIMIT, commandLine: planned.commandLine,
-      })
+      writeDomainTree(this.store, spec, { ...made, uuid, startedMs, consoleLimit: CONSOLE_LIMIT })
       const schedule = this.#host.schedule
       const { consoleGfn, consolePort, storeGfn, storePort } = made
       connectStore(this.#control, this.#xenstored, schedule, domid, storeGfn, storePort)

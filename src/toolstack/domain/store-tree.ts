@@ -20,8 +20,6 @@ export interface DomainFacts {
   readonly consolePort: number
   readonly consoleGfn: number
   readonly consoleLimit: number
-  /** The kernel's, with what a boot loader added. */
-  readonly commandLine: string
 }
 
 const NONE = 0
@@ -73,11 +71,6 @@ export function writeDomainTree(
     put(tree, vm, read)
     put(tree, `${vm}/name`, read, spec.name)
     put(tree, `${vm}/uuid`, read, facts.uuid)
-    put(tree, `${vm}/image`, read)
-    put(tree, `${vm}/image/ostype`, read, 'linux')
-    if (spec.kernel !== undefined) put(tree, `${vm}/image/kernel`, read, spec.kernel)
-    if (spec.ramdisk !== undefined) put(tree, `${vm}/image/ramdisk`, read, spec.ramdisk)
-    put(tree, `${vm}/image/cmdline`, read, facts.commandLine)
     put(tree, `${vm}/start_time`, read, (facts.startedMs / 1000).toFixed(2))
     const values: [string, string][] = [
       ['vm', vm],

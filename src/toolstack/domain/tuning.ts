@@ -61,6 +61,8 @@ export class Tuning {
     this.#limit(domid, kib)
     this.#populate(domid, kib)
     this.#store.write(`${path}/target`, `${kib}`)
+    const vm = this.#store.read(`${domainPath(domid)}/vm`)
+    if (vm !== undefined) this.#store.write(`${vm}/memory`, `${kib >> 10}`)
   }
 
   /** Sets the most that a target may be. */
