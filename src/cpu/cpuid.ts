@@ -51,7 +51,7 @@ const claimed: readonly FeatureName[] = [
   'syscall', 'nx', 'mmxext', 'pdpe1gb', 'rdtscp', 'lm', 'constant_tsc',
   'xsaveerptr', 'amd_ssb_no', 'btc_no',
   'no_nested_data_bp', 'lfence_rdtsc', 'null_sel_clr_base', 'autoibrs', 'srso_no',
-  'srso_user_kernel_no', 'tsa_sq_no', 'tsa_l1_no',
+  'srso_user_kernel_no', 'tsa_sq_no', 'tsa_l1_no', 'tsa_ecx7_no',
 ]
 
 /** The feature words that have the named features. */

@@ -44,7 +44,9 @@ export const featureBits = {
     no_nested_data_bp: 0, lfence_rdtsc: 2, null_sel_clr_base: 6, autoibrs: 8, srso_no: 29,
     srso_user_kernel_no: 30,
   },
-  '80000021.ecx': { tsa_sq_no: 1, tsa_l1_no: 2 },
+  // Bit 7 is in no manual that we have. Linux from 6.12.117 on clears buffers at each return to
+  // programs unless all three are set.
+  '80000021.ecx': { tsa_sq_no: 1, tsa_l1_no: 2, tsa_ecx7_no: 7 },
 } as const satisfies Record<FeatureWord, Readonly<Record<string, number>>>
 
 type NamesOf<W> = W extends FeatureWord ? keyof (typeof featureBits)[W] : never
