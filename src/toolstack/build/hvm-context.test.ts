@@ -41,6 +41,8 @@ test('vcpu 0 starts in flat 32-bit protected mode at the entry, with EBX at the 
   assert.equal(cpu.rflags, 2n)
   assert.deepEqual([cpu.cs_limit, cpu.cs_arbytes], [0xffffffff, 0xc9b])
   assert.deepEqual([cpu.ss_limit, cpu.ss_arbytes], [0xffffffff, 0xc93])
+  assert.deepEqual([cpu.fs_limit, cpu.fs_arbytes], [0xffffffff, 0xc93])
+  assert.deepEqual([cpu.gs_limit, cpu.gs_arbytes], [0xffffffff, 0xc93])
   assert.deepEqual([cpu.tr_limit, cpu.tr_arbytes], [0x67, 0x8b])
 })
 

@@ -85,9 +85,11 @@ function cpuBody(state: StartState): Uint8Array {
   cpu.cs_base = BigInt(state.cs.base)
   cpu.cs_limit = state.cs.limit
   cpu.cs_arbytes = state.cs.attributes
-  cpu.ds_base = cpu.es_base = cpu.ss_base = BigInt(state.data.base)
-  cpu.ds_limit = cpu.es_limit = cpu.ss_limit = state.data.limit
-  cpu.ds_arbytes = cpu.es_arbytes = cpu.ss_arbytes = state.data.attributes
+  for (const name of ['ds', 'es', 'ss', 'fs', 'gs'] as const) {
+    cpu[`${name}_base`] = BigInt(state.data.base)
+    cpu[`${name}_limit`] = state.data.limit
+    cpu[`${name}_arbytes`] = state.data.attributes
+  }
   cpu.tr_base = BigInt(state.tr.base)
   cpu.tr_limit = state.tr.limit
   cpu.tr_arbytes = state.tr.attributes

@@ -2,7 +2,9 @@
  * The state in which the first vcpu of a PVH domain starts.
  *
  * Obeys xen/include/public/arch-x86/hvm/start_info.h: 32-bit protected mode, paging off, flat
- * segments, EBX at the start info. Registers not named here are zero.
+ * segments, EBX at the start info. Registers not named here are zero. FS and GS, which the header
+ * leaves open and libxl leaves unusable, are flat, too: Debian's 32-bit kernels read the word of
+ * their stack protector through FS before they load it.
  */
 import { CR0 } from '../../abi/x86/control.ts'
 
@@ -21,7 +23,7 @@ export interface StartState {
   readonly cr4: number
   readonly efer: number
   readonly cs: StartSegment
-  /** DS, ES and SS alike. */
+  /** DS, ES, SS, FS and GS alike. */
   readonly data: StartSegment
   readonly tr: StartSegment
   /** MTRR default type: write-back, MTRRs enabled. */
