@@ -9,7 +9,7 @@ import { spawnSync } from 'node:child_process'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
-import { OwnHost } from './guests/systems.ts'
+import { OwnHost, startGuest, systems } from './guests/systems.ts'
 import { publish } from './lib/document.ts'
 import { ensureFiles, GuestShell, root, writeConfig } from './lib/guest.ts'
 import { cpuSecondsOf } from './lib/process.ts'
@@ -78,16 +78,30 @@ function refusalOf(host: OwnHost, config: string): string {
   return stderr.trim()
 }
 
-/** CPU seconds a second. */
-async function idle(host: OwnHost): Promise<number> {
+/** CPU seconds a second of a process whose guests have just begun to idle. */
+async function idle({ pid }: { readonly pid: number }): Promise<number> {
   await delay(QUIET_MS)
-  const before = cpuSecondsOf(host.pid)
+  const before = cpuSecondsOf(pid)
   await delay(IDLE_MS)
-  return (cpuSecondsOf(host.pid) - before) / (IDLE_MS / 1000)
+  return (cpuSecondsOf(pid) - before) / (IDLE_MS / 1000)
+}
+
+/** What one guest of the same kernel costs under QEMU. */
+async function idleUnderQemu(): Promise<number> {
+  const system = systems.find(({ kind }) => kind === 'qemu')!
+  const guest = startGuest(system, await ensureFiles())
+  try {
+    await guest.shell.ready()
+    await delay(SETTLE_MS)
+    return await idle({ pid: guest.pids[0]! })
+  } finally {
+    await guest.close()
+  }
 }
 
 async function main(): Promise<void> {
   const before = load()
+  const underQemu = await idleUnderQemu()
   const host = new OwnHost({ name: 'ours', kind: 'xl', options: [], environment })
   try {
     const { beyond, guests, refusal, idleCpu } = await fill(host)
@@ -98,6 +112,7 @@ async function main(): Promise<void> {
       `| ${options.guest} MiB guests in a machine of ${options.machine} MiB | |`, '| --- | ---: |',
       `| guests until one is refused | ${guests} |`,
       `| CPU time of all of them, idle | ${(idleCpu * 100).toFixed(2)} % of a core |`,
+      `| CPU time of a guest of QEMU's, idle | ${(underQemu * 100).toFixed(2)} % of a core |`,
       `| host process without guests | ${(beyond[0] ?? 0).toFixed(0)} MiB |`,
       `| beyond touched pages, with the first guest | ${(beyond[1] ?? 0).toFixed(0)} MiB |`,
       `| with a guest for each of ${CORES} cores | ${atCores.toFixed(0)} MiB |`,
