@@ -14,5 +14,8 @@ for kind in '' --full; do
 done
 XENOLITH_TEST_KERNELS=${XENOLITH_TEST_KERNELS:-$kernels}
 export XENOLITH_TEST_KERNELS
-exec $run --test "$@" 'src/**/*.test.ts' 'test/**/*.test.ts' 'fuzz/**/*.test.ts' 'tools/**/*.test.ts' \
+# Tests of guests wait for most of their time: two files at once at least.
+files_at_once=$($run --print 'Math.max(2, require("node:os").availableParallelism() - 1)')
+exec $run --test --test-concurrency="$files_at_once" "$@" \
+  'src/**/*.test.ts' 'test/**/*.test.ts' 'fuzz/**/*.test.ts' 'tools/**/*.test.ts' \
   'bench/**/*.test.ts'
