@@ -7,7 +7,7 @@
  */
 import { assert } from '../base/assert.ts'
 import { Bytes } from './bytes.ts'
-import { Local, memarg, typeCodes, type Expression, type ValueType } from './expression.ts'
+import { i32, Local, memarg, typeCodes, type Expression, type ValueType } from './expression.ts'
 
 /** A place that `br` can go to; made by block and loop. */
 export class Label {
@@ -200,6 +200,16 @@ export class FunctionBuilder {
   /** Runs `body`; a branch to its label goes to the start. */
   loop(body: (label: Label) => void): void {
     this.#enter(0x03, body)
+  }
+
+  /** Runs `body`, and adds `step` to `counter`, while that is below `limit` (both unsigned i32). */
+  count(counter: Local, limit: Expression, body: () => void, step = 1): void {
+    this.block((done) => this.loop((again) => {
+      this.brIf(done, i32.geU(counter, limit))
+      body()
+      this.set(counter, i32.add(counter, i32.const(step)))
+      this.br(again)
+    }))
   }
 
   /** A branch to the label that the arms are given goes to the end of the whole statement. */

@@ -150,12 +150,7 @@ function buildFillForward(module: ModuleBuilder, needs: BlockNeeds): FunctionBui
   // Eight bytes at a time: a rest is a round of its own.
   f.set(bytes, i32.and(bytes, i32.const(-8)))
   f.set(end, i32.add(target, bytes))
-  f.block((done) => f.loop((again) => {
-    f.brIf(done, i32.geU(target, end))
-    f.store('i64', MACHINE, target, pattern)
-    f.set(target, i32.add(target, i32.const(8)))
-    f.br(again)
-  }))
+  f.count(target, end, () => f.store('i64', MACHINE, target, pattern), 8)
   f.return(i64.extendU(i32.shrU(bytes, shift)))
   return f
 }

@@ -15,7 +15,6 @@ import { coreMap, EXEC_TLB_ENTRIES } from '../core-memory.ts'
 import { Access, controlAt, isUserLevel, type MmuEnvironment } from './environment.ts'
 import { Fill } from './fill.ts'
 import { emitMarkLargePage, REGION_PAGES, REGION_SHIFT } from './large-pages.ts'
-import { count } from './spaces.ts'
 
 const ExecEntry = struct('instruction TLB entry', {
   /** Linear page. */
@@ -156,6 +155,6 @@ export function emitForgetExec(
     const bytes = REGION_PAGES * ExecEntry.size
     f.set(entry, i32.and(entry, i32.const(-bytes)))
     f.set(end, i32.add(entry, i32.const(bytes)))
-    count(f, entry, end, () => forget(REGION_SHIFT), ExecEntry.size)
+    f.count(entry, end, () => forget(REGION_SHIFT), ExecEntry.size)
   }, () => forget(12))
 }

@@ -73,23 +73,11 @@ export function setLong(env: MmuEnvironment, set: Expression, field: SetField): 
   return i64.load(env.core, set, TlbSet.offsets[field])
 }
 
-/** Counts `counter` up to `limit`, running `body` each time. */
-export function count(
-  f: FunctionBuilder, counter: Local, limit: Expression, body: () => void, step = 1,
-): void {
-  f.block((done) => f.loop((again) => {
-    f.brIf(done, i32.geU(counter, limit))
-    body()
-    f.set(counter, i32.add(counter, c32(step)))
-    f.br(again)
-  }))
-}
-
 /** Runs `body` for each set. */
 function forEachSet(f: FunctionBuilder, body: (set: Local) => void): void {
   const set = f.local('i32')
   f.set(set, c32(coreMap.tlbSets))
-  count(f, set, c32(SETS_END), () => body(set), TlbSet.size)
+  f.count(set, c32(SETS_END), () => body(set), TlbSet.size)
 }
 
 /** Runs `body` for each set that was ever used. */
@@ -106,7 +94,7 @@ export function forEachLogged(
 ): void {
   const [index, word, at] = [f.local('i32'), f.local('i32'), f.local('i32')]
   f.set(index, c32(0))
-  count(f, index, setWord(env, set, 'logged'), () => {
+  f.count(index, setWord(env, set, 'logged'), () => {
     const log = i32.add(setWord(env, set, 'log'), i32.shl(index, c32(2)))
     f.set(word, i32.load(env.core, log))
     f.set(at, i32.add(setWord(env, set, 'tables'), i32.shl(word, c32(3))))
@@ -214,7 +202,7 @@ class Spaces {
     const [index, word] = [f.local('i32'), f.local('i32')]
     const tables = f.local('i32')
     f.set(tables, setWord(env, controlWord(env, 'supervisorSet'), 'tables'))
-    count(f, index, controlWord(env, 'localCount'), () => {
+    f.count(index, controlWord(env, 'localCount'), () => {
       f.set(word, i32.load(env.core, i32.shl(index, c32(2)), coreMap.localLog))
       f.store('i64', env.core, i32.add(tables, i32.shl(word, c32(3))), emptyEntry(word))
     })
