@@ -17,6 +17,7 @@ import { featureBits, type FeatureWord, placeOf } from '../../src/abi/x86/cpuid.
 import { XenError } from '../../src/dom0/interfaces.ts'
 import { PvhPlatform } from '../../src/guest/pvh/platform.ts'
 import { contextOf } from '../../src/hypervisor/domain/context.ts'
+import { VPF_blocked, VPF_down } from '../../src/hypervisor/domain/state.ts'
 import { HypercallArgs } from '../../src/hypervisor/hypercall/args.ts'
 import { newDomain, newMachine } from './machine.ts'
 
@@ -321,6 +322,24 @@ test('versions, host facts and the cpupool are there for xl info', () => {
   assert.equal(xenctrl.cpupoolInfo(0)?.domainCount, 1)
   assert.equal(xenctrl.cpupoolInfo(1), undefined)
   assert.equal(xenctrl.cpupoolInfo(0)?.cpuMap[0], 3)
+  machine.control.close()
+})
+
+test('a VCPU that waits is blocked, unless its domain is paused', () => {
+  const machine = newMachine()
+  const { xenctrl } = machine.control
+  const domid = newDomain(machine, 16)
+  const vcpu = machine.host.domain(domid)!.vcpu(0)!
+  vcpu.setFlag(VPF_blocked)
+  const seen = () => [xenctrl.getDomainInfo(domid)!.blocked, xenctrl.getVcpuInfo(domid, 0).blocked]
+  assert.deepEqual(seen(), [false, false])
+  xenctrl.unpauseDomain(domid)
+  // It is offline until somebody has it up.
+  assert.deepEqual(seen(), [false, true])
+  vcpu.clearFlag(VPF_down)
+  assert.deepEqual(seen(), [true, true])
+  xenctrl.pauseDomain(domid)
+  assert.deepEqual(seen(), [false, false])
   machine.control.close()
 })
 

@@ -43,6 +43,12 @@ export class Vcpu {
       && this.domain.state.pauseCount === 0 && this.state.initialised !== 0
   }
 
+  /** Whether toolstacks see it as blocked. What runs out while its domain is paused ends its wait
+   * on Xen, so that none of a paused domain's is seen so. */
+  get isBlocked(): boolean {
+    return (this.state.flags & VPF_waits) !== 0 && this.domain.state.controllerPauses === 0
+  }
+
   setFlag(flag: number): void {
     atomicOr(this.state, VcpuState.offsets.flags, flag)
   }

@@ -7,7 +7,7 @@ import { DomctlGetdomaininfo, XEN_DOMCTL_CDF_hap, XEN_DOMCTL_CDF_xs_domain, XEN_
   XEN_DOMINF_shutdown, XEN_DOMINF_shutdownshift, XEN_DOMINF_xs_domain,
   XEN_INVALID_MAX_VCPU_ID } from '../../../abi/xen/domctl.ts'
 import type { Domain } from '../../domain/domain.ts'
-import { VPF_down, VPF_waits } from '../../domain/state.ts'
+import { VPF_down } from '../../domain/state.ts'
 
 const PHYSICAL_ADDRESS_BITS = 36
 
@@ -44,13 +44,14 @@ function vcpuFlags(domain: Domain, info: ViewOf<typeof DomctlGetdomaininfo>): nu
     time += vcpu.cpuTimeNs()
     if (vcpu.state.flags & VPF_down) continue
     online++
-    if ((vcpu.state.flags & VPF_waits) === 0) flags &= ~XEN_DOMINF_blocked
+    if (!vcpu.isBlocked) flags &= ~XEN_DOMINF_blocked
     if (vcpu.state.running !== 0) flags |= XEN_DOMINF_running
   }
   info.nr_online_vcpus = online
   info.max_vcpu_id = highest < 0 ? XEN_INVALID_MAX_VCPU_ID : highest
   info.cpu_time = Math.round(time)
-  return domain.isControl ? XEN_DOMINF_running : flags
+  if (domain.isControl) return XEN_DOMINF_running
+  return online > 0 ? flags : 0
 }
 
 function domainFlags(domain: Domain): number {

@@ -7,7 +7,7 @@ import {
   XEN_DOMCTL_SENDTRIGGER_POWER, XEN_DOMCTL_SENDTRIGGER_SLEEP,
 } from '../../../abi/xen/domctl.ts'
 import { createVcpus } from '../../domain/lifecycle.ts'
-import { VPF_down, VPF_waits, WORK_NMI } from '../../domain/state.ts'
+import { VPF_down, WORK_NMI } from '../../domain/state.ts'
 import { unblock } from '../../events/upcall.ts'
 import { domctlCommand } from './control.ts'
 
@@ -22,7 +22,7 @@ export const vcpuCommands = [
     if (!vcpu) return -ESRCH
     const { flags, running, core } = vcpu.state
     info.online = flags & VPF_down ? 0 : 1
-    info.blocked = flags & VPF_waits ? 1 : 0
+    info.blocked = vcpu.isBlocked ? 1 : 0
     info.running = running !== 0 || domain.isControl ? 1 : 0
     info.cpu_time = Math.round(vcpu.cpuTimeNs())
     info.cpu = core
