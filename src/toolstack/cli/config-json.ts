@@ -38,6 +38,7 @@ type Common = Pick<DomainConfig, 'type' | 'name' | 'commandLine' | 'memoryKib' |
     readonly channels?: readonly ChannelSpec[] | undefined
     readonly disks?: readonly (DiskSpec & { readonly hasNoColo?: boolean })[] | undefined
     readonly vnuma?: readonly VnodeConfig[] | undefined
+    readonly hardAffinity?: readonly string[] | undefined
   }
 
 /** libxl's generator puts an empty line into empty objects. */
@@ -73,7 +74,7 @@ function configOf(common: Common, creation: JsonObject, build: JsonObject): Json
       max_vcpus: common.vcpusGiven || common.maxVcpus > 1 ? common.maxVcpus : undefined,
       avail_vcpus: common.vcpusGiven
         ? Array.from({ length: common.vcpus }, (_, vcpu) => vcpu) : undefined,
-      numa_placement: common.vnuma?.length ? 'False' : undefined,
+      numa_placement: common.vnuma?.length || common.hardAffinity ? 'False' : undefined,
       tsc_mode: common.tscMode === 0 ? undefined : TSC_MODES[common.tscMode],
       max_memkb: common.maxMemoryKib,
       target_memkb: common.memoryKib,

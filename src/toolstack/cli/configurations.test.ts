@@ -107,6 +107,8 @@ test('a dry run prints what was asked for, and no default', async () => {
   const { out, err } = await run('create -n b.cfg')
   assert.equal(out, asked(PLAIN))
   assert.equal(err, 'Parsing config from b.cfg\n')
+  assert.equal((await run('create -n b.cfg cpus="0"')).out,
+    asked(`        "numa_placement": "False",\n${PLAIN}`))
   const more = await run('-N create -q b.cfg tsc_mode="native" vcpus=2 maxvcpus=3 ' +
     'on_crash="preserve" cpu_weight=512 cap=10 max_grant_frames=16 max_event_channels=77')
   const expected = asked('        "max_vcpus": 3,\n        "avail_vcpus": [\n            0,\n' +

@@ -85,14 +85,16 @@ test('disks are read, and refused in xl\'s words', () => {
 })
 
 test('a boot loader stands for a kernel, its arguments in a list or in words', () => {
-  const booted = (text: string) =>
-    loadDomainConfig('a.cfg', `name="a"\ntype="pvh"\n${text}`).config
+  const load = (text: string) => loadDomainConfig('a.cfg', `name="a"\ntype="pvh"\n${text}`)
+  const booted = (text: string) => load(text).config
   const { bootloader, bootloaderArgs, kernel } =
     booted('bootloader="pygrub"\nbootloader_args=["--entry=1", "a b"]\n')
   assert.deepEqual([bootloader, bootloaderArgs, kernel],
     ['pygrub', ['--entry=1', 'a b'], undefined])
-  assert.deepEqual(booted('bootloader="pygrub"\nbootloader_args="-q --entry=1"\n').bootloaderArgs,
-    ['-q', '--entry=1'])
+  const { config, messages } = load('bootloader="pygrub"\nbootloader_args="-q --entry=1"\n')
+  assert.deepEqual(config.bootloaderArgs, ['-q', '--entry=1'])
+  assert.deepEqual(messages, ['WARNING: Specifying "bootloader_args" as a string is deprecated. ' +
+    'Please use a list of arguments.'])
 })
 
 test('a type other than PVH is refused, but not by the parser', () => {

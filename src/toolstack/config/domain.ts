@@ -306,6 +306,8 @@ class Reader {
   #bootloaderArgs(): string[] {
     const { kind } = this.#settings.valueOf('bootloader_args') ?? {}
     if (kind === 'atom') {
+      this.#settings.messages.push('WARNING: Specifying "bootloader_args" as a string is ' +
+        'deprecated. Please use a list of arguments.')
       return (this.#settings.string('bootloader_args') ?? '').split(/\s+/).filter((word) => word)
     }
     const items: readonly Value[] = this.#settings.list('bootloader_args') ?? []
