@@ -58,7 +58,7 @@ const LISTS: readonly EmptyList[] = [
     options: [{ key: 'show-names', letter: 'n', name: 'show-names' }],
     optionsHelp: `-h                      Print this help.
 -n, --show-names        Display assignable device names where
-                        supplied.`,
+                        supplied.\n`,
   },
 ]
 

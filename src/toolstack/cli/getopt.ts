@@ -40,8 +40,8 @@ export function getopt(
       const [name = '', ...rest] = word.slice(2).split('=')
       const option = longOption(name, known)
       if (!option) return { unknown: word }
-      if (option.value && rest.length === 0 && i + 1 >= words.length) return { unknown: word }
-      if (!option.value && rest.length > 0) return { unknown: option.letter ?? word }
+      const hasValue = rest.length > 0 || option.value === true && i + 1 < words.length
+      if (hasValue !== (option.value === true)) return { unknown: option.letter ?? word }
       if (rest.length > 0) options.set(option.key, rest.join('='))
       else options.set(option.key, option.value ? words[++i] ?? '' : '')
     } else {

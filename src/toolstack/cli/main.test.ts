@@ -343,6 +343,7 @@ test('numbers are read as strtol reads them, also negative ones behind an operan
   await expectXl(run, 'vcpu-set -1 pvh', 2, "!option `1' not supported.")
   await expectXl(run, 'trigger pvh nmi x', 0, '!Invalid vcpuid, using default vcpuid=0.', '!')
   await expectXl(run, 'list --long=1', 2, "!option `l' not supported.")
+  await expectXl(run, 'sched-credit2 --domain', 2, "!option `d' not supported.")
   await expectXl(run, 'mem-set pvh 99999999999999999999', 1,
     '!libxl: error: Domain 1:memory_dynamic_max must be less than or equal to memory_static_max',
     '!', '!cannot set domid 1 dynamic max memory to : 99999999999999999999')
