@@ -10,18 +10,19 @@ import { HVMOP_set_param } from '../../src/abi/xen/hvm/hvm_op.ts'
 import { HVM_PARAM_CALLBACK_IRQ, HVM_PARAM_CALLBACK_TYPE_VECTOR } from
   '../../src/abi/xen/hvm/params.ts'
 import { XENMAPSPACE_shared_info, XENMEM_add_to_physmap } from '../../src/abi/xen/memory.ts'
+import { SharedInfo32, VcpuInfo32 } from '../../src/abi/xen/shared-info-32.ts'
 import { SCHEDOP_block, SCHEDOP_poll } from '../../src/abi/xen/sched.ts'
 import {
   __HYPERVISOR_event_channel_op, __HYPERVISOR_hvm_op, __HYPERVISOR_memory_op,
-  __HYPERVISOR_sched_op, DOMID_SELF, SharedInfo, VcpuInfo,
+  __HYPERVISOR_sched_op, DOMID_SELF,
 } from '../../src/abi/xen/xen.ts'
 import { type Assembly, EAX } from './assembler.ts'
 import { guestKernel, hypercall, notify, print, printWord } from './kernel.ts'
 
 /** Where shared_info is put, in place of RAM. */
 const SHARED_INFO = 0x50_0000
-const SELECTOR = SHARED_INFO + VcpuInfo.offsets.evtchn_pending_sel
-const PENDING = SHARED_INFO + SharedInfo.offsets.evtchn_pending
+const SELECTOR = SHARED_INFO + VcpuInfo32.offsets.evtchn_pending_sel
+const PENDING = SHARED_INFO + SharedInfo32.offsets.evtchn_pending
 const VECTOR = 0x40
 
 /** Offers a port to the domain `other`, says which, and answers so many events. */

@@ -30,6 +30,9 @@ const OF_DOM0_LINUX = /^\/local\/domain\/0\/control/
 /** Xen's libxl writes these when somebody first asks for Dom0's memory, ours at the start. */
 const OF_DOM0_MEMORY = /^\/local\/domain\/0\/memory/
 
+/** The guest there is PV: libxl writes these for no PVH domain. */
+const OF_PV = /^\/vm\/[^/]+\/image/
+
 /** What Xen's tree has of its second guest. */
 const OF_OTHERS =
   /^\/(local\/domain\/(2|0\/backend\/console\/2)|libxl\/2|vm\/(?!339cf824))/
@@ -39,7 +42,7 @@ function recorded(): Map<string, Entry> {
   const text = readFileSync(join(import.meta.dirname, 'transcripts/tree.txt'), 'utf8')
   for (const [, path = '', value = '', permissions = ''] of
     text.matchAll(/^(\/\S*) = "(.*)" +\((\S+)\)$/gm)) {
-    if (OF_DOM0_LINUX.test(path) || OF_OTHERS.test(path)) continue
+    if ([OF_DOM0_LINUX, OF_PV, OF_OTHERS].some((others) => others.test(path))) continue
     entries.set(path, { value, permissions })
   }
   return entries
