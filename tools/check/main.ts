@@ -6,6 +6,7 @@
  */
 import { spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
+import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import { cacheFolder } from '../../src/node/cache.ts'
 import { checkDocs } from './docs.ts'
@@ -62,6 +63,9 @@ const QUICK_TESTS = [
   'fuzz/**/*.test.ts', 'bench/**/*.test.ts',
 ]
 
+/** The other steps take seconds. */
+const FILES_AT_ONCE = Math.max(2, availableParallelism() - 1)
+
 /** Each lane does its steps in order; the lanes run side by side. */
 const lanes: readonly (readonly Step[])[] = [
   [
@@ -76,7 +80,8 @@ const lanes: readonly (readonly Step[])[] = [
   [
     {
       name: 'tests',
-      run: () => command(process.execPath, ['--test', '--test-reporter=dot', ...QUICK_TESTS]),
+      run: () => command(process.execPath,
+        ['--test', `--test-concurrency=${FILES_AT_ONCE}`, '--test-reporter=dot', ...QUICK_TESTS]),
     },
   ],
 ]
