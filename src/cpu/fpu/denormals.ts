@@ -32,8 +32,13 @@ export function notesDenormals(op: FloatOp | FloatVectorOp): boolean {
 }
 
 /** -> i32: not zero once a denormal was noted. */
-export function denormalsNoted(): Expression {
+function denormalsNoted(): Expression {
   return i32.load(CORE, Z, coreMap.denormals)
+}
+
+/** -> i32: not zero where nothing is done in line: the bits of `unsettled`, and NOTED. */
+export function unsettledOrNoted(): Expression {
+  return i32.or(unsettled(), denormalsNoted())
 }
 
 export function forgetDenormals(f: FunctionBuilder): void {

@@ -88,12 +88,12 @@ function isDoubtful(x: Expression, width: Width): Expression {
   return i32.geU(i32.sub(exponent, i32.const(2)), i32.const(0xfd))
 }
 
-function requireSettled({ f, unsettled, slow }: InlineFloat): void {
+export function requireSettled({ f, unsettled, slow }: InlineFloat): void {
   f.brUnlikely(slow, unsettled())
 }
 
 /** What is known of operands holds unless the contrary was noted. */
-function requireUnnoted({ f, known, unsettled, slow }: InlineFloat): void {
+export function requireUnnoted({ f, known, unsettled, slow }: InlineFloat): void {
   if (known.includes(true)) f.brUnlikely(slow, i32.and(unsettled(), i32.const(NOTED)))
 }
 

@@ -9,32 +9,16 @@ import type { FloatVectorOp } from '../../isa/backend.ts'
 import {
   constantOf, i32, i64, simd, v128, type Expression, type Local,
 } from '../../wasm/expression.ts'
-import type { FunctionBuilder, Label } from '../../wasm/function.ts'
+import type { FunctionBuilder } from '../../wasm/function.ts'
 import { type BoundedOp, isBounded, MODERATE } from './float-bounds.ts'
-import { NOTED } from './float-state.ts'
-import { writeRound } from './inline-float.ts'
+import { type InlineFloat, requireSettled, requireUnnoted, writeRound } from './inline-float.ts'
 
 type Width = 32 | 64
 type BoundedVectorOp = BoundedOp | 'addsub'
 
-/** One operation to be written. */
-export interface InlineVector {
-  readonly f: FunctionBuilder
-  readonly width: Width
-  readonly x: Local
-  readonly y: Local
-  /** Whether x and y need not be asked, unless the contrary is noted: denormals.ts. */
-  readonly known: readonly boolean[]
-  /** Whether x and y are known to be finite. */
-  readonly finite: readonly boolean[]
-  /** Where bounds are kept: what the result is tested for. */
-  readonly bounded: 'normal' | 'moderate' | undefined
-  readonly result: Local
+/** One operation on vectors to be written: operands and result are v128. */
+export interface InlineVector extends InlineFloat {
   readonly constant: (bits: bigint) => Expression
-  /** Not zero while MXCSR is not settled. */
-  readonly unsettled: () => Expression
-  /** Where what is unusual goes. */
-  readonly slow: Label
 }
 
 const vector = (opcode: number) => (...operands: Expression[]): Expression =>
@@ -150,10 +134,6 @@ function requireAll({ f, width, slow }: InlineVector, ...tests: Expression[]): v
   if (tests.length > 0) f.brUnlikely(slow, fails(width, tests))
 }
 
-function requireSettled({ f, unsettled, slow }: InlineVector): void {
-  f.brUnlikely(slow, unsettled())
-}
-
 /** The sign bit of the even lanes. */
 const evenSigns = (width: Width): Expression =>
   v128.const(width === 64 ? 1n << 63n : 1n << 31n | 1n << 95n)
@@ -226,10 +206,9 @@ function squareRoot(site: InlineVector): void {
   f.set(result, sqrt(x))
 }
 
-/** What is known of operands holds unless the contrary was noted. */
 function requireComparable(site: InlineVector): void {
-  const { f, width, x, y, known, finite, unsettled, slow } = site
-  if (known.includes(true)) f.brUnlikely(slow, i32.and(unsettled(), i32.const(NOTED)))
+  const { width, x, y, finite } = site
+  requireUnnoted(site)
   const { eq } = lanes[width]
   const ordered = [x, y].filter((_, index) => !finite[index]).map((operand) => eq(operand, operand))
   requireAll(site, ...operandTests(site, x, y), ...ordered)

@@ -5,7 +5,7 @@
  */
 import { i32, v128, type Expression, type Local } from '../../wasm/expression.ts'
 import type { FunctionBuilder } from '../../wasm/function.ts'
-import { denormalsNoted, forgetDenormals, noteDenormal } from '../fpu/denormals.ts'
+import { forgetDenormals, noteDenormal, unsettledOrNoted } from '../fpu/denormals.ts'
 import { NOTED, unsettled } from '../fpu/float-state.ts'
 import {
   type FloatState, isAvxUnavailable, isUnavailable, type KnownOfDoubles,
@@ -35,29 +35,25 @@ export class LocalFloatState implements FloatState {
     return this.#avxUnavailable
   }
 
-  unsettled(): Expression {
-    this.#unsettled ??= this.#target.local('i32')
-    return this.#unsettled
+  unsettled(): Local {
+    return this.#unsettled ??= this.#target.local('i32')
   }
 
   changed(): void {
-    this.#unsettled ??= this.#target.local('i32')
-    this.#target.set(this.#unsettled, i32.or(unsettled(), denormalsNoted()))
+    this.#target.set(this.unsettled(), unsettledOrNoted())
   }
 
   compute(op: string, of: KnownOfDoubles, [x, y]: readonly [Local, Local], result: Local): boolean {
     const slow = this.#slow.find(op, x.type, of)
     if (!slow) return false
-    this.#unsettled ??= this.#target.local('i32')
-    this.#target.setPair(result, this.#unsettled, slow, x, y)
+    this.#target.setPair(result, this.unsettled(), slow, x, y)
     return true
   }
 
   /** Notes that a value is not what is presumed of it. */
   note(): void {
     noteDenormal(this.#target)
-    this.#unsettled ??= this.#target.local('i32')
-    this.#target.set(this.#unsettled, i32.or(this.#unsettled, i32.const(NOTED)))
+    this.#target.set(this.unsettled(), i32.or(this.unsettled(), i32.const(NOTED)))
   }
 
   constant(bits: bigint): Expression {

@@ -12,11 +12,11 @@ import {
 } from '../../wasm/expression.ts'
 import type { FunctionBuilder } from '../../wasm/function.ts'
 import type { FunctionReference, ModuleBuilder } from '../../wasm/module.ts'
-import { denormalsNoted } from '../fpu/denormals.ts'
+import { unsettledOrNoted } from '../fpu/denormals.ts'
 import { areExactDoubles, areFar, isExactDouble, pairOf } from '../fpu/exact-doubles.ts'
 import { floatVectorNumber } from '../fpu/float-lanes.ts'
 import { floatNumber } from '../fpu/float-number.ts'
-import { NOT_YET_INEXACT, unsettled } from '../fpu/float-state.ts'
+import { NOT_YET_INEXACT } from '../fpu/float-state.ts'
 import { isFar } from '../fpu/inline-float.ts'
 import type { EngineParts } from '../interpreter/parts.ts'
 import type { KnownOfDoubles } from '../interpreter/reading/float-state.ts'
@@ -69,9 +69,8 @@ export class SlowFloats {
     const f = this.#module.function({ parameters: [type, type], result: type, second: 'i32' })
     const [x, y] = f.parameters as [Local, Local]
     const value = f.local(type)
-    const state = (): Expression => i32.or(unsettled(), denormalsNoted())
     f.block((usual) => {
-      f.brIf(usual, i32.ne(state(), i32.const(NOT_YET_INEXACT)))
+      f.brIf(usual, i32.ne(unsettledOrNoted(), i32.const(NOT_YET_INEXACT)))
       f.set(value, writing.compute(x, y))
       f.brIf(usual, i32.eqz(writing.isExact(x, y, value)))
       const asked = [x, y].filter((_, index) => !known[index])
@@ -80,7 +79,7 @@ export class SlowFloats {
       f.returnPair(value, i32.const(NOT_YET_INEXACT))
     })
     f.set(value, writing.engine(x, y))
-    f.returnPair(value, state())
+    f.returnPair(value, unsettledOrNoted())
     this.#made.set(name, f)
     return f
   }
