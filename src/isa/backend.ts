@@ -67,7 +67,8 @@ export type SystemField =
   /** 1 while an EOI of the x2APIC is only noted, by making this 0. */
   | 'quietEoi'
 
-export type StateTransfer = 'xsave' | 'xsaveopt' | 'xsavec' | 'xsaves' | 'xrstor' | 'xrstors'
+export type StateTransfer = 'fxsave' | 'fxrstor'
+  | 'xsave' | 'xsaveopt' | 'xsavec' | 'xsaves' | 'xrstor' | 'xrstors'
 
 export interface Backend<V> {
   // What is fixed when code is generated.

@@ -24,6 +24,8 @@ export interface Machine {
   setGpr(index: number, width: number, value: bigint): void
   /** Offset of a memory operand within its segment. */
   effectiveAddress(operandIndex: number): bigint
+  /** The same in the linear address space; nothing is checked. */
+  linearAddress(operandIndex: number): bigint
   /** Scalar operand (register, memory or immediate), zero-extended. */
   read(operandIndex: number): bigint
   write(operandIndex: number, value: bigint): void

@@ -1,75 +1,73 @@
 /**
  * XSAVE, XRSTOR and their kin in 64-bit code (AMD APM 4; APM 2, 11.5), where the whole area is
- * memory: what system/xsave.ts does in these cases.
+ * memory: what system/xsave.ts does in these cases; and FXSAVE and FXRSTOR, whose image the area
+ * begins with (isa/x87/image.ts).
  *
  * Left to the service, with nothing changed: whatever faults, areas that are not all memory or hold
  * decoded code, watched accesses and single steps.
  */
-import {
-  call, globalGet, i32, i64, select, simd, v128, type Expression, type Local,
-} from '../../wasm/expression.ts'
+import { call, i32, i64, select, simd, v128, type Expression, type Local }
+  from '../../wasm/expression.ts'
 import type { FunctionBuilder } from '../../wasm/function.ts'
-import type { FunctionReference, ModuleBuilder } from '../../wasm/module.ts'
+import type { ModuleBuilder } from '../../wasm/module.ts'
 import { CR0, CR4, XCR0 } from '../../abi/x86/control.ts'
 import { RAX, RDX } from '../../abi/x86/registers.ts'
 import type { StateTransfer } from '../../isa/backend.ts'
-import { MXCSR_MASK } from '../../isa/x87/image.ts'
-import { CODE_MODE_LONG } from '../core-memory.ts'
-import { WATCHED_ACCESSES } from '../debug.ts'
-import { gprAt, loadControl32, loadControlRegister, xmmAt, Z } from '../interpreter/core-fields.ts'
+import { IMAGE_BYTES, MXCSR_MASK } from '../../isa/x87/image.ts'
+import { gprAt, loadControlRegister, xmmAt, Z } from '../interpreter/core-fields.ts'
 import { CORE, type EngineParts, MACHINE, partSignatures } from '../interpreter/parts.ts'
-import { Access } from '../mmu/environment.ts'
 import { CpuContext, X87Register } from '../state.ts'
 import { AREA, COMPACT, MXCSR_DEFAULT, X87_INITIAL_CONTROL } from '../system/xsave-area.ts'
-
-export interface ExtendedStateNeeds {
-  readonly stopped: number
-  /** Flags of an ordinary access. */
-  readonly access: number
-  /** (linear i64, access i32) -> i64: machine address for reading, or negative. */
-  readonly translate: FunctionReference
-  /** (linear i64, size i32, access i32) -> i64: the same for writing. */
-  readonly probeWrite: FunctionReference
-  /** As translate, without the TLB. */
-  readonly walk: FunctionReference
-}
+import { deferIf, emitCommonChecks, has, StateArea, type StateAreaNeeds } from './state-area.ts'
 
 /** What distinguishes the instructions, as bits. */
 const Form = { COMPACT: 1, SUPERVISOR: 2, SKIPS_INITIAL: 4, WIDE: 8 } as const
 
-const forms: Readonly<Record<StateTransfer, number>> = {
-  xsave: 0,
-  xsaveopt: Form.SKIPS_INITIAL,
-  xsavec: Form.COMPACT | Form.SKIPS_INITIAL,
-  xsaves: Form.COMPACT | Form.SUPERVISOR | Form.SKIPS_INITIAL,
-  xrstor: 0,
-  xrstors: Form.SUPERVISOR,
-}
+/** The function that does it, and the form. */
+const transfers = {
+  fxsave: ['saveImage', 0],
+  fxrstor: ['restoreImage', 0],
+  xsave: ['saveState', 0],
+  xsaveopt: ['saveState', Form.SKIPS_INITIAL],
+  xsavec: ['saveState', Form.COMPACT | Form.SKIPS_INITIAL],
+  xsaves: ['saveState', Form.COMPACT | Form.SUPERVISOR | Form.SKIPS_INITIAL],
+  xrstor: ['restoreState', 0],
+  xrstors: ['restoreState', Form.SUPERVISOR],
+} as const satisfies Record<StateTransfer, readonly [keyof EngineParts, number]>
 
-export function formOf(name: StateTransfer, operandSize: number): number {
-  return forms[name] | (operandSize === 64 ? Form.WIDE : 0)
+export function transferOf(
+  name: StateTransfer, operandSize: number,
+): { part: (typeof transfers)[StateTransfer][0], form: number } {
+  const [part, form] = transfers[name]
+  return { part, form: form | (operandSize === 64 ? Form.WIDE : 0) }
 }
 
 const at = CpuContext.offsets
 const REGISTERS = Array.from({ length: 16 }, (_, index) => index)
 const STACK = Array.from({ length: 8 }, (_, index) => index)
-const DEFERRED = 1
 const ANY_TRUE = 0x53
 const OR = 0x50
 /** Control word, status word, tags and opcode: in the context as in the area, but for a byte
  * between tags and opcode. */
 const X87_WORDS = 0xffff_00ff_ffff_ffffn
-const X87_LOADED = 0x07ff_00ff_ffff_ffffn
+const X87_WORDS_WITHOUT_OPCODE = 0xff_ffff_ffffn
+/** What of them is loaded; the exception summary and its copy are computed. */
+const X87_LOADED = 0x07ff_00ff_7f7f_1f3fn
+const RESERVED_CONTROL = 0x40n
+const EXCEPTIONS = 0x3fn
+const SUMMARY = 0x80
+const SUMMARY_AND_BUSY = 0x8080_0000n
 
-export function buildExtendedState(module: ModuleBuilder, needs: ExtendedStateNeeds) {
+export function buildExtendedState(module: ModuleBuilder, needs: StateAreaNeeds) {
   const inUse = buildComponentsInUse(module)
   return {
     saveState: buildSave(module, needs, inUse),
     restoreState: buildRestore(module, needs),
+    saveImage: buildSaveImage(module, needs),
+    restoreImage: buildRestoreImage(module, needs),
   } satisfies Partial<EngineParts>
 }
 
-const has = (word: Expression, bits: number): Expression => i32.and(word, i32.const(bits))
 const anyTrue = (vector: Expression): Expression => simd('i32', ANY_TRUE, [vector])
 const all = (vectors: readonly Expression[]): Expression =>
   vectors.reduce((sum, vector) => simd('v128', OR, [sum, vector]))
@@ -92,106 +90,14 @@ function buildComponentsInUse(module: ModuleBuilder): FunctionBuilder {
   return f
 }
 
-/** The memory operand, where its pages lie. */
-class Area {
-  readonly #f: FunctionBuilder
-  readonly #needs: ExtendedStateNeeds
-  readonly #linear: Local
-  /** What an offset is added to in the first and in the second page. */
-  readonly #first: Local
-  readonly #second: Local
-  /** Bytes in the first page: a multiple of 64. */
-  readonly #inFirst: Local
-
-  constructor(f: FunctionBuilder, needs: ExtendedStateNeeds, linear: Local) {
-    this.#f = f
-    this.#needs = needs
-    this.#linear = linear
-    this.#first = f.local('i32')
-    this.#second = f.local('i32')
-    this.#inFirst = f.local('i32')
-    f.set(this.#inFirst,
-      i32.sub(i32.const(4096), i32.and(i32.wrap(linear), i32.const(4095))))
-  }
-
-  /** 1 when the byte at `offset` is in the first page. */
-  isInFirst(offset: Expression): Expression {
-    return i32.ltU(offset, this.#inFirst)
-  }
-
-  /** Each finds a page, for `size` bytes of it that are written or for reading, or defers. */
-  reachFirst(size?: Expression): void {
-    this.#reachPage(this.#first, this.#linear, size)
-  }
-
-  reachSecond(size?: Expression): void {
-    this.#reachPage(this.#second, this.#secondLinear(), size)
-    this.#f.set(this.#second, i32.sub(this.#second, this.#inFirst))
-  }
-
-  /** Finds the pages of its first `size` bytes for writing, or defers. */
-  reachForWrite(size: Local): void {
-    const crosses = i32.gtU(size, this.#inFirst)
-    // The first page must not become dirty when the second one faults.
-    this.#f.if(crosses, () => this.#deferIfOutside(call(this.#needs.walk, this.#secondLinear(),
-      i32.or(globalGet(this.#needs.access, 'i32'), i32.const(Access.WRITE | Access.PROBE)))))
-    this.reachFirst(select(this.#inFirst, size, crosses))
-    this.#f.if(crosses, () => this.reachSecond(i32.sub(size, this.#inFirst)))
-  }
-
-  #secondLinear(): Expression {
-    return i64.add(this.#linear, i64.extendU(this.#inFirst))
-  }
-
-  #deferIfOutside(place: Expression): void {
-    this.#f.if(i64.ltS(place, i64.const(0)), () => {
-      this.#f.setGlobal(this.#needs.stopped, i32.const(0))
-      this.#f.return(i32.const(DEFERRED))
-    })
-  }
-
-  #reachPage(into: Local, linear: Expression, size: Expression | undefined): void {
-    const f = this.#f
-    const { access, probeWrite, translate } = this.#needs
-    const place = f.local('i64')
-    const flags = globalGet(access, 'i32')
-    f.set(place, size ? call(probeWrite, linear, size, flags) : call(translate, linear, flags))
-    this.#deferIfOutside(place)
-    f.set(into, i32.wrap(place))
-  }
-
-  at(offset: number): Expression {
-    const base = select(this.#first, this.#second, this.isInFirst(i32.const(offset)))
-    return i32.add(base, i32.const(offset))
-  }
-
-  load(offset: number): Expression {
-    return i64.load(MACHINE, this.at(offset))
-  }
-
-  loadVector(offset: number): Expression {
-    return v128.load(MACHINE, this.at(offset))
-  }
-
-  store(offset: number, value: Expression): void {
-    this.#f.store('i64', MACHINE, this.at(offset), value)
-  }
-
-  storeVector(offset: number, value: Expression): void {
-    this.#f.store('v128', MACHINE, this.at(offset), value)
-  }
+function emitChecks(f: FunctionBuilder, linear: Local, form: Local): void {
+  emitCommonChecks(f, linear, CR0.TS, 63)
+  deferIf(f, i32.eqz(has(loadControlRegister('cr4'), CR4.OSXSAVE)))
+  f.if(has(form, Form.SUPERVISOR), () => deferIf(f, i32.load(CORE, Z, at.cpl)))
 }
 
-/** Defers what faults, and what is watched. */
-function emitChecks(f: FunctionBuilder, linear: Local, form: Local): void {
-  const deferIf = (condition: Expression): void =>
-    f.if(condition, () => f.return(i32.const(DEFERRED)))
-  deferIf(i32.ne(loadControl32('codeMode'), i32.const(CODE_MODE_LONG)))
-  deferIf(has(loadControl32('watching'), WATCHED_ACCESSES))
-  deferIf(i32.eqz(has(loadControlRegister('cr4'), CR4.OSXSAVE)))
-  deferIf(has(loadControlRegister('cr0'), CR0.TS))
-  deferIf(has(i32.wrap(linear), 63))
-  f.if(has(form, Form.SUPERVISOR), () => deferIf(i32.load(CORE, Z, at.cpl)))
+function emitImageChecks(f: FunctionBuilder, linear: Local): void {
+  emitCommonChecks(f, linear, CR0.EM | CR0.TS, 15)
 }
 
 /** i64: the components that the form may touch. */
@@ -218,14 +124,14 @@ function setTop(f: FunctionBuilder, top: Local): void {
 }
 
 function buildSave(
-  module: ModuleBuilder, needs: ExtendedStateNeeds, inUse: FunctionBuilder,
+  module: ModuleBuilder, needs: StateAreaNeeds, inUse: FunctionBuilder,
 ): FunctionBuilder {
   const f = module.function(partSignatures.saveState)
   const [linear, form] = f.parameters as [Local, Local]
   const [wanted, used, written] = [f.local('i32'), f.local('i32'), f.local('i32')]
   const size = f.local('i32')
   const compact = has(form, Form.COMPACT)
-  const area = new Area(f, needs, linear)
+  const area = new StateArea(f, needs, linear)
   emitChecks(f, linear, form)
   f.set(wanted, i32.wrap(requestedBy(form)))
   f.set(used, i32.and(wanted, call(inUse)))
@@ -235,18 +141,10 @@ function buildSave(
   area.reachForWrite(size)
 
   f.if(has(written, XCR0.X87), () => emitSaveX87(f, area, form))
-  f.if(select(has(written, XCR0.SSE), has(wanted, XCR0.SSE | XCR0.AVX), compact), () => {
-    area.store(AREA.mxcsr, i64.or(i64.load32U(CORE, Z, at.mxcsr),
-      i64.const(BigInt(MXCSR_MASK) << 32n)))
-  })
-  const saveVectors = (component: number, offset: number, half: number): void =>
-    f.if(has(written, component), () => {
-      for (const index of REGISTERS) {
-        area.storeVector(offset + index * 16, v128.load(CORE, Z, xmmAt(index) + half))
-      }
-    })
-  saveVectors(XCR0.SSE, AREA.xmm, 0)
-  saveVectors(XCR0.AVX, AREA.avx, 16)
+  f.if(select(has(written, XCR0.SSE), has(wanted, XCR0.SSE | XCR0.AVX), compact),
+    () => emitSaveMxcsr(area))
+  f.if(has(written, XCR0.SSE), () => emitSaveVectors(area, AREA.xmm, 0))
+  f.if(has(written, XCR0.AVX), () => emitSaveVectors(area, AREA.avx, 16))
   const present = i64.extendU(used)
   f.if(compact, () => {
     area.store(AREA.components, present)
@@ -260,13 +158,44 @@ function buildSave(
   return f
 }
 
-function emitSaveX87(f: FunctionBuilder, area: Area, form: Local): void {
-  const top = f.local('i32')
-  area.store(0, i64.and(context(at.x87Control), i64.const(X87_WORDS)))
+function buildSaveImage(module: ModuleBuilder, needs: StateAreaNeeds): FunctionBuilder {
+  const f = module.function(partSignatures.saveImage)
+  const [linear, form] = f.parameters as [Local, Local]
+  const size = f.local('i32')
+  const area = new StateArea(f, needs, linear)
+  emitImageChecks(f, linear)
+  f.set(size, i32.const(IMAGE_BYTES))
+  area.reachForWrite(size)
+  emitSaveX87(f, area, form)
+  emitSaveMxcsr(area)
+  emitSaveVectors(area, AREA.xmm, 0)
+  f.return(i32.const(0))
+  return f
+}
+
+function emitSaveMxcsr(area: StateArea): void {
+  area.store(AREA.mxcsr, i64.or(i64.load32U(CORE, Z, at.mxcsr),
+    i64.const(BigInt(MXCSR_MASK) << 32n)))
+}
+
+/** Lower or upper halves: bytes from `half` on. */
+function emitSaveVectors(area: StateArea, offset: number, half: 0 | 16): void {
+  for (const index of REGISTERS) {
+    area.storeVector(offset + index * 16, v128.load(CORE, Z, xmmAt(index) + half))
+  }
+}
+
+/** Opcode and pointers are zeros unless an unmasked exception waits. */
+function emitSaveX87(f: FunctionBuilder, area: StateArea, form: Local): void {
+  const [top, pending] = [f.local('i32'), f.local('i32')]
+  f.set(pending, has(i32.load8U(CORE, Z, at.x87Status), SUMMARY))
+  area.store(0, i64.and(context(at.x87Control), select(
+    i64.const(X87_WORDS), i64.const(X87_WORDS_WITHOUT_OPCODE), pending)))
   const pointer = (offset: number, whole: number, selector: number): void => {
     const narrow = i64.or(i64.load32U(CORE, Z, whole),
       i64.shl(i64.extendU(i32.load16U(CORE, Z, selector)), i64.const(32)))
-    area.store(offset, select(context(whole), narrow, has(form, Form.WIDE)))
+    const wide = select(context(whole), narrow, has(form, Form.WIDE))
+    area.store(offset, select(wide, i64.const(0), pending))
   }
   pointer(AREA.ip, at.x87LastIp, at.x87LastCs)
   pointer(AREA.dp, at.x87LastDp, at.x87LastDs)
@@ -276,13 +205,13 @@ function emitSaveX87(f: FunctionBuilder, area: Area, form: Local): void {
   }
 }
 
-function buildRestore(module: ModuleBuilder, needs: ExtendedStateNeeds): FunctionBuilder {
+function buildRestore(module: ModuleBuilder, needs: StateAreaNeeds): FunctionBuilder {
   const f = module.function(partSignatures.restoreState)
   const [linear, form] = f.parameters as [Local, Local]
   const [wanted, loaded, mxcsr] = [f.local('i32'), f.local('i32'), f.local('i32')]
   const [present, format] = [f.local('i64'), f.local('i64')]
   const withMxcsr = f.local('i32')
-  const area = new Area(f, needs, linear)
+  const area = new StateArea(f, needs, linear)
   const headerInFirst = area.isInFirst(i32.const(AREA.components))
   emitChecks(f, linear, form)
   f.if(headerInFirst, () => area.reachFirst(), () => area.reachSecond())
@@ -294,24 +223,19 @@ function buildRestore(module: ModuleBuilder, needs: ExtendedStateNeeds): Functio
   f.set(withMxcsr, select(has(wanted, XCR0.SSE | XCR0.AVX), has(loaded, XCR0.SSE),
     i64.eqz(format)))
   f.if(headerInFirst, () => {
-    const end = i32.const(AREA.avx + AREA.avxSize - 1)
-    f.if(has(loaded, XCR0.AVX), () => f.if(i32.eqz(area.isInFirst(end)), () => area.reachSecond()))
+    f.if(has(loaded, XCR0.AVX), () => emitReachEnd(f, area, AREA.avx + AREA.avxSize))
   }, () => {
     f.if(i32.or(has(loaded, XCR0.X87 | XCR0.SSE), withMxcsr), () => area.reachFirst())
   })
   f.set(mxcsr, i32.const(MXCSR_DEFAULT))
-  f.if(withMxcsr, () => f.set(mxcsr, i32.wrap(area.load(AREA.mxcsr))))
-  f.if(has(mxcsr, ~MXCSR_MASK), () => f.return(i32.const(DEFERRED)))
+  f.if(withMxcsr, () => emitLoadMxcsr(f, area, mxcsr))
 
   f.if(has(wanted, XCR0.X87), () => f.if(has(loaded, XCR0.X87),
     () => emitLoadX87(f, area, form), () => emitInitialX87(f)))
-  const restoreVectors = (component: number, offset: number, half: number): void => {
-    const each = (value: (index: number) => Expression): void => {
-      for (const index of REGISTERS) f.store('v128', CORE, Z, value(index), xmmAt(index) + half)
-    }
+  const restoreVectors = (component: number, offset: number, half: 0 | 16): void => {
     f.if(has(wanted, component), () => f.if(has(loaded, component),
-      () => each((index) => area.loadVector(offset + index * 16)),
-      () => each(() => v128.const(0n))))
+      () => emitLoadVectors(f, area, offset, half),
+      () => emitSetVectors(f, half, () => v128.const(0n))))
   }
   restoreVectors(XCR0.SSE, AREA.xmm, 0)
   restoreVectors(XCR0.AVX, AREA.avx, 16)
@@ -320,9 +244,47 @@ function buildRestore(module: ModuleBuilder, needs: ExtendedStateNeeds): Functio
   return f
 }
 
+function buildRestoreImage(module: ModuleBuilder, needs: StateAreaNeeds): FunctionBuilder {
+  const f = module.function(partSignatures.restoreImage)
+  const [linear, form] = f.parameters as [Local, Local]
+  const mxcsr = f.local('i32')
+  const area = new StateArea(f, needs, linear)
+  emitImageChecks(f, linear)
+  // In this order, for the sake of accessed bits when one of the pages faults.
+  emitReachEnd(f, area, IMAGE_BYTES)
+  area.reachFirst()
+  emitLoadMxcsr(f, area, mxcsr)
+  emitLoadX87(f, area, form)
+  emitLoadVectors(f, area, AREA.xmm, 0)
+  f.store('i32', CORE, Z, mxcsr, at.mxcsr)
+  f.return(i32.const(0))
+  return f
+}
+
+/** Finds the second page if bytes up to `end` lie there. */
+function emitReachEnd(f: FunctionBuilder, area: StateArea, end: number): void {
+  f.if(i32.eqz(area.isInFirst(i32.const(end - 1))), () => area.reachSecond())
+}
+
+/** Defers for reserved bits. */
+function emitLoadMxcsr(f: FunctionBuilder, area: StateArea, into: Local): void {
+  f.set(into, i32.wrap(area.load(AREA.mxcsr)))
+  deferIf(f, has(into, ~MXCSR_MASK))
+}
+
+function emitLoadVectors(f: FunctionBuilder, area: StateArea, offset: number, half: 0 | 16): void {
+  emitSetVectors(f, half, (index) => area.loadVector(offset + index * 16))
+}
+
+function emitSetVectors(
+  f: FunctionBuilder, half: 0 | 16, value: (index: number) => Expression,
+): void {
+  for (const index of REGISTERS) f.store('v128', CORE, Z, value(index), xmmAt(index) + half)
+}
+
 /** Defers for a header that promises what is not there. */
 function emitHeaderChecks(
-  f: FunctionBuilder, area: Area, form: Local, header: { present: Local, format: Local },
+  f: FunctionBuilder, area: StateArea, form: Local, header: { present: Local, format: Local },
 ): void {
   const { present, format } = header
   const [bad, allowed] = [f.local('i64'), f.local('i64')]
@@ -339,15 +301,21 @@ function emitHeaderChecks(
     const supervisor = i64.extendU(has(form, Form.SUPERVISOR))
     f.set(bad, i64.or(i64.or(reserved(1), supervisor), i64.or(format, without(present, allowed))))
   })
-  f.if(i64.ne(bad, i64.const(0)), () => f.return(i32.const(DEFERRED)))
+  deferIf(f, i64.ne(bad, i64.const(0)))
 }
 
-function emitLoadX87(f: FunctionBuilder, area: Area, form: Local): void {
-  const top = f.local('i32')
-  f.store('i64', CORE, Z, i64.and(area.load(0), i64.const(X87_LOADED)), at.x87Control)
+function emitLoadX87(f: FunctionBuilder, area: StateArea, form: Local): void {
+  const [top, words] = [f.local('i32'), f.local('i64')]
+  f.set(words, i64.or(i64.and(area.load(0), i64.const(X87_LOADED)), i64.const(RESERVED_CONTROL)))
+  const unmasked = i64.and(i64.shrU(words, i64.const(16)), i64.xor(words, i64.const(-1)))
+  f.if(i64.ne(i64.and(unmasked, i64.const(EXCEPTIONS)), i64.const(0)),
+    () => f.set(words, i64.or(words, i64.const(SUMMARY_AND_BUSY))))
+  f.store('i64', CORE, Z, words, at.x87Control)
+  const canonical = (address: Expression): Expression =>
+    i64.shrS(i64.shl(address, i64.const(16)), i64.const(16))
   const pointer = (offset: number, whole: number, selector: number): void => {
     f.if(has(form, Form.WIDE), () => {
-      f.store('i64', CORE, Z, area.load(offset), whole)
+      f.store('i64', CORE, Z, canonical(area.load(offset)), whole)
       f.store('i32As16', CORE, Z, i32.const(0), selector)
     }, () => {
       f.store('i64', CORE, Z, i64.load32U(MACHINE, area.at(offset)), whole)

@@ -2,6 +2,7 @@
  * `Machine` for service routines: one instruction's view of the processor.
  */
 import { assert } from '../../base/assert.ts'
+import { FS, SS } from '../../abi/x86/registers.ts'
 import type { Machine, X87State } from '../../isa/machine.ts'
 import type { Instruction, MemoryOperand, Operand } from '../../isa/operand.ts'
 import type { Processor } from '../interfaces.ts'
@@ -11,7 +12,6 @@ import { type CpuContextView, CpuContext, flagsOf, RFLAGS, SEGMENT_DB, SEGMENT_P
 const MASK32 = 0xffff_ffffn
 const MASK64 = 0xffff_ffff_ffff_ffffn
 const ARITHMETIC = RFLAGS.CF | RFLAGS.PF | RFLAGS.AF | RFLAGS.ZF | RFLAGS.SF | RFLAGS.OF | RFLAGS.DF
-const SS = 2
 const GP = 13
 const SS_FAULT = 12
 const at = CpuContext.offsets
@@ -117,14 +117,24 @@ export class MachineAdapter implements Machine {
     this.#gpr[index] = this.#gpr[index]! & ~mask | value & mask
   }
 
-  effectiveAddress(operandIndex: number): bigint {
-    const operand = this.#instruction.operands[operandIndex]
+  #memoryOperand(index: number): MemoryOperand {
+    const operand = this.#instruction.operands[index]
     assert(operand?.kind === 'memory', 'an address needs a memory operand')
+    return operand
+  }
+
+  effectiveAddress(operandIndex: number): bigint {
+    const operand = this.#memoryOperand(operandIndex)
     let address = operand.displacement
     if (operand.ripRelative) address += this.#nextIp
     if (operand.base >= 0) address += this.#gpr[operand.base]!
     if (operand.index >= 0) address += this.#gpr[operand.index]! << BigInt(operand.scale)
     return address & maskOf(operand.addressWidth)
+  }
+
+  linearAddress(operandIndex: number): bigint {
+    const { segment } = this.#memoryOperand(operandIndex)
+    return this.#linearOf(segment, this.effectiveAddress(operandIndex))
   }
 
   read(operandIndex: number): bigint {
@@ -210,11 +220,16 @@ export class MachineAdapter implements Machine {
     }
   }
 
+  #linearOf(segment: number, offset: bigint): bigint {
+    if (this.long && segment < FS) return offset
+    return this.#context.segments.item(segment).base + offset & (this.long ? MASK64 : MASK32)
+  }
+
   /** Segmentation as the engine's segmentLinear does it. */
   #linear(segment: number, offset: bigint, size: number, write: boolean): bigint {
     const state = this.#context.segments.item(segment)
+    const linear = this.#linearOf(segment, offset)
     if (this.long) {
-      const linear = segment >= 4 ? state.base + offset & MASK64 : offset
       if (BigInt.asIntN(48, linear) !== BigInt.asIntN(64, linear)) {
         this.fault(segment === SS ? SS_FAULT : GP, 0)
       }
@@ -230,6 +245,6 @@ export class MachineAdapter implements Machine {
     const top = attributes & SEGMENT_DB ? MASK32 : 0xffffn
     const outside = expandDown ? offset <= limit || last > top : last > limit
     if (denied || outside) this.fault(segment === SS ? SS_FAULT : GP, 0)
-    return state.base + offset & MASK32
+    return linear
   }
 }

@@ -120,7 +120,7 @@ export const partSignatures = {
    * or 0. */
   moveForward: BLOCK, fillForward: BLOCK,
   /** (linear, form of fpu/extended-state.ts) -> not 0 when the service must do it. */
-  saveState: STATE, restoreState: STATE,
+  saveState: STATE, restoreState: STATE, saveImage: STATE, restoreImage: STATE,
   /** (machine, both halves expected, both halves wanted) -> both halves that were there; see
    * mmu/locked.ts. The same at a linear address with its flags, in pieces. */
   exchangePair: { parameters: ['i32', 'i64', 'i64', 'i64', 'i64'], result: 'i64', second: 'i64' },

@@ -5,9 +5,8 @@
 import {
   CR0, CR0_DEFINED, CR4, DR6_BD, DR6_FIXED, DR7_FIXED, DR7_GD, EFER, Vector,
 } from '../../abi/x86/control.ts'
-import { CS, FS } from '../../abi/x86/registers.ts'
+import { CS } from '../../abi/x86/registers.ts'
 import type { Instruction } from '../../isa/operand.ts'
-import type { Machine } from '../../isa/machine.ts'
 import type { Processor, SystemService } from '../interfaces.ts'
 import { PHYSICAL_ADDRESS_BITS } from '../p2m-format.ts'
 import { SEGMENT_L } from '../state.ts'
@@ -155,21 +154,9 @@ const clts: SystemService = (_m, p) => {
   p.modeChanged()
 }
 
-/** Linear address of a memory operand: in 64-bit code only FS and GS have bases. */
-export function linearOperand(
-  m: Machine, p: Processor, instruction: Instruction, index: number,
-): bigint {
-  const operand = instruction.operands[index]
-  if (operand?.kind !== 'memory') return p.fault(Vector.UD)
-  const offset = m.effectiveAddress(index)
-  if (m.long && operand.segment < FS) return offset
-  const linear = offset + p.context.segments.item(operand.segment).base
-  return BigInt.asUintN(m.long ? 64 : 32, linear)
-}
-
-const invlpg: SystemService = (m, p, instruction) => {
+const invlpg: SystemService = (m, p) => {
   requireCpl0(p)
-  const address = linearOperand(m, p, instruction, 0)
+  const address = m.linearAddress(0)
   if (isCanonical(address)) p.memory.flushPage(address)
 }
 

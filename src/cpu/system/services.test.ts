@@ -8,7 +8,7 @@ import { controlInstructions } from '../../isa/instructions/system-control.ts'
 import { segmentInstructions } from '../../isa/instructions/system-segments.ts'
 import { systemInstructions } from '../../isa/instructions/system.ts'
 import { flagsOf } from '../state.ts'
-import { systemServices } from './services.ts'
+import { allServices } from './services.ts'
 import {
   KERNEL_CS, KERNEL_SS, longMode, protectedMode, type TestProcessor, USER_CS, USER_CS32, USER_SS,
 } from './test-processor.ts'
@@ -23,7 +23,7 @@ function push(p: TestProcessor, size: number, ...values: (bigint | number)[]): v
 
 test('every service that definitions name exists', () => {
   for (const d of [...systemInstructions, ...segmentInstructions, ...controlInstructions]) {
-    if (d.service) assert.ok(systemServices[d.service], d.service)
+    if (d.service) assert.ok(allServices[d.service], d.service)
   }
 })
 

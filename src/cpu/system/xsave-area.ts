@@ -1,19 +1,14 @@
 /**
  * The area of XSAVE and XRSTOR (AMD APM 2, 11.5.9): where what lies in it.
  */
+import { IMAGE, IMAGE_BYTES } from '../../isa/x87/image.ts'
 
 /** Byte offsets. */
 export const AREA = {
-  /** Instruction and data pointer of the x87 unit. */
-  ip: 8,
-  dp: 16,
-  /** MXCSR, and the mask of its bits that exist. */
-  mxcsr: 24,
-  /** The x87 stack from its top, 16 bytes a register. */
-  stack: 32,
-  xmm: 160,
+  /** Legacy region. */
+  ...IMAGE,
   /** XSTATE_BV: the components that are not in their initial state. */
-  components: 512,
+  components: IMAGE_BYTES,
   /** XCOMP_BV: COMPACT and the components of the compacted form, 0 in the standard form. */
   format: 520,
   /** Six words. */

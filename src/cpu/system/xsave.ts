@@ -1,18 +1,21 @@
 /**
  * XSAVE, XSAVEOPT, XSAVEC, XSAVES, XRSTOR, XRSTORS (AMD APM 4; APM 2, 11.5).
  *
- * The area is read whole before any register changes, and probed whole before it is written. The
- * components are x87, SSE and AVX; AVX's lies at the same place in both forms of the area. What is
- * usual of this in 64-bit code is fpu/extended-state.ts.
+ * The area begins with FXSAVE's image (isa/x87/image.ts). It is read whole before any register
+ * changes, and probed whole before it is written. The components are x87, SSE and AVX; AVX's lies
+ * at the same place in both forms of the area. What is usual of this in 64-bit code is
+ * fpu/extended-state.ts.
  */
 import { CR0, CR4, Vector, XCR0 } from '../../abi/x86/control.ts'
 import { DS, RAX, RDX } from '../../abi/x86/registers.ts'
 import type { Machine } from '../../isa/machine.ts'
 import type { Instruction } from '../../isa/operand.ts'
-import { MXCSR_MASK } from '../../isa/x87/image.ts'
+import {
+  loadMxcsr, loadX87, loadXmm, type Place, saveMxcsr, saveX87, saveXmm, setX87, setXmm, vectorCount,
+  wordsOf,
+} from '../../isa/x87/image.ts'
 import type { Processor, SystemService } from '../interfaces.ts'
 import { CpuContext, type CpuContextView, lowWord } from '../state.ts'
-import { linearOperand } from './control.ts'
 import { requireCpl0 } from './mode.ts'
 import { AREA, COMPACT, MXCSR_DEFAULT, X87_INITIAL_CONTROL } from './xsave-area.ts'
 
@@ -22,7 +25,7 @@ const PAGE_BYTES = 4096
 
 /** The memory operand, as words counted from its start. In 64-bit code they are accessed directly
  * where their page allows it: a word never crosses pages. */
-class Area {
+class Area implements Place {
   readonly #machine: Machine
   readonly #processor: Processor
   readonly #segment: number
@@ -41,7 +44,7 @@ class Area {
     const operand = instruction.operands[0]
     this.#segment = operand?.kind === 'memory' ? operand.segment : DS
     this.#width = instruction.addressSize
-    const linear = linearOperand(m, p, instruction, 0)
+    const linear = m.linearAddress(0)
     if (linear & 63n) p.fault(Vector.GP, 0)
     this.#page = linear & ~0xfffn
     this.#inPage = Number(linear & 0xfffn)
@@ -107,39 +110,16 @@ function x87InUse(c: CpuContextView): boolean {
   return false
 }
 
-function topOf(c: CpuContextView): number {
-  return c.x87Status >> 11 & 7
-}
-
 /** REX.W: instruction and data pointers of 64 bits rather than 32 with a selector. */
-function wide(m: Machine, instruction: Instruction): boolean {
-  return m.long && instruction.operandSize === 64
+function wide(instruction: Instruction): boolean {
+  return instruction.operandSize === 64
 }
 
-function storeX87(c: CpuContextView, area: Area, wideForm: boolean): void {
-  const { x87Control: control, x87Status: status, x87Tags: tags, x87LastOpcode: opcode } = c
-  area.store(0, BigInt(control) | BigInt(status) << 16n | BigInt(tags) << 32n
-    | BigInt(opcode) << 48n)
-  if (wideForm) {
-    area.store(AREA.ip, c.x87LastIp)
-    area.store(AREA.dp, c.x87LastDp)
-  } else {
-    area.store(AREA.ip, c.x87LastIp & 0xffff_ffffn | BigInt(c.x87LastCs) << 32n)
-    area.store(AREA.dp, c.x87LastDp & 0xffff_ffffn | BigInt(c.x87LastDs) << 32n)
-  }
-  for (let i = 0; i < 8; i++) {
-    const register = c.x87.item(topOf(c) + i & 7)
-    const { significand, signExponent } = register
-    area.store(AREA.stack + i * 16, significand)
-    area.store(AREA.stack + 8 + i * 16, BigInt(signExponent))
-  }
-}
-
-function storeVectors(c: CpuContextView, area: Area, at: number, half: 0 | 2, long: boolean): void {
-  const count = long ? 16 : 8
-  for (let i = 0; i < count; i++) {
-    area.store(at + i * 16, c.vector.get(i * 4 + half))
-    area.store(at + i * 16 + 8, c.vector.get(i * 4 + half + 1))
+/** The upper halves of the vector registers. */
+function saveAvx(m: Machine, c: CpuContextView, area: Area): void {
+  for (let i = 0; i < vectorCount(m); i++) {
+    area.store(AREA.avx + i * 16, c.vector.get(i * 4 + 2))
+    area.store(AREA.avx + i * 16 + 8, c.vector.get(i * 4 + 3))
   }
 }
 
@@ -165,12 +145,12 @@ function save(m: Machine, p: Processor, instruction: Instruction, form: SaveForm
   const oldBv = form.compact ? 0n : area.load(AREA.components)
   area.probe(0, written & XCR0.AVX ? AREA.avx + AREA.avxSize : AREA.avx)
 
-  if (written & XCR0.X87) storeX87(c, area, wide(m, instruction))
+  if (written & XCR0.X87) saveX87(m, area, wide(instruction))
   if (form.compact ? written & XCR0.SSE : wanted & (XCR0.SSE | XCR0.AVX)) {
-    area.store(AREA.mxcsr, BigInt(c.mxcsr) | BigInt(MXCSR_MASK) << 32n)
+    saveMxcsr(m, area)
   }
-  if (written & XCR0.SSE) storeVectors(c, area, AREA.xmm, 0, m.long)
-  if (written & XCR0.AVX) storeVectors(c, area, AREA.avx, 2, m.long)
+  if (written & XCR0.SSE) saveXmm(m, area)
+  if (written & XCR0.AVX) saveAvx(m, c, area)
   const keep = form.compact ? 0n : oldBv & ~BigInt(wanted)
   area.store(AREA.components, keep | BigInt(wanted & used))
   if (form.compact) {
@@ -189,22 +169,14 @@ function saving(compact: boolean, supervisor: boolean, skipsInitial: boolean): S
   return (m, p, instruction) => save(m, p, instruction, form)
 }
 
-interface Image {
-  readonly x87: readonly bigint[]
-  readonly sse: readonly bigint[]
-  readonly avx: readonly bigint[]
-  readonly mxcsr: number
-}
-
-function words(area: Area, at: number, count: number): bigint[] {
-  return Array.from({ length: count }, (_, i) => area.load(at + i * 8))
-}
+/** An area with all components in their initial state. */
+const INITIAL_AREA = { load: (byte: number) => byte === 0 ? X87_INITIAL_CONTROL : 0n }
 
 /** #GP(0) for a header that promises what is not there. */
 function checkHeader(p: Processor, area: Area, supervisor: boolean): { bv: number, comp: bigint } {
   const c = p.context
   const allowed = supervisor ? c.xcr0 | c.xss : c.xcr0
-  const [bv, comp, ...reserved] = words(area, AREA.components, 8) as [bigint, bigint, ...bigint[]]
+  const [bv, comp, ...reserved] = wordsOf(area, AREA.components, 8) as [bigint, bigint, ...bigint[]]
   const compact = (comp & COMPACT) !== 0n
   const components = comp & ~COMPACT
   let bad = reserved.slice(0, compact ? 6 : 1).some((word) => word !== 0n)
@@ -225,48 +197,20 @@ function restore(
   const { bv, comp } = checkHeader(p, area, supervisor)
   const loaded = wanted & bv
   const withMxcsr = comp ? loaded & XCR0.SSE : wanted & (XCR0.SSE | XCR0.AVX)
-  const registers = m.long ? 16 : 8
-  const image: Image = {
-    x87: loaded & XCR0.X87 ? words(area, 0, 20) : [],
-    sse: loaded & XCR0.SSE ? words(area, AREA.xmm, registers * 2) : [],
-    avx: loaded & XCR0.AVX ? words(area, AREA.avx, registers * 2) : [],
-    mxcsr: withMxcsr ? Number(area.load(AREA.mxcsr) & 0xffff_ffffn) : MXCSR_DEFAULT,
-  }
-  if (image.mxcsr & ~MXCSR_MASK) p.fault(Vector.GP, 0)
+  const holding = (component: number) => loaded & component ? area : INITIAL_AREA
+  const x87 = loadX87(holding(XCR0.X87))
+  const xmm = loadXmm(m, holding(XCR0.SSE))
+  const avx = wordsOf(holding(XCR0.AVX), AREA.avx, vectorCount(m) * 2)
+  const mxcsr = withMxcsr ? loadMxcsr(m, area) : MXCSR_DEFAULT
 
-  if (wanted & XCR0.X87) restoreX87(c, image.x87, wide(m, instruction))
-  if (wanted & XCR0.SSE) restoreVectors(c, image.sse, 0, registers)
-  if (wanted & XCR0.AVX) restoreVectors(c, image.avx, 2, registers)
-  if (withMxcsr || wanted & XCR0.SSE) c.mxcsr = image.mxcsr
+  if (wanted & XCR0.X87) setX87(m, x87, wide(instruction))
+  if (wanted & XCR0.SSE) setXmm(m, xmm)
+  if (wanted & XCR0.AVX) setAvx(c, avx)
+  if (withMxcsr || wanted & XCR0.SSE) c.mxcsr = mxcsr
 }
 
-/** No words mean the initial state. */
-function restoreX87(c: CpuContextView, image: readonly bigint[], wideForm: boolean): void {
-  const control = image[0] ?? X87_INITIAL_CONTROL
-  c.x87Control = Number(control & 0xffffn)
-  c.x87Status = Number(control >> 16n & 0xffffn)
-  c.x87Tags = Number(control >> 32n & 0xffn)
-  c.x87LastOpcode = Number(control >> 48n & 0x7ffn)
-  const ip = image[1] ?? 0n
-  const dp = image[2] ?? 0n
-  c.x87LastIp = wideForm ? ip : ip & 0xffff_ffffn
-  c.x87LastDp = wideForm ? dp : dp & 0xffff_ffffn
-  c.x87LastCs = wideForm ? 0 : Number(ip >> 32n & 0xffffn)
-  c.x87LastDs = wideForm ? 0 : Number(dp >> 32n & 0xffffn)
-  for (let i = 0; i < 8; i++) {
-    const register = c.x87.item(topOf(c) + i & 7)
-    register.significand = image[4 + i * 2] ?? 0n
-    register.signExponent = Number((image[5 + i * 2] ?? 0n) & 0xffffn)
-  }
-}
-
-function restoreVectors(
-  c: CpuContextView, image: readonly bigint[], half: 0 | 2, registers: number,
-): void {
-  for (let i = 0; i < registers; i++) {
-    c.vector.set(i * 4 + half, image[i * 2] ?? 0n)
-    c.vector.set(i * 4 + half + 1, image[i * 2 + 1] ?? 0n)
-  }
+function setAvx(c: CpuContextView, words: readonly bigint[]): void {
+  words.forEach((word, i) => c.vector.set((i >> 1) * 4 + 2 + (i & 1), word))
 }
 
 /** Bytes that the standard form needs for the components of `xcr0`, and the compacted form. */

@@ -223,9 +223,9 @@ class EffectsBackend implements Backend<Unknown>, Effects {
   tsc(): Unknown { return VALUE }
   deferIf(): void { this.faults = true }
   transferState(name: StateTransfer, area: Operand): void {
-    if (name.startsWith('xsave')) this.#store(area)
-    this.#load(area)
-    this.gprRead |= 1 << RAX | 1 << RDX
+    if (name !== 'fxsave') this.#load(area)
+    if (name.includes('save')) this.#store(area)
+    if (name.startsWith('x')) this.gprRead |= 1 << RAX | 1 << RDX
   }
 
   forgetPage(place: Operand): void { this.address(place) }

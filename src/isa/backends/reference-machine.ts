@@ -49,6 +49,11 @@ export class ReferenceMachine implements Machine {
     return this.#backend.address(this.#memoryOperand(operandIndex))
   }
 
+  linearAddress(operandIndex: number): bigint {
+    const { segment } = this.#memoryOperand(operandIndex)
+    return this.#linear(segment, this.effectiveAddress(operandIndex))
+  }
+
   read(operandIndex: number): bigint {
     return this.#backend.read(this.#instruction.operands[operandIndex]!)
   }

@@ -16,7 +16,7 @@ function repeats(backend: ReferenceBackend, instruction: Instruction): boolean {
   return backend.flag('zf') === (instruction.repeat === 0xf3 ? 1n : 0n)
 }
 
-/** How a reading finds the routine of an instruction that has no `execute`. */
+/** How a reading finds the routine that is the whole meaning of an instruction. */
 export type RunService = (service: string, state: ReferenceState, instruction: Instruction) => void
 
 /**
@@ -27,14 +27,14 @@ export function runInstruction(
   state: ReferenceState, instruction: Instruction, runService?: RunService,
 ): void {
   const { definition, operands } = instruction
-  const execute = definition.fields.execute
-  if (!execute) {
-    assert(runService && definition.service, `service ${definition.service} can be run`)
+  if (definition.service) {
+    assert(runService, `service ${definition.service} can be run`)
     const next = new ReferenceBackend(state, instruction).nextIp()
     runService(definition.service, state, instruction)
     state.rip = next
     return
   }
+  const execute = definition.fields.execute!
   const backend = new ReferenceBackend(state, instruction)
   if (instruction.repeat) {
     if (backend.gpr(RCX, instruction.addressSize) !== 0n) {

@@ -106,9 +106,10 @@ const portOuts = define('outs', {
   endsBlock: true,
 })
 
-function extendedState(name: StateTransfer, pattern: string): Definition {
+/** A region ends before it: its locals would have to be saved, and loaded after it. */
+function stateTransfer(name: StateTransfer, encoding: Row): Definition {
   return define(name, {
-    encodings: [row(pattern, 'M')],
+    encodings: [encoding],
     service: true,
     interpreted: true,
     execute(m, area) {
@@ -118,15 +119,17 @@ function extendedState(name: StateTransfer, pattern: string): Definition {
   })
 }
 
-export const xsave = extendedState('xsave', 'np 0f ae /4 m')
-export const xrstor = extendedState('xrstor', 'np 0f ae /5 m')
-export const xsaveopt = extendedState('xsaveopt', 'np 0f ae /6 m')
-export const xsavec = extendedState('xsavec', 'np 0f c7 /4 m')
-export const xsaves = extendedState('xsaves', 'np 0f c7 /5 m')
-export const xrstors = extendedState('xrstors', 'np 0f c7 /3 m')
+export const fxsave = stateTransfer('fxsave', row('np 0f ae /0 m', 'M').cpuid('fxsr'))
+export const fxrstor = stateTransfer('fxrstor', row('np 0f ae /1 m', 'M').cpuid('fxsr'))
+export const xsave = stateTransfer('xsave', row('np 0f ae /4 m', 'M'))
+export const xrstor = stateTransfer('xrstor', row('np 0f ae /5 m', 'M'))
+export const xsaveopt = stateTransfer('xsaveopt', row('np 0f ae /6 m', 'M'))
+export const xsavec = stateTransfer('xsavec', row('np 0f c7 /4 m', 'M'))
+export const xsaves = stateTransfer('xsaves', row('np 0f c7 /5 m', 'M'))
+export const xrstors = stateTransfer('xrstors', row('np 0f c7 /3 m', 'M'))
 
 export const controlInstructions: readonly Definition[] = [
   movToControl, movFromDebug, movToDebug, smsw, lmsw, clts,
   invlpg, invpcid, invd, wbinvd, clflush, clflushopt, portIn, portOut, portIns, portOuts,
-  xsave, xrstor, xsaveopt, xsavec, xsaves, xrstors,
+  fxsave, fxrstor, xsave, xrstor, xsaveopt, xsavec, xsaves, xrstors,
 ]

@@ -1,5 +1,5 @@
 /**
- * The x87 instructions, EMMS and FXSAVE (AMD APM 5; Intel SDM 2, appendix A.5). What they do is in
+ * The x87 instructions and EMMS (AMD APM 5; Intel SDM 2, appendix A.5). What they do is in
  * x87/, by the same names; x87-stack.ts brings their operands.
  *
  * `F0` is ST, `Fi` the register that ModRM names. Aliases that no manual lists, but every processor
@@ -116,8 +116,6 @@ const neighbours: readonly Definition[] = [
   define('maskmovdqu', {
     encodings: [row('66 0f f7 /r r', 'Vx', 'Ux').cpuid('sse2')], service: true,
   }),
-  define('fxsave', { encodings: [row('np 0f ae /0 m', 'M').cpuid('fxsr')], service: true }),
-  define('fxrstor', { encodings: [row('np 0f ae /1 m', 'M').cpuid('fxsr')], service: true }),
 ]
 
 export const x87Instructions: readonly Definition[] = [

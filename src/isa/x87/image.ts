@@ -1,54 +1,71 @@
 /**
- * The 512-byte image of FXSAVE and FXRSTOR, whose parts XSAVE uses as well (Intel SDM 1, 10.5;
+ * The 512-byte image of FXSAVE and FXRSTOR, with which the area of XSAVE begins (Intel SDM 1, 10.5;
  * AMD APM 2, 11.5.1.3).
  *
  * As on the processor that we report, instruction and data pointers are saved only while an
  * unmasked exception waits, and as zeros otherwise. Images are read and written through a
- * `Place`, so that the caller checks and probes once for all.
+ * `Place`, so that the caller checks and probes once for all, and read whole before anything is
+ * changed.
  */
 import type { Machine } from '../machine.ts'
 import { setControlWord } from './environment.ts'
 import { extended } from './extended.ts'
 import { physical, set } from './unit.ts'
 
-/** Where an image lies: bytes from its start. */
-export interface Place {
-  load(byte: number, size: number): bigint
-  store(byte: number, size: number, value: bigint): void
+/** Where an image lies, in words of eight bytes; `byte` counts from its start. */
+export interface Place extends Source {
+  store(byte: number, word: bigint): void
 }
+
+interface Source {
+  load(byte: number): bigint
+}
+
+/** Byte offsets; the first word has control word, status word, tags and opcode. */
+export const IMAGE = {
+  /** Instruction and data pointer of the x87 unit. */
+  ip: 8,
+  dp: 16,
+  /** MXCSR, and the mask of its bits that exist. */
+  mxcsr: 24,
+  /** The x87 stack from its top, 16 bytes a register. */
+  stack: 32,
+  xmm: 160,
+} as const
+export const IMAGE_BYTES = 512
 
 /** Bits of MXCSR that may be set; MISALIGNSSE's is not among them. */
 export const MXCSR_MASK = 0xffff
 
 const MASK64 = 0xffffffffffffffffn
-const REGISTERS = 32
-const XMM = 160
-const IMAGE_BYTES = 512
+const X87_WORDS = IMAGE.xmm / 8
 const SUMMARY = 1 << 7
 
 /** The operand of an instruction at a segment's offset. */
 export function placeAt(m: Machine, segment: number, offset: bigint): Place {
   const at = (byte: number) => BigInt.asUintN(64, offset + BigInt(byte))
   return {
-    load: (byte, size) => m.load(segment, at(byte), size),
-    store: (byte, size, value) => m.store(segment, at(byte), size, value),
+    load: (byte) => m.load(segment, at(byte), 8),
+    store: (byte, word) => m.store(segment, at(byte), 8, word),
   }
 }
 
+export function wordsOf(place: Source, from: number, count: number): bigint[] {
+  return Array.from({ length: count }, (_, i) => place.load(from + i * 8))
+}
+
 /** x87 and MMX state: bytes 0 to 23 and 32 to 159. `wide`: pointers of 64 bits (REX.W). */
-function saveX87(m: Machine, place: Place, wide: boolean): void {
+export function saveX87(m: Machine, place: Place, wide: boolean): void {
   const { x87 } = m
   const pending = (x87.statusWord & SUMMARY) !== 0
-  place.store(0, 2, BigInt(x87.controlWord))
-  place.store(2, 2, BigInt(x87.statusWord))
-  place.store(4, 2, BigInt(x87.tags))
-  place.store(6, 2, pending ? BigInt(x87.lastOpcode) : 0n)
-  place.store(8, 8, pending ? pointer(x87.lastIp, x87.lastCs, wide) : 0n)
-  place.store(16, 8, pending ? pointer(x87.lastDp, x87.lastDs, wide) : 0n)
+  place.store(0, BigInt(x87.controlWord) | BigInt(x87.statusWord) << 16n | BigInt(x87.tags) << 32n
+    | BigInt(pending ? x87.lastOpcode : 0) << 48n)
+  place.store(IMAGE.ip, pending ? pointer(x87.lastIp, x87.lastCs, wide) : 0n)
+  place.store(IMAGE.dp, pending ? pointer(x87.lastDp, x87.lastDs, wide) : 0n)
   for (let i = 0; i < 8; i++) {
     const index = physical(m, i)
-    place.store(REGISTERS + i * 16, 8, x87.significand(index))
-    place.store(REGISTERS + i * 16 + 8, 8, BigInt(x87.signExponent(index)))
+    place.store(IMAGE.stack + i * 16, x87.significand(index))
+    place.store(IMAGE.stack + i * 16 + 8, BigInt(x87.signExponent(index)))
   }
 }
 
@@ -56,59 +73,71 @@ function pointer(offset: bigint, selector: number, wide: boolean): bigint {
   return wide ? offset & MASK64 : offset & 0xffffffffn | BigInt(selector) << 32n
 }
 
-export function restoreX87(m: Machine, place: Place, wide: boolean): void {
+/** What `setX87` takes. */
+export function loadX87(place: Source): readonly bigint[] {
+  return wordsOf(place, 0, X87_WORDS)
+}
+
+/** The x87 state becomes that of an image; pointers of 64 bits become canonical. */
+export function setX87(m: Machine, words: readonly bigint[], wide: boolean): void {
   const { x87 } = m
-  const control = Number(place.load(0, 2))
-  const status = Number(place.load(2, 2))
-  const tags = Number(place.load(4, 1))
-  const opcode = Number(place.load(6, 2))
-  const ip = place.load(8, 8)
-  const dp = place.load(16, 8)
-  const registers = Array.from({ length: 8 }, (_, i) => extended(
-    Number(place.load(REGISTERS + i * 16 + 8, 2)), place.load(REGISTERS + i * 16, 8)))
-  x87.statusWord = status
-  registers.forEach((value, i) => set(m, i, value))
-  x87.tags = tags
-  x87.lastOpcode = opcode & 0x7ff
-  x87.lastIp = wide ? ip : ip & 0xffffffffn
-  x87.lastDp = wide ? dp : dp & 0xffffffffn
-  x87.lastCs = wide ? 0 : Number(ip >> 32n & 0xffffn)
-  x87.lastDs = wide ? 0 : Number(dp >> 32n & 0xffffn)
-  setControlWord(x87, control)
+  const word = (byte: number): bigint => words[byte >> 3]!
+  const [control, ip, dp] = [word(0), word(IMAGE.ip), word(IMAGE.dp)]
+  const address = (of: bigint): bigint =>
+    wide ? BigInt.asUintN(64, BigInt.asIntN(48, of)) : of & 0xffffffffn
+  const selector = (of: bigint): number => wide ? 0 : Number(of >> 32n & 0xffffn)
+  x87.statusWord = Number(control >> 16n & 0xffffn)
+  for (let i = 0; i < 8; i++) {
+    const at = IMAGE.stack + i * 16
+    set(m, i, extended(Number(word(at + 8) & 0xffffn), word(at)))
+  }
+  x87.tags = Number(control >> 32n & 0xffn)
+  x87.lastOpcode = Number(control >> 48n & 0x7ffn)
+  x87.lastIp = address(ip)
+  x87.lastDp = address(dp)
+  x87.lastCs = selector(ip)
+  x87.lastDs = selector(dp)
+  setControlWord(x87, Number(control & 0xffffn))
 }
 
 /** Bytes 24 to 31. */
-function saveMxcsr(m: Machine, place: Place): void {
-  place.store(24, 4, BigInt(m.mxcsr))
-  place.store(28, 4, BigInt(MXCSR_MASK))
+export function saveMxcsr(m: Machine, place: Place): void {
+  place.store(IMAGE.mxcsr, BigInt(m.mxcsr) | BigInt(MXCSR_MASK) << 32n)
 }
 
 /** MXCSR from the image; #GP(0) when a reserved bit is set. */
-function loadMxcsr(m: Machine, place: Place): number {
-  const value = Number(place.load(24, 4))
+export function loadMxcsr(m: Machine, place: Source): number {
+  const value = Number(place.load(IMAGE.mxcsr) & 0xffffffffn)
   if (value & ~MXCSR_MASK) m.fault(13, 0)
   return value
 }
 
-function xmmCount(m: Machine): number {
+/** How many vector registers the mode has. */
+export function vectorCount(m: Machine): number {
   return m.long ? 16 : 8
 }
 
-function saveXmm(m: Machine, place: Place): void {
-  for (let index = 0; index < xmmCount(m); index++) {
+/** The lower halves of the vector registers: bytes 160 to 415. */
+export function saveXmm(m: Machine, place: Place): void {
+  for (let index = 0; index < vectorCount(m); index++) {
     const value = m.xmm(index)
-    place.store(XMM + index * 16, 8, value & MASK64)
-    place.store(XMM + index * 16 + 8, 8, value >> 64n)
+    place.store(IMAGE.xmm + index * 16, value & MASK64)
+    place.store(IMAGE.xmm + index * 16 + 8, value >> 64n)
   }
 }
 
-function restoreXmm(m: Machine, place: Place): void {
-  const values = Array.from({ length: xmmCount(m) }, (_, index) =>
-    place.load(XMM + index * 16, 8) | place.load(XMM + index * 16 + 8, 8) << 64n)
-  values.forEach((value, index) => m.setXmm(index, value))
+/** What `setXmm` takes. */
+export function loadXmm(m: Machine, place: Source): readonly bigint[] {
+  return wordsOf(place, IMAGE.xmm, vectorCount(m) * 2)
 }
 
-/** FXSAVE's image; the caller has checked alignment and that 512 bytes can be written. */
+export function setXmm(m: Machine, words: readonly bigint[]): void {
+  for (let index = 0; index < vectorCount(m); index++) {
+    m.setXmm(index, words[index * 2]! | words[index * 2 + 1]! << 64n)
+  }
+}
+
+/** FXSAVE's image; the caller has checked alignment and that it can be written. */
 export function fxsaveImage(m: Machine, place: Place, wide: boolean): void {
   saveX87(m, place, wide)
   saveMxcsr(m, place)
@@ -117,9 +146,10 @@ export function fxsaveImage(m: Machine, place: Place, wide: boolean): void {
 
 /** FXRSTOR's: everything that may fault comes before anything is changed. */
 export function fxrstorImage(m: Machine, place: Place, wide: boolean): void {
-  place.load(IMAGE_BYTES - 8, 8)
+  place.load(IMAGE_BYTES - 8)
   const mxcsr = loadMxcsr(m, place)
-  restoreX87(m, place, wide)
-  restoreXmm(m, place)
+  const [x87, xmm] = [loadX87(place), loadXmm(m, place)]
+  setX87(m, x87, wide)
+  setXmm(m, xmm)
   m.mxcsr = mxcsr
 }

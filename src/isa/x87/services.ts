@@ -7,7 +7,7 @@ import { RDI } from '../../abi/x86/registers.ts'
 import type { Machine, Service } from '../machine.ts'
 import type { Instruction, MemoryOperand } from '../operand.ts'
 import { environmentServices } from './environment.ts'
-import { fxrstorImage, fxsaveImage, placeAt } from './image.ts'
+import { fxrstorImage, fxsaveImage, IMAGE_BYTES, placeAt } from './image.ts'
 import { enterUnit } from './unit.ts'
 
 const TOP = 7 << 11
@@ -71,14 +71,13 @@ const maskmovq: Service = (m, instruction) => {
 function imageOperand(m: Machine, instruction: Instruction): [MemoryOperand, bigint] {
   if (m.cr0 & (CR0.EM | CR0.TS)) m.fault(Vector.NM)
   const [operand] = instruction.operands
-  const offset = m.effectiveAddress(0)
-  if (offset & 15n) m.fault(Vector.GP, 0)
-  return [operand as MemoryOperand, offset]
+  if (m.linearAddress(0) & 15n) m.fault(Vector.GP, 0)
+  return [operand as MemoryOperand, m.effectiveAddress(0)]
 }
 
 const fxsave: Service = (m, instruction) => {
   const [{ segment }, offset] = imageOperand(m, instruction)
-  m.probeWrite(segment, offset, 512)
+  m.probeWrite(segment, offset, IMAGE_BYTES)
   fxsaveImage(m, placeAt(m, segment, offset), instruction.operandSize === 64)
 }
 

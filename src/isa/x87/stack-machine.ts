@@ -88,6 +88,7 @@ export class StackMachine implements Machine {
   gpr(): bigint { return 0n }
   setGpr(): void {}
   effectiveAddress(): bigint { return 0n }
+  linearAddress(): bigint { return 0n }
   probeWrite(): void {}
   xmm(): bigint { return 0n }
   setXmm(): void {}

@@ -152,6 +152,34 @@ test('FNSAVE and FRSTOR, FXSAVE and FXRSTOR keep everything', () => {
   }
 })
 
+/** An image with these words is loaded by one instruction, and saved by the other: what is then in
+ * the words of controls and pointers. */
+function throughImage(words: readonly bigint[], restore: string, save: string): string[] {
+  const state = unit()
+  const page = state.memory as Page
+  state.gpr[0] = 0n
+  words.forEach((word, i) => page.store(BigInt(i * 8), 8, word))
+  page.store(24n, 8, 0x1f80n)
+  run(state, restore, save)
+  return [0n, 8n, 16n].map((at) => page.load(at, 8).toString(16))
+}
+
+test('FXRSTOR computes the exception summary; pointers are saved while an exception waits', () => {
+  const [load32, load64] = ['0f ae 08', '48 0f ae 08']
+  const [save32, save64] = ['0f ae 00', '48 0f ae 00']
+  const pointers = [0x1234f6789abcdef0n, 0x1122b34455667788n]
+  const waiting = [0xffff_00aa_0001_0340n, ...pointers]
+  const words = '7ff00aa80810340'
+  assert.deepEqual(throughImage(waiting, load64, save64),
+    [words, 'fffff6789abcdef0', 'ffffb34455667788'])
+  assert.deepEqual(throughImage(waiting, load64, save32), [words, '9abcdef0', '55667788'])
+  assert.deepEqual(throughImage(waiting, load32, save64), [words, '9abcdef0', '55667788'])
+  assert.deepEqual(throughImage(waiting, load32, save32),
+    [words, 'f6789abcdef0', 'b34455667788'])
+  const none = [0xffff_00aa_8080_ffffn, ...pointers]
+  assert.deepEqual(throughImage(none, load64, save64), ['aa00001f7f', '0', '0'])
+})
+
 test('CR0.TS keeps the unit away, and WAIT only with CR0.MP', () => {
   const state = unit()
   state.cr0 |= 8

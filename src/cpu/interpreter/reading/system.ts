@@ -6,7 +6,7 @@ import { call, i32, i64 } from '../../../wasm/expression.ts'
 import type { StateTransfer, SystemField } from '../../../isa/backend.ts'
 import { FS, GS } from '../../../abi/x86/registers.ts'
 import type { Operand } from '../../../isa/operand.ts'
-import { formOf } from '../../fpu/extended-state.ts'
+import { transferOf } from '../../fpu/extended-state.ts'
 import { CpuContext } from '../../state.ts'
 import { controlAt, segmentAt, Z } from '../core-fields.ts'
 import { CORE } from '../parts.ts'
@@ -96,12 +96,10 @@ export abstract class SystemReading extends X87Reading {
 
   transferState(name: StateTransfer, area: Operand): void {
     const linear = this.linearAddress(area)
-    const form = i32.const(formOf(name, this.operandSize))
-    const { restoreState, saveState } = this.parts
-    const transfer = name.startsWith('xrstor') ? restoreState : saveState
+    const { part, form } = transferOf(name, this.operandSize)
     this.effect({
       inputs: [linear],
-      emit: () => this.target.if(call(transfer, linear.expression(), form),
+      emit: () => this.target.if(call(this.parts[part], linear.expression(), i32.const(form)),
         () => this.site.exits.defer()),
     })
   }
