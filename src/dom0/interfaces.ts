@@ -263,10 +263,10 @@ export interface Xenctrl {
   /** Gives RAM to each gfn; `order` is the extents' size as a power of two. Answers how many. */
   populatePhysmap(domid: Domid, gfns: readonly Gfn[], order: number): number
   /** As populatePhysmap for `count` extents that follow one another, with frames of host node
-   * `node` only if that is given; throws unless all succeed. */
-  populateRange(domid: Domid, first: Gfn, count: number, order: number, node?: number): void
-  /** Lets `count` gfns from `first` get RAM once they are reached for; throws unless all do. */
-  populateLater(domid: Domid, first: Gfn, count: number): void
+   * `node` only if that is given. */
+  populateRange(domid: Domid, first: Gfn, count: number, order: number, node?: number): number
+  /** As populateRange, but the gfns get RAM only once they are reached for. */
+  populateLater(domid: Domid, first: Gfn, count: number, order: number): number
   /** How many pages a domain shall have in all, with those that it gets later; throws where there
    * are not so many. */
   setPodTarget(domid: Domid, pages: number): void

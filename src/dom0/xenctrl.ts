@@ -2,11 +2,10 @@
  * libxenctrl over the hypercall gate; this file adds memory_op to what its bases do.
  */
 import type { Domid, Gfn } from '../abi/numbers.ts'
-import { ENOMEM, errnoName } from '../abi/xen/errno.ts'
 import * as M from '../abi/xen/memory.ts'
 import { __HYPERVISOR_memory_op, E820Entry } from '../abi/xen/xen.ts'
 import { DomainControl } from './domain-control.ts'
-import { type E820Range, type Xenctrl, XenError } from './interfaces.ts'
+import type { E820Range, Xenctrl } from './interfaces.ts'
 
 /** Extents a call: their list must fit the buffer. */
 const EXTENTS_PER_CALL = 4096
@@ -47,22 +46,23 @@ export class XenctrlClient extends DomainControl implements Xenctrl {
       order)
   }
 
-  populateRange(domid: Domid, first: Gfn, count: number, order: number, node?: number): void {
-    const step = 2 ** order
-    const gfns = Array.from({ length: count }, (_, i) => first + i * step)
-    const call = 'xc_domain_populate_physmap_exact'
+  populateRange(domid: Domid, first: Gfn, count: number, order: number, node?: number): number {
     const flags = node === undefined ? 0
       : node + 1 << M.XENMEMF_NODE_SHIFT | M.XENMEMF_exact_node_request
-    const done = this.#reserveAll(call, M.XENMEM_populate_physmap, domid, gfns, order, flags)
-    if (done < count) throw new XenError(call, ENOMEM, errnoName(ENOMEM))
+    return this.#populateRow(domid, first, count, order, flags)
   }
 
-  populateLater(domid: Domid, first: Gfn, count: number): void {
-    const gfns = Array.from({ length: count }, (_, i) => first + i)
-    const call = 'xc_domain_populate_physmap_exact'
-    const done = this.#reserveAll(call, M.XENMEM_populate_physmap, domid, gfns, 0,
-      M.XENMEMF_populate_on_demand)
-    if (done < count) throw new XenError(call, ENOMEM, errnoName(ENOMEM))
+  populateLater(domid: Domid, first: Gfn, count: number, order: number): number {
+    return this.#populateRow(domid, first, count, order, M.XENMEMF_populate_on_demand)
+  }
+
+  #populateRow(
+    domid: Domid, first: Gfn, count: number, order: number, flags: number,
+  ): number {
+    const step = 2 ** order
+    const gfns = Array.from({ length: count }, (_, i) => first + i * step)
+    return this.#reserveAll('xc_domain_populate_physmap', M.XENMEM_populate_physmap, domid, gfns,
+      order, flags)
   }
 
   setPodTarget(domid: Domid, pages: number): void {

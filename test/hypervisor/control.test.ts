@@ -117,8 +117,9 @@ test('a domain gets no more memory than max_mem, and none that the machine lacks
   assert.equal(xenctrl.populatePhysmap(domid, gfns, 0), 16)
   xenctrl.setMaxMem(domid, 1024 * 1024)
   const free = machine.host.frames.free
-  assert.throws(() => xenctrl.populateRange(domid, asGfn(0x1000), 64, 9), isError(ENOMEM))
-  assert.ok(machine.host.frames.free < free)
+  const done = xenctrl.populateRange(domid, asGfn(0x1000), 64, 9)
+  assert.ok(done > 0 && done < 8, `${done}`)
+  assert.ok(machine.host.frames.free <= free - done * 512)
   xenctrl.destroyDomain(domid)
   machine.control.close()
 })

@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { asGfn, type Domid } from '../../src/abi/numbers.ts'
-import { E2BIG, EFAULT, EINVAL, ENOBUFS, ENOMEM, EOPNOTSUPP } from '../../src/abi/xen/errno.ts'
+import { E2BIG, EFAULT, EINVAL, ENOBUFS, EOPNOTSUPP } from '../../src/abi/xen/errno.ts'
 import {
   XENMEM_get_vnumainfo, XENMEM_populate_physmap, XENMEMF_NODE_SHIFT, XENMEMF_vnode,
   XenMemoryReservation, XenVnumaTopologyInfo,
@@ -135,6 +135,7 @@ test('frames are of the node asked for, by its number or by that of a virtual no
   assert.equal(before[1]! - free()[1]!, 132)
   assert.equal(populate(2), -EINVAL)
   // Only that node, although the other has enough.
-  assert.throws(() => xenctrl.populateRange(domid, asGfn(0x2000), 9000, 0, 1), isError(ENOMEM))
+  const left = free()[1]!
+  assert.equal(xenctrl.populateRange(domid, asGfn(0x2000), 9000, 0, 1), left)
   machine.control.close()
 })

@@ -138,10 +138,12 @@ export class FakeControl implements ControlDomain {
     setDomainHandle: (domid: Domid, handle: Uint8Array) => this.#set(domid, { handle }),
     setHvmParam: (domid: Domid, parameter: number, value: number) =>
       void this.domain(domid).parameters.set(parameter, value),
-    populateRange: (domid: Domid, _first: Gfn, count: number, order: number) =>
-      this.#set(domid, { totalPages: this.domain(domid).info.totalPages + (count << order) }),
+    populateRange: (domid: Domid, _first: Gfn, count: number, order: number) => {
+      this.#set(domid, { totalPages: this.domain(domid).info.totalPages + (count << order) })
+      return count
+    },
     claimPages: () => {},
-    populateLater: () => {},
+    populateLater: (_domid: Domid, _first: Gfn, count: number) => count,
     setPodTarget: () => {},
     getHvmContext: () => emptyContext(),
     setHvmContext: (domid: Domid, bytes: Uint8Array) => {

@@ -5,7 +5,7 @@
  * console pages and ports in place. When anything fails, no domain is left.
  */
 import {
-  asDomid, asGfn, asGrantRef, type Domid, type EvtchnPort, type Gfn,
+  asDomid, asGrantRef, type Domid, type EvtchnPort, type Gfn,
 } from '../../abi/numbers.ts'
 import type { FeatureWord } from '../../abi/x86/cpuid.ts'
 import { XEN_DOMCTL_CDF_hap, XEN_DOMCTL_CDF_hvm } from '../../abi/xen/domctl.ts'
@@ -20,8 +20,9 @@ import { XEN_X86_EMU_LAPIC } from '../../abi/xen/xen.ts'
 import { type ControlDomain, type CreateDomainConfig, type Xenctrl, XenError } from
   '../../dom0/interfaces.ts'
 import { startContext } from '../build/hvm-context.ts'
-import { type FrameRange, type PvhImage, writePvhImage } from '../build/pvh-image.ts'
+import { type PvhImage, writePvhImage } from '../build/pvh-image.ts'
 import { errorText } from './error-text.ts'
+import { populateRange } from './extents.ts'
 import { type DomainSpec, ERROR_FAIL, LibxlError } from './libxl.ts'
 import { placeDomain } from './placement.ts'
 import { setVnuma } from './vnuma.ts'
@@ -40,8 +41,6 @@ const CONTROL_DOMAIN = asDomid(0)
 const TIMER_MODE = 1
 /** libxl gives the domain this much beyond its memory, for special pages. */
 const MEMORY_SLACK_KIB = 1024
-const SUPERPAGE_ORDER = 9
-const SUPERPAGE_FRAMES = 1 << SUPERPAGE_ORDER
 const CONSOLE_REF = asGrantRef(GNTTAB_RESERVED_CONSOLE)
 const STORE_REF = asGrantRef(GNTTAB_RESERVED_XENSTORE)
 
@@ -160,22 +159,29 @@ function build(
 }
 
 function populateAll(
-  control: ControlDomain, spec: DomainSpec, domid: Domid, image: PvhImage,
+  { xenctrl }: ControlDomain, spec: DomainSpec, domid: Domid, image: PvhImage,
 ): void {
   // All of it or nothing, whoever else makes domains meanwhile.
-  control.xenctrl.claimPages(domid, spec.maxMemoryKib >> 2)
+  xenctrl.claimPages(domid, spec.maxMemoryKib >> 2)
   for (const range of [...image.ram, ...image.extra]) {
     const node = range.vnode === undefined ? undefined : spec.vnuma?.[range.vnode]?.pnode
-    populate(control, domid, range, node)
+    populateRange(range, (first, count, order) =>
+      xenctrl.populateRange(domid, first, count, order, node))
   }
-  control.xenctrl.claimPages(domid, 0)
+  xenctrl.claimPages(domid, 0)
 }
 
 function populateOnDemand(
-  { xenctrl, ...control }: ControlDomain, spec: DomainSpec, domid: Domid, image: PvhImage,
+  { xenctrl }: ControlDomain, spec: DomainSpec, domid: Domid, image: PvhImage,
 ): void {
-  for (const { first, count } of image.ram) xenctrl.populateLater(domid, asGfn(first), count)
-  for (const range of image.extra) populate({ ...control, xenctrl }, domid, range, undefined)
+  for (const range of image.ram) {
+    populateRange(range, (first, count, order) =>
+      xenctrl.populateLater(domid, first, count, order))
+  }
+  for (const range of image.extra) {
+    populateRange(range, (first, count, order) =>
+      xenctrl.populateRange(domid, first, count, order))
+  }
   xenctrl.setPodTarget(domid, pagesOf(spec, image))
 }
 
@@ -197,23 +203,6 @@ function checkRoom(
 function mempoolSizeOf(spec: DomainSpec): number {
   const kib = 4 * (256 * spec.maxVcpus + spec.maxMemoryKib / 1024)
   return Math.ceil(kib / 1024) * 1024 * 1024
-}
-
-/** Gives RAM to a range, in superpages where they fit; of one node of the host if that is given. */
-function populate(
-  control: ControlDomain, domid: Domid, range: FrameRange, node: number | undefined,
-): void {
-  const end = range.first + range.count
-  const large = Math.min(end, Math.ceil(range.first / SUPERPAGE_FRAMES) * SUPERPAGE_FRAMES)
-  const tail = Math.max(large, Math.floor(end / SUPERPAGE_FRAMES) * SUPERPAGE_FRAMES)
-  const parts: [number, number, number][] = [
-    [range.first, large - range.first, 0],
-    [large, (tail - large) / SUPERPAGE_FRAMES, SUPERPAGE_ORDER],
-    [tail, end - tail, 0],
-  ]
-  for (const [first, count, order] of parts) {
-    if (count > 0) control.xenctrl.populateRange(domid, asGfn(first), count, order, node)
-  }
 }
 
 function setParameters(
