@@ -8,6 +8,7 @@ import { P2M_RAM_RO, P2M_RAM_RW } from '../../cpu/p2m-format.ts'
 import { destroyDomain } from '../domain/lifecycle.ts'
 import { sampleMachine } from '../host/sample-machine.ts'
 import { FrameContent } from './frame-content.ts'
+import { FRAME } from './frame-presence.ts'
 import { Frames } from './frames.ts'
 import { GFN_LIMIT, p2mMfn, p2mType } from './p2m.ts'
 import { movePage, populate, release, showXenFrame, unmap } from './reservation.ts'
@@ -180,6 +181,19 @@ test('what a domain wrote is gone before another can have its frames', () => {
   assert.ok(isZero(owned[7]!))
   destroyDomain(domain)
   assert.ok(owned.every(isZero))
+})
+
+test('a free frame that was promised does not go offline', () => {
+  const { frames } = sampleMachine(4).host
+  const claimant = { claimedPages: 0 }
+  const [one, other] = [frames.allocate(5), frames.allocate(5)]
+  for (const mfn of [one, other]) frames.disown(mfn)
+  assert.ok(frames.claim(claimant, frames.free - 1))
+  assert.equal(frames.takeOffline(one), FRAME.offline)
+  assert.equal(frames.takeOffline(other), FRAME.online)
+  assert.equal(frames.free, frames.claimed)
+  assert.ok(frames.claim(claimant, 0))
+  assert.equal(frames.takeOffline(other), FRAME.offline)
 })
 
 test('a claim keeps frames for a domain, and is used up by what it gets', () => {

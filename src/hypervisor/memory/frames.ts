@@ -126,8 +126,8 @@ export class Frames {
   }
 
   /** Zeroed frames in a row that Xen keeps for `owner`, outside its reservation; or 0. */
-  allocateXen(owner: number, count: number): number {
-    const mfn = this.#give(owner, count, 1, XEN_PAGE, ALL_NODES, 0, NOBODY)
+  allocateXen(owner: number, count: number, claimant = NOBODY): number {
+    const mfn = this.#give(owner, count, 1, XEN_PAGE, ALL_NODES, 0, claimant)
     if (mfn !== 0) atomicAdd(this.#host, HostState.offsets.xenFrames, count)
     return mfn
   }
@@ -227,10 +227,12 @@ export class Frames {
     return this.#words[this.#entry(mfn) + PRESENCE]! as FramePresence
   }
 
-  /** Takes a frame out of use, at once if it is free: what it is then. */
+  /** Takes a frame out of use, at once if it is free and none of the claimed: what it is then. */
   takeOffline(mfn: number): FramePresence {
-    return this.#change(mfn, (presence, free) =>
-      free || presence === FRAME.offline ? FRAME.offline : FRAME.offlining)
+    return this.#change(mfn, (presence, free) => {
+      if (free && this.#host.claimedFrames >= this.#host.freeFrames) return presence
+      return free || presence === FRAME.offline ? FRAME.offline : FRAME.offlining
+    })
   }
 
   /** Ends that. */
