@@ -7,13 +7,12 @@
  */
 import { readFileSync } from 'node:fs'
 import { Cpu } from '../../src/cpu/cpu.ts'
-import { LEAF_SHIFT, P2M_MFN_SHIFT, P2M_RAM_RW } from '../../src/cpu/p2m-format.ts'
+import { LEAF_ENTRIES, LEAF_SHIFT, P2M_MFN_SHIFT, P2M_RAM_RW } from '../../src/cpu/p2m-format.ts'
 import { CPU_CONTEXT_SIZE, CpuContext, setFlags } from '../../src/cpu/state.ts'
 
 const MEMORY_BYTES = 16 << 20
 const P2M = MEMORY_BYTES
-const LEAVES = P2M + 0x1_0000
-const DOORBELL = LEAVES + 0x1_0000
+const DOORBELL = P2M + 0x2_0000
 const TOTAL_BYTES = DOORBELL + 0x1_0000
 const START_INFO = 0x8000
 const COMMAND_LINE = 0x9000
@@ -29,12 +28,8 @@ const octets = new Uint8Array(machine.buffer)
 const view = new DataView(machine.buffer)
 
 function fillP2m(): void {
-  for (let gfn = 0; gfn < MEMORY_BYTES >> 12; gfn++) {
-    const index = gfn >>> LEAF_SHIFT
-    const leaf = LEAVES + index * 4096
-    view.setUint32(P2M + index * 4, leaf >> 12, true)
-    view.setUint32(leaf + (gfn & (1 << LEAF_SHIFT) - 1) * 4,
-      gfn << P2M_MFN_SHIFT | P2M_RAM_RW, true)
+  for (let gfn = 0; gfn < MEMORY_BYTES >> 12; gfn += LEAF_ENTRIES) {
+    view.setUint32(P2M + (gfn >>> LEAF_SHIFT) * 4, gfn << P2M_MFN_SHIFT | P2M_RAM_RW, true)
   }
 }
 

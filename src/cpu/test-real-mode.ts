@@ -19,7 +19,7 @@ export class RealModeMachine {
 
   /** All is RAM; `code` ends with HLT, and `vectors` lead to the handler. */
   constructor(code: readonly number[], vectors: readonly number[]) {
-    this.view.setUint32(P2M, LEAF >>> 12, true)
+    this.view.setUint32(P2M, LEAF, true)
     for (let gfn = 0; gfn < LEAF_ENTRIES; gfn++) this.setPage(gfn, P2M_RAM_RW)
     for (const vector of vectors) this.view.setUint32(vector * 4, HANDLER, true)
     new Uint8Array(this.memory.buffer).set([...code, HLT], CODE)

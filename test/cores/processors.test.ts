@@ -36,7 +36,7 @@ class Pair {
 
   constructor() {
     for (const [directory, leaf] of [[P2M, LEAF], [OTHER_P2M, OTHER_LEAF]] as const) {
-      this.words[directory >>> 2] = leaf >>> 12
+      this.words[directory >>> 2] = leaf
       for (let gfn = 0; gfn < LEAF_ENTRIES; gfn++) this.map(leaf, gfn, gfn)
     }
     this.a = this.#processor('A', 0, CODE_A)

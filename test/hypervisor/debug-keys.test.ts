@@ -38,7 +38,7 @@ test('q tells of domains and their VCPUs', () => {
   const lines = press('q')
   const own = lines.slice(lines.indexOf(`General information for domain ${domid}:`))
   assert.equal(own[1], '    pause_count=1 shutdown=0')
-  assert.match(own[2] ?? '', /^ {4}nr_pages=64 max_pages=\d+ p2m_frames=\d+$/)
+  assert.match(own[2] ?? '', /^ {4}nr_pages=64 max_pages=\d+ p2m_frames=\d+ superpages=0$/)
   assert.equal(own[3], `NODE affinity for domain ${domid}: [0]`)
   assert.deepEqual(own.filter((line) => line.includes('affinities')), [
     '  UNIT0 affinities: hard={0-1} soft={0-1}', '  UNIT1 affinities: hard={0} soft={0-1}',

@@ -7,14 +7,14 @@
  */
 import type { EngineOptions } from '../../src/cpu/engine.ts'
 import { Cpu, type ExitKind } from '../../src/cpu/cpu.ts'
-import { LEAF_SHIFT, P2M_MFN_SHIFT, P2M_RAM_RW } from '../../src/cpu/p2m-format.ts'
+import { LEAF_ENTRIES, P2M_MFN_SHIFT, P2M_RAM_RW } from '../../src/cpu/p2m-format.ts'
 import { CPU_CONTEXT_SIZE, CpuContext, flagsOf, RFLAGS, setFlags } from '../../src/cpu/state.ts'
 
 const DOORBELL = 0x1000
 const MACHINE_BYTES = 8 << 20
 const PAGE = 0x1000
 const P2M = 0x100000
-const P2M_LEAF = 0x110000
+const P2M_LEAF = 0x120000
 const TABLES = 0x200000
 const KERNEL = 0x310000
 const CODE = 0x320000
@@ -193,8 +193,10 @@ export class TestMachine {
     const machine = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true })
     this.bytes = new Uint8Array(machine.buffer)
     this.#view = new DataView(machine.buffer)
-    this.#view.setUint32(P2M, P2M_LEAF >> 12, true)
-    for (let frame = 0; frame < 1 << LEAF_SHIFT; frame++) {
+    for (const block of [0, 1]) {
+      this.#view.setUint32(P2M + block * 4, P2M_LEAF + block * LEAF_ENTRIES * 4, true)
+    }
+    for (let frame = 0; frame < LEAF_ENTRIES * 2; frame++) {
       this.#view.setUint32(P2M_LEAF + frame * 4, frame << P2M_MFN_SHIFT | P2M_RAM_RW, true)
     }
     this.#fillKernel()

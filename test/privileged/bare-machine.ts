@@ -7,14 +7,14 @@
 import { nativeCpuid, defaultPolicy } from '../../src/cpu/cpuid.ts'
 import { Cpu, type CpuOptions } from '../../src/cpu/cpu.ts'
 import {
-  LEAF_SHIFT, P2M_MFN_SHIFT, P2M_MMIO, P2M_RAM_RW,
+  LEAF_ENTRIES, LEAF_SHIFT, P2M_MFN_SHIFT, P2M_MMIO, P2M_RAM_RW,
 } from '../../src/cpu/p2m-format.ts'
 import { CPU_CONTEXT_SIZE, CpuContext, setFlags } from '../../src/cpu/state.ts'
 import { MEMORY_BYTES, places, ports } from './layout.ts'
 
 const P2M = MEMORY_BYTES
-const LEAVES = MEMORY_BYTES + 0x1_0000
-const DOORBELL = LEAVES + 0x10_0000
+const APIC_LEAF = P2M + 0x2_0000
+const DOORBELL = APIC_LEAF + 0x1_0000
 const TOTAL_BYTES = DOORBELL + 0x1_0000
 const BUDGET = 1_000_000
 const MAX_RUNS = 3000
@@ -39,16 +39,12 @@ export class BareMachine {
     this.#program = program
     this.#bytes = new Uint8Array(machine.buffer)
     this.#view = new DataView(machine.buffer)
-    let leaf = LEAVES
-    for (let gfn = 0; gfn < MEMORY_BYTES >> 12; gfn++) {
-      if (gfn % (1 << LEAF_SHIFT) === 0) leaf = this.#leaf(gfn)
-      this.#view.setUint32(leaf + (gfn & (1 << LEAF_SHIFT) - 1) * 4,
-        gfn << P2M_MFN_SHIFT | P2M_RAM_RW, true)
+    for (let gfn = 0; gfn < MEMORY_BYTES >> 12; gfn += LEAF_ENTRIES) {
+      this.#setDirectory(gfn, gfn << P2M_MFN_SHIFT | P2M_RAM_RW)
     }
     const lapic = places.LAPIC / 4096
-    const apicLeaf = LEAVES + 0x8_0000
-    this.#view.setUint32(P2M + (lapic >>> LEAF_SHIFT) * 4, apicLeaf >>> 12, true)
-    this.#view.setUint32(apicLeaf + (lapic & (1 << LEAF_SHIFT) - 1) * 4, P2M_MMIO, true)
+    this.#setDirectory(lapic, APIC_LEAF)
+    this.#view.setUint32(APIC_LEAF + lapic % LEAF_ENTRIES * 4, P2M_MMIO, true)
     let ticks = 0
     let random = 1
     this.cpu = new Cpu({
@@ -59,10 +55,8 @@ export class BareMachine {
     this.cpu.setMemory(P2M)
   }
 
-  #leaf(gfn: number): number {
-    const index = gfn >>> LEAF_SHIFT
-    this.#view.setUint32(P2M + index * 4, (LEAVES >> 12) + index, true)
-    return LEAVES + index * 4096
+  #setDirectory(gfn: number, word: number): void {
+    this.#view.setUint32(P2M + (gfn >>> LEAF_SHIFT) * 4, word, true)
   }
 
   /** Loads the program's segments and puts the processor where PVH says that it starts. */

@@ -4,7 +4,9 @@
 import { test } from 'node:test'
 import assert from 'node:assert/strict'
 import { LOCAL_LOG_ENTRIES, SET_LOG_ENTRIES, Stop } from '../core-memory.ts'
-import { P2M_HOLE, P2M_MMIO, P2M_RAM_RO } from '../p2m-format.ts'
+import {
+  entryWithin, LEAF_ENTRIES, P2M_HOLE, P2M_MFN_SHIFT, P2M_MMIO, P2M_POD, P2M_RAM_RO, P2M_RAM_RW,
+} from '../p2m-format.ts'
 import { Access } from './environment.ts'
 import { TestMachine } from './test-machine.ts'
 
@@ -142,6 +144,60 @@ test('a read-only frame is read from memory and written by an exit', () => {
   assert.equal(machine.mmu.inlineStore(0x9000n, 1n), Stop.MMIO_WRITE)
   assert.equal(machine.control.stop, Stop.MMIO_WRITE)
   assert.equal(machine.read64(gfn << 12), 77n)
+})
+
+test('page tables and pages in a superpage are found, and so they are when it is split', () => {
+  const machine = new TestMachine().longMode()
+  const { context, machine: view, mmu } = machine
+  const [block, mfn, leaf] = [20, LEAF_ENTRIES * 10, 0x190_0800]
+  const LAST = LEAF_ENTRIES - 1
+  const physical = (page: number): bigint => BigInt(block * LEAF_ENTRIES + page << 12)
+  const at = (page: number): number => mfn + page << 12
+  const superpage = (type: number): number => mfn << P2M_MFN_SHIFT | type
+  // Tables in pages 0 to 3, of which the last shows the last page, and page 0 behind it.
+  context.cr3 = physical(0)
+  for (const page of [0, 1, 2]) {
+    view.setBigUint64(at(page), physical(page + 1) | PRESENT | RW, true)
+  }
+  view.setBigUint64(at(3), physical(LAST) | PRESENT | RW, true)
+  view.setBigUint64(at(3) + 8, physical(0) | PRESENT | RW, true)
+  view.setBigUint64(at(LAST), 77n, true)
+  machine.setDirectory(block, superpage(P2M_RAM_RW))
+  assert.equal(mmu.inlineLoad(0n), 77n)
+  assert.equal(mmu.inlineStore(0n, 78n), 0)
+  assert.equal(view.getBigUint64(at(LAST), true), 78n)
+  assert.equal(mmu.inlineLoad(0x1000n), physical(1) | PRESENT | RW | A)
+  machine.memory.flushAll()
+  machine.setDirectory(block, superpage(P2M_RAM_RO))
+  assert.equal(mmu.inlineLoad(0n), 78n)
+  assert.equal(mmu.inlineStore(0n, 1n), Stop.MMIO_WRITE)
+  machine.memory.flushAll()
+  for (let i = 0; i < LEAF_ENTRIES; i++) {
+    const entry = i === LAST ? P2M_HOLE : entryWithin(superpage(P2M_RAM_RW), i)
+    view.setUint32(leaf + i * 4, entry, true)
+  }
+  machine.setDirectory(block, leaf)
+  machine.control.stop = 0
+  assert.equal(mmu.inlineLoad(0x1000n), physical(1) | PRESENT | RW | A)
+  mmu.inlineLoad(0n)
+  assert.equal(machine.control.stop, Stop.MMIO_READ)
+  assert.equal(machine.control.accessAddress, physical(LAST))
+})
+
+test('what is populated on demand is no memory, whole superpages of it either', () => {
+  const machine = new TestMachine().longMode()
+  machine.setDirectory(20, P2M_POD)
+  machine.map(0x9000n, BigInt(20 * LEAF_ENTRIES + 3 << 12) | PRESENT | RW)
+  for (const [access, stop] of [
+    [() => machine.mmu.inlineLoad(0x9000n), Stop.MMIO_READ],
+    [() => machine.mmu.inlineStore(0x9000n, 1n), Stop.MMIO_WRITE],
+  ] as const) {
+    access()
+    assert.equal(machine.control.stop, stop)
+  }
+  machine.context.cr3 = BigInt(20 * LEAF_ENTRIES << 12)
+  machine.memory.flushAll()
+  expectFault(machine, () => machine.memory.read(0x9000n, 1, false), 9, 0x9000n)
 })
 
 test('a page table in a hole reads as ones', () => {

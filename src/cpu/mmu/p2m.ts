@@ -9,21 +9,25 @@ import {
 } from '../p2m-format.ts'
 import { controlWord, type MmuEnvironment } from './environment.ts'
 
-/** (guest frame i32) -> the leaf word i32; 0, which is a hole, where there is no leaf. */
+/** (guest frame i32) -> its entry i32; 0, which is a hole, where the directory has nothing. */
 export function buildP2mWord(module: ModuleBuilder, env: MmuEnvironment): FunctionBuilder {
   const f = module.function({ parameters: ['i32'], result: 'i32' })
   const [gfn] = f.parameters as [Local]
-  const leaf = f.local('i32')
+  const word = f.local('i32')
   const directory = i32.add(controlWord(env, 'p2m'),
     i32.shl(i32.shrU(gfn, i32.const(LEAF_SHIFT)), i32.const(2)))
-  f.set(leaf, i32.load(env.machine, directory))
-  f.if(i32.eqz(leaf), () => f.return(i32.const(0)))
-  const index = i32.shl(i32.and(gfn, i32.const(LEAF_ENTRIES - 1)), i32.const(2))
-  f.return(i32.load(env.machine, i32.or(i32.shl(leaf, i32.const(12)), index)))
+  const index = i32.and(gfn, i32.const(LEAF_ENTRIES - 1))
+  f.set(word, i32.load(env.machine, directory))
+  // A superpage; what is populated on demand has no frame, and nobody looks for it.
+  f.if(i32.and(word, i32.const(P2M_TYPE_MASK)), () => {
+    f.return(i32.or(word, i32.shl(index, i32.const(P2M_MFN_SHIFT))))
+  })
+  f.if(i32.eqz(word), () => f.return(i32.const(0)))
+  f.return(i32.load(env.machine, i32.or(word, i32.shl(index, i32.const(2)))))
   return f
 }
 
-/** 1 when a leaf word's type allows reading, or writing. */
+/** 1 when an entry's type allows reading, or writing. */
 export function readableWord(word: Expression): Expression {
   return typeIn(P2M_READABLE, word)
 }
@@ -37,7 +41,7 @@ function typeIn(set: number, word: Expression): Expression {
   return i32.and(i32.shrU(i32.const(set), type), i32.const(1))
 }
 
-/** Address of the first byte of a leaf word's frame. */
+/** Address of the first byte of an entry's frame. */
 export function frameOf(word: Expression): Expression {
   return i32.shl(i32.shrU(word, i32.const(P2M_MFN_SHIFT)), i32.const(12))
 }

@@ -25,9 +25,9 @@ const WASM_PAGE = 0x10000
 const CORE_PAGES = coreMap.end / WASM_PAGE
 const MACHINE_BYTES = 32 << 20
 const P2M_FRAME = 16
-const LEAF_FRAME = P2M_FRAME + DIRECTORY_ENTRIES / LEAF_ENTRIES
+const LEAF_FRAME = P2M_FRAME + DIRECTORY_ENTRIES * 4 / 4096
 const FRAME_SHIFT = 0x100
-const GUEST_FRAMES = LEAF_ENTRIES * 4
+const GUEST_FRAMES = LEAF_ENTRIES * 8
 
 export interface TestExports extends MmuExports {
   /** Through the inline path; -1 and -2 pass for values, see `status`. */
@@ -227,11 +227,16 @@ export class TestMachine {
     this.control.faultVector = -1
     this.control.p2m = P2M_FRAME << 12
     for (let block = 0; block < GUEST_FRAMES / LEAF_ENTRIES; block++) {
-      this.machine.setUint32((P2M_FRAME << 12) + block * 4, LEAF_FRAME + block, true)
+      this.setDirectory(block, (LEAF_FRAME << 12) + block * LEAF_ENTRIES * 4)
     }
     for (let gfn = 0; gfn < GUEST_FRAMES; gfn++) this.setP2m(gfn, P2M_RAM_RW)
     this.mmu.resetTlb()
     this.mmu.selectTables()
+  }
+
+  /** The p2m directory's word for LEAF_ENTRIES gfns. */
+  setDirectory(block: number, word: number): void {
+    this.machine.setUint32((P2M_FRAME << 12) + block * 4, word, true)
   }
 
   setP2m(gfn: number, type: number): void {

@@ -11,11 +11,10 @@ import { XEN_DOMCTL_CDF_hap, XEN_DOMCTL_CDF_hvm, XEN_DOMCTL_CDF_xs_domain } from
   '../../abi/xen/domctl.ts'
 import { DOMID_FIRST_RESERVED, VIRQ_DOM_EXC, XEN_LEGACY_MAX_VCPUS } from '../../abi/xen/xen.ts'
 import { featureWords } from '../../abi/x86/cpuid.ts'
-import { P2M_FOREIGN, P2M_HOLE, P2M_RAM_RW } from '../../cpu/p2m-format.ts'
+import { P2M_RAM_RW } from '../../cpu/p2m-format.ts'
 import type { Host } from '../host/host.ts'
 import { ALL_NODES } from '../host/nodes.ts'
 import { HostState } from '../host/state.ts'
-import { p2mMfn, p2mType } from '../memory/p2m.ts'
 import { releaseVnuma } from '../memory/vnuma.ts'
 import { Domain } from './domain.ts'
 import { AFFINITY_WORDS, DomainState, LIFE, MAX_VCPUS, NO_FRAME, VcpuState, VPF_down } from
@@ -232,11 +231,7 @@ function releaseMemory(domain: Domain): void {
   const { frames } = host
   frames.claim(state, 0)
   p2m.lock()
-  for (let gfn = p2m.next(0); gfn >= 0; gfn = p2m.next(gfn + 1)) {
-    const entry = p2m.get(gfn)
-    p2m.set(gfn, P2M_HOLE, 0)
-    if (p2mType(entry) === P2M_FOREIGN) p2m.drop(p2mMfn(entry))
-  }
+  p2m.empty()
   p2m.unlock()
   if (state.totPages > 0) {
     frames.disownAll(domain.id)
@@ -270,7 +265,7 @@ export function createControlDomain(host: Host, pages: number): Domain {
   const mfn = host.frames.allocateRow(0, pages, 1)
   assert(mfn !== 0, 'no memory for the control domain')
   domain.p2m.lock()
-  for (let i = 0; i < pages; i++) domain.p2m.set(i, P2M_RAM_RW, mfn + i)
+  domain.p2m.setRow(0, P2M_RAM_RW, mfn, pages)
   domain.p2m.set(pages, P2M_RAM_RW, state.sharedInfoMfn)
   domain.p2m.unlock()
   state.totPages = pages

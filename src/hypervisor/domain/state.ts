@@ -86,6 +86,8 @@ export const DomainState = struct('domain', {
   /** Machine frame of the p2m directory. */
   p2mDirectory: u32,
   p2mFrames: u32,
+  /** Frames claimed for leaves that superpages will be split into. */
+  p2mKept: u32,
   p2mFrameLimit: u32,
   maxGfn: atomic(u32),
   /** Counts changes that take something away: a core flushes its TLB when it sees another value. */

@@ -6,7 +6,7 @@
  * there is. Pages of zeros are taken from it then: they can be populated on demand again, and it
  * cannot tell. Xen's p2m_pod_emergency_sweep does the same, out of its cache of frames.
  */
-import { EINVAL } from '../../abi/xen/errno.ts'
+import { EINVAL, ENOMEM } from '../../abi/xen/errno.ts'
 import { atomicAdd } from '../../base/layout/atomics.ts'
 import { P2M_POD, P2M_RAM_RW } from '../../cpu/p2m-format.ts'
 import type { Domain } from '../domain/domain.ts'
@@ -23,15 +23,12 @@ export function populateLater(domain: Domain, gfn: number, order: number): numbe
   const count = 2 ** order
   const { state, p2m } = domain
   if (gfn % 1 !== 0 || gfn < 0 || gfn + count > GFN_LIMIT) return -EINVAL
-  let status = 0
   p2m.lock()
-  for (let i = 0; i < count && status === 0; i++) {
-    clear(domain, gfn + i)
-    status = p2m.set(gfn + i, P2M_POD, 0)
-    if (status === 0) state.podEntries++
-  }
+  for (let i = 0; i < count; i++) clear(domain, gfn + i)
+  const done = p2m.setRow(gfn, P2M_POD, 0, count)
+  state.podEntries += done
   p2m.unlock()
-  return status
+  return done === count ? 0 : -ENOMEM
 }
 
 /** Something reaches for `gfn`, which is populated on demand: whether it has RAM now. */

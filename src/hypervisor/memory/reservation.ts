@@ -22,41 +22,34 @@ export function populate(
   domain: Domain, gfn: number, order: number, choice?: NodeChoice,
 ): number {
   const count = 2 ** order
-  const { state, p2m } = domain
+  const { state } = domain
   if (gfn % 1 !== 0 || gfn < 0 || gfn + count > GFN_LIMIT) return -EINVAL
   const before = atomicAdd(state, DomainState.offsets.totPages, count)
   if (before + count > state.maxPages) {
     atomicAdd(state, DomainState.offsets.totPages, -count)
     return -ENOMEM
   }
-  p2m.lock()
   const done = fillPages(domain, gfn, count, choice)
-  p2m.unlock()
   if (done === count) return 0
   atomicAdd(state, DomainState.offsets.totPages, done - count)
   for (let i = 0; i < done; i++) release(domain, gfn + i)
   return -ENOMEM
 }
 
-/** With the p2m locked: how many of the pages got RAM. */
+/** How many of the pages got RAM: all in one row of frames, aligned to its size. */
 function fillPages(
   domain: Domain, gfn: number, count: number, choice: NodeChoice | undefined,
 ): number {
-  const { frames } = domain.host
-  const { id, state } = domain
+  const { id, p2m, state, host: { frames } } = domain
   const { nodes, others } = choice ?? { nodes: state.nodeAffinity, others: undefined }
-  const row = count > 1 ? frames.allocateRow(id, count, count, nodes, others, state) : 0
-  for (let i = 0; i < count; i++) {
-    const mfn = row !== 0 ? row + i : frames.allocate(id, nodes, others, state)
-    if (mfn === 0) return i
-    clear(domain, gfn + i)
-    if (domain.p2m.set(gfn + i, P2M_RAM_RW, mfn) < 0) {
-      const rest = row !== 0 ? count - i : 1
-      for (let j = 0; j < rest; j++) frames.disown(mfn + j)
-      return i
-    }
-  }
-  return count
+  const mfn = frames.allocateRow(id, count, count, nodes, others, state)
+  if (mfn === 0) return 0
+  p2m.lock()
+  for (let i = 0; i < count; i++) clear(domain, gfn + i)
+  const done = p2m.setRow(gfn, P2M_RAM_RW, mfn, count)
+  p2m.unlock()
+  for (let i = done; i < count; i++) frames.disown(mfn + i)
+  return done
 }
 
 /** With the p2m locked: makes `gfn` a hole, giving back what was there. */
@@ -160,13 +153,7 @@ export function mapForeignFrame(domain: Domain, mfn: number, gfn: number): numbe
 function makeRoom(domain: Domain, gfn: number): number {
   const entry = domain.p2m.get(gfn)
   if (isBorrowed(entry) && p2mType(entry) !== P2M_FOREIGN) return -EBUSY
-  if (!domain.p2m.hasLeaf(gfn)) {
-    // A leaf is made by setting anything; a grant-less, frame-less word is a hole again at once.
-    const status = domain.p2m.set(gfn, P2M_RAM_RW, 0)
-    if (status < 0) return status
-    domain.p2m.set(gfn, P2M_HOLE, 0)
-    return 0
-  }
-  clear(domain, gfn)
-  return 0
+  const status = domain.p2m.prepare(gfn)
+  if (status === 0) clear(domain, gfn)
+  return status
 }

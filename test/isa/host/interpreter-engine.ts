@@ -15,7 +15,6 @@ import {
 
 const MACHINE_BYTES = 8 << 20
 const P2M = 0x100000
-const P2M_LEAF = 0x110000
 const PML4 = 0x200000
 const CODE = 0x300000
 const DATA = 0x302000
@@ -75,9 +74,8 @@ export class InterpreterEngine implements Engine {
   }
 
   #fillP2m(): void {
-    this.#view.setUint32(P2M, P2M_LEAF >> 12, true)
-    for (let frame = 0; frame < 1 << LEAF_SHIFT; frame++) {
-      this.#view.setUint32(P2M_LEAF + frame * 4, frame << P2M_MFN_SHIFT | P2M_RAM_RW, true)
+    for (let i = 0; i < MACHINE_BYTES >>> 12 + LEAF_SHIFT; i++) {
+      this.#view.setUint32(P2M + i * 4, i << LEAF_SHIFT + P2M_MFN_SHIFT | P2M_RAM_RW, true)
     }
   }
 

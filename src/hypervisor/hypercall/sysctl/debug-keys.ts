@@ -78,7 +78,7 @@ function dumpDomains(host: Host, print: (line: string) => void): void {
     print(`General information for domain ${domain.id}:`)
     print(`    pause_count=${state.pauseCount} shutdown=${state.shutdown}`)
     print(`    nr_pages=${state.totPages} max_pages=${state.maxPages} ` +
-      `p2m_frames=${state.p2mFrames}`)
+      `p2m_frames=${state.p2mFrames} superpages=${domain.p2m.superpages}`)
     print(`NODE affinity for domain ${domain.id}: ` +
       `[${setOf([state.nodeAffinity], host.state.nodeCount).slice(1, -1)}]`)
     print(`VCPU information and callbacks for domain ${domain.id}:`)

@@ -29,6 +29,14 @@ function onlineCores(host: Host): number[] {
   })
 }
 
+function claimedByDomains(host: Host): number {
+  let sum = 0
+  for (let one = host.nextDomain(0); one; one = host.nextDomain(one.id + 1)) {
+    sum += one.state.claimedPages
+  }
+  return sum
+}
+
 function physinfo(caller: Vcpu, op: SysctlView): Status {
   const { state, frames } = caller.host
   const info = op.u.physinfo
@@ -43,9 +51,11 @@ function physinfo(caller: Vcpu, op: SysctlView): Status {
   info.capabilities = CAPABILITIES
   info.arch_capabilities = 0
   info.total_pages = frames.total
-  info.free_pages = frames.free
+  // What is claimed and is no domain's is for tables of Xen's own.
+  const outstanding = claimedByDomains(caller.host)
+  info.free_pages = frames.free - (frames.claimed - outstanding)
   info.scrub_pages = 0
-  info.outstanding_pages = frames.claimed
+  info.outstanding_pages = outstanding
   info.max_mfn = state.machineFrames - 1
   for (let i = 0; i < 8; i++) info.hw_cap.set(i, state.hwCap.get(i))
   return 0
