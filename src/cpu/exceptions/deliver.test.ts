@@ -200,3 +200,22 @@ test('a debug exception sets DR6 and switches general detection off', () => {
   assert.equal(p.context.dr.get(7), 0x400n)
   assert.equal(p.stack(8, 2), `4000 ${USER_CS.toString(16)}`)
 })
+
+test('a debug exception brings what waits behind MOV SS, and nothing comes after it', () => {
+  const p = longMode(3)
+  p.gate(1, 14, KERNEL_CS, 0x5000, { long: true, ist: 1 })
+  p.context.pendingDebug = 1
+  assert.equal(p.run('f1'), 'done')
+  assert.equal(p.context.rip, 0x5000n)
+  assert.equal(p.context.dr.get(6), 1n)
+  assert.equal(p.context.pendingDebug, 0)
+})
+
+test('what waits behind MOV SS outlives an exception of another kind', () => {
+  const p = longMode(3)
+  p.gate(1, 14, KERNEL_CS, 0x5000, { long: true, dpl: 3 })
+  p.context.pendingDebug = 1
+  assert.equal(p.run('cd01'), 'done')
+  assert.equal(p.context.dr.get(6), 0n)
+  assert.equal(p.context.pendingDebug, 1)
+})

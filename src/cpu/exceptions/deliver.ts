@@ -8,6 +8,7 @@
 import { DR7_GD, Vector } from '../../abi/x86/control.ts'
 import { TrapOverride } from '../debug.ts'
 import { AccessExit, GuestFault, type Processor } from '../interfaces.ts'
+import type { CpuContextView } from '../state.ts'
 import { isLongMode, isProtected } from '../system/mode.ts'
 import { type CpuEvent, keepEvent } from './event.ts'
 import { deliverLong } from './long-mode.ts'
@@ -32,6 +33,17 @@ function combine(first: CpuEvent, second: CpuEvent): CpuEvent | undefined {
   return { vector: Vector.DF, kind: 'fault', hasErrorCode: true, errorCode: 0 }
 }
 
+function isDebugException({ vector, kind }: CpuEvent): boolean {
+  return vector === Vector.DB && kind !== 'software'
+}
+
+/** What waits behind MOV SS comes with the debug exception of the next instruction, as of INT1:
+ * one more before the handler's first instruction would use the same IST stack again. */
+function takeWaitingCauses(c: CpuContextView): void {
+  c.dr.set(6, c.dr.get(6) | BigInt(c.pendingDebug))
+  c.pendingDebug = 0
+}
+
 /** One attempt; throws GuestFault. Services for INT n use it: their faults are their own. */
 export function attemptDelivery(p: Processor, event: CpuEvent): void {
   const c = p.context
@@ -39,6 +51,7 @@ export function attemptDelivery(p: Processor, event: CpuEvent): void {
   else if (isLongMode(c)) deliverLong(p, event)
   else deliverProtected(p, event)
   c.interruptShadow = 0
+  if (isDebugException(event)) takeWaitingCauses(c)
   // TF is clear in the handler, and INT n itself ends in no trap.
   p.control.trapOverride = TrapOverride.NO_TRAP
   if (event.kind === 'nmi') c.nmiBlocked = 1
@@ -48,7 +61,7 @@ export function attemptDelivery(p: Processor, event: CpuEvent): void {
 function noteCause(p: Processor, event: CpuEvent): void {
   const c = p.context
   if (event.vector === Vector.PF && event.address !== undefined) c.cr2 = event.address
-  if (event.vector === Vector.DB && event.kind !== 'software') {
+  if (isDebugException(event)) {
     c.dr.set(6, c.dr.get(6) | BigInt(event.dr6 ?? 0))
     c.dr.set(7, c.dr.get(7) & ~BigInt(DR7_GD))
   }
