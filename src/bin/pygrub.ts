@@ -6,10 +6,27 @@ import { join } from 'node:path'
 import { nodeDecompressor } from '../node/compression.ts'
 import { nodeHostFiles } from '../node/host-files.ts'
 import { randomWord } from '../node/random.ts'
+import { ProcessTerminal } from '../node/terminal.ts'
 import { runPygrub } from '../toolstack/pygrub/main.ts'
+import type { BootTerminal } from '../toolstack/pygrub/menu-session.ts'
+
+const terminal = new ProcessTerminal()
+
+const bootTerminal: BootTerminal = {
+  write: (text) => void terminal.write(new TextEncoder().encode(text)),
+  listen: (typist) => {
+    if (typist) terminal.open((bytes) => typist.input(bytes), () => typist.closed())
+    else terminal.close()
+  },
+  delay: (ms, work) => {
+    const timer = setTimeout(work, ms)
+    return () => clearTimeout(timer)
+  },
+}
 
 process.exitCode = await runPygrub(process.argv.slice(2), {
   host: { files: nodeHostFiles, decompressor: nodeDecompressor },
+  ...terminal.isTerminal ? { terminal: bootTerminal } : {},
   out: (text) => void process.stdout.write(text),
   err: (text) => void process.stderr.write(text),
   async writeNew(folder, prefix, bytes) {

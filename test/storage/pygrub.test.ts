@@ -18,7 +18,7 @@ const path = `${process.env['PATH']}:/usr/sbin:/sbin`
 
 /** pygrub's libraries are in a folder of Xen's own, for one version of Python. */
 const environment = {
-  ...process.env, PATH: path, PYTHONPATH: join(theirs, 'lib/python'),
+  ...process.env, PATH: path, TERM: 'vt100', PYTHONPATH: join(theirs, 'lib/python'),
   LD_LIBRARY_PATH: join(theirs, 'lib/x86_64-linux-gnu'),
   XEN_FSIMAGE_FSDIR: join(theirs, 'lib/x86_64-linux-gnu/xenfsimage'),
 }
@@ -31,6 +31,25 @@ function isRunnable(): boolean {
     existsSync(environment.XEN_FSIMAGE_FSDIR) && existsSync(join(theirs, 'bin/pygrub'))
 }
 
+/** Runs a program at a terminal, types once it has said its name, and waits for its end. */
+const AT_TERMINAL = `
+import os, pty, sys
+typed, command = sys.argv[1].encode().decode('unicode_escape').encode(), sys.argv[2:]
+pid, terminal = pty.fork()
+if pid == 0: os.execvp(command[0], command)
+said = b''
+try:
+    while True:
+        part = os.read(terminal, 65536)
+        if not part: break
+        said += part
+        if typed and b'pygrub  ' in said.lower():
+            os.write(terminal, typed)
+            typed = b''
+except OSError: pass
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+`
+
 const needed = isRunnable() ? {} : { skip: "Debian's pygrub does not run here (xen-utils-4.17)" }
 
 interface Booted {
@@ -41,18 +60,20 @@ interface Booted {
   readonly shape: string
 }
 
-/** Runs a pygrub, and reads what it wrote; undefined if it failed. */
+/** Runs a pygrub, and reads what it wrote, to `result` if that is given; undefined if it failed. */
 function boot(
   program: readonly string[], folder: string, image: string, options: readonly string[],
+  result?: string,
 ): Booted | undefined {
   const out = join(folder, 'out')
   rmSync(out, { recursive: true, force: true })
   mkdirSync(out)
   const [command = '', ...args] = program
-  const { status, stdout } = spawnSync(command,
+  const { status, stdout: said } = spawnSync(command,
     [...args, '-q', `--output-directory=${out}`, '--output-format=simple', ...options, image],
     { encoding: 'utf8', env: environment })
   if (status !== 0) return undefined
+  const stdout = result === undefined ? said : readFileSync(result, 'utf8')
   const field = (name: string): string | undefined =>
     new RegExp(`^${name} (.*)$`, 'm').exec(stdout)?.[1]
   const ramdisk = field('ramdisk')
@@ -183,6 +204,34 @@ describe('what is booted is what Debian\'s pygrub boots', () => {
       assertEqual(folder, disk, [`--offset=${5 << 20}`])
     }
   }))
+})
+
+describe('what is chosen at the menu is what Debian\'s pygrub lets one choose', () => {
+  /** What each boots after such keys; nothing typed waits for the end of its time. */
+  function chosen(folder: string, image: string, typed: string): (Booted | undefined)[] {
+    return [['python3', join(theirs, 'bin/pygrub')], [process.execPath, ours]].map((program) => {
+      const result = join(folder, 'result')
+      writeFileSync(result, '')
+      return boot(['python3', '-c', AT_TERMINAL, typed, ...program], folder, image,
+        ['-i', `--output=${result}`], result)
+    })
+  }
+
+  test('arrows within entries and submenus, the default after its time', needed, () =>
+    inFolder(async (folder) => {
+      const image = makeFileSystem(folder, {
+        '/boot/grub/grub.cfg': grub.replaceAll(/timeout=\d+/g, 'timeout=2'),
+      })
+      const [up, down] = ['\\x1bOA', '\\x1bOB']
+      for (const keys of [
+        '', '\\r', `${down}\\r`, `${down}${down}\\n`, `${down}${down}${up}\\r`, `${up}\\r`,
+        `${down.repeat(20)}\\r`, `x${down}zq\\r`,
+      ]) {
+        const [theirs, ours] = chosen(folder, image, keys)
+        assert(theirs)
+        assert.deepEqual(ours, theirs, JSON.stringify(keys))
+      }
+    }))
 })
 
 test('a disk that looks like another image is a disk', () => inFolder(async (folder) => {

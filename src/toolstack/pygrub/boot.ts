@@ -1,5 +1,5 @@
 /**
- * What a guest's disk would boot: the work of Xen's pygrub, without its menu.
+ * What a guest's disk would boot: the work of Xen's pygrub.
  *
  * Partitions are looked at in their order, those marked as active first; a disk without partitions
  * is taken as a file system. The first configuration found decides. All of it is the guest's and is
@@ -14,6 +14,7 @@ import { Volume } from '../../storage/filesystem/volume.ts'
 import type { BootConfig, BootEntry } from './boot-config.ts'
 import { parseGrub2 } from './grub2.ts'
 import { parseExtlinux, parseMenuLst } from './line-configs.ts'
+import { type BootTerminal, chooseAt } from './menu-session.ts'
 
 export interface BootWishes {
   /** An entry's number from 0, or its title; the configuration's default if there is none such. */
@@ -23,6 +24,8 @@ export interface BootWishes {
   readonly ramdisk?: string | undefined
   /** Behind the entry's own arguments. */
   readonly args?: string | undefined
+  /** Somebody may choose another entry. */
+  readonly isInteractive?: boolean | undefined
   /** Where the file system begins, in bytes; no partitions are looked for then. */
   readonly offset?: number | undefined
   /** The most that kernel and ramdisk together may have. */
@@ -104,10 +107,11 @@ export async function listBootEntries(
   return (await findConfig(store, offset)).config.entries
 }
 
-function choose({ entries, defaultIndex }: BootConfig, wanted: string | undefined): BootEntry {
-  const byNumber = /^\d+$/.test(wanted ?? '') ? entries[Number(wanted)] : undefined
-  const byTitle = entries.find(({ title }) => title === wanted)
-  return byNumber ?? byTitle ?? entries[defaultIndex] ?? entries[0]!
+/** The index of the entry that is wanted, or else of the default. */
+function indexOf({ entries, defaultIndex }: BootConfig, wanted: string | undefined): number {
+  if (/^\d+$/.test(wanted ?? '') && entries[Number(wanted)]) return Number(wanted)
+  const byTitle = entries.findIndex(({ title }) => title === wanted)
+  return byTitle >= 0 ? byTitle : entries[defaultIndex] ? defaultIndex : 0
 }
 
 async function readFiles(
@@ -133,8 +137,13 @@ async function readFiles(
   return { kernel, ramdisk: parts.length > 0 ? ramdisk : undefined, args }
 }
 
-/** Finds and reads what the disk would boot. */
-export async function findBootFiles(store: BlockStore, wishes: BootWishes): Promise<BootFiles> {
+/**
+ * Finds and reads what the disk would boot, or what is chosen at `terminal`. With a kernel given
+ * there is nothing to choose.
+ */
+export async function findBootFiles(
+  store: BlockStore, wishes: BootWishes, terminal?: BootTerminal,
+): Promise<BootFiles> {
   const given = wishes.ramdisk === undefined ? undefined : [wishes.ramdisk]
   if (wishes.kernel !== undefined) {
     for await (const system of fileSystems(store, wishes.offset)) {
@@ -145,7 +154,9 @@ export async function findBootFiles(store: BlockStore, wishes: BootWishes): Prom
     throw new StorageError('not found', `no file system of the disk has ${wishes.kernel}`)
   }
   const { system, config } = await findConfig(store, wishes.offset)
-  const entry = choose(config, wishes.entry)
+  const index = indexOf(config, wishes.entry)
+  const entry = terminal && wishes.isInteractive
+    ? await chooseAt(terminal, config, index) : config.entries[index]!
   if (entry.kernel === undefined) {
     throw new StorageError('unsupported', `the entry '${entry.title}' names no kernel`)
   }

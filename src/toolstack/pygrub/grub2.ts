@@ -1,14 +1,15 @@
 /**
  * grub.cfg, as far as it says what to boot.
  *
- * It is a program, and this does not run it: conditions are not looked at, and the last assignment
- * of `default` counts, as for Xen's pygrub. An entry's default that is a name, or the saved entry
- * of an environment block, is the first entry, as there. Entries of submenus are counted with the
- * others in the order of the text. What stands in functions is left out. GRUB's quoting is
- * understood in titles and names; the kernel's arguments are taken as they are written.
+ * It is a program, and this does not run it: conditions are not looked at, and the last assignments
+ * of `default` and `timeout` count, as for Xen's pygrub. An entry's default that is a name, or the
+ * saved entry of an environment block, is the first entry, as there. Entries of submenus are
+ * counted with the others in the order of the text. What stands in functions is left out. GRUB's
+ * quoting is understood in titles and names; the kernel's arguments are taken as they are written.
  */
 import {
-  type BootConfig, type BootEntry, defaultIndexOf, type OpenEntry, withoutDevice,
+  type BootConfig, type BootEntry, defaultIndexOf, openEntry, type OpenEntry, timeoutOf,
+  withoutDevice,
 } from './boot-config.ts'
 
 /** A command: its words without quotes, and each word's place in the text. */
@@ -94,6 +95,7 @@ type Block = 'entry' | 'menu' | 'skipped'
 class Reader {
   readonly entries: BootEntry[] = []
   defaultIndex = 0
+  timeoutSeconds: number | undefined
   readonly #text: string
   readonly #blocks: Block[] = []
   #entry: OpenEntry | undefined
@@ -114,7 +116,7 @@ class Reader {
     const inside = this.#blocks.includes('skipped') || this.#entry !== undefined
     const block = inside ? 'skipped'
       : name === 'menuentry' ? 'entry' : name === 'submenu' ? 'menu' : 'skipped'
-    if (block === 'entry') this.#entry = { title, args: '', ramdisks: [] }
+    if (block === 'entry') this.#entry = openEntry(title)
     this.#blocks.push(block)
   }
 
@@ -125,22 +127,40 @@ class Reader {
   }
 
   #run(command: Command): void {
-    const [name = '', first = '', ...rest] = command.words
-    const entry = this.#entry
-    if (entry && /^linux(16|efi)?$/.test(name)) {
-      entry.kernel = withoutDevice(first)
-      const from = command.starts[2]
-      entry.args = from === undefined ? '' : this.#text.slice(from, command.end).trim()
-    } else if (entry && /^initrd(16|efi)?$/.test(name)) {
-      entry.ramdisks = [first, ...rest].map(withoutDevice)
-    } else if (!entry && name === 'set' && first.startsWith('default=')) {
-      this.defaultIndex = defaultIndexOf(first.slice('default='.length))
-    }
+    const [name = '', first = ''] = command.words
+    const [, variable, value = ''] = name === 'set' ? /^(\w+)=(.*)$/s.exec(first) ?? [] : []
+    if (this.#entry) obey(this.#entry, command, this.#text)
+    else if (variable === 'default') this.defaultIndex = defaultIndexOf(value)
+    else if (variable === 'timeout') this.timeoutSeconds = timeoutOf(value, this.timeoutSeconds)
   }
+}
+
+/** Does to an entry what a command in it says. */
+function obey(entry: OpenEntry, { words, starts, end }: Command, text: string): void {
+  const [name = '', first = '', ...rest] = words
+  entry.lines.push(text.slice(starts[0], end).trim())
+  if (/^linux(16|efi)?$/.test(name)) {
+    entry.kernel = withoutDevice(first)
+    const from = starts[2]
+    entry.args = from === undefined ? '' : text.slice(from, end).trim()
+  } else if (/^initrd(16|efi)?$/.test(name)) {
+    entry.ramdisks = [first, ...rest].map(withoutDevice)
+  }
+}
+
+function readEntry(title: string, lines: readonly string[]): BootEntry {
+  const text = lines.join('\n')
+  const entry = openEntry(title)
+  for (const command of new Lexer(text).run()) obey(entry, command, text)
+  return entry
 }
 
 export function parseGrub2(text: string): BootConfig {
   const reader = new Reader(text)
   for (const command of new Lexer(text).run()) reader.read(command)
-  return { entries: reader.entries, defaultIndex: reader.defaultIndex }
+  const { entries, defaultIndex, timeoutSeconds } = reader
+  return {
+    entries, defaultIndex, timeoutSeconds, isLocked: false, read: readEntry,
+    argumentsLine: (lines) => lines.findIndex((line) => /^linux(16|efi)?\s/.test(line)),
+  }
 }

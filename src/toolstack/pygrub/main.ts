@@ -1,8 +1,8 @@
 /**
- * pygrub's command line: the options and outputs of Xen's, without a menu.
+ * pygrub's command line: the options and outputs of Xen's.
  *
- * The menu is what `-i` asks for and `-q` forbids; as there is none, both are accepted and mean
- * nothing. `--format` is ours: without it the image is raw, whatever it looks like.
+ * The menu needs a terminal; without one the default is booted. `--format` is ours: without it the
+ * image is raw, whatever it looks like.
  */
 import { HostFileError } from '../../base/host-file.ts'
 import { StorageError } from '../../storage/error.ts'
@@ -10,10 +10,13 @@ import { type ImageHost, openImage } from '../../storage/open.ts'
 import { getopt } from '../cli/getopt.ts'
 import { formatNamed } from '../image/world.ts'
 import { type BootFiles, findBootFiles, listBootEntries } from './boot.ts'
+import type { BootTerminal } from './menu-session.ts'
 import { bootWishesOf, pygrubOptions } from './options.ts'
 
 export interface PygrubWorld {
   readonly host: ImageHost
+  /** For the menu. */
+  readonly terminal?: BootTerminal | undefined
   out(text: string): void
   err(text: string): void
   /** Writes a new file of a name that begins so in a folder, for its owner only; its path. */
@@ -71,7 +74,8 @@ async function boot(
       }
       return
     }
-    const text = await report(await findBootFiles(store, wishes), format, set, world)
+    const files = await findBootFiles(store, wishes, world.terminal)
+    const text = await report(files, format, set, world)
     const output = set.get('output')
     if (output === undefined || output === '-') world.out(text)
     else await world.writeTo(output, text)

@@ -17,6 +17,12 @@ export const pygrubOptions: readonly Option[] = [
   value('format'),
 ]
 
+/** The menu is there unless it is forbidden, or an entry named. The last of these counts. */
+function isInteractive(set: ReadonlyMap<string, string>): boolean {
+  const said = [...set.keys()].filter((key) => ['quiet', 'interactive', 'entry'].includes(key))
+  return (said.at(-1) ?? 'interactive') === 'interactive'
+}
+
 /** What is wished of the disk. */
 export function bootWishesOf(set: ReadonlyMap<string, string>): BootWishes {
   const offset = set.has('offset') ? Number(set.get('offset')) : undefined
@@ -25,9 +31,12 @@ export function bootWishesOf(set: ReadonlyMap<string, string>): BootWishes {
   }
   return {
     entry: set.get('entry'), kernel: set.get('kernel'), ramdisk: set.get('ramdisk'),
-    args: set.get('args'), offset,
+    args: set.get('args'), offset, isInteractive: isInteractive(set),
   }
 }
+
+/** What a boot loader boots nothing with. */
+const IDLE = ['list', 'dry', 'help']
 
 /** The wishes of a configuration's `bootloader_args`. */
 export function parseBootWishes(words: readonly string[]): BootWishes {
@@ -35,5 +44,7 @@ export function parseBootWishes(words: readonly string[]): BootWishes {
   if ('unknown' in parsed) throw new StorageError('invalid', `unknown option '${parsed.unknown}'`)
   const [operand] = parsed.operands
   if (operand !== undefined) throw new StorageError('invalid', `unexpected argument '${operand}'`)
+  const idle = pygrubOptions.find(({ key }) => IDLE.includes(key) && parsed.options.has(key))
+  if (idle) throw new StorageError('invalid', `--${idle.name} leaves nothing to boot`)
   return bootWishesOf(parsed.options)
 }

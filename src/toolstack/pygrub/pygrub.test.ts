@@ -3,11 +3,17 @@
  */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import type { BootConfig } from './boot-config.ts'
 import { parseGrub2 } from './grub2.ts'
 import { parseExtlinux, parseMenuLst } from './line-configs.ts'
 
+/** What is read of a configuration, without the lines that it was read from. */
+function readOf({ entries, defaultIndex }: BootConfig) {
+  return { defaultIndex, entries: entries.map(({ lines: _, ...rest }) => rest) }
+}
+
 test('grub.cfg: entries of menus and submenus in order, arguments as they are written', () => {
-  const { entries, defaultIndex } = parseGrub2(`
+  const { entries, defaultIndex } = readOf(parseGrub2(`
     if [ "\${next_entry}" ] ; then
        set default="\${next_entry}"
     else
@@ -32,7 +38,7 @@ test('grub.cfg: entries of menus and submenus in order, arguments as they are wr
       menuentry Firmware { fwsetup }
     }
     menuentry last { linuxefi /k a \\
-      b; initrdefi /i; }`)
+      b; initrdefi /i; }`))
   assert.equal(defaultIndex, 2)
   assert.deepEqual(entries, [
     { title: 'Debian GNU/Linux', kernel: '/boot/vmlinuz',
@@ -59,7 +65,7 @@ test('grub.cfg: braces that do not match and quotes without end end nothing but 
 })
 
 test('menu.lst: titles, devices, options of GRUB, and the default', () => {
-  assert.deepEqual(parseMenuLst(`# comment
+  assert.deepEqual(readOf(parseMenuLst(`# comment
 default=1
 timeout 3
 title  First, with spaces
@@ -68,7 +74,7 @@ kernel --no-mem-option (hd0,0)/vmlinuz root=/dev/xvda  ro
 initrd (hd0,0)/initrd.img
 title Second
 kernel=/k2
-`), {
+`)), {
     defaultIndex: 1,
     entries: [
       { title: 'First, with spaces', kernel: '/vmlinuz', args: 'root=/dev/xvda  ro',
@@ -80,7 +86,7 @@ kernel=/k2
 })
 
 test('extlinux.conf: labels, ramdisks among the arguments, names beside the file', () => {
-  assert.deepEqual(parseExtlinux(`DEFAULT two
+  assert.deepEqual(readOf(parseExtlinux(`DEFAULT two
 LABEL one
   MENU LABEL The first
   KERNEL ../vmlinuz
@@ -89,7 +95,7 @@ label two
   linux /vmlinuz
   initrd /initrd.img
   append quiet
-`, '/boot/extlinux'), {
+`, '/boot/extlinux')), {
     defaultIndex: 1,
     entries: [
       { title: 'one', kernel: '/boot/extlinux/../vmlinuz', args: 'root=/dev/a  ro',
