@@ -40,8 +40,9 @@ export function deterministicSurroundings(
   const upcalls = new PolledUpcalls()
   const order = new OneByOne()
   const real = realSurroundings(log, 0)
-  const { coreDumpPath, decompressor, fetchFile, images, largeBuffersDropped, readFile } =
-    real.toolstack
+  const {
+    coreDumpPath, decompressor, fetchFile, images, keepLog, largeBuffersDropped, readFile,
+  } = real.toolstack
   const after = (ms: number, work: () => void): (() => void) => time.after(ms, work)
   return {
     clock: time,
@@ -52,6 +53,7 @@ export function deterministicSurroundings(
       images: { ...images, files: order.files(images.files) },
       largeBuffersDropped,
       coreDumpPath,
+      keepLog: (name, bytes) => order.do(() => keepLog(name, bytes)),
       log,
       wallClockMs: () => time.wallClockMs(),
       random: (count) => random.bytes(count),

@@ -19,7 +19,7 @@ import { nodeHostFiles } from '../node/host-files.ts'
 import { hostNet } from '../node/host-net.ts'
 import { openPty } from '../node/pty.ts'
 import { randomWord } from '../node/random.ts'
-import { coreDumpPath } from '../node/run-folder.ts'
+import { coreDumpPath, writeLog } from '../node/run-folder.ts'
 import { listenUnix } from '../node/unix-socket.ts'
 import type { ToolstackHost } from '../toolstack/domain/toolstack-host.ts'
 import { type Cores, type CoresOptions, startCores } from './cores.ts'
@@ -61,6 +61,10 @@ export function realSurroundings(log: Log, startNs: number): Surroundings {
       listen: listenUnix,
       openPty,
       coreDumpPath: (name) => coreDumpPath(process.env, name),
+      keepLog: async (name, bytes) => {
+        await writeLog(process.env, name, bytes).catch((error: unknown) =>
+          log.warn(`${name} is not kept: ${String(error)}`))
+      },
       wallClockMs: () => Date.now(),
       random: (count) => randomBytes(count),
       schedule: (work) => void setImmediate(work),

@@ -150,6 +150,8 @@ test('a console whose host process is killed says so and ends', async () => {
   const child = start('create', '-q', '-c', '-p', config)
   const end = ended(child)
   await logged('console of domain 2 attached', 1)
+  // It is attached before there is memory.
+  while (!/^g +2 +64 /m.test(xl('list').out)) await new Promise((resolve) => setImmediate(resolve))
   endHost()
   assert.deepEqual(await end, { code: 1, err: 'xl: host process ended\n' })
 })
@@ -179,9 +181,9 @@ test('configurations in the folder auto start with the host, and bad ones are lo
   await logged('autostart: 3-worse.cfg: ', 1)
   const log = readFileSync(join(run, 'host.log'), 'utf8')
   assert.match(log, /autostart: 1-bad\.cfg: .*No such file or directory\n/)
-  assert.match(log, /autostart: 2-good\.cfg: domain 1\n/)
+  assert.match(log, /autostart: 2-good\.cfg: domain 2\n/)
   assert.doesNotMatch(log, /notes/)
-  assert.match(xl('list').out, /^g +1 +64 /m)
+  assert.match(xl('list').out, /^g +2 +64 /m)
   endHost('SIGTERM')
   rmSync(join(run, 'auto'), { recursive: true })
   for (let i = 0; i < 100 && existsSync(join(run, 'host.sock')); i++) {

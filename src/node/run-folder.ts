@@ -1,6 +1,7 @@
 /**
  * The folder in which the host process keeps its socket and log: its user's alone.
  */
+import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { openPrivateFolder } from './private-folder.ts'
 
@@ -25,4 +26,12 @@ export function coreDumpPath(
   const folder = openPrivateFolder(join(runFolderPath(environment), 'dump'))
   const time = new Date().toISOString().replaceAll(':', '')
   return join(folder, `${name.replaceAll('/', '_')}-${time}.core`)
+}
+
+/** Writes a log in a folder `log` that is made if need be; Error with the system's words. */
+export async function writeLog(
+  environment: Readonly<Record<string, string | undefined>>, name: string, bytes: Uint8Array,
+): Promise<void> {
+  const folder = openPrivateFolder(join(runFolderPath(environment), 'log'))
+  await writeFile(join(folder, name), bytes, { mode: 0o600 })
 }

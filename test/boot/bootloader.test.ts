@@ -1,6 +1,6 @@
 /**
  * Guests without `kernel=`: pygrub finds Debian's kernel on their disk, in each format of images,
- * and again at each reboot, and pvnetboot on a server.
+ * and again at each reboot, or asks at its menu, and pvnetboot on a server.
  */
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
@@ -18,6 +18,7 @@ const absent = ['mke2fs', 'qemu-img'].find((tool) => spawnSync(tool, ['-V']).err
 const skip = missing || (absent === undefined ? false : `there is no ${absent}`)
 
 const GRUB_CFG = `set default="0"
+set timeout=600
 menuentry 'first' {
   linux /boot/vmlinuz console=hvc0 entry=first
   initrd /boot/initrd.img
@@ -45,7 +46,8 @@ describe('a guest whose disk says what boots', { skip }, () => {
   /** A configuration without a kernel. */
   function config(name: string, format: string, more: Record<string, string | string[]>): string {
     return host.config(name, {
-      memory: 192, bootloader: 'pygrub', disk: [`${path(`disk.${format}`)},${format},xvda,w`],
+      memory: 192, bootloader: 'pygrub', bootloader_args: ['-q'],
+      disk: [`${path(`disk.${format}`)},${format},xvda,w`],
       ...more,
     })
   }
@@ -75,6 +77,41 @@ describe('a guest whose disk says what boots', { skip }, () => {
       await host.settled(format)
     })
   }
+
+  test('shows its menu at xl create -c, where an entry is chosen and changed', async () => {
+    const console = host.start('create', '-c', config('menu', 'raw', { bootloader_args: [] }))
+    await console.expect('stops the clock')
+    assert.match((await host.listed('menu'))?.[4] ?? '', /^--p---$/)
+    assert.equal((await host.xl('vcpu-list', 'menu')).code, 0)
+    assert.match((await host.xl('unpause', 'menu')).err, /still being made/)
+    console.send('\x1b[')
+    console.send('B')
+    console.send('a typed=here\r')
+    const shell = await Shell.take(console)
+    assert.match(await shell.output('cat /proc/cmdline'), /entry=second typed=here\n$/)
+    assert.equal((await host.xl('destroy', 'menu')).code, 0)
+    await console.ended()
+  })
+
+  test('shows its menu at xl console; who ends it there leaves nothing', async () => {
+    const file = config('menu', 'raw', { bootloader_args: [] })
+    for (const end of ['destroy', 'Ctrl-C', 'SIGTERM'] as const) {
+      const making = host.start('create', file)
+      await host.settled('menu', /^--p---$/)
+      const console = host.start('console', 'menu')
+      await console.expect('stops the clock')
+      if (end === 'destroy') assert.equal((await host.xl('destroy', 'menu')).code, 0)
+      else if (end === 'Ctrl-C') console.send('\x03')
+      else making.kill(end)
+      await console.ended()
+      const { code, err } = await making.ended()
+      if (end !== 'SIGTERM') {
+        assert.equal(code, 3)
+        assert.match(err, /bootloader failed - pygrub: /)
+      }
+      await host.settled('menu')
+    }
+  })
 
   test('boots what the disk says at its reboot', async () => {
     const file = config('again', 'raw', { bootloader_args: ['--entry=second'] })

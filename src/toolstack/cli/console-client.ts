@@ -13,9 +13,9 @@ const DETACH = 0x1d
 
 export type ConsoleEnd = 'closed' | 'detached' | 'host gone'
 
-/** Attaches until the domain's console ends or the user leaves; `ready` runs once attached. */
+/** Attaches until the domain's console ends or the user leaves; `attached` is told in between. */
 export async function runConsole(
-  world: World, libxl: Libxl, domid: number, ready: () => Promise<void>, number = 0,
+  world: World, libxl: Libxl, domid: number, attached: () => void = () => {}, number = 0,
 ): Promise<ConsoleEnd> {
   const { terminal } = world
   let finish: (end: ConsoleEnd) => void = () => {}
@@ -34,7 +34,7 @@ export async function runConsole(
       }
       if (stop >= 0) finish('detached')
     }, () => {})
-    await ready()
+    attached()
     const end = await ended
     return end === 'closed' && await isGone(libxl) ? 'host gone' : end
   } finally {

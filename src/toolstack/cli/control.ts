@@ -151,7 +151,7 @@ async function consoleCommand(invocation: Invocation): Promise<number> {
       world.err(`xenconsole: domain ${domid} has no such console\n`)
       return 2
     }
-    const end = await runConsole(world, libxl, domid, async () => {}, number)
+    const end = await runConsole(world, libxl, domid, undefined, number)
     if (end !== 'host gone') return 0
     world.err('xl: host process ended\n')
   } catch (error) {

@@ -41,20 +41,25 @@ async function create(invocation: Invocation): Promise<number> {
   await checkAgainstHost(world, libxl, config)
   const attach = options.has('console')
   const paused = options.has('paused')
+  const console = attach ? earlyConsole(world, libxl) : undefined
   let domid: number
   try {
     // With a console the domain waits until somebody listens, so that no word is lost.
     domid = await libxl.create(spec, {
       paused: paused || attach, unattended: options.has('unattended'),
-    })
+    }, console?.made)
   } catch (error) {
+    await console?.gone()
     complain(world, error)
     return EXIT_FAILED
   }
   if (spec.softAffinity) await warnUnreachable(world, libxl, domid)
-  if (attach && own) return await followConsole(world, libxl, domid, paused)
-  if (attach) {
-    const end = await attachTo(world, libxl, domid, paused)
+  if (console) {
+    await console.attached
+    if (!paused) await libxl.unpause(domid)
+    const end = await console.ended()
+    if (own) return await followConsole(world, libxl, domid, end)
+    if (end === 'host gone') world.err('xl: host process ended\n')
     if (end === 'host gone' || !options.has('wait')) return end === 'host gone' ? 1 : 0
   }
   if (own || options.has('wait')) return await untilItEnds(world, libxl, spec.name, domid)
@@ -76,25 +81,32 @@ async function checkAgainstHost(world: World, libxl: Libxl, config: DomainConfig
   throw new Exit(1)
 }
 
-async function attachTo(
-  world: World, libxl: Libxl, domid: number, paused: boolean,
-): Promise<ConsoleEnd> {
-  const end = await runConsole(world, libxl, domid, async () => {
-    if (!paused) await libxl.unpause(domid)
-  })
-  if (end === 'host gone') world.err('xl: host process ended\n')
-  return end
+/** The console of a domain that is yet to be made: attached before its boot loader runs. */
+function earlyConsole(world: World, libxl: Libxl) {
+  const attached = Promise.withResolvers<void>()
+  attached.promise.catch(() => {})
+  let ended: Promise<ConsoleEnd> | undefined
+  return {
+    made: (domid: number): void => {
+      ended = runConsole(world, libxl, domid, attached.resolve)
+      ended.catch(attached.reject)
+    },
+    attached: attached.promise,
+    ended: async (): Promise<ConsoleEnd> => await ended ?? 'closed',
+    /** Resolves once the terminal is left, however that came. */
+    gone: async (): Promise<void> => void await ended?.catch(() => {}),
+  }
 }
 
 /** Stays with a domain of this process, console and all, through its reboots. */
 async function followConsole(
-  world: World, libxl: Libxl, first: number, paused: boolean,
+  world: World, libxl: Libxl, first: number, firstEnd: ConsoleEnd,
 ): Promise<number> {
-  for (let domid: number | undefined = first; domid !== undefined;) {
-    const start = domid === first && !paused
-    const end = await attachTo(world, libxl, domid, !start)
-    if (end !== 'closed') break
-    domid = await libxl.successor(domid)
+  for (let domid = first, end = firstEnd; end === 'closed';) {
+    const next = await libxl.successor(domid)
+    if (next === undefined) break
+    domid = next
+    end = await runConsole(world, libxl, domid)
   }
   return 0
 }

@@ -215,7 +215,10 @@ test('a console whose host process dies says so', async () => {
   const { run, libxl, world, terminal } = xl()
   const machine = Object.create(libxl) as LocalLibxl
   let close = (): void => {}
-  machine.create = async () => 1
+  machine.create = async (_spec, _options, made) => {
+    made?.(1)
+    return 1
+  }
   machine.unpause = async () => {}
   machine.attachConsole = async (_domid, sink) => {
     close = () => sink.closed()

@@ -4,21 +4,24 @@
  *
  * `bootloader` may be one's name or any path to it; it is ours that runs, in this process. What the
  * configuration names as kernel and ramdisk are then files of the guest's disk, or of the location
- * that pvnetboot is given; the command line follows what the disk has.
+ * that pvnetboot is given; the command line follows what the disk has. Its terminal is the domain's
+ * console, where it also says why it failed.
  */
 import { HostFileError } from '../../base/host-file.ts'
 import type { BlockStore } from '../../storage/block-store.ts'
 import { StorageError } from '../../storage/error.ts'
 import { type BootFiles, findBootFiles } from '../pygrub/boot.ts'
+import type { BootTerminal } from '../pygrub/menu-session.ts'
 import { parseBootWishes } from '../pygrub/options.ts'
 import { type DomainSpec, ERROR_FAIL, LibxlError } from './libxl.ts'
 import { NetbootError, type NetbootSource, runPvnetboot } from './pvnetboot.ts'
 
 export async function runBootloader(
-  spec: DomainSpec, source: NetbootSource, disk: BlockStore | undefined,
+  spec: DomainSpec, source: NetbootSource, disk: BlockStore | undefined, terminal: BootTerminal,
 ): Promise<BootFiles> {
   const { bootloader = '', kernel, ramdisk, commandLine } = spec
   const fail = (why: string, cause?: unknown): never => {
+    terminal.write(`${why}\r\n`)
     throw new LibxlError(ERROR_FAIL, `${why}\ncannot (re-)build domain: ${ERROR_FAIL}`, { cause })
   }
   const name = bootloader.split('/').at(-1) ?? ''
@@ -41,7 +44,7 @@ export async function runBootloader(
     return await findBootFiles(disk, {
       ...wishes, kernel: wishes.kernel ?? kernel, ramdisk: wishes.ramdisk ?? ramdisk,
       args: wishes.args ?? commandLine, limitBytes,
-    })
+    }, terminal)
   } catch (cause) {
     if (!(cause instanceof StorageError || cause instanceof HostFileError)) throw cause
     return fail(`bootloader failed - pygrub: ${cause.message}`, cause)

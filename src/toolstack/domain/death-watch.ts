@@ -14,7 +14,7 @@ import type { ControlDomain } from '../../dom0/interfaces.ts'
 import type { ShutdownAction } from '../config/domain.ts'
 import { dumpCore } from './core-dump.ts'
 import type { DomainEnd, DomainSpec } from './libxl.ts'
-import type { Tenant } from './local-libxl.ts'
+import type { Tenant } from './tenant.ts'
 import type { ToolstackHost } from './toolstack-host.ts'
 import { randomUuid } from './uuid.ts'
 
@@ -22,8 +22,8 @@ import { randomUuid } from './uuid.ts'
 export interface Undertaker {
   tenants(): Iterable<Tenant>
   destroy(domid: number): void
-  /** Makes it again; resolves to the new domid. */
-  restart(tenant: Tenant): Promise<number>
+  /** Makes it again; resolves to the new domid, of which `made` hears as soon as it is known. */
+  restart(tenant: Tenant, made: (domid: number) => void): Promise<number>
   rename(tenant: Tenant, name: string, uuid?: string): void
   /** Tells the store's clients to look who has died. */
   announce(): void
@@ -119,7 +119,7 @@ export class DeathWatch {
   #ended(tenant: Tenant, reason: number): void {
     const { domid, spec } = tenant
     const { log } = this.#host
-    tenant.console.console.service()
+    tenant.console.service()
     const action = actionOf(spec, reason)
     log.info(`Domain ${domid} has shut down, reason code ${reason}`)
     this.#tell(domid, { how: 'shutdown', reason })
@@ -179,7 +179,7 @@ export class DeathWatch {
     const successor = new Promise<number | undefined>((resolve) => {
       const cancel = this.#host.delay(pause, () => {
         this.#pauses.delete(cancel)
-        resolve(this.#again(tenant))
+        void this.#again(tenant, resolve).then(resolve)
       })
       this.#pauses.add(cancel)
     })
@@ -190,11 +190,13 @@ export class DeathWatch {
     }
   }
 
-  async #again(tenant: Tenant): Promise<number | undefined> {
+  async #again(
+    tenant: Tenant, made: (domid: number) => void,
+  ): Promise<number | undefined> {
     const { log } = this.#host
     try {
       log.info(`Domain ${tenant.spec.name}: rebooting now`)
-      return this.#closed ? undefined : await this.#undertaker.restart(tenant)
+      return this.#closed ? undefined : await this.#undertaker.restart(tenant, made)
     } catch (error) {
       log.error(`Domain ${tenant.spec.name}: restart failed: ${String(error)}`)
       return undefined

@@ -265,6 +265,12 @@ export class FakeHost implements ToolstackHost {
     return Object.assign(mine, { path: `/dev/pts/${this.ptys.length - 1}` })
   }
 
+  readonly logs = new Map<string, string>()
+
+  async keepLog(name: string, bytes: Uint8Array): Promise<void> {
+    this.logs.set(name, new TextDecoder().decode(bytes))
+  }
+
   async readFile(path: string): Promise<Uint8Array> {
     const bytes = this.files.get(path)
     if (!bytes) throw new Error('No such file or directory')

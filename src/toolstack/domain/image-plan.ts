@@ -8,6 +8,7 @@ import { ImageError } from '../build/image-error.ts'
 import { loadKernel } from '../build/kernel.ts'
 import { type PvhImage, planPvhImage } from '../build/pvh-image.ts'
 import { type DomainSpec, ERROR_FAIL, LibxlError } from './libxl.ts'
+import type { BootTerminal } from '../pygrub/menu-session.ts'
 import type { NetbootSource } from './pvnetboot.ts'
 
 /** Where files come from, and how kernels are unpacked. */
@@ -23,13 +24,16 @@ interface Files {
   readonly commandLine: string
 }
 
-/** Reads kernel and ramdisk and lays them out; LibxlError when that cannot be. */
+/**
+ * Reads kernel and ramdisk and lays them out; LibxlError when that cannot be. A boot loader finds
+ * them on `bootDisk`, and may ask at `terminal`.
+ */
 export async function planImage(
-  spec: DomainSpec, source: ImageSource, bootDisk: BlockStore | undefined,
+  spec: DomainSpec, source: ImageSource, bootDisk: BlockStore | undefined, terminal: BootTerminal,
 ): Promise<PvhImage> {
   if (spec.memoryKib < 1024) throw new LibxlError(ERROR_FAIL, tooLittle(spec))
   const { name, kernel, ramdisk, commandLine } = spec.bootloader === undefined
-    ? await filesOf(spec, source) : await filesOfBootloader(spec, source, bootDisk)
+    ? await filesOf(spec, source) : await filesOfBootloader(spec, source, bootDisk, terminal)
   try {
     return planPvhImage({
       kernel: loadKernel(kernel, source.decompressor, name), ramdisk, commandLine,
@@ -51,11 +55,11 @@ async function filesOf(spec: DomainSpec, source: ImageSource): Promise<Files> {
 }
 
 async function filesOfBootloader(
-  spec: DomainSpec, source: ImageSource, disk: BlockStore | undefined,
+  spec: DomainSpec, source: ImageSource, disk: BlockStore | undefined, terminal: BootTerminal,
 ): Promise<Files> {
   // Loaded when it is asked for: with file systems it is a twentieth of the program.
   const { runBootloader } = await import('./bootloader.ts')
-  const { kernel, ramdisk, args } = await runBootloader(spec, source, disk)
+  const { kernel, ramdisk, args } = await runBootloader(spec, source, disk, terminal)
   return { name: 'the boot loader\'s kernel', kernel, ramdisk, commandLine: args }
 }
 

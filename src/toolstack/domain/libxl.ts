@@ -287,7 +287,13 @@ export interface Libxl {
   list(): Promise<DomainSummary[]>
   vcpus(domid: number): Promise<VcpuSummary[]>
   cpupools(): Promise<CpupoolSummary[]>
-  create(spec: DomainSpec, options: CreateOptions): Promise<number>
+  /**
+   * Resolves to the domain's number once it is whole. `made` hears that number as soon as there is
+   * a console, where a boot loader may wait for somebody.
+   */
+  create(
+    spec: DomainSpec, options: CreateOptions, made?: (domid: number) => void,
+  ): Promise<number>
   /** What a domain was made from; undefined for the control domain. */
   spec(domid: number): Promise<DomainSpec | undefined>
   destroy(domid: number): Promise<void>

@@ -1,17 +1,16 @@
 /**
  * libxl over the control domain's own access: domains made, listed, controlled, and seen off.
  *
- * It runs on the control thread. Making a domain waits only for files; from the check of its name
- * to its last node nothing else runs, so that two creations cannot meet.
+ * It runs on the control thread. A domain has its name, its nodes and its console before it is
+ * known what it boots: files are waited for, and whoever sits before its boot loader. Somebody may
+ * destroy it meanwhile.
  */
-import { asDomid, asEvtchnPort, asGfn, type Domid } from '../../abi/numbers.ts'
-import { CONSOLE_LIMIT } from '../../backends/console.ts'
+import { asDomid, asEvtchnPort, asGfn } from '../../abi/numbers.ts'
 import { type ControlDomain, type DomainInfo, XenError } from '../../dom0/interfaces.ts'
 import { LocalClient } from '../../xenstore/client.ts'
 import { domainPath } from '../../xenstore/path.ts'
 import type { Xenstored } from '../../xenstore/xenstored.ts'
-import type { PvhImage } from '../build/pvh-image.ts'
-import { putAtPty } from './console-streams.ts'
+import { atConsole } from './boot-terminal.ts'
 import { requestControl } from './control-request.ts'
 import { dumpCore } from './core-dump.ts'
 import { LocalCpuControl } from './cpu-control.ts'
@@ -27,26 +26,17 @@ import {
   type DomainSummary, ERROR_DOMAIN_NOTFOUND, ERROR_FAIL, ERROR_INVAL, type HostInfo, type Libxl,
   LibxlError, type VcpuSummary,
 } from './libxl.ts'
-import { makePvhDomain } from './pvh-domain.ts'
 import type { ReadyDevices } from './ready-devices.ts'
-import { attach, type ConnectedConsole, connectConsole, connectStore } from './services.ts'
-import { domidOf, removeDomainTree, writeDomainTree, writeHostTree } from './store-tree.ts'
+import { attach, connectStore } from './services.ts'
+import { domidOf, removeDomainTree, writeHostTree } from './store-tree.ts'
 import { poolName, summaryOf } from './summary.ts'
+import {
+  buildTenant, createTenant, enterTenant, type Tenant, type TenantServices,
+} from './tenant.ts'
 import type { ToolstackHost } from './toolstack-host.ts'
 import { Tuning } from './tuning.ts'
-import { randomUuid, uuidBytes } from './uuid.ts'
+import { uuidBytes } from './uuid.ts'
 import { checkVnuma } from './vnuma.ts'
-
-/** A domain of ours: what it was made from and what serves it. */
-export interface Tenant {
-  readonly domid: Domid
-  spec: DomainSpec
-  /** What it is made from when it is made again, if not from the same. */
-  next?: DomainSpec
-  readonly console: ConnectedConsole
-  readonly unattended: boolean
-  readonly startedMs: number
-}
 
 export class LocalLibxl implements Libxl {
   readonly store: LocalClient
@@ -86,7 +76,8 @@ export class LocalLibxl implements Libxl {
     this.#deaths = new DeathWatch(control, host, {
       tenants: () => this.#tenants.values(),
       destroy: (domid) => this.#tearDown(domid),
-      restart: (tenant) => this.#restart(tenant),
+      restart: (tenant, made) =>
+        this.create(tenant.next ?? tenant.spec, { unattended: false }, made),
       rename: (tenant, name, uuid) => this.#rename(tenant, name, uuid),
       announce: () => xenstored.announceRelease(),
     })
@@ -126,15 +117,16 @@ export class LocalLibxl implements Libxl {
     return gatherCpupools(this.#control.xenctrl, (pool) => poolName(this.store, pool))
   }
 
-  async create(spec: DomainSpec, options: CreateOptions): Promise<number> {
+  async create(
+    spec: DomainSpec, options: CreateOptions, made: (domid: number) => void = () => {},
+  ): Promise<number> {
     this.#creating++
     try {
       this.#refuseName(spec.name)
       checkVnuma(spec, this.#control.xenctrl.physinfo().nrNodes)
       const devices = await this.#devices.prepare(spec)
       try {
-        const image = await planImage(spec, this.#host, devices.bootDisk)
-        return await this.#make(spec, image, devices, options)
+        return await this.#make(spec, devices, options, made)
       } catch (error) {
         await devices.drop()
         throw error
@@ -166,6 +158,9 @@ export class LocalLibxl implements Libxl {
   async unpause(domid: number): Promise<void> {
     if (domid === 0) throw new LibxlError(ERROR_FAIL, 'Unpausing domain: Invalid argument')
     this.#known(domid, `unable to get domain type for domid=${domid}`)
+    if (this.#tenants.get(domid)?.isWhole === false) {
+      throw new LibxlError(ERROR_FAIL, `${about(domid)}it is still being made`)
+    }
     this.#control.xenctrl.unpauseDomain(asDomid(domid))
   }
 
@@ -287,7 +282,7 @@ export class LocalLibxl implements Libxl {
   async attachConsole(domid: number, sink: ConsoleSink, number = 0): Promise<ConsoleSession> {
     const tenant = this.#tenants.get(domid)
     if (!tenant) throw new LibxlError(ERROR_FAIL, `unable to get domain type for domid=${domid}`)
-    const console = number === 0 ? tenant.console.console : this.#devices.channels.at(domid, number)
+    const console = number === 0 ? tenant.console : this.#devices.channels.at(domid, number)
     if (!console) throw new LibxlError(ERROR_FAIL, `${about(domid)}no console ${number}`)
     return attach(console, sink)
   }
@@ -313,39 +308,46 @@ export class LocalLibxl implements Libxl {
     throw new LibxlError(ERROR_INVAL, `${who}Domain with name "${name}" already exists.`)
   }
 
-  /** Nothing else runs until the domain has its name and devices. */
   async #make(
-    spec: DomainSpec, image: PvhImage, devices: ReadyDevices, options: CreateOptions,
+    spec: DomainSpec, devices: ReadyDevices, options: CreateOptions,
+    made: (domid: number) => void,
   ): Promise<number> {
     this.#refuseName(spec.name)
-    const uuid = spec.uuid ?? randomUuid(this.#host.random(16))
-    const handle = uuidBytes(uuid)
-    if (!handle) throw new LibxlError(ERROR_INVAL, `"${uuid}" is not a UUID`)
-    const made = makePvhDomain(this.#control, spec, handle, image, this.cpus.poolNamed(spec.pool))
-    const { domid } = made
-    const startedMs = this.#host.wallClockMs()
+    const services = this.#services
+    const tenant = createTenant(services, spec, options, this.cpus.poolNamed(spec.pool))
+    const { domid, console } = tenant
+    this.#tenants.set(domid, tenant)
     try {
-      writeDomainTree(this.store, spec, { ...made, uuid, startedMs, consoleLimit: CONSOLE_LIMIT })
-      const schedule = this.#host.schedule
-      const { consoleGfn, consolePort, storeGfn, storePort } = made
-      connectStore(this.#control, this.#xenstored, schedule, domid, storeGfn, storePort)
-      const console = connectConsole(
-        this.#control, schedule, CONSOLE_LIMIT, domid, consoleGfn, consolePort)
-      putAtPty(console.console, this.#host, this.store, `${domainPath(domid)}/console`)
-      const unattended = options.unattended ?? false
-      const tenant: Tenant = { domid, spec: { ...spec, uuid }, console, startedMs, unattended }
-      this.#tenants.set(domid, tenant)
+      enterTenant(services, tenant)
+      made(domid)
+      const image = await atConsole(console, domid, this.#host, (terminal) =>
+        planImage(spec, this.#host, devices.bootDisk, terminal))
+      this.#mustBeThere(tenant)
+      buildTenant(services, tenant, image)
       devices.connect(domid)
       this.#keepDevices(domid)
       await devices.connected?.()
-      // While others were waited for, somebody may have destroyed it.
-      this.#known(domid)
+      this.#mustBeThere(tenant)
     } catch (error) {
-      this.#tearDown(domid)
+      if (this.#tenants.get(domid) === tenant) this.#tearDown(domid)
       throw error
     }
+    tenant.isWhole = true
     if (!options.paused) this.#control.xenctrl.unpauseDomain(domid)
     return domid
+  }
+
+  get #services(): TenantServices {
+    return {
+      control: this.#control, xenstored: this.#xenstored, store: this.store, host: this.#host,
+    }
+  }
+
+  /** While others were waited for, somebody may have destroyed it. */
+  #mustBeThere(tenant: Tenant): void {
+    const { domid } = tenant
+    if (this.#tenants.get(domid) === tenant) return
+    throw new LibxlError(ERROR_DOMAIN_NOTFOUND, `${about(domid)}No such domain`)
   }
 
   /** Connects a domain to the store at somebody's request; whether that was possible. */
@@ -372,10 +374,6 @@ export class LocalLibxl implements Libxl {
     }
     removeDomainTree(this.store, domid)
     this.#deaths.gone(domid)
-  }
-
-  #restart(tenant: Tenant): Promise<number> {
-    return this.create(tenant.next ?? tenant.spec, { unattended: false })
   }
 
   #rename(tenant: Tenant, name: string, uuid?: string): void {

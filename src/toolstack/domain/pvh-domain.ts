@@ -1,8 +1,8 @@
 /**
  * Making a PVH domain: the calls that libxl makes between "create" and "unpause", in its order.
  *
- * The domain comes out paused, its memory written, vcpu 0 at the kernel's entry, its xenstore and
- * console pages and ports in place. When anything fails, no domain is left.
+ * A domain is created empty, and is built once it is known what it boots. Built, it is paused, its
+ * memory written, vcpu 0 at the kernel's entry, its xenstore and console pages and ports in place.
  */
 import {
   asDomid, asGrantRef, type Domid, type EvtchnPort, type Gfn,
@@ -27,8 +27,8 @@ import { type DomainSpec, ERROR_FAIL, LibxlError } from './libxl.ts'
 import { placeDomain } from './placement.ts'
 import { setVnuma } from './vnuma.ts'
 
-/** What others need to know of a domain just made. */
-export interface MadeDomain {
+/** What others need to know of a domain just built. */
+export interface BuiltDomain {
   readonly domid: Domid
   readonly storeGfn: Gfn
   readonly storePort: EvtchnPort
@@ -44,23 +44,26 @@ const MEMORY_SLACK_KIB = 1024
 const CONSOLE_REF = asGrantRef(GNTTAB_RESERVED_CONSOLE)
 const STORE_REF = asGrantRef(GNTTAB_RESERVED_XENSTORE)
 
-/** Makes the domain that `image` was planned for; LibxlError when it cannot be. */
-export function makePvhDomain(
-  control: ControlDomain, spec: DomainSpec, handle: Uint8Array, image: PvhImage, cpupool: number,
-): MadeDomain {
-  const physical = control.xenctrl.physinfo()
-  const freePages = physical.freePages - physical.outstandingPages
-  const neededKib = isGrowing(spec) ? spec.memoryKib : spec.maxMemoryKib
-  if (freePages * 4 < neededKib) {
-    throw new LibxlError(ERROR_FAIL, `can't allocate memory for domain: ` +
-      `${neededKib >> 10} MB asked for, ${freePages >> 8} MB free: Out of memory`)
-  }
+/** Builds what `image` was planned for in a domain without memory; LibxlError when it cannot be. */
+export function buildPvhDomain(
+  control: ControlDomain, spec: DomainSpec, domid: Domid, image: PvhImage,
+): BuiltDomain {
+  checkFree(control.xenctrl, spec)
   try {
-    return make(control, spec, handle, image, cpupool)
+    return build(control, spec, domid, image)
   } catch (cause) {
     if (!(cause instanceof XenError)) throw cause
     throw new LibxlError(ERROR_FAIL, `cannot make domain: ${cause.message}`, { cause })
   }
+}
+
+function checkFree(xenctrl: Xenctrl, spec: DomainSpec): void {
+  const { freePages, outstandingPages } = xenctrl.physinfo()
+  const free = freePages - outstandingPages
+  const neededKib = isGrowing(spec) ? spec.memoryKib : spec.maxMemoryKib
+  if (free * 4 >= neededKib) return
+  throw new LibxlError(ERROR_FAIL, `can't allocate memory for domain: ` +
+    `${neededKib >> 10} MB asked for, ${free >> 8} MB free: Out of memory`)
 }
 
 /** A guest takes what is in its map for granted until its balloon driver runs: what it shall not
@@ -69,22 +72,12 @@ function isGrowing({ memoryKib, maxMemoryKib, vnuma }: DomainSpec): boolean {
   return memoryKib < maxMemoryKib && !vnuma?.length
 }
 
-function make(
-  control: ControlDomain, spec: DomainSpec, handle: Uint8Array, image: PvhImage, cpupool: number,
-): MadeDomain {
-  const { xenctrl } = control
-  const domid = createDomain(xenctrl, spec, handle, cpupool)
-  try {
-    return build(control, spec, domid, image)
-  } catch (error) {
-    xenctrl.destroyDomain(domid)
-    throw error
-  }
-}
-
-function createDomain(
+/** Creates a domain that has nothing yet; LibxlError when there can be none. */
+export function createPvhDomain(
   xenctrl: Xenctrl, spec: DomainSpec, handle: Uint8Array, cpupool: number,
 ): Domid {
+  // That there is too little had better be known before a boot loader asks anything.
+  checkFree(xenctrl, spec)
   try {
     return xenctrl.createDomain({
       handle,
@@ -125,7 +118,7 @@ function featuresOf({ cpuFeatures = [] }: DomainSpec) {
 
 function build(
   control: ControlDomain, spec: DomainSpec, domid: Domid, image: PvhImage,
-): MadeDomain {
+): BuiltDomain {
   const { xenctrl, events, memory } = control
   xenctrl.setMaxVcpus(domid, spec.maxVcpus)
   xenctrl.setMaxMem(domid, spec.maxMemoryKib + MEMORY_SLACK_KIB)

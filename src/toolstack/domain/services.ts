@@ -1,9 +1,9 @@
 /**
- * The daemons of the control domain that serve each domain: xenstored's and xenconsoled's work of
- * mapping a ring page, binding its port and answering its signals.
+ * How a domain is served by the control domain: xenstored's work of mapping a ring page, binding
+ * its port and answering its signals, and what one who is attached to a console may do.
  */
 import type { Domid, EvtchnPort, Gfn } from '../../abi/numbers.ts'
-import { ConsoleBackend } from '../../backends/console.ts'
+import type { ConsoleBackend } from '../../backends/console.ts'
 import type { ControlDomain } from '../../dom0/interfaces.ts'
 import { DomainRing } from '../../xenstore/ring.ts'
 import type { Xenstored } from '../../xenstore/xenstored.ts'
@@ -38,12 +38,6 @@ export function connectStore(
   return ring
 }
 
-/** A domain's console and how to let it go. */
-export interface ConnectedConsole {
-  readonly console: ConsoleBackend
-  close(): void
-}
-
 /** What `sink` may do with a console, or a channel, from now on. */
 export function attach(
   console: Pick<ConsoleBackend, 'attach' | 'detach' | 'write' | 'whenRoom'>, sink: ConsoleSink,
@@ -53,27 +47,5 @@ export function attach(
     write: (bytes) => console.write(bytes),
     whenRoom: (callback) => console.whenRoom(callback),
     detach: () => console.detach(sink),
-  }
-}
-
-/** Connects a domain's console ring. */
-export function connectConsole(
-  control: ControlDomain, schedule: Schedule, limit: number,
-  domid: Domid, gfn: Gfn, remotePort: EvtchnPort,
-): ConnectedConsole {
-  const mapping = control.memory.map(domid, [gfn])
-  const port = control.events.bindInterdomain(domid, remotePort)
-  const console = new ConsoleBackend(mapping.page(0), {
-    notify: () => control.events.notify(port), schedule,
-  }, limit)
-  control.events.onEvent(port, () => console.service())
-  return {
-    console,
-    close: () => {
-      if (console.closed) return
-      console.close()
-      control.events.unbind(port)
-      mapping.unmap()
-    },
   }
 }

@@ -15,11 +15,16 @@ export interface DomainFacts {
   readonly uuid: string
   /** Milliseconds since 1970. */
   readonly startedMs: number
+  readonly consoleLimit: number
+}
+
+/** Where a domain's rings are. */
+export interface RingFacts {
+  readonly domid: number
   readonly storePort: number
   readonly storeGfn: number
   readonly consolePort: number
   readonly consoleGfn: number
-  readonly consoleLimit: number
 }
 
 const NONE = 0
@@ -58,7 +63,7 @@ export function writeHostTree(store: XenstoreClient, memoryKib: number): void {
   })
 }
 
-/** Writes all of a domain's nodes in one transaction. */
+/** Writes a domain's nodes in one transaction: all but what is in its memory. */
 export function writeDomainTree(
   store: XenstoreClient, spec: DomainSpec, facts: DomainFacts,
 ): void {
@@ -87,8 +92,6 @@ export function writeDomainTree(
       ['control/platform-feature-xs_reset_watches', '1'],
       ['domid', `${domid}`],
       ['store', ''],
-      ['store/port', `${facts.storePort}`],
-      ['store/ring-ref', `${facts.storeGfn}`],
     ]
     for (const [name, value] of values) put(tree, `${home}/${name}`, read, value)
     for (let vcpu = 0; vcpu < spec.maxVcpus; vcpu++) {
@@ -100,6 +103,22 @@ export function writeDomainTree(
     writeConsole(tree, facts)
     put(tree, `/libxl/${domid}/type`, controlOnly, spec.type)
     put(tree, `/libxl/${domid}/dm-version`, controlOnly, 'qemu_xen')
+  })
+}
+
+/** Writes where the rings are, once the domain has its memory. */
+export function writeRings(store: XenstoreClient, facts: RingFacts): void {
+  store.transaction((tree) => {
+    const home = domainPath(facts.domid)
+    const values: [string, number][] = [
+      ['store/port', facts.storePort],
+      ['store/ring-ref', facts.storeGfn],
+      ['console/port', facts.consolePort],
+      ['console/ring-ref', facts.consoleGfn],
+    ]
+    for (const [name, value] of values) {
+      put(tree, `${home}/${name}`, readable(facts.domid), `${value}`)
+    }
   })
 }
 
@@ -123,8 +142,6 @@ function writeConsole(tree: StoreAccess, facts: DomainFacts): void {
   put(tree, `${front}/type`, read, 'xenconsoled')
   put(tree, `${front}/output`, read, 'pty')
   put(tree, `${front}/tty`, read)
-  put(tree, `${front}/port`, read, `${facts.consolePort}`)
-  put(tree, `${front}/ring-ref`, read, `${facts.consoleGfn}`)
   const records: [string, Permissions][] = [
     [back, read], [`/libxl/${domid}/device/console/0`, controlOnly],
   ]

@@ -26,6 +26,8 @@ export interface ToolstackHost extends ImageSource {
   openPty(): Pty | undefined
   /** A new file's path for the dump of a domain that ended. */
   coreDumpPath(name: string): string
+  /** Keeps what a program said for who wants to know later; that this fails hurts nobody. */
+  keepLog(name: string, bytes: Uint8Array): Promise<void>
   wallClockMs(): number
   /** `count` random bytes. */
   random(count: number): Uint8Array

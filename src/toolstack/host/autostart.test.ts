@@ -4,10 +4,12 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { Bug } from '../../base/assert.ts'
+import { MemoryFile } from '../../storage/memory-file.ts'
 import { Xenstored } from '../../xenstore/xenstored.ts'
 import { sampleElf } from '../build/sample-kernel.ts'
 import { FakeControl, FakeHost } from '../domain/fake-control.ts'
 import { LocalLibxl } from '../domain/local-libxl.ts'
+import { sampleDisk } from '../pygrub/sample-disk.ts'
 import { autostart } from './autostart.ts'
 
 const good = (name: string): string => `name="${name}"\ntype="pvh"\nkernel="k"\nmemory=64\n`
@@ -27,7 +29,7 @@ function world(files: Readonly<Record<string, string>>, global = '') {
     absolutePath: (path) => `/auto/${path}`,
     log: (message) => void log.push(message),
   })
-  return { libxl, log, start }
+  return { libxl, host, log, start }
 }
 
 test('domains are made in the order of their files, and paths begin at the folder', async () => {
@@ -48,8 +50,24 @@ test('one that cannot start keeps no other back', async () => {
   assert.match(log[1] ?? '', /^autostart: b\.cfg: .*only PVH domains/)
   assert.equal(log[2], 'autostart: c.cfg: Permission denied')
   assert.match(log[3] ?? '', /^autostart: d\.cfg: failed to open kernel/)
-  assert.equal(log[4], 'autostart: e.cfg: domain 1')
+  assert.equal(log[4], 'autostart: e.cfg: domain 2')
   assert.match(log[5] ?? '', /^autostart: f\.cfg: Domain with name "e" already exists/)
+})
+
+test('one whose boot loader waits keeps no other back', async () => {
+  const { libxl, host, log, start } = world({
+    'a.cfg': good('a').replace('kernel', 'bootloader="pygrub"\ndisk=["d,raw,xvda,w"]\n#'),
+    'b.cfg': good('b'),
+  })
+  const disk = sampleDisk({ k: sampleElf() }, { 'grub.cfg': 'menuentry "k" {\nlinux /k\n}\n' })
+  host.images.files.files.set('/auto/d', new MemoryFile('/auto/d', Uint8Array.from(disk)))
+  const started = start()
+  while (log.length === 0) await host.pass(0)
+  assert.deepEqual(log, ['autostart: b.cfg: domain 2'])
+  assert.deepEqual((await libxl.list()).map(({ name }) => name), ['Domain-0', 'a', 'b'])
+  while (log.length === 1) await host.pass(1000)
+  await started
+  assert.deepEqual(log.slice(1), ['autostart: a.cfg: domain 1'])
 })
 
 test('xl.conf holds for them too', async () => {

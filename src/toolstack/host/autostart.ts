@@ -1,6 +1,7 @@
 /**
  * Domains that start with the machine: one for each configuration in a folder, in the order of
- * their names, as xendomains does with /etc/xen/auto. One that cannot start keeps no other back.
+ * their names, as xendomains does with /etc/xen/auto. One that cannot start keeps no other back,
+ * nor does one whose boot loader waits.
  */
 import { Bug } from '../../base/assert.ts'
 import { loadDomainConfig } from '../config/domain.ts'
@@ -31,16 +32,21 @@ export async function autostart(libxl: Libxl, folder: AutostartFolder): Promise<
     const { path, text } = await folder.globalConfig()
     global = loadGlobalConfig(path, text).config
   })
+  const started: Promise<void>[] = []
   for (const name of [...names].sort()) {
-    await attempt(folder, name, async () => {
+    const start = async (next: () => void): Promise<void> => {
       const { config, messages } = loadDomainConfig(name, await folder.read(name))
       for (const line of messages) folder.log(`autostart: ${line}`)
       const spec = specOf(withDefaults(config, global), (path) => folder.absolutePath(path))
       if ('refusal' in spec) throw new ConfigError([spec.refusal])
-      const domid = await libxl.create(spec, {})
+      const domid = await libxl.create(spec, {}, spec.bootloader === undefined ? undefined : next)
       folder.log(`autostart: ${name}: domain ${domid}`)
+    }
+    await new Promise<void>((next) => {
+      started.push(attempt(folder, name, () => start(next)).finally(next))
     })
   }
+  await Promise.all(started)
 }
 
 /** Does `work`; logs what fails, unless we are to blame for it. */

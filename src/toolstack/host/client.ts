@@ -22,6 +22,8 @@ export class HostGone extends LibxlError {
 }
 
 interface Pending {
+  /** A domain is being made. */
+  made(domid: number): void
   resolve(value: unknown): void
   reject(error: LibxlError): void
 }
@@ -109,8 +111,10 @@ export class RemoteLibxl implements Libxl {
     return this.#call('cpupools')
   }
 
-  create(spec: DomainSpec, options: CreateOptions): Promise<number> {
-    return this.#call('create', spec, options)
+  create(
+    spec: DomainSpec, options: CreateOptions, made: (domid: number) => void = () => {},
+  ): Promise<number> {
+    return this.#request(made, 'create', spec, options)
   }
 
   async spec(domid: number): Promise<DomainSpec | undefined> {
@@ -253,10 +257,16 @@ export class RemoteLibxl implements Libxl {
   }
 
   #call<T>(method: string, ...params: unknown[]): Promise<T> {
+    return this.#request(() => {}, method, ...params)
+  }
+
+  #request<T>(
+    made: (domid: number) => void, method: string, ...params: unknown[]
+  ): Promise<T> {
     return new Promise<T>((resolve, reject) => {
       if (this.#closed) return reject(new HostGone())
       const id = this.#nextId++
-      this.#pending.set(id, { resolve: (value) => resolve(value as T), reject })
+      this.#pending.set(id, { made, resolve: (value) => resolve(value as T), reject })
       this.#stream.write(encodeLine({ id, method, params }))
     })
   }
@@ -269,6 +279,11 @@ export class RemoteLibxl implements Libxl {
       if (!reply || typeof id !== 'number' || !pending) {
         this.#stream.end()
         return
+      }
+      const domid = reply['made']
+      if (typeof domid === 'number') {
+        pending.made(domid)
+        continue
       }
       this.#pending.delete(id)
       const failure = reply['error']

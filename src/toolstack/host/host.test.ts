@@ -44,7 +44,7 @@ function world() {
 }
 
 const settle = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 5))
-const hello = '{"xenolith":1,"kind":"control"}\n'
+const hello = '{"xenolith":2,"kind":"control"}\n'
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text)
 
 test('calls go through, with results and failures as they were', async () => {
@@ -123,7 +123,7 @@ test('what is no line of the protocol ends its connection and nothing else', asy
   for (const text of [
     'GET / HTTP/1.0\r\n\r\n', '{}\n', 'null\n', '{"xenolith":99,"kind":"control"}\n',
     `${hello}nonsense\n`, `${hello}[]\n`, `${hello}{"id":"x"}\n`, `${hello}${'x'.repeat(2 ** 21)}`,
-    '{"xenolith":1,"kind":"console","domid":"x"}\n', '\0\n', 'x'.repeat(2 ** 21),
+    '{"xenolith":2,"kind":"console","domid":"x"}\n', '\0\n', 'x'.repeat(2 ** 21),
   ]) {
     const { closed } = await raw(text)
     assert.equal(closed, true, text.slice(0, 60))

@@ -3,13 +3,14 @@
  *
  * A connection begins with one line each way: a hello with the version and what the connection is
  * for. A control connection then carries JSON lines: requests with a number, replies with the same
- * number in any order. A console connection carries the console's bytes both ways until its domain
- * ends. Lines are bounded; what is no line of the protocol ends the connection.
+ * number in any order; that a domain is being made is said before the reply. A console connection
+ * carries the console's bytes both ways until its domain ends. Lines are bounded; what is no line
+ * of the protocol ends the connection.
  */
 import { LibxlError, ERROR_FAIL } from '../domain/libxl.ts'
 
 /** Raised whenever either side would misunderstand the other. */
-export const PROTOCOL_VERSION = 1
+export const PROTOCOL_VERSION = 2
 const LINE_LIMIT = 1024 * 1024
 
 export type Hello =
@@ -30,6 +31,8 @@ export interface Request {
 }
 
 export type Reply =
+  /** A domain has this number, and will be whole when there is a result. */
+  | { readonly id: number, readonly made: number }
   | { readonly id: number, readonly result: unknown }
   | { readonly id: number, readonly error: Failure }
 

@@ -42,14 +42,18 @@ const HELLO_MS = 10_000
 const CONNECTIONS_LIMIT = 256
 const REQUESTS_LIMIT = 64
 
-type Method = (libxl: Libxl, params: readonly unknown[]) => Promise<unknown>
+/** `made` tells the client of a domain that is being made. */
+type Method = (
+  libxl: Libxl, params: readonly unknown[], made: (domid: number) => void,
+) => Promise<unknown>
 
 const methods: Readonly<Record<string, Method>> = {
   info: (libxl) => libxl.info(),
   list: (libxl) => libxl.list(),
   vcpus: (libxl, [domid]) => libxl.vcpus(checkDomid(domid)),
   cpupools: (libxl) => libxl.cpupools(),
-  create: (libxl, [spec, options]) => libxl.create(checkSpec(spec), checkOptions(options)),
+  create: (libxl, [spec, options], made) =>
+    libxl.create(checkSpec(spec), checkOptions(options), made),
   spec: (libxl, [domid]) => libxl.spec(checkDomid(domid)),
   destroy: (libxl, [domid]) => libxl.destroy(checkDomid(domid)),
   pause: (libxl, [domid]) => libxl.pause(checkDomid(domid)),
@@ -150,7 +154,12 @@ export class HostServer {
   #control(stream: ByteStream, lines: LineReader): (bytes: Uint8Array) => void {
     let running = 0
     let open = true
-    stream.onClose(() => (open = false))
+    /** Domains that are being made, by the number of the request. */
+    const unfinished = new Map<number, number>()
+    stream.onClose(() => {
+      open = false
+      for (const domid of unfinished.values()) this.#abandon(domid)
+    })
     return (bytes) => {
       for (let line = lines.next(bytes); line !== undefined; line = lines.next()) {
         const request = line === 'bad' ? undefined : recordOf(line.value)
@@ -161,15 +170,30 @@ export class HostServer {
           return stream.end()
         }
         running++
-        void this.#answer(id, request).then((reply) => {
+        const made = (domid: number): void => {
+          if (!open) return this.#abandon(domid)
+          unfinished.set(id, domid)
+          stream.write(encodeLine({ id, made: domid }))
+        }
+        void this.#answer(id, request, made).then((reply) => {
           running--
+          unfinished.delete(id)
           if (open) stream.write(encodeLine(reply))
         })
       }
     }
   }
 
-  async #answer(id: number, request: Readonly<Record<string, unknown>>): Promise<Reply> {
+  /** Nobody waits any more for a domain that is being made. */
+  #abandon(domid: number): void {
+    this.#libxl.destroy(domid).catch((error: unknown) => {
+      if (!(error instanceof LibxlError)) this.#host.fatal(error)
+    })
+  }
+
+  async #answer(
+    id: number, request: Readonly<Record<string, unknown>>, made: (domid: number) => void,
+  ): Promise<Reply> {
     const name = String(request['method'])
     const params = Array.isArray(request['params']) ? request['params'] as unknown[] : []
     try {
@@ -179,7 +203,7 @@ export class HostServer {
       }
       const method = Object.hasOwn(methods, name) ? methods[name] : undefined
       if (!method) throw new LibxlError(ERROR_INVAL, `no such request: ${name}`)
-      return { id, result: (await method(this.#libxl, params)) ?? null }
+      return { id, result: (await method(this.#libxl, params, made)) ?? null }
     } catch (error) {
       if (error instanceof Bug) this.#host.fatal(error)
       return { id, error: failureOf(error) }

@@ -1,0 +1,110 @@
+/**
+ * A domain's console from its first moment to its last: what its boot loader writes and reads, and
+ * then what its guest does. Who reads or types notices nothing of the change.
+ *
+ * What is typed while nobody takes it waits, and so does whoever types.
+ */
+import type { Domid, EvtchnPort, Gfn } from '../../abi/numbers.ts'
+import { CONSOLE_LIMIT, ConsoleBackend } from '../../backends/console.ts'
+import { type ConsoleReader, ConsoleReaders } from '../../backends/console-readers.ts'
+import type { ControlDomain } from '../../dom0/interfaces.ts'
+import type { BootTypist } from '../pygrub/menu-session.ts'
+import type { Schedule } from './services.ts'
+
+export class DomainConsole {
+  readonly #readers = new ConsoleReaders(CONSOLE_LIMIT)
+  readonly #early: Uint8Array[] = []
+  #waiting: (() => void)[] = []
+  #typist: BootTypist | undefined
+  #ring: ConsoleBackend | undefined
+  #release = (): void => {}
+  #isClosed = false
+
+  attach(reader: ConsoleReader): void {
+    this.#readers.attach(reader)
+  }
+
+  mirror(reader: ConsoleReader): void {
+    this.#readers.mirror(reader)
+  }
+
+  detach(reader: ConsoleReader): void {
+    this.#readers.detach(reader)
+  }
+
+  /** Types `bytes`; false asks the writer to wait until `whenRoom` calls. */
+  write(bytes: Uint8Array): boolean {
+    if (this.#ring) return this.#ring.write(bytes)
+    if (this.#typist) this.#typist.input(bytes)
+    else if (!this.#isClosed) this.#early.push(bytes.slice())
+    return this.#isTaken
+  }
+
+  /** Calls back once there is room, or the console is gone. */
+  whenRoom(callback: () => void): void {
+    if (this.#ring) this.#ring.whenRoom(callback)
+    else if (this.#isTaken) callback()
+    else this.#waiting.push(callback)
+  }
+
+  /** Shows what a boot loader writes. */
+  print(bytes: Uint8Array): void {
+    if (!this.#isClosed) this.#readers.output(bytes)
+  }
+
+  /** Gives what is typed to a boot loader; without one, to the guest once it is there. */
+  listen(typist?: BootTypist): void {
+    this.#typist = typist
+    if (!typist) return
+    if (this.#isClosed) return typist.closed()
+    for (const bytes of this.#early.splice(0)) this.write(bytes)
+    this.#wake()
+  }
+
+  /** Connects the guest's ring. */
+  connect(
+    control: ControlDomain, schedule: Schedule, domid: Domid, gfn: Gfn, remotePort: EvtchnPort,
+  ): void {
+    const mapping = control.memory.map(domid, [gfn])
+    this.#release = () => mapping.unmap()
+    const port = control.events.bindInterdomain(domid, remotePort)
+    this.#release = () => {
+      control.events.unbind(port)
+      mapping.unmap()
+    }
+    const ring = new ConsoleBackend(mapping.page(0), {
+      notify: () => control.events.notify(port), schedule,
+    })
+    this.#ring = ring
+    ring.attach({ output: (bytes) => this.#readers.output(bytes), closed: () => {} })
+    control.events.onEvent(port, () => ring.service())
+    for (const bytes of this.#early.splice(0)) ring.write(bytes)
+    for (const callback of this.#waiting.splice(0)) ring.whenRoom(callback)
+  }
+
+  /** Moves what can be moved. */
+  service(): void {
+    this.#ring?.service()
+  }
+
+  /** Takes the guest's last output and lets its page go; readers and boot loader are told. */
+  close(): void {
+    if (this.#isClosed) return
+    this.#isClosed = true
+    this.#ring?.close()
+    this.#release()
+    this.#readers.close()
+    this.#early.length = 0
+    this.#wake()
+    this.#typist?.closed()
+  }
+
+  /** Whether what is typed finds somebody, or will never. */
+  get #isTaken(): boolean {
+    return this.#typist !== undefined || this.#isClosed
+  }
+
+  #wake(): void {
+    for (const callback of this.#waiting.splice(0)) callback()
+  }
+}
