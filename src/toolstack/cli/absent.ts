@@ -94,6 +94,8 @@ interface FixedAnswer {
   readonly out?: string
   readonly err?: string
   readonly code: number
+  /** What its first operand must be; others are answered with the usage. */
+  readonly first?: RegExp
 }
 
 const ANSWERS: readonly FixedAnswer[] = [
@@ -103,14 +105,9 @@ const ANSWERS: readonly FixedAnswer[] = [
     out: 'Flask XSM Disabled\n', code: 255,
   },
   {
-    name: 'setenforce', needs: 1, synopsis: '<1|0|Enforcing|Permissive>',
+    name: 'setenforce', needs: 0, synopsis: '<1|0|Enforcing|Permissive>',
     summary: 'Sets the current enforcing mode of the Flask Xen security module',
-    err: 'Flask XSM disabled\n', code: 255,
-  },
-  {
-    name: 'loadpolicy', needs: 1, synopsis: '<policy file>',
-    summary: 'Loads a new policy into the Flask Xen security module',
-    err: 'Flask XSM disabled\n', code: 255,
+    err: 'Flask XSM disabled\n', code: 255, first: /^(1|0|enforcing|permissive)$/i,
   },
   {
     name: 'psr-hwinfo', needs: 0, synopsis: '[options]',
@@ -132,6 +129,7 @@ const ANSWERS: readonly FixedAnswer[] = [
 "total-mem-bandwidth":     Show total memory bandwidth(KB/s)
 "local-mem-bandwidth":     Show local memory bandwidth(KB/s)\n`,
     err: 'CMT is disabled in the system\n', code: 255,
+    first: /^(cache-occupancy|total-mem-bandwidth|local-mem-bandwidth)$/,
   },
   {
     name: 'psr-cat-show', needs: 0, synopsis: '[options] <Domain>',
@@ -146,10 +144,11 @@ const ANSWERS: readonly FixedAnswer[] = [
   },
 ]
 
-function fixedAnswer({ out, err, code, ...words }: FixedAnswer): Command {
+function fixedAnswer({ out, err, code, first, ...words }: FixedAnswer): Command {
   return {
     globals: words.name === 'getenforce' ? 'vtT' : 'vtTf', options: [], ...words,
-    run: async ({ world }: Invocation): Promise<number> => {
+    run: async ({ world, operands, usage }: Invocation): Promise<number> => {
+      if (first && !first.test(operands[0] ?? '')) return usage(2)
       world.out(out ?? '')
       world.err(err ?? '')
       return code
@@ -157,8 +156,36 @@ function fixedAnswer({ out, err, code, ...words }: FixedAnswer): Command {
   }
 }
 
-export const absentCommands: readonly Command[] =
-  [...LISTS.map(emptyList), ...ANSWERS.map(fixedAnswer)]
+async function loadPolicy({ world, operands: [path], usage }: Invocation): Promise<number> {
+  if (path === undefined) return usage(2)
+  try {
+    await world.readText(path)
+    world.err('Flask XSM disabled\n')
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error)
+    world.err(`Error occurred opening policy file '${path}': ${why}\n`)
+  }
+  return 255
+}
+
+/** Of the parameters that Xen has while it runs there is none here. */
+async function setParameters({ world, operands: [text] }: Invocation): Promise<number> {
+  world.err('libxl: error: setting parameters: No such file or directory\n' +
+    `cannot set parameters: ${text}\n`)
+  return 1
+}
+
+export const absentCommands: readonly Command[] = [
+  ...LISTS.map(emptyList), ...ANSWERS.map(fixedAnswer),
+  {
+    name: 'loadpolicy', summary: 'Loads a new policy into the Flask Xen security module',
+    synopsis: '<policy file>', globals: 'vtTf', options: [], needs: 0, run: loadPolicy,
+  },
+  {
+    name: 'set-parameters', summary: 'Set hypervisor parameters', synopsis: '<Params>',
+    globals: 'vtTf', options: [], needs: 1, run: setParameters,
+  },
+]
 
 /** Why each of the others cannot be done. */
 const REASONS: readonly (readonly [RegExp, string])[] = [
@@ -172,7 +199,6 @@ const REASONS: readonly (readonly [RegExp, string])[] = [
   [/^vncviewer$/, 'domains have no VNC displays'],
   [/^qemu-monitor-command$/, 'domains have no device model'],
   [/^psr-/, 'the emulated processor has no Platform Shared Resource features'],
-  [/^set-parameters$/, 'the hypervisor has no parameters that can be set while it runs'],
 ]
 
 /** Why a subcommand of real xl's is not implemented. */

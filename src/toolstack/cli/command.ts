@@ -32,6 +32,8 @@ export interface Command {
   readonly options: readonly Option[]
   /** How many operands it needs at least. */
   readonly needs: number
+  /** What it says before it looks at its words. */
+  readonly warning?: string
   run(invocation: Invocation): Promise<number>
 }
 

@@ -59,6 +59,9 @@ test('a button is pressed by a trigger', async () => {
   await run('create -p a.cfg')
   const warning = '!WARNING: "button-press" is deprecated. Please use "trigger"'
   await expectXl(run, 'button-press pvh power', 0, warning)
+  const { code, err } = await run('button-press pvh')
+  assert.equal(code, 2)
+  assert.equal(err, `${warning.slice(1)}\n'xl button-press' requires at least 2 arguments.\n\n`)
   await expectXl(run, 'button-press pvh foo', 1, warning, '!foo is an invalid button identifier')
   await expectXl(run, 'button-press nosuch power', 1, warning,
     '!nosuch is an invalid domain identifier (rc=-6)')

@@ -77,6 +77,18 @@ test('what cannot be had is empty in lists, and refused with the reason elsewher
     '>Enabled         : 0')
   await expectXl(run, 'psr-cmt-show cache-occupancy', 255, '!CMT is disabled in the system')
   await expectXl(run, 'psr-cat-show', 253, '!Failed to get info')
+  for (const line of ['setenforce', 'setenforce 5', 'loadpolicy', 'psr-cmt-show foo']) {
+    const { code, out, err } = await run(line)
+    assert.deepEqual([code, err], [2, ''])
+    assert.match(out, /^Usage: xl \[-vtTf\] /)
+  }
+  await expectXl(run, 'setenforce Permissive', 255, '!Flask XSM disabled')
+  await expectXl(run, 'loadpolicy a.cfg', 255, '!Flask XSM disabled')
+  await expectXl(run, 'loadpolicy /none', 255,
+    "!Error occurred opening policy file '/none': No such file or directory")
+  await expectXl(run, 'set-parameters foo=1', 1,
+    '!libxl: error: setting parameters: No such file or directory',
+    '!cannot set parameters: foo=1')
   const { out } = await run('help')
   for (const [, name] of out.slice(out.indexOf('Not implemented')).matchAll(/^ (\S+) /gm)) {
     const { code, err } = await run(`${name} pvh`)
@@ -177,6 +189,8 @@ test('a dry run prints the configuration and makes nothing', async () => {
   const { b_info: build } = JSON.parse(out) as { b_info: Record<string, unknown> }
   assert.equal(build['max_memkb'], 131072)
   assert.equal(build['cmdline'], 'console=hvc0')
+  assert.match((await run('create -n a.cfg maxmem=128')).out,
+    /"max_memkb": 131072,\n *"target_memkb": 262144,/)
   assert.equal((await libxl.list()).length, 1)
   assert.equal((await run('-N create a.cfg')).code, 0)
   assert.equal((await libxl.list()).length, 1)

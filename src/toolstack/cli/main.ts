@@ -76,6 +76,7 @@ async function runCommand(
     world.out(usageOf(command))
     return code
   }
+  world.err(command.warning ?? '')
   const parsed = getopt(words, [...command.options, helpOption])
   if ('unknown' in parsed) {
     world.err(`option \`${parsed.unknown}' not supported.\n`)

@@ -46,7 +46,7 @@ export const allNames: readonly (readonly [string, string?])[] = [
   ['trigger', 'Send a trigger to a domain'],
   ['sysrq', 'Send a sysrq to a domain'],
   ['debug-keys', 'Send debug keys to Xen'],
-  ['set-parameters', 'Set hypervisor parameters'],
+  ['set-parameters'],
   ['dmesg'],
   ['top'],
   ['network-attach'],

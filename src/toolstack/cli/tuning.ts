@@ -78,7 +78,6 @@ async function trigger({ world, operands }: Invocation): Promise<number> {
 
 async function buttonPress({ world, operands }: Invocation): Promise<number> {
   const [name = '', button = ''] = operands
-  world.err('WARNING: "button-press" is deprecated. Please use "trigger"\n')
   const libxl = await world.machine()
   const domid = await findDomain(world, libxl, name)
   if (button !== 'power' && button !== 'sleep') {
@@ -163,6 +162,7 @@ export const tuningCommands: readonly Command[] = [
     name: 'button-press', summary: 'Indicate an ACPI button press to the domain',
     synopsis: '<Domain> <Button>', optionsHelp: '<Button> may be \'power\' or \'sleep\'.',
     globals: 'vtTf', options: [], needs: 2, run: buttonPress,
+    warning: 'WARNING: "button-press" is deprecated. Please use "trigger"\n',
   },
   {
     name: 'sysrq', summary: 'Send a sysrq to a domain', synopsis: '<Domain> <letter>',

@@ -3,6 +3,7 @@
  */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { specOf } from '../domain/spec.ts'
 import { type DomainConfig, loadDomainConfig, refusalOf } from './domain.ts'
 import { ConfigError } from './parser.ts'
 
@@ -249,11 +250,14 @@ test('vcpus and maxvcpus: one unless given, and never more than the maximum', ()
   expectFailure(`${BASE}vcpus=129`, 'xl: 129 vcpus; a domain has at most 128')
 })
 
-test('memory is 32 MB unless given, and never more than maxmem', () => {
+test('memory is 32 MB unless given; with less of maxmem a domain has only that', () => {
   const none = load('name="a"\nkernel="/k"\n').config
   assert.deepEqual([none.memoryKib, none.maxMemoryKib], [32768, 32768])
   const less = config('maxmem=64')
-  assert.deepEqual([less.memoryKib, less.maxMemoryKib], [65536, 65536])
+  assert.deepEqual([less.memoryKib, less.maxMemoryKib], [131072, 65536])
+  const spec = specOf(less, (path) => path)
+  assert('memoryKib' in spec)
+  assert.deepEqual([spec.memoryKib, spec.maxMemoryKib], [65536, 65536])
   assert.equal(config('memory=0').memoryKib, 0)
   expectFailure(`${BASE}memory="-5"`, 'ERROR: invalid value -5 for "memory"')
 })

@@ -33,7 +33,7 @@ export interface DomainConfig {
   readonly bootloader: string | undefined
   readonly bootloaderArgs: readonly string[]
   readonly commandLine: string
-  /** What the domain has at the start; never more than `maxMemoryKib`. */
+  /** What the domain shall have at the start: `maxMemoryKib`, if that is less. */
   readonly memoryKib: number
   readonly maxMemoryKib: number
   readonly vcpus: number
@@ -250,7 +250,8 @@ class Reader {
     }
     const maxMemoryKib = vnuma.length > 0 ? inNodes
       : max === undefined ? memoryKib ?? DEFAULT_MEMORY_KIB : max * KIB_A_MIB
-    return { memoryKib: Math.min(memoryKib ?? maxMemoryKib, maxMemoryKib), maxMemoryKib }
+    const most = vnuma.length > 0 ? inNodes : Infinity
+    return { memoryKib: Math.min(memoryKib ?? maxMemoryKib, most), maxMemoryKib }
   }
 
   /** A number that cannot be below zero. */
