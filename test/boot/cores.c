@@ -177,7 +177,8 @@ static long writing(int self, long n) {
  * place of what is read, waits until nobody can have the old, and spoils it. The wait is the
  * kernel's own: membarrier(2) waits for a grace period of its RCU. On Xen that takes up to a second
  * while the reader computes, as Linux handles events, and so the ticks that would end it, inside a
- * reader's section of its own.
+ * reader's section of its own: 0.70 s in the mean of twenty on Xen 4.17, 0.79 s here, and 25 ms where
+ * ticks are a local APIC's (QEMU).
  */
 static volatile struct { uint64_t value, copy; } versions[2];
 static volatile LINE int current;
