@@ -51,6 +51,9 @@ export const REG = {
 /** Version 0x14 with six entries in the local vector table, as Xen's. */
 export const LAPIC_VERSION = 0x0005_0014
 export const LVT_MASKED = 1 << 16
+/** Bits of an entry that are read only: writing ones is allowed and does nothing. */
+export const LVT_PENDING = 1 << 12
+export const LVT_REMOTE_IRR = 1 << 14
 export const SVR_ENABLE = 1 << 8
 
 export const TIMER_MODE_SHIFT = 17

@@ -144,10 +144,20 @@ export class Lapic {
 
   /** Moves `vector` from requested to in service, as the processor takes it. */
   accept(vector: number): void {
-    const at = (vector >>> 5) * 16
-    const bit = 1 << (vector & 31)
-    atomicAnd(this.state, regsAt + REG.IRR + at, ~bit)
-    atomicOr(this.state, regsAt + REG.ISR + at, bit)
+    this.offer(vector)
+    this.settle(vector, true)
+  }
+
+  /** Holds `vector` out to the processor, which may take it at any time until `settle`: whoever
+   * requests it meanwhile requests it once more. */
+  offer(vector: number): void {
+    atomicAnd(this.state, regsAt + REG.IRR + (vector >>> 5) * 16, ~(1 << (vector & 31)))
+  }
+
+  /** What was held out is in service, or is requested as before. */
+  settle(vector: number, taken: boolean): void {
+    const register = taken ? REG.ISR : REG.IRR
+    atomicOr(this.state, regsAt + register + (vector >>> 5) * 16, 1 << (vector & 31))
   }
 
   /** CR8, which is the upper half of the task priority. */

@@ -1,7 +1,7 @@
 /**
  * Which x2APIC MSRs may be read and written, and with which bits (SDM 3A, table 10-6).
  */
-import { lvtWritable, REG } from './lapic-state.ts'
+import { LVT_PENDING, LVT_REMOTE_IRR, lvtWritable, REG } from './lapic-state.ts'
 
 /** Whether RDMSR of this register succeeds in x2APIC mode. */
 export function x2Readable(register: number): boolean {
@@ -20,12 +20,13 @@ export function x2Writable(register: number, low: number, high: number): boolean
   if (high !== 0) return false
   switch (register) {
     case REG.TPR: return (low & ~0xff) === 0
-    case REG.SVR: return (low & ~0x1ff) === 0
+    case REG.SVR: return (low & ~0x3ff) === 0
     case REG.EOI:
     case REG.ESR: return low === 0
-    case REG.LVT_TIMER: case REG.LVT_THERMAL: case REG.LVT_PERF: case REG.LVT_LINT0:
-    case REG.LVT_LINT1: case REG.LVT_ERROR:
-      return (low & ~(lvtWritable(register) | 1 << 12 | 1 << 14)) === 0
+    case REG.LVT_LINT0: case REG.LVT_LINT1:
+      return (low & ~(lvtWritable(register) | LVT_PENDING | LVT_REMOTE_IRR)) === 0
+    case REG.LVT_TIMER: case REG.LVT_THERMAL: case REG.LVT_PERF: case REG.LVT_ERROR:
+      return (low & ~(lvtWritable(register) | LVT_PENDING)) === 0
     case REG.TIMER_INITIAL: return true
     case REG.TIMER_DIVIDE: return (low & ~0xb) === 0
     case REG.SELF_IPI: return (low & ~0xff) === 0
