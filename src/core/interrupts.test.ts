@@ -54,6 +54,25 @@ test('what the processor takes and ends by itself, the LAPIC hears of afterwards
   assert.deepEqual(offeredIn(cpu), [0, false])
 })
 
+test('what is requested anew while the processor has it is another interrupt', () => {
+  for (const [taken, after] of [[0x55, [0x55, -1]], [0, [0x55, 0x55]]] as const) {
+    const { cpu, guest } = entered(INTERRUPTS_OFF)
+    guest.lapic.raise(0x55)
+    deliverInterrupts(cpu, guest)
+    cpu.ahead.taken = taken
+    cpu.ahead.ended = taken !== 0
+    const again = guest.lapic.raise(0x55)
+    assert(again, 'it does not wait already')
+    settleInterrupts(cpu, guest)
+    const first = guest.pendingVector()
+    if (taken !== 0) {
+      guest.accept(first)
+      guest.end()
+    }
+    assert.deepEqual([first, guest.pendingVector()], after)
+  }
+})
+
 test('one that is delivered at once may be ended by the processor, if no other waits', () => {
   for (const [others, quiet] of [[[], true], [[0x21], false]] as const) {
     const { cpu, guest } = entered(INTERRUPTS_ON)

@@ -18,6 +18,7 @@ export function deliverInterrupts(cpu: CoreProcessor, guest: GuestVcpu): void {
     const offered = guest.keeps(vector) ? vector : 0
     cpu.requestWindow(true)
     cpu.ahead.allow(offered, guest.endsQuietly(offered))
+    if (offered !== 0) guest.offer(offered)
     return
   }
   if (vector >= 0) {
@@ -30,7 +31,9 @@ export function deliverInterrupts(cpu: CoreProcessor, guest: GuestVcpu): void {
 
 /** After a run, before its exit is dealt with. */
 export function settleInterrupts({ ahead }: CoreProcessor, guest: GuestVcpu): void {
-  if (ahead.taken !== 0) guest.accept(ahead.taken)
+  const { taken, offered } = ahead
+  if (taken !== 0) guest.settle(taken, true)
+  else if (offered !== 0) guest.settle(offered, false)
   if (ahead.ended) guest.end()
 }
 

@@ -9,7 +9,7 @@ import type { CpuContextView } from '../cpu/state.ts'
 export interface CoreProcessor {
   readonly context: CpuContextView
   readonly exit: Exit
-  readonly ahead: Pick<InterruptsAhead, 'allow' | 'taken' | 'ended'>
+  readonly ahead: Pick<InterruptsAhead, 'allow' | 'offered' | 'taken' | 'ended'>
   readonly memory: {
     reach(address: bigint, write: boolean, user: boolean): number
     /** The guest-physical address at which the last `reach` in vain found no memory. */

@@ -39,6 +39,9 @@ export class InterruptsAhead {
     return true
   }
 
+  /** The vector that may be taken still, or 0. */
+  get offered(): number { return this.#offered }
+
   /** The vector that was taken since `allow`, or 0. */
   get taken(): number { return this.#taken }
 

@@ -31,6 +31,10 @@ export interface GuestVcpu {
   accept(vector: number): void
   /** Whether `vector` waits until it is accepted, whatever the guest does meanwhile. */
   keeps(vector: number): boolean
+  /** The processor may take `vector`, which is kept, at any time until `settle` says whether it
+   * did. */
+  offer(vector: number): void
+  settle(vector: number, taken: boolean): void
   /** Whether nothing follows from the guest's next EOI, by when `next` is in service; 0: none is
    * that is not already. */
   endsQuietly(next: number): boolean

@@ -117,6 +117,14 @@ export class PvhVcpu implements GuestVcpu {
     return vector !== this.#callbackVector()
   }
 
+  offer(vector: number): void {
+    this.lapic.offer(vector)
+  }
+
+  settle(vector: number, taken: boolean): void {
+    this.lapic.settle(vector, taken)
+  }
+
   endsQuietly(next: number): boolean {
     return endsQuietly(this.lapic, next)
   }

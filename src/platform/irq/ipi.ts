@@ -4,7 +4,7 @@
  * Left out: SMI. INIT de-assert is ignored, as by all processors with an xAPIC.
  */
 import type { Lapic, LapicBus } from './lapic.ts'
-import { DELIVER, ICR_ASSERT, ICR_LEVEL, ICR_LOGICAL } from './lapic-state.ts'
+import { DELIVER, ICR_ASSERT, ICR_LEVEL, ICR_LOGICAL, REG } from './lapic-state.ts'
 
 /** What an interrupt command can do to a vcpu besides raising a vector. */
 export interface ProcessorSignals {
@@ -78,6 +78,18 @@ function reaches(source: Lapic, target: Lapic, command: number, destination: num
   }
   const broadcast = source.x2apic ? 0xffff_ffff : 0xff
   if (destination === broadcast) return true
-  if (command & ICR_LOGICAL) return target.matchesLogical(destination)
+  if (command & ICR_LOGICAL) return isNamed(target, destination)
   return target.physicalId === destination
+}
+
+/** Whether a logical destination names the LAPIC. */
+function isNamed({ state: { regs }, x2apic }: Lapic, destination: number): boolean {
+  const ldr = regs.get(REG.LDR >>> 2)
+  if (x2apic) {
+    return ldr >>> 16 === destination >>> 16 && (ldr & destination & 0xffff) !== 0
+  }
+  const own = ldr >>> 24
+  const wanted = destination & 0xff
+  if (regs.get(REG.DFR >>> 2) >>> 28 === 15) return (own & wanted) !== 0
+  return own >>> 4 === wanted >>> 4 && (own & wanted & 15) !== 0
 }

@@ -106,18 +106,6 @@ export class Lapic {
     return this.x2apic ? this.rest.id : this.#get(REG.ID) >>> 24
   }
 
-  /** Whether a logical destination names this LAPIC. */
-  matchesLogical(destination: number): boolean {
-    const ldr = this.#get(REG.LDR)
-    if (this.x2apic) {
-      return ldr >>> 16 === destination >>> 16 && (ldr & destination & 0xffff) !== 0
-    }
-    const own = ldr >>> 24
-    const wanted = destination & 0xff
-    if (this.#get(REG.DFR) >>> 28 === 15) return (own & wanted) !== 0
-    return own >>> 4 === wanted >>> 4 && (own & wanted & 15) !== 0
-  }
-
   /** Raises `vector`; answers whether it was not already waiting. A disabled APIC ignores it. */
   raise(vector: number, level = false): boolean {
     if (!this.enabled) return false
