@@ -114,6 +114,8 @@ export class Credit2 implements Policy {
     sched.chargedAt = now
     sched.policy.credit2.credit -= ran * UNIT_WEIGHT / terms.weight
     if (terms.cap !== 0) terms.budget -= ran
+    // It had no rival: at the end of each slice it would have been the next, with none left.
+    if (sched.sliceEnd === NEVER) this.#renew(vcpu, sched.home - 1)
   }
 
   readonly #hasLess = (waiting: Vcpu, added: Vcpu): boolean => {

@@ -71,6 +71,19 @@ for (const policy of ['credit2', 'credit']) {
     for (const guest of guests) near(m.ran(guest), 3 * SECOND / 16, 0.25, 'a share')
   })
 
+  test(`${policy}: who ran alone for long shares with whoever comes`, () => {
+    for (const cores of [1, 2]) {
+      const m = machine(cores)
+      const long = m.guest(cores)
+      const sleeper = m.guest(1, { runNs: 50 * MS, sleepNs: 5 * SECOND })
+      m.run(20 * SECOND)
+      const [comes, before] = [m.guest(cores), [long, sleeper].map((guest) => m.ran(guest))]
+      m.run(SECOND)
+      near(m.ran(comes), cores * SECOND / 2, 0.1, `on ${cores} cores, who comes`)
+      near(m.ran(long) - before[0]!, cores * SECOND / 2, 0.1, `on ${cores} cores, who was there`)
+    }
+  })
+
   test(`${policy}: an idle machine does nothing at all`, () => {
     const m = machine(4)
     const guest = m.guest(4, { runNs: 5 * MS, sleepNs: Infinity })
