@@ -50,7 +50,7 @@ function tryKernel(bytes: Uint8Array): void {
   try {
     const kernel = loadKernel(bytes, nodeDecompressor, 'kernel')
     const image = planPvhImage({
-      kernel, commandLine: '', memoryBytes: MEMORY_BYTES, maxVcpus: 1,
+      kernel, modules: [], commandLine: '', memoryBytes: MEMORY_BYTES, maxVcpus: 1,
     })
     for (const { address, bytes: content } of image.contents) {
       assert(address >= 0 && address + content.length <= 2 ** 32)

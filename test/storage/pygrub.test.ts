@@ -1,7 +1,8 @@
 /**
  * Our pygrub and Debian's, from the packages xen-utils-4.17 and libxenmisc4.17, on the same disks.
  *
- * `XENOLITH_TEST_PYGRUB` names a folder in which these are unpacked; without it they are installed.
+ * `XENOLITH_TEST_XEN_UTILS` names a folder in which these are unpacked; without it they are
+ * installed.
  */
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
@@ -11,7 +12,7 @@ import { dirname, join } from 'node:path'
 import { describe, test } from 'node:test'
 import { inFolder } from './folder.ts'
 
-const theirRoot = process.env['XENOLITH_TEST_PYGRUB'] ?? '/'
+const theirRoot = process.env['XENOLITH_TEST_XEN_UTILS'] ?? '/'
 const theirs = join(theirRoot, 'usr/lib/xen-4.17')
 const ours = join(import.meta.dirname, '../../src/bin/pygrub.ts')
 const path = `${process.env['PATH']}:/usr/sbin:/sbin`

@@ -19,7 +19,8 @@ const host = { gunzip: () => assert.fail(), unzstd: () => assert.fail() }
 function plan(request: Partial<PvhRequest> = {}, options: SampleOptions = {}) {
   const kernel = loadKernel(sampleElf(options), host, 'vmlinux')
   return planPvhImage({
-    kernel, commandLine: 'console=hvc0', memoryBytes: 64 * MIB, maxVcpus: 1, ...request,
+    kernel, modules: [], commandLine: 'console=hvc0', memoryBytes: 64 * MIB, maxVcpus: 1,
+    ...request,
   })
 }
 
@@ -87,12 +88,30 @@ test('without a ramdisk there are no modules', () => {
 
 test('the ramdisk is module 0, on a page of its own', () => {
   const ramdisk = Uint8Array.from({ length: 5000 }, (_, i) => i)
-  const { memory, info } = written({ ramdisk })
+  const { memory, info } = written({ modules: [{ bytes: ramdisk }] })
   assert.equal(info.nr_modules, 1)
   const module = HvmModlistEntry.on(memory.read(info.modlist_paddr, HvmModlistEntry.size))
   assert.equal(module.size, 5000)
   assert.equal(module.paddr % 4096, 0)
+  assert.equal(module.cmdline_paddr, 0)
   assert.deepEqual(memory.read(module.paddr, 5000), ramdisk)
+})
+
+test('modules follow one another, each with its own command line or none', () => {
+  const modules = [
+    { bytes: new Uint8Array(5000).fill(1), commandLine: 'console=hvc0 ro' },
+    { bytes: new Uint8Array(3).fill(2) },
+  ]
+  const { memory, info } = written({ modules, commandLine: 'pv-shim' })
+  assert.equal(memory.text(info.cmdline_paddr), 'pv-shim')
+  assert.equal(info.nr_modules, 2)
+  const [first, second] = [0, 1].map((i) => HvmModlistEntry.on(
+    memory.read(info.modlist_paddr + i * HvmModlistEntry.size, HvmModlistEntry.size)))
+  assert.equal(memory.text(first!.cmdline_paddr), 'console=hvc0 ro')
+  assert.equal(second!.cmdline_paddr, 0)
+  assert.deepEqual([first!.size, second!.size], [5000, 3])
+  assert.equal(second!.paddr, first!.paddr + 8192)
+  assert.deepEqual(memory.read(second!.paddr, 4), new Uint8Array([2, 2, 2, 0]))
 })
 
 test('the memory map has RAM, ACPI, the special pages, and RAM above 4 GiB if there is', () => {
@@ -187,14 +206,16 @@ test('the ACPI range and the special pages are populated besides RAM', () => {
 
 test('a ramdisk for which there is no room above the kernel lies below it', () => {
   const ramdisk = new Uint8Array(3 * MIB + 1).fill(7)
-  const { memory, info } = written({ memoryBytes: 17 * MIB, ramdisk })
+  const { memory, info } = written({ memoryBytes: 17 * MIB, modules: [{ bytes: ramdisk }] })
   const module = HvmModlistEntry.on(memory.read(info.modlist_paddr, HvmModlistEntry.size))
   assert.equal(module.paddr, SAMPLE_LOAD_ADDRESS - 3 * MIB - 4096)
   assert.deepEqual(memory.read(module.paddr + 3 * MIB, 2), Uint8Array.of(7, 0))
 })
 
 test('too little memory is refused with the least that would do', () => {
-  assert.throws(() => plan({ memoryBytes: 17 * MIB, ramdisk: new Uint8Array(16 * MIB) }), {
+  assert.throws(() => plan({
+    memoryBytes: 17 * MIB, modules: [{ bytes: new Uint8Array(16 * MIB) }],
+  }), {
     name: 'ImageError', problem: 'too little memory',
     message: 'vmlinux: with its ramdisk does not fit into 17 MB of memory; ' +
       '33 MB are the least that could hold it',

@@ -3,8 +3,8 @@
  *
  * Obeys xen/include/public/arch-x86/hvm/start_info.h, and is laid out as by Xen's libxl and
  * libxenguest. From below: the kernel where its program headers put it, the start info (with
- * modules, memory map and command line), the ramdisk; ACPI at 0xfc000000; eight special pages that
- * end at 0xff000000. A ramdisk for which there is no room above the kernel goes below it, which Xen
+ * modules, memory map and command line), the modules; ACPI at 0xfc000000; eight special pages that
+ * end at 0xff000000. Modules for which there is no room above the kernel go below it, which Xen
  * does not do. The identity page table (special page 6) stays empty: only Intel CPUs that cannot
  * run guests without paging read it.
  */
@@ -24,9 +24,15 @@ export interface DomainMemory {
   write(physicalAddress: number, bytes: Uint8Array): void
 }
 
+/** A file that a kernel is started with: Linux's ramdisk, or what Xen runs. */
+export interface BootModule {
+  readonly bytes: Uint8Array
+  readonly commandLine?: string
+}
+
 export interface PvhRequest {
   readonly kernel: KernelImage
-  readonly ramdisk?: Uint8Array | undefined
+  readonly modules: readonly BootModule[]
   readonly commandLine: string
   /** RAM, without special and ACPI pages. */
   readonly memoryBytes: number
@@ -101,7 +107,7 @@ const FEATURE_RSDP_ANYWHERE = 1 << 15
 
 /** Plans the memory of a PVH domain, or says why the parts do not make one. */
 export function planPvhImage(request: PvhRequest): PvhImage {
-  const { kernel, ramdisk, memoryBytes, maxVcpus } = request
+  const { kernel, modules, memoryBytes, maxVcpus } = request
   if (kernel.pvhEntry === undefined) {
     throw new ImageError('no PVH entry', `${kernel.name}: not a PVH kernel: it has no Xen note ` +
       'that names a PVH entry (Linux: CONFIG_PVH)')
@@ -117,21 +123,21 @@ export function planPvhImage(request: PvhRequest): PvhImage {
   const memoryMap = memoryMapOf(memoryBytes, lowEnd, acpi.end)
 
   const startInfoAddress = roundUp(kernel.end)
-  const commandLine = new TextEncoder().encode(`${request.commandLine}\0`)
-  const startInfoSize = startInfoSizeOf(memoryMap.length, commandLine.length)
+  const commandLines = [request, ...modules].map(({ commandLine }) =>
+    commandLine === undefined ? undefined : new TextEncoder().encode(`${commandLine}\0`))
+  const startInfoSize = startInfoSizeOf(modules.length, memoryMap.length, commandLines)
   const infoEnd = startInfoAddress + startInfoSize
-  const ramdiskAddress = placeRamdisk(ramdisk?.length ?? 0, infoEnd, kernel.start, lowEnd)
-  if (infoEnd > lowEnd || ramdiskAddress === undefined) throw tooLittleMemory(request, infoEnd)
+  const placed = placeModules(modules, infoEnd, kernel.start, lowEnd)
+  if (infoEnd > lowEnd || placed === undefined) throw tooLittleMemory(request, infoEnd)
 
   const startInfo = writeStartInfo({
-    address: startInfoAddress, size: startInfoSize, commandLine, memoryMap,
-    rsdpAddress: acpi.rsdpAddress, ramdiskAddress, ramdiskSize: ramdisk?.length,
+    address: startInfoAddress, size: startInfoSize, commandLines, memoryMap,
+    rsdpAddress: acpi.rsdpAddress, modules: placed,
   })
   const contents: PlacedBytes[] = kernel.segments
     .filter((segment) => segment.bytes.length > 0)
     .map((segment) => ({ address: segment.physicalAddress, bytes: segment.bytes }))
-  contents.push({ address: startInfoAddress, bytes: startInfo }, ...acpi.contents)
-  if (ramdisk) contents.push({ address: ramdiskAddress, bytes: ramdisk })
+  contents.push({ address: startInfoAddress, bytes: startInfo }, ...acpi.contents, ...placed)
   return {
     ram: numa ? numa.memory.map(({ start, end, vnode }) =>
       ({ ...framesOf({ address: start, size: end - start }), vnode }))
@@ -162,19 +168,31 @@ function framesOf(range: { readonly address: number, readonly size: number }): F
   return { first: asGfn(range.address / PAGE_SIZE), count: Math.floor(range.size / PAGE_SIZE) }
 }
 
-/** An address for a ramdisk: above the kernel or, failing that, between 1 MiB and the kernel. */
-function placeRamdisk(
-  size: number, kernelEnd: number, kernelStart: number, memoryEnd: number,
-): number | undefined {
+function sizeOf(modules: readonly BootModule[]): number {
+  return modules.reduce((sum, { bytes }) => sum + roundUp(bytes.length), 0)
+}
+
+/** Modules on pages of their own, one after the other: above the kernel or, failing that, between
+ * 1 MiB and the kernel. */
+function placeModules(
+  modules: readonly BootModule[], kernelEnd: number, kernelStart: number, memoryEnd: number,
+): PlacedBytes[] | undefined {
+  const size = sizeOf(modules)
   const above = roundUp(kernelEnd)
-  if (above + size <= memoryEnd) return above
-  const below = Math.floor((kernelStart - size) / PAGE_SIZE) * PAGE_SIZE
-  return below >= MIB ? below : undefined
+  const below = Math.floor(kernelStart / PAGE_SIZE) * PAGE_SIZE - size
+  if (above + size > memoryEnd && below < MIB) return undefined
+  let address = above + size <= memoryEnd ? above : below
+  return modules.map(({ bytes }) => {
+    const placed = { address, bytes }
+    address += roundUp(bytes.length)
+    return placed
+  })
 }
 
 function tooLittleMemory(request: PvhRequest, infoEnd: number): ImageError {
-  const end = roundUp(infoEnd) + (request.ramdisk?.length ?? 0)
-  const what = request.ramdisk ? 'with its ramdisk' : 'without a ramdisk'
+  const end = roundUp(infoEnd) + sizeOf(request.modules)
+  const what = ['without a ramdisk', 'with its ramdisk'][request.modules.length] ??
+    `with its ${request.modules.length} modules`
   const has = Math.floor(request.memoryBytes / MIB)
   return new ImageError('too little memory', `${request.kernel.name}: ${what} does not fit into ` +
     `${has} MB of memory; ${Math.ceil(end / MIB)} MB are the least that could hold it`)
@@ -228,48 +246,58 @@ function specialPages(): SpecialPages {
   }
 }
 
-function startInfoSizeOf(mapEntries: number, commandLineLength: number): number {
-  return HvmStartInfo.size + HvmModlistEntry.size + mapEntries * HvmMemmapTableEntry.size +
-    commandLineLength
+/** Of the kernel, then of each module; with zeros at their ends. */
+type CommandLines = ReadonlyArray<Uint8Array | undefined>
+
+function startInfoSizeOf(modules: number, mapEntries: number, commandLines: CommandLines): number {
+  return HvmStartInfo.size + modules * HvmModlistEntry.size +
+    mapEntries * HvmMemmapTableEntry.size +
+    commandLines.reduce((sum, line) => sum + (line?.length ?? 0), 0)
 }
 
 interface StartInfoParts {
   readonly address: number
   readonly size: number
-  readonly commandLine: Uint8Array
+  readonly commandLines: CommandLines
   readonly memoryMap: readonly MemoryRange[]
   readonly rsdpAddress: number
-  readonly ramdiskAddress: number
-  readonly ramdiskSize: number | undefined
+  readonly modules: readonly PlacedBytes[]
 }
 
-/** The start info, then the module list, the memory map, the command line. */
+/** The start info, then the module list, the memory map, the command lines. */
 function writeStartInfo(parts: StartInfoParts): Uint8Array {
   const bytes = new Uint8Array(parts.size)
   const modulesAt = HvmStartInfo.size
-  const mapAt = modulesAt + HvmModlistEntry.size
-  const commandLineAt = mapAt + parts.memoryMap.length * HvmMemmapTableEntry.size
+  const mapAt = modulesAt + parts.modules.length * HvmModlistEntry.size
+  let end = mapAt + parts.memoryMap.length * HvmMemmapTableEntry.size
+  const addressesOfLines = parts.commandLines.map((line) => {
+    if (!line) return 0
+    bytes.set(line, end)
+    const address = parts.address + end
+    end += line.length
+    return address
+  })
 
   const info = HvmStartInfo.on(bytes.buffer)
   info.magic = XEN_HVM_START_MAGIC_VALUE
   info.version = START_INFO_VERSION
-  info.cmdline_paddr = parts.address + commandLineAt
+  info.cmdline_paddr = addressesOfLines[0]!
   info.rsdp_paddr = parts.rsdpAddress
   info.memmap_paddr = parts.address + mapAt
   info.memmap_entries = parts.memoryMap.length
-  if (parts.ramdiskSize !== undefined) {
-    info.nr_modules = 1
-    info.modlist_paddr = parts.address + modulesAt
-    const module = HvmModlistEntry.on(bytes.buffer, modulesAt)
-    module.paddr = parts.ramdiskAddress
-    module.size = parts.ramdiskSize
-  }
+  info.nr_modules = parts.modules.length
+  if (parts.modules.length > 0) info.modlist_paddr = parts.address + modulesAt
+  parts.modules.forEach((module, i) => {
+    const entry = HvmModlistEntry.on(bytes.buffer, modulesAt + i * HvmModlistEntry.size)
+    entry.paddr = module.address
+    entry.size = module.bytes.length
+    entry.cmdline_paddr = addressesOfLines[1 + i]!
+  })
   parts.memoryMap.forEach((range, i) => {
     const entry = HvmMemmapTableEntry.on(bytes.buffer, mapAt + i * HvmMemmapTableEntry.size)
     entry.addr = range.address
     entry.size = range.size
     entry.type = range.type
   })
-  bytes.set(parts.commandLine, commandLineAt)
   return bytes
 }

@@ -3,6 +3,7 @@
  */
 import { placeOf } from '../../abi/x86/cpuid.ts'
 import type { FeatureChange } from '../config/cpuid.ts'
+import type { PvShim } from '../config/boot.ts'
 import type { ChannelSpec } from '../config/channel.ts'
 import type { DiskSpec } from '../config/disk.ts'
 import { type DomainConfig, TSC_MODES } from '../config/domain.ts'
@@ -22,6 +23,7 @@ type Common = Pick<DomainConfig, 'type' | 'name' | 'commandLine' | 'memoryKib' |
   'onWatchdog' | 'onCrash' | 'onSoftReset'> & {
     readonly kernel?: string | undefined
     readonly ramdisk?: string | undefined
+    readonly pvshim?: PvShim | undefined
     readonly bootloader?: string | undefined
     readonly bootloaderArgs?: readonly string[] | undefined
     readonly vcpusGiven?: boolean | undefined
@@ -97,7 +99,7 @@ function configOf(common: Common, creation: JsonObject, build: JsonObject): Json
       ramdisk: common.ramdisk,
       bootloader: common.bootloader,
       bootloader_args: common.bootloaderArgs?.length ? common.bootloaderArgs : undefined,
-      [`type.${common.type}`]: {},
+      [`type.${common.type}`]: common.pvshim ? shimOf(common.pvshim) : {},
       arch_arm: {},
       arch_x86: {},
       ...build,
@@ -111,6 +113,11 @@ function configOf(common: Common, creation: JsonObject, build: JsonObject): Json
     on_crash: actionName(common.onCrash),
     on_soft_reset: actionName(common.onSoftReset),
   }
+}
+
+/** What a PVH domain's shim is, in libxl's libxl_domain_build_info. */
+function shimOf({ path, cmdline, extra }: PvShim): Json {
+  return { pvshim: 'True', pvshim_path: path, pvshim_cmdline: cmdline, pvshim_extra: extra }
 }
 
 /** A virtual node as libxl's libxl_vnode_info. */

@@ -5,6 +5,7 @@
  * where xl is silent to nobody's good: an unknown option is named in a warning, and negative sizes
  * and counts are refused.
  */
+import { type BootConfig, bootOf, type DomainType } from './boot.ts'
 import { ChannelError, type ChannelSpec, parseChannel } from './channel.ts'
 import { cpuFeaturesOf, type FeatureChange } from './cpuid.ts'
 import { type DiskSpec, DiskSpecError, parseDisk } from './disk.ts'
@@ -15,24 +16,16 @@ import { Settings } from './settings.ts'
 import { parseVif, VifError, type VifSpec } from './vif.ts'
 import { parseVnuma, type VnodeConfig, VnumaError } from './vnuma.ts'
 
-export type DomainType = 'pv' | 'pvh' | 'hvm'
-
 export type ShutdownAction =
   | 'destroy' | 'restart' | 'rename-restart' | 'preserve'
   | 'coredump-destroy' | 'coredump-restart' | 'soft-reset'
 
 /** A domain as configured. Paths are as the user wrote them. */
-export interface DomainConfig {
+export interface DomainConfig extends BootConfig {
   readonly name: string
   readonly uuid: string | undefined
   readonly type: DomainType
   readonly pool: string | undefined
-  readonly kernel: string | undefined
-  readonly ramdisk: string | undefined
-  /** Finds kernel and ramdisk on the first disk; `kernel` and `ramdisk` are then files there. */
-  readonly bootloader: string | undefined
-  readonly bootloaderArgs: readonly string[]
-  readonly commandLine: string
   /** What the domain shall have at the start: `maxMemoryKib`, if that is less. */
   readonly memoryKib: number
   readonly maxMemoryKib: number
@@ -110,7 +103,8 @@ export function domainConfigOf(source: string, parsed: ParsedConfig): LoadedConf
 /** Why a domain cannot be made as configured, although the configuration is sound. */
 export function refusalOf(config: DomainConfig): string | undefined {
   if (config.type !== 'pvh') {
-    return `type="${config.type}": only PVH domains are supported yet (type="pvh")`
+    const shim = config.type === 'pv' ? ', which runs PV kernels with pvshim=1' : ''
+    return `type="${config.type}": only PVH domains are supported yet (type="pvh"${shim})`
   }
   const [wish] = config.wishes
   if (wish) return `${wish.option}: ${wish.what} are not supported yet`
@@ -156,15 +150,7 @@ class Reader {
       maxGrantVersion: this.#count('max_grant_version'),
       maxEventChannels: this.#count('max_event_channels'),
     }
-    const kernel = settings.string('kernel')
-    const bootloader = settings.string('bootloader')
-    const bootloaderArgs = this.#bootloaderArgs()
-    const direct = kernel !== undefined || type === 'hvm'
-    if (!direct && bootloader === undefined && !settings.has('firmware')) {
-      this.#fail('Neither kernel nor bootloader specified')
-    }
-    const commandLine = this.#commandLine()
-    const ramdisk = settings.string('ramdisk')
+    const boot = bootOf(settings, type)
     const vifs = this.#vifs()
     const disks = this.#disks()
     const channels = this.#channels()
@@ -172,9 +158,8 @@ class Reader {
     this.#ignored()
     return {
       config: {
-        name, uuid, type, pool, kernel, ramdisk, bootloader, bootloaderArgs, commandLine, ...memory,
-        ...cpus, ...actions,
-        tscMode, rtcTimeoffset, localtime, disableMigrate, cpuFeatures, disks, vifs, channels,
+        name, uuid, type, pool, ...boot, ...memory, ...cpus, ...actions, tscMode, rtcTimeoffset,
+        localtime, disableMigrate, cpuFeatures, disks, vifs, channels,
         hardAffinity, softAffinity, vnuma, cpuWeight, cap, ...limits, wishes,
       },
       messages: settings.messages,
@@ -286,33 +271,6 @@ class Reader {
     messages.push(`got a tsc mode string: "${text}"`)
     const mode = TSC_MODES.findIndex((name) => name === text)
     return mode >= 0 ? mode : this.#fail(`ERROR: invalid value "${text}" for "tsc_mode"`)
-  }
-
-  #commandLine(): string {
-    const whole = this.#settings.string('cmdline')
-    const root = this.#settings.string('root')
-    const extra = this.#settings.string('extra')
-    if (whole !== undefined) {
-      if (root !== undefined || extra !== undefined) {
-        this.#settings.messages.push('Warning: ignoring root= and extra= in favour of cmdline=')
-      }
-      return whole
-    }
-    const parts = root === undefined ? [] : [`root=${root}`]
-    if (extra !== undefined) parts.push(extra)
-    return parts.join(' ')
-  }
-
-  /** A list, or words in one string, as xl splits it. */
-  #bootloaderArgs(): string[] {
-    const { kind } = this.#settings.valueOf('bootloader_args') ?? {}
-    if (kind === 'atom') {
-      this.#settings.messages.push('WARNING: Specifying "bootloader_args" as a string is ' +
-        'deprecated. Please use a list of arguments.')
-      return (this.#settings.string('bootloader_args') ?? '').split(/\s+/).filter((word) => word)
-    }
-    const items: readonly Value[] = this.#settings.list('bootloader_args') ?? []
-    return items.flatMap((item) => item.kind === 'atom' ? [item.text] : [])
   }
 
   #disks(): DiskSpec[] {

@@ -10,9 +10,9 @@ const HONOURED = `name type builder uuid kernel ramdisk cmdline root extra memor
   maxvcpus on_poweroff on_reboot on_watchdog on_crash on_soft_reset tsc_mode pool cpus cpus_soft
   cpu_weight cap max_grant_frames max_maptrack_frames max_grant_version max_event_channels disk
   vif bootloader bootloader_args vnuma localtime rtc_timeoffset nomigrate driver_domain channel
-  cpuid`
+  cpuid pvshim pvshim_path pvshim_cmdline pvshim_extra`
 
-const OTHERS = `init_seclabel seclabel oos pvshim pvshim_path pvshim_cmdline pvshim_extra period
+const OTHERS = `init_seclabel seclabel oos period
   slice latency extratime e820_host pci_msitranslate pci_power_mgmt pci_permissive pci_seize pci
   rdm dtdev passthrough shadow_memory videoram device_tree acpi timer_mode nestedhvm firmware
   firmware_override bios_path_override bios pae acpi_s3 acpi_s4 acpi_laptop_slate nx hpet
@@ -58,5 +58,4 @@ test('neither is a value that asks for what is so anyway', () => {
   for (const name of ['vnc', 'nestedhvm', 'pvshim', 'altp2m']) assert.equal(said(name, '0'), '')
   for (const name of ['hap', 'acpi']) assert.equal(said(name, '1'), '')
   assert.match(said('hap', '0'), /`hap' has no effect here/)
-  assert.match(said('pvshim', '1'), /pvshim: shims for PV kernels are not supported yet/)
 })

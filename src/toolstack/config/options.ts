@@ -12,7 +12,7 @@ const HONOURED = [
   'on_soft_reset', 'tsc_mode', 'pool', 'cpus', 'cpus_soft', 'cpu_weight', 'cap', 'max_grant_frames',
   'max_maptrack_frames', 'max_grant_version', 'max_event_channels', 'disk', 'vif',
   'bootloader', 'bootloader_args', 'vnuma', 'localtime', 'rtc_timeoffset', 'channel',
-  'cpuid',
+  'cpuid', 'pvshim', 'pvshim_path', 'pvshim_cmdline', 'pvshim_extra',
   // What they permit or forbid is never done: migration, and a domain's back-ends always work.
   'nomigrate', 'driver_domain',
 ]
@@ -40,8 +40,7 @@ const WITHOUT_EFFECT: Readonly<Record<string, readonly string[]>> = {
   'has no effect here': [
     'acpi', 'altp2m', 'extratime', 'hap', 'init_seclabel', 'latency', 'msr_relaxed',
     'nestedhvm', 'oos', 'passthrough', 'pci_msitranslate', 'pci_permissive', 'pci_power_mgmt',
-    'pci_seize', 'period', 'pvshim_cmdline', 'pvshim_extra', 'pvshim_path', 'seclabel',
-    'shadow_memory', 'slice', 'vmtrace_buf_kb', 'vpmu',
+    'pci_seize', 'period', 'seclabel', 'shadow_memory', 'slice', 'vmtrace_buf_kb', 'vpmu',
   ],
 }
 
@@ -86,7 +85,6 @@ export const DEVICE_LISTS: ReadonlyMap<string, string> = new Map([
 export const SERVICES: ReadonlyMap<string, string> = new Map([
   ['device_tree', 'device trees'],
   ['firmware', 'firmware'],
-  ['pvshim', 'shims for PV kernels'],
 ])
 
 /** Every name that xl would read. */

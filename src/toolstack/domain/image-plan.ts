@@ -6,7 +6,8 @@ import type { HostDecompressor } from '../../base/compression/formats.ts'
 import type { BlockStore } from '../../storage/block-store.ts'
 import { ImageError } from '../build/image-error.ts'
 import { loadKernel } from '../build/kernel.ts'
-import { type PvhImage, planPvhImage } from '../build/pvh-image.ts'
+import { type BootModule, type PvhImage, planPvhImage } from '../build/pvh-image.ts'
+import { shimCommandLine, XEN_SHIM } from './pvshim.ts'
 import { type DomainSpec, ERROR_FAIL, LibxlError } from './libxl.ts'
 import type { BootTerminal } from '../pygrub/menu-session.ts'
 import type { NetbootSource } from './pvnetboot.ts'
@@ -32,17 +33,31 @@ export async function planImage(
   spec: DomainSpec, source: ImageSource, bootDisk: BlockStore | undefined, terminal: BootTerminal,
 ): Promise<PvhImage> {
   if (spec.memoryKib < 1024) throw new LibxlError(ERROR_FAIL, tooLittle(spec))
-  const { name, kernel, ramdisk, commandLine } = spec.bootloader === undefined
+  const files = spec.bootloader === undefined
     ? await filesOf(spec, source) : await filesOfBootloader(spec, source, bootDisk, terminal)
+  const { name, kernel, commandLine, modules } = await startedWith(spec, source, files)
   try {
     return planPvhImage({
-      kernel: loadKernel(kernel, source.decompressor, name), ramdisk, commandLine,
+      kernel: loadKernel(kernel, source.decompressor, name), modules, commandLine,
       memoryBytes: spec.maxMemoryKib * 1024, maxVcpus: spec.maxVcpus, onlineVcpus: spec.vcpus,
       vnodes: spec.vnuma,
     })
   } catch (cause) {
     if (cause instanceof ImageError) throw new LibxlError(ERROR_FAIL, cause.message, { cause })
     throw cause
+  }
+}
+
+/** The kernel and its modules: with a shim, the guest's own kernel is the first of these. */
+async function startedWith(
+  { pvshim }: DomainSpec, source: ImageSource, { ramdisk, ...guest }: Files,
+): Promise<Omit<Files, 'ramdisk'> & { readonly modules: readonly BootModule[] }> {
+  const modules: readonly BootModule[] = ramdisk ? [{ bytes: ramdisk }] : []
+  if (!pvshim) return { ...guest, modules }
+  const name = pvshim.path ?? XEN_SHIM
+  return {
+    name, kernel: await read(source, name, 'PV shim'), commandLine: shimCommandLine(pvshim),
+    modules: [{ bytes: guest.kernel, commandLine: guest.commandLine }, ...modules],
   }
 }
 

@@ -8,6 +8,7 @@ import type { NetCounters } from '../../backends/net/device.ts'
 import type { CpuPlace, NumaNode } from '../../dom0/interfaces.ts'
 import type { FeatureChange } from '../config/cpuid.ts'
 import type { DiskSpec } from '../config/disk.ts'
+import type { PvShim } from '../config/boot.ts'
 import type { ShutdownAction } from '../config/domain.ts'
 import type { ChannelSpec } from '../config/channel.ts'
 import type { VifSpec } from '../config/vif.ts'
@@ -54,6 +55,8 @@ export interface DomainSpec extends DeviceSpecs {
   /** Missing only where a boot loader finds it; with one, this and `ramdisk` are on the disk. */
   readonly kernel?: string | undefined
   readonly ramdisk?: string | undefined
+  /** Runs the kernel, if that is a PV kernel. */
+  readonly pvshim?: PvShim | undefined
   readonly bootloader?: string | undefined
   readonly bootloaderArgs?: readonly string[] | undefined
   readonly commandLine: string

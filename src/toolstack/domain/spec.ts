@@ -22,7 +22,7 @@ export function specOf(
 ): DomainSpec | { readonly refusal: string } {
   const refusal = refusalOf(config)
   if (refusal !== undefined) return { refusal }
-  const { bootloader, kernel, ramdisk } = config
+  const { bootloader, kernel, ramdisk, pvshim } = config
   if (kernel === undefined && bootloader === undefined) {
     return { refusal: 'a PVH domain needs a kernel' }
   }
@@ -32,6 +32,9 @@ export function specOf(
   return {
     name: config.name, uuid: config.uuid, type: 'pvh',
     kernel: pathOf(kernel), ramdisk: pathOf(ramdisk),
+    ...pvshim && {
+      pvshim: { ...pvshim, ...pvshim.path !== undefined && { path: absolutePath(pvshim.path) } },
+    },
     ...bootloader === undefined ? {} : { bootloader, bootloaderArgs: config.bootloaderArgs },
     commandLine: config.commandLine,
     memoryKib: Math.min(config.memoryKib, config.maxMemoryKib),

@@ -36,6 +36,9 @@ const checks: Readonly<Record<keyof DomainSpec, Check>> = {
   type: oneOf(['pvh']),
   kernel: optional(text),
   ramdisk: optional(text),
+  pvshim: optional(fields({
+    path: optional(text), cmdline: optional(text), extra: optional(text),
+  })),
   bootloader: optional(text),
   bootloaderArgs: optional(listOf(text, MOST_WORDS)),
   commandLine: text,
