@@ -1,5 +1,6 @@
 /**
- * What two VCPUs on two cores are worth over one on one, and what idle guests cost.
+ * What two VCPUs on two cores are worth over one on one, what a second core costs a guest that does
+ * not use it, and what idle guests cost.
  *
  * `sh tools/with-node.sh bench/cores.ts [--rounds N] [--publish]`; with `--publish` the table goes
  * into docs/benchmarks.md.
@@ -16,13 +17,15 @@ function tableOf({ rows, idle }: CoresResults): string {
   return table([
     'two at once', "speed-up, cores' CPU time", 'speed-up, wall time', "one core's CPU, s",
     "two cores' CPU, s", 'other threads, one core, s', 'other threads, two cores, s',
+    'one VCPU where there are two cores, of where there is one, CPU time',
   ], [
     ...rows.map(({ name, what, wall, cores, others }) => [
       `\`${name}\`: ${what}`, ratio(doubled(cores[0]!), cores[1]), ratio(wall[0], wall[1]),
       measured(cores[0]!), measured(cores[1]!), measured(others[0]!), measured(others[1]!),
+      ratio(cores[2]!, cores[0]),
     ]),
     ['an idle guest, CPU s a second', NOTHING, NOTHING, measured(idle[0]!), measured(idle[1]!),
-      NOTHING, NOTHING],
+      NOTHING, NOTHING, ratio(idle[2]!, idle[0])],
   ])
 }
 

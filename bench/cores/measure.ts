@@ -1,6 +1,8 @@
 /**
  * What a second core is good for: the same two programs at once in a guest with one VCPU on one
  * core, and in one with two VCPUs on two, in turns; and what guests cost that have nothing to do.
+ * A third guest has one VCPU where there are two cores, which tells what having several costs who
+ * does not use them.
  *
  * On a machine that is busy otherwise wall-clock time says little. So the CPU time of the cores'
  * threads is taken, which says what two cores lose by being two: with nobody else there, programs
@@ -33,12 +35,13 @@ const programs = [
   ['pipe', 'ping-pong of two processes', 'bench pipe 6000'],
 ] as const
 
-const machines: readonly (System & { readonly vcpus: number })[] = [1, 2].map((count) => ({
-  name: `${count} on ${count}`, kind: 'xl', options: [], vcpus: count,
-  environment: { XENOLITH_CORES: `${count}` },
-}))
+const machines: readonly (System & { readonly vcpus: number })[] = [[1, 1], [2, 2], [1, 2]]
+  .map(([vcpus, cores]) => ({
+    name: `${vcpus} on ${cores}`, kind: 'xl', options: [], vcpus: vcpus!,
+    environment: { XENOLITH_CORES: `${cores}` },
+  }))
 
-/** Values by machine, that with one core first, then by round. */
+/** Values by machine (VCPUs on cores: one on one, two on two, one on two), then by round. */
 type ByMachine = readonly (readonly number[])[]
 
 interface CoresRow {
