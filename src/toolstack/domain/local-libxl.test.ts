@@ -119,6 +119,20 @@ test('two domains cannot have one name, however close together they are made', a
   assert.equal(await names(), '1:guest')
 })
 
+test('a domain that is destroyed while its files are read is not built', async () => {
+  const { libxl, host, control, names } = world()
+  const { promise: file, resolve: read } = Promise.withResolvers<Uint8Array>()
+  host.readFile = () => file
+  const { promise: made, resolve } = Promise.withResolvers<number>()
+  const whole = assert.rejects(libxl.create(sampleSpec, {}, resolve),
+    refused(-21, /Domain 1:No such domain/))
+  await libxl.destroy(await made)
+  read(sampleElf())
+  await whole
+  assert.equal(await names(), '')
+  assert(!control.calls.includes('setMaxVcpus'))
+})
+
 test('what cannot be built says why and leaves nothing', async () => {
   const { libxl, host, names } = world()
   host.files.set('/text', new TextEncoder().encode('not a kernel at all'))
