@@ -133,6 +133,33 @@ test('reserved bits and absent registers fault in x2APIC mode', () => {
   assert.equal(lapic.pendingVector(), 0x55)
 })
 
+test('x2APIC registers take the bits that Xen lets through, and fault for any other', () => {
+  const { lapic } = enabled()
+  toX2(lapic)
+  for (const [register, allowed] of [
+    [REG.TPR, 0xff], [REG.SVR, 0x3ff], [REG.ICR, 0xccfff], [REG.TIMER_DIVIDE, 0xb],
+    [REG.LVT_TIMER, 0x710ff], [REG.LVT_THERMAL, 0x117ff], [REG.LVT_PERF, 0x117ff],
+    [REG.LVT_LINT0, 0x1f7ff], [REG.LVT_LINT1, 0x1f7ff], [REG.LVT_ERROR, 0x110ff],
+  ] as const) {
+    for (let bit = 0; bit < 32; bit++) {
+      const accepted = lapic.writeMsr(0x800 + (register >>> 4), 1 << bit, 0)
+      assert.equal(accepted, (allowed >>> bit & 1) !== 0, `${register.toString(16)}, bit ${bit}`)
+    }
+  }
+})
+
+test('a logical destination of x2APIC is a cluster of sixteen and its members', () => {
+  const { lapics } = machine(10)
+  for (const lapic of lapics) {
+    toX2(lapic)
+    lapic.writeMsr(0x80f, 0x1ff, 0)
+  }
+  lapics[0]!.writeMsr(0x830, 0x841, 0x0000_0014)
+  lapics[0]!.writeMsr(0x830, 0x852, 0x0001_0005)
+  assert.deepEqual(lapics.map((lapic) => lapic.pendingVector()),
+    [-1, 0x41, 0x41, -1, -1, -1, -1, -1, 0x52, 0x52])
+})
+
 test('INIT and STARTUP reach the addressed processor', () => {
   const { lapics, events } = machine(3)
   const boot = lapics[0]!
