@@ -76,7 +76,7 @@ describe('xl create refuses', () => {
       assert.match(err, new RegExp('^libxl: error: can\'t allocate memory for domain: ' +
         `${memory} MB asked for, \\d+ MB free: Out of memory\n$`))
     }
-    await refused({ memory: 100_000 }, '100000 MB of memory; at most 65536 MB')
+    await refused({ memory: 64, maxmem: 100_000 }, '100000 MB of memory; at most 65536 MB')
   })
 
   test('a name that another domain has', async () => {
