@@ -16,7 +16,7 @@ export class HostProcessError extends Error {
   override readonly name = 'HostProcessError'
 }
 
-const START_MS = 30_000
+const START_MS = 120_000
 const POLL_MS = 40
 const LOG_TAIL = 2000
 /**
