@@ -7,8 +7,7 @@
  */
 import { asEvtchnPort, asGrantRef } from '../abi/numbers.ts'
 import type { ControlDomain } from '../dom0/interfaces.ts'
-import { CONSOLE_LIMIT, ConsoleBackend } from './console.ts'
-import { type ConsoleReader, ConsoleReaders } from './console-readers.ts'
+import { ConsoleEnd } from './console-end.ts'
 import { type Backend, BackendError, type DeviceNodes, numberAt } from './xenbus.ts'
 
 /** What a channel needs of its host. */
@@ -17,81 +16,29 @@ export interface ChannelHost {
   schedule(work: () => void): void
 }
 
-export class Channel implements Backend {
+export class Channel extends ConsoleEnd implements Backend {
   readonly #host: ChannelHost
   readonly #nodes: DeviceNodes
-  readonly #readers = new ConsoleReaders(CONSOLE_LIMIT)
-  readonly #early: Uint8Array[] = []
-  #waiting: (() => void)[] = []
-  #console: ConsoleBackend | undefined
-  #release: (() => void) | undefined
-  #removed = false
 
   constructor(nodes: DeviceNodes, host: ChannelHost) {
+    super()
     this.#nodes = nodes
     this.#host = host
   }
 
-  attach(reader: ConsoleReader): void {
-    this.#readers.attach(reader)
-  }
-
-  mirror(reader: ConsoleReader): void {
-    this.#readers.mirror(reader)
-  }
-
-  detach(reader: ConsoleReader): void {
-    this.#readers.detach(reader)
-  }
-
-  /** Types `bytes`; false asks the writer to wait until `whenRoom` calls. */
-  write(bytes: Uint8Array): boolean {
-    if (this.#console) return this.#console.write(bytes)
-    if (!this.#removed) this.#early.push(bytes.slice())
-    return this.#removed
-  }
-
-  /** Calls back once there is room, or the channel is gone. */
-  whenRoom(callback: () => void): void {
-    if (this.#console) this.#console.whenRoom(callback)
-    else if (this.#removed) callback()
-    else this.#waiting.push(callback)
-  }
-
   connect(): void {
     const { store, frontend, domid } = this.#nodes
-    const { grants, events } = this.#host.control
+    const { control } = this.#host
     const ref = numberAt(store, `${frontend}/ring-ref`)
     const remote = numberAt(store, `${frontend}/port`)
     if (ref === undefined || remote === undefined) throw new BackendError('no ring or no port')
-    const mapping = grants.map(domid, [asGrantRef(ref)], true)
-    this.#release = () => mapping.unmap()
-    const port = events.bindInterdomain(domid, asEvtchnPort(remote))
-    this.#release = () => {
-      events.unbind(port)
-      mapping.unmap()
-    }
-    const console = new ConsoleBackend(mapping.page(0), {
-      notify: () => events.notify(port), schedule: (work) => this.#host.schedule(work),
-    }, CONSOLE_LIMIT)
-    this.#console = console
-    console.attach({ output: (bytes) => this.#readers.output(bytes), closed: () => {} })
-    events.onEvent(port, () => console.service())
-    for (const bytes of this.#early.splice(0)) console.write(bytes)
-    for (const callback of this.#waiting.splice(0)) console.whenRoom(callback)
-    console.service()
-  }
-
-  disconnect(): void {
-    this.#console?.close()
-    this.#console = undefined
-    this.#release?.()
-    this.#release = undefined
+    const mapping = control.grants.map(domid, [asGrantRef(ref)], true)
+    this.connectRing(
+      control, (work) => this.#host.schedule(work), domid, mapping, asEvtchnPort(remote))
+    this.service()
   }
 
   remove(): void {
-    this.#removed = true
-    this.#readers.close()
-    for (const callback of this.#waiting.splice(0)) callback()
+    this.close()
   }
 }

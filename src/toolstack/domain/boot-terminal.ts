@@ -4,7 +4,7 @@
  */
 import { ConsoleBuffer } from '../../backends/console-buffer.ts'
 import type { BootTerminal } from '../pygrub/menu-session.ts'
-import type { DomainConsole } from './domain-console.ts'
+import type { ConsoleEnd } from '../../backends/console-end.ts'
 import type { ToolstackHost } from './toolstack-host.ts'
 
 /** Of what was shown the log has the last. */
@@ -12,7 +12,7 @@ const LOG_LIMIT = 64 * 1024
 
 /** Does `work` at the console of a domain. */
 export async function atConsole<T>(
-  console: DomainConsole, domid: number, host: ToolstackHost,
+  console: ConsoleEnd, domid: number, host: ToolstackHost,
   work: (terminal: BootTerminal) => Promise<T>,
 ): Promise<T> {
   const shown = new ConsoleBuffer(LOG_LIMIT)

@@ -7,7 +7,7 @@ import { CONSOLE_LIMIT } from '../../backends/console.ts'
 import type { ConsoleReader } from '../../backends/console-readers.ts'
 import type { StoreAccess } from '../../xenstore/client.ts'
 import type { ByteStream } from '../host/stream.ts'
-import type { DomainConsole } from './domain-console.ts'
+import type { ConsoleEnd } from '../../backends/console-end.ts'
 import type { ToolstackHost } from './toolstack-host.ts'
 
 /** Carries bytes both ways until either end is gone. A peer that does not read loses the oldest. */
@@ -24,7 +24,7 @@ export function join(channel: Channel, stream: ByteStream, over: () => void): vo
 /** Puts a console at a pseudo-terminal, if there can be one, and says so in its nodes. It takes no
  * output from readers, for at its other end there may be nobody. */
 export function putAtPty(
-  console: DomainConsole | Channel, host: Pick<ToolstackHost, 'openPty'>, store: StoreAccess,
+  console: ConsoleEnd, host: Pick<ToolstackHost, 'openPty'>, store: StoreAccess,
   nodes: string,
 ): void {
   const pty = host.openPty()
@@ -51,7 +51,7 @@ function readerAt(stream: ByteStream): ConsoleReader {
   return reader
 }
 
-function carryInput(console: DomainConsole | Channel, stream: ByteStream): void {
+function carryInput(console: ConsoleEnd, stream: ByteStream): void {
   stream.onData((bytes) => {
     if (console.write(bytes)) return
     stream.pause()

@@ -10,7 +10,7 @@ import { domainPath } from '../../xenstore/path.ts'
 import type { Xenstored } from '../../xenstore/xenstored.ts'
 import type { PvhImage } from '../build/pvh-image.ts'
 import { putAtPty } from './console-streams.ts'
-import { DomainConsole } from './domain-console.ts'
+import { ConsoleEnd } from '../../backends/console-end.ts'
 import { type CreateOptions, type DomainSpec, ERROR_INVAL, LibxlError } from './libxl.ts'
 import { buildPvhDomain, createPvhDomain } from './pvh-domain.ts'
 import { connectStore } from './services.ts'
@@ -24,7 +24,7 @@ export interface Tenant {
   spec: DomainSpec
   /** What it is made from when it is made again, if not from the same. */
   next?: DomainSpec
-  readonly console: DomainConsole
+  readonly console: ConsoleEnd
   /** Whether it has memory and devices. */
   isWhole: boolean
   readonly unattended: boolean
@@ -48,7 +48,7 @@ export function createTenant(
   if (!handle) throw new LibxlError(ERROR_INVAL, `"${uuid}" is not a UUID`)
   return {
     domid: createPvhDomain(control.xenctrl, spec, handle, cpupool),
-    spec: { ...spec, uuid }, console: new DomainConsole(), isWhole: false,
+    spec: { ...spec, uuid }, console: new ConsoleEnd(), isWhole: false,
     startedMs: host.wallClockMs(), unattended: options.unattended ?? false,
   }
 }
@@ -70,5 +70,6 @@ export function buildTenant(
   const built = buildPvhDomain(control, spec, domid, image)
   writeRings(store, built)
   connectStore(control, xenstored, host.schedule, domid, built.storeGfn, built.storePort)
-  console.connect(control, host.schedule, domid, built.consoleGfn, built.consolePort)
+  const page = control.memory.map(domid, [built.consoleGfn])
+  console.connectRing(control, host.schedule, domid, page, built.consolePort)
 }

@@ -1,21 +1,25 @@
 /**
- * A domain's console from its first moment to its last: what its boot loader writes and reads, and
- * then what its guest does. Who reads or types notices nothing of the change.
+ * The host's end of a console, which is there before the guest's ring and outlives it: readers and
+ * what is typed stay, and only who takes that changes.
  *
  * What is typed while nobody takes it waits, and so does whoever types.
  */
-import type { Domid, EvtchnPort, Gfn } from '../../abi/numbers.ts'
-import { CONSOLE_LIMIT, ConsoleBackend } from '../../backends/console.ts'
-import { type ConsoleReader, ConsoleReaders } from '../../backends/console-readers.ts'
-import type { ControlDomain } from '../../dom0/interfaces.ts'
-import type { BootTypist } from '../pygrub/menu-session.ts'
-import type { Schedule } from './services.ts'
+import type { Domid, EvtchnPort } from '../abi/numbers.ts'
+import type { ControlDomain, Mapping } from '../dom0/interfaces.ts'
+import { CONSOLE_LIMIT, ConsoleBackend } from './console.ts'
+import { type ConsoleReader, ConsoleReaders } from './console-readers.ts'
 
-export class DomainConsole {
+/** Who is told what is typed while there is no ring, and when no more can come. */
+export interface ConsoleTypist {
+  input(bytes: Uint8Array): void
+  closed(): void
+}
+
+export class ConsoleEnd {
   readonly #readers = new ConsoleReaders(CONSOLE_LIMIT)
   readonly #early: Uint8Array[] = []
   #waiting: (() => void)[] = []
-  #typist: BootTypist | undefined
+  #typist: ConsoleTypist | undefined
   #ring: ConsoleBackend | undefined
   #release = (): void => {}
   #isClosed = false
@@ -47,13 +51,13 @@ export class DomainConsole {
     else this.#waiting.push(callback)
   }
 
-  /** Shows what a boot loader writes. */
+  /** Shows what somebody else than the guest writes. */
   print(bytes: Uint8Array): void {
     if (!this.#isClosed) this.#readers.output(bytes)
   }
 
-  /** Gives what is typed to a boot loader; without one, to the guest once it is there. */
-  listen(typist?: BootTypist): void {
+  /** Gives what is typed to `typist`; without one, to the guest once it is there. */
+  listen(typist?: ConsoleTypist): void {
     this.#typist = typist
     if (!typist) return
     if (this.#isClosed) return typist.closed()
@@ -61,11 +65,11 @@ export class DomainConsole {
     this.#wake()
   }
 
-  /** Connects the guest's ring. */
-  connect(
-    control: ControlDomain, schedule: Schedule, domid: Domid, gfn: Gfn, remotePort: EvtchnPort,
+  /** Connects the guest's ring, in a page that is mapped for it. */
+  connectRing(
+    control: ControlDomain, schedule: (work: () => void) => void, domid: Domid, mapping: Mapping,
+    remotePort: EvtchnPort,
   ): void {
-    const mapping = control.memory.map(domid, [gfn])
     this.#release = () => mapping.unmap()
     const port = control.events.bindInterdomain(domid, remotePort)
     this.#release = () => {
@@ -87,12 +91,19 @@ export class DomainConsole {
     this.#ring?.service()
   }
 
-  /** Takes the guest's last output and lets its page go; readers and boot loader are told. */
+  /** Takes the guest's last output and lets its page go. */
+  disconnect(): void {
+    this.#ring?.close()
+    this.#ring = undefined
+    this.#release()
+    this.#release = () => {}
+  }
+
+  /** Ends it; readers and whoever is told what is typed hear of it. */
   close(): void {
     if (this.#isClosed) return
     this.#isClosed = true
-    this.#ring?.close()
-    this.#release()
+    this.disconnect()
     this.#readers.close()
     this.#early.length = 0
     this.#wake()
