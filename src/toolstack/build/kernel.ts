@@ -10,6 +10,7 @@ import { isBzImage, KERNEL_LIMIT, unpackBzImage } from './bzimage.ts'
 import { type ElfImage, type ElfNote, type ElfSegment, isElf, readElf } from './elf.ts'
 import { ImageError } from './image-error.ts'
 
+export const XEN_ELFNOTE_GUEST_OS = 6
 export const XEN_ELFNOTE_SUPPORTED_FEATURES = 17
 export const XEN_ELFNOTE_PHYS32_ENTRY = 18
 

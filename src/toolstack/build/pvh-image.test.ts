@@ -189,9 +189,16 @@ test('each vcpu has a local APIC with twice its number as id', () => {
   assert.deepEqual(entries, [[0, 0, 1], [1, 2, 1], [2, 4, 0]])
 })
 
-test('the RSDP is in BIOS memory for a kernel that looks only there', () => {
+test('the RSDP is in BIOS memory for a Linux that looks only there', () => {
   assert.equal(written({}, { features: 0x801 }).info.rsdp_paddr, 0xfffc0)
   assert(written().info.rsdp_paddr > 0xfc000000)
+})
+
+test('the RSDP is behind the tables for kernels that are not Linux', () => {
+  const options = { features: 0, guestOs: 'Mini-OS', loadAddress: 0xff000, entry: 0xff010 }
+  const { memory, info } = written({}, options)
+  assert(info.rsdp_paddr > 0xfc000000)
+  assert(tablesOf(memory, info.rsdp_paddr).has('APIC'))
 })
 
 test('the ACPI range and the special pages are populated besides RAM', () => {

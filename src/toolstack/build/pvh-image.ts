@@ -15,7 +15,9 @@ import {
 import { asGfn, type Gfn, PAGE_SIZE } from '../../abi/numbers.ts'
 import { type AcpiImage, buildAcpi } from './acpi/tables.ts'
 import { ImageError } from './image-error.ts'
-import { type KernelImage, XEN_ELFNOTE_SUPPORTED_FEATURES } from './kernel.ts'
+import {
+  type KernelImage, XEN_ELFNOTE_GUEST_OS, XEN_ELFNOTE_SUPPORTED_FEATURES,
+} from './kernel.ts'
 import { layNodes, type NumaAffinity, type VirtualNode } from './numa.ts'
 import { pvhStartState, type StartState } from './start-state.ts'
 
@@ -99,10 +101,11 @@ const ACPI_TABLES = ACPI_START + PAGE_SIZE
 const SPECIAL_END = 0xff000000
 const SPECIAL_COUNT = 8
 const SPECIAL_START = SPECIAL_END - SPECIAL_COUNT * PAGE_SIZE
-/** Where kernels look for the RSDP that do not trust the start info (the end of BIOS memory). */
+/** Where those Linux kernels look for the RSDP that do not trust the start info (the end of BIOS
+ * memory). */
 const BIOS_RSDP = 0xfffc0
 const START_INFO_VERSION = 1
-/** XENFEAT_linux_rsdp_unrestricted: the kernel finds the RSDP wherever the start info says. */
+/** XENFEAT_linux_rsdp_unrestricted: Linux finds the RSDP wherever the start info says. */
 const FEATURE_RSDP_ANYWHERE = 1 << 15
 
 /** Plans the memory of a PVH domain, or says why the parts do not make one. */
@@ -208,7 +211,8 @@ interface PlacedAcpi {
 function placeAcpi(kernel: KernelImage, acpi: AcpiImage): PlacedAcpi {
   const features = kernel.notes.number(XEN_ELFNOTE_SUPPORTED_FEATURES) ?? 0
   const afterTables = ACPI_TABLES + acpi.tables.length
-  const anywhere = (features & FEATURE_RSDP_ANYWHERE) !== 0
+  const anywhere = kernel.notes.text(XEN_ELFNOTE_GUEST_OS) !== 'linux' ||
+    (features & FEATURE_RSDP_ANYWHERE) !== 0
   const rsdpAddress = anywhere ? afterTables : BIOS_RSDP
   if (!anywhere && kernel.start < BIOS_RSDP + acpi.rsdp.length && kernel.end > BIOS_RSDP) {
     throw new ImageError('unsupported', `${kernel.name}: covers the place of the RSDP, 0xfffc0`)

@@ -1,7 +1,9 @@
 /**
  * For tests only: a tiny ELF kernel with Xen notes, and a bzImage around any payload.
  */
-import { XEN_ELFNOTE_PHYS32_ENTRY, XEN_ELFNOTE_SUPPORTED_FEATURES } from './kernel.ts'
+import {
+  XEN_ELFNOTE_GUEST_OS, XEN_ELFNOTE_PHYS32_ENTRY, XEN_ELFNOTE_SUPPORTED_FEATURES,
+} from './kernel.ts'
 
 export const SAMPLE_LOAD_ADDRESS = 0x1000000
 export const SAMPLE_ENTRY = SAMPLE_LOAD_ADDRESS + 0x10
@@ -11,28 +13,36 @@ export interface SampleOptions {
   readonly bits?: 32 | 64
   readonly pvh?: boolean
   readonly entry?: number
+  readonly guestOs?: string
   readonly features?: number
   readonly loadAddress?: number
 }
 
-function note(type: number, value: number): number[] {
-  const bytes = new Uint8Array(20)
+function note(type: number, description: Uint8Array): number[] {
+  const bytes = new Uint8Array(16 + Math.ceil(description.length / 4) * 4)
   const view = new DataView(bytes.buffer)
   view.setUint32(0, 4, true)
-  view.setUint32(4, 4, true)
+  view.setUint32(4, description.length, true)
   view.setUint32(8, type, true)
   bytes.set(new TextEncoder().encode('Xen\0'), 12)
-  view.setUint32(16, value, true)
+  bytes.set(description, 16)
   return [...bytes]
+}
+
+function numberNote(type: number, value: number): number[] {
+  return note(type, Uint8Array.of(value, value >> 8, value >> 16, value >> 24))
 }
 
 /** One segment of 4096 bytes (the byte 0x90) and 8192 more of zeros, and a segment of notes. */
 export function sampleElf(options: SampleOptions = {}): Uint8Array {
-  const { bits = 64, pvh = true, entry = SAMPLE_ENTRY, features = 0x8801 } = options
+  const {
+    bits = 64, pvh = true, entry = SAMPLE_ENTRY, features = 0x8801, guestOs = 'linux',
+  } = options
   const address = options.loadAddress ?? SAMPLE_LOAD_ADDRESS
   const notes = [
-    ...note(XEN_ELFNOTE_SUPPORTED_FEATURES, features),
-    ...pvh ? note(XEN_ELFNOTE_PHYS32_ENTRY, entry) : [],
+    ...note(XEN_ELFNOTE_GUEST_OS, new TextEncoder().encode(`${guestOs}\0`)),
+    ...numberNote(XEN_ELFNOTE_SUPPORTED_FEATURES, features),
+    ...pvh ? numberNote(XEN_ELFNOTE_PHYS32_ENTRY, entry) : [],
   ]
   const bytes = new Uint8Array(0x2000 + notes.length)
   const view = new DataView(bytes.buffer)
