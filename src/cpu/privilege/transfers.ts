@@ -18,7 +18,7 @@ import { Stop } from '../core-memory.ts'
 import { controlAt, loadControl32, segmentAt, Z } from '../interpreter/core-fields.ts'
 import { DEFERRED } from '../interpreter/handlers.ts'
 import { CORE, MACHINE, partSignatures } from '../interpreter/parts.ts'
-import { CpuContext, SEGMENT_P } from '../state.ts'
+import { CpuContext } from '../state.ts'
 import {
   attributesOf, breakpoints, contextLong, contextWord, gpr, isCode64, isNot64BitCode, isStack,
   type PrivilegeFunctions, type PrivilegeNeeds, selectorOf, setFlat, setGpr, setNull,
@@ -226,11 +226,8 @@ function loadFrame(f: FunctionBuilder, within: Within): Frame {
   return frame
 }
 
-/** A data segment that level 3 may not keep. */
+/** A selector that level 3 may not keep: of an inner segment, or null with an RPL. */
 function mustDrop(index: number): Expression {
-  const attributes = attributesOf(index)
-  const isLoaded = i32.and(i32.and(selectorOf(index), i32.const(0xfffc)),
-    i32.sub(i32.const(0), i32.shrU(i32.and(attributes, i32.const(SEGMENT_P)), i32.const(7))))
-  const isInner = i32.ne(i32.and(attributes, i32.const(DPL3)), i32.const(DPL3))
-  return i32.and(i32.ne(isLoaded, i32.const(0)), isInner)
+  const isInner = i32.ne(i32.and(attributesOf(index), i32.const(DPL3)), i32.const(DPL3))
+  return i32.and(i32.ne(selectorOf(index), i32.const(0)), isInner)
 }

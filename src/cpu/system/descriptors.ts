@@ -149,12 +149,19 @@ export function withinLimit(
   return last <= BigInt(limit)
 }
 
-/** After a return to a less privileged level: data segments it may not use become null. */
+/**
+ * After a return to a less privileged level: data segments it may not use become null, and null
+ * selectors become 0. As on AMD's processors, null FS and GS keep their bases.
+ */
 export function dropInnerSegments(c: CpuContextView, cpl: number): void {
   for (const index of DATA_SEGMENTS) {
     const segment = c.segments.item(index)
     const { attributes } = segment
-    if (isNull(segment.selector) || !(attributes & SEGMENT_P)) continue
+    if (isNull(segment.selector)) {
+      segment.selector = 0
+      continue
+    }
+    if (!(attributes & SEGMENT_P)) continue
     const conforming = (attributes & 0xc) === 0xc
     if (!conforming && (attributes >> 5 & 3) < cpl) setNullSegment(c, index, 0)
   }

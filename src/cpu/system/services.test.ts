@@ -69,6 +69,30 @@ test('IRETQ to compatibility code checks the limit and makes data segments null'
   assert.equal(p.context.segments.item(0).selector, 0)
 })
 
+test('IRETQ to user code makes null selectors 0, and their bases stay', () => {
+  const p = longMode()
+  push(p, 8, 0x5000, USER_CS, 0x202, 0x8000, USER_SS)
+  for (const [index, selector] of [[0, 1], [3, 2], [4, 3], [5, 3]] as const) {
+    p.context.segments.item(index).attributes = 0
+    p.context.segments.item(index).selector = selector
+    p.context.segments.item(index).base = 0x1234n
+  }
+  assert.equal(p.run('48cf'), 'done')
+  for (const index of [0, 3, 4, 5]) {
+    assert.equal(p.context.segments.item(index).selector, 0)
+    assert.equal(p.context.segments.item(index).base, 0x1234n)
+  }
+})
+
+test('IRETQ within the kernel leaves null selectors as they are', () => {
+  const p = longMode()
+  push(p, 8, 0x5000, KERNEL_CS, 2, 0x8000, KERNEL_SS)
+  p.context.segments.item(0).attributes = 0
+  p.context.segments.item(0).selector = 3
+  assert.equal(p.run('48cf'), 'done')
+  assert.equal(p.context.segments.item(0).selector, 3)
+})
+
 test('user code cannot enable interrupts with IRET or POPF, nor change IOPL', () => {
   const p = longMode(3)
   p.context.systemFlags = 2n

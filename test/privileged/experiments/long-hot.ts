@@ -55,6 +55,9 @@ const transfers: readonly Experiment[] = [
     'add r14, rax', 'dec r15d', 'jnz 8b')),
   hotUser('page faults', '', 'USER_RESUME 7f', 'mov rbx, r15', 'shl rbx, 12', 'test rbx, rbx',
     'mov [WINDOW + rbx], rbx', '7: mov eax, ss', 'add rax, rsp'),
+  hotUser('faults with null selectors that are not 0', '', 'USER_RESUME 7f', 'mov eax, r15d',
+    'and eax, 3', 'mov es, eax', 'mov ds, eax', 'cli', '7: mov eax, es', 'mov ebx, ds',
+    'lea eax, [rax + rbx * 4]'),
   hotUser('faults of privilege', '', 'USER_RESUME 7f', 'cli', '7: mov eax, esp', 'pushfq',
     'pop rbx', 'add rax, rbx'),
 ]
