@@ -9,7 +9,7 @@ import { RAX, RBX, RDX } from '../../src/abi/x86/registers.ts'
 import { coreMap } from '../../src/cpu/core-memory.ts'
 import { MachineAdapter } from '../../src/cpu/interpreter/machine-adapter.ts'
 import { CPU_CONTEXT_SIZE } from '../../src/cpu/state.ts'
-import { AREA, COMPACT } from '../../src/cpu/system/xsave-area.ts'
+import { AREA, COMPACT, MXCSR_DEFAULT } from '../../src/cpu/system/xsave-area.ts'
 import { Random } from '../isa/decoder/byte-strings.ts'
 import { CODE_AT, DATA_AT, DATA_PAGES, STACK_TOP, TestMachine } from './machine.ts'
 
@@ -113,7 +113,7 @@ function fillRegisters(machine: TestMachine, random: Random): void {
     context.x87LastDs = random.below(0x10000)
     context.x87LastOpcode = random.below(0x800)
   }
-  context.mxcsr = random.below(0x10000)
+  context.mxcsr = random.below(3) === 0 ? MXCSR_DEFAULT : random.below(0x10000)
   context.xcr0 = [1n, 3n, 7n, 7n][random.below(4)]!
   if (random.below(40) === 0) context.cr0 |= BigInt(CR0.TS)
   if (random.below(40) === 0) context.cr0 |= BigInt(CR0.EM)

@@ -59,9 +59,9 @@ const SUMMARY = 0x80
 const SUMMARY_AND_BUSY = 0x8080_0000n
 
 export function buildExtendedState(module: ModuleBuilder, needs: StateAreaNeeds) {
-  const inUse = buildComponentsInUse(module)
+  const registersInUse = buildRegistersInUse(module)
   return {
-    saveState: buildSave(module, needs, inUse),
+    saveState: buildSave(module, needs, registersInUse),
     restoreState: buildRestore(module, needs),
     saveImage: buildSaveImage(module, needs),
     restoreImage: buildRestoreImage(module, needs),
@@ -73,8 +73,8 @@ const all = (vectors: readonly Expression[]): Expression =>
   vectors.reduce((sum, vector) => simd('v128', OR, [sum, vector]))
 const context = (offset: number): Expression => i64.load(CORE, Z, offset)
 
-/** () -> components that are not in their initial state, as bits of XCR0 (XINUSE). */
-function buildComponentsInUse(module: ModuleBuilder): FunctionBuilder {
+/** () -> components of which a register is not in its initial state, as bits of XCR0. */
+function buildRegistersInUse(module: ModuleBuilder): FunctionBuilder {
   const f = module.function({ parameters: [], result: 'i32' })
   const vectors = (half: number): Expression =>
     anyTrue(all(REGISTERS.map((index) => v128.load(CORE, Z, xmmAt(index) + half))))
@@ -124,7 +124,7 @@ function setTop(f: FunctionBuilder, top: Local): void {
 }
 
 function buildSave(
-  module: ModuleBuilder, needs: StateAreaNeeds, inUse: FunctionBuilder,
+  module: ModuleBuilder, needs: StateAreaNeeds, registersInUse: FunctionBuilder,
 ): FunctionBuilder {
   const f = module.function(partSignatures.saveState)
   const [linear, form] = f.parameters as [Local, Local]
@@ -134,7 +134,9 @@ function buildSave(
   const area = new StateArea(f, needs, linear)
   emitChecks(f, linear, form)
   f.set(wanted, i32.wrap(requestedBy(form)))
-  f.set(used, i32.and(wanted, call(inUse)))
+  const mxcsrInUse = i32.ne(i32.load(CORE, Z, at.mxcsr), i32.const(MXCSR_DEFAULT))
+  const withMxcsr = i32.shl(i32.and(compact, mxcsrInUse), i32.const(Math.log2(XCR0.SSE)))
+  f.set(used, i32.and(wanted, i32.or(call(registersInUse), withMxcsr)))
   f.set(written, select(used, wanted, has(form, Form.SKIPS_INITIAL)))
   f.set(size, select(i32.const(AREA.avx + AREA.avxSize), i32.const(AREA.avx),
     has(written, XCR0.AVX)))

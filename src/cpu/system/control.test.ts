@@ -268,6 +268,35 @@ test('XSAVE and XRSTOR carry x87 and SSE state; XSAVEC compacts', () => {
   assert.equal(p.run('480fae27'), '7')
 })
 
+test('MXCSR alone makes SSE a component in use, but not in the standard form, as on Zen', () => {
+  const p = longMode()
+  const c = p.context
+  c.cr4 |= 1n << 18n
+  c.xcr0 = 7n
+  c.x87Control = 0x37f
+  set(p, RAX, 7)
+  set(p, RDI, 0x6000)
+  const saved = (mxcsr: number, instruction: string): bigint => {
+    c.mxcsr = mxcsr
+    p.put(0x6000 + 512, 8, 0)
+    assert.equal(p.run(instruction), 'done')
+    return p.get(0x6000 + 512, 8)
+  }
+  const standard = { xsave: '480fae27', xsaveopt: '480fae37' }
+  for (const instruction of Object.values(standard)) assert.equal(saved(0x1900, instruction), 0n)
+  const compacted = { xsavec: '480fc727', xsaves: '480fc72f' }
+  for (const instruction of Object.values(compacted)) {
+    assert.equal(saved(0x1f80, instruction), 0n)
+    assert.equal(saved(0x1900, instruction), 2n)
+    c.mxcsr = 0x1f80
+    assert.equal(p.run('480fae2f'), 'done')
+    assert.equal(c.mxcsr, 0x1900)
+  }
+  set(p, RCX, 1)
+  assert.equal(p.run('0f01d0'), 'done')
+  assert.equal(c.gpr.get(RAX), 2n)
+})
+
 test('XSAVE, XSAVEC and XRSTOR carry the upper halves of vector registers', () => {
   for (const save of ['480fae27', '480fc727']) {
     const p = longMode()

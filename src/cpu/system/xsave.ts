@@ -90,8 +90,16 @@ class Area implements Place {
   }
 }
 
-/** Components that are not in their initial state, as bits of XCR0 (XINUSE). */
+/**
+ * Components that are not in their initial state, as bits of XCR0 (XINUSE), MXCSR being part of
+ * SSE: so for XGETBV and the compacted form, which else would not bring MXCSR back.
+ */
 export function componentsInUse(c: CpuContextView): number {
+  return registersInUse(c) | (c.mxcsr === MXCSR_DEFAULT ? 0 : XCR0.SSE)
+}
+
+/** Those of which a register is not: so for the standard form, which always has MXCSR. */
+function registersInUse(c: CpuContextView): number {
   let used = 0
   if (x87InUse(c)) used |= XCR0.X87
   for (let word = 0; word < 128 && used >> 1 !== 3; word++) {
@@ -140,7 +148,7 @@ function save(m: Machine, p: Processor, instruction: Instruction, form: SaveForm
   if (form.supervisor) requireCpl0(p)
   const area = new Area(m, p, instruction)
   const wanted = requested(c, form.supervisor)
-  const used = componentsInUse(c)
+  const used = form.compact ? componentsInUse(c) : registersInUse(c)
   const written = form.skipsInitial ? wanted & used : wanted
   const oldBv = form.compact ? 0n : area.load(AREA.components)
   area.probe(0, written & XCR0.AVX ? AREA.avx + AREA.avxSize : AREA.avx)
