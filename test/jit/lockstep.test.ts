@@ -5,7 +5,7 @@
  */
 import assert from 'node:assert/strict'
 import test from 'node:test'
-import { Code, R15, RAX, RBX, RCX, RDX, RSI, RSP } from './encoder.ts'
+import { Code, R14, R15, RAX, RBX, RCX, RDX, RSI, RSP } from './encoder.ts'
 import { Lockstep } from './lockstep.ts'
 import { ALIAS_AT, CODE_AT, DATA_AT, type Start, SWAP, TestMachine } from './machine.ts'
 import { startOf, twoRegions } from './start.ts'
@@ -94,6 +94,44 @@ test('an operand across pages is read and written, locked or not, where loops be
   for (const machine of [interpreter, compiled]) {
     machine.load(program)
     assert.equal(machine.run(1000), 'halt')
+  }
+  assert.deepEqual(interpreter.differences(compiled, true), [])
+})
+
+test('nobody relies on the page of a masked store, which may not have been accessed', () => {
+  const [interpreter, compiled] = [new TestMachine(0), new TestMachine(1)]
+  const program = startOf((code) => {
+    code.constant(8, 20)
+    code.op([0x89], R14, RBX, { width: 64 })
+    code.op([0x8d], 10, { base: R14, displacement: 0xe90 }, { width: 64 })
+    code.label('again')
+    code.raw(0x31, 0xd2) // xor edx, edx
+    code.label('next')
+    code.raw(0x89, 0xd0) // mov eax, edx
+    code.raw(0x83, 0xc2, 0x10) // add edx, 16
+    code.raw(0xc5, 0xfe, 0x6f, 0x34, 0x83) // vmovdqu ymm6, [rbx + rax * 4]
+    code.raw(0x48, 0x8d, 0x0c, 0x85, 0, 0, 0, 0) // lea rcx, [rax * 4]
+    code.raw(0xc5, 0xfe, 0x6f, 0x7c, 0x0b, 0x20) // vmovdqu ymm7, [rbx + rcx + 32]
+    code.raw(0x49, 0x8d, 0x3c, 0x0a) // lea rdi, [r10 + rcx]
+    code.raw(0x49, 0x8d, 0x4c, 0x0a, 0x20) // lea rcx, [r10 + rcx + 32]
+    code.raw(0xc5, 0xfe, 0x6f, 0x27) // vmovdqu ymm4, [rdi]
+    code.raw(0xc5, 0xfe, 0x6f, 0x29) // vmovdqu ymm5, [rcx]
+    code.raw(0xc5, 0xdd, 0x66, 0xc6) // vpcmpgtd ymm0, ymm4, ymm6
+    code.raw(0xc5, 0xd5, 0x66, 0xcf) // vpcmpgtd ymm1, ymm5, ymm7
+    code.raw(0xc4, 0xe2, 0x7d, 0x8e, 0x37) // vpmaskmovd [rdi], ymm0, ymm6
+    code.raw(0xc4, 0xe2, 0x75, 0x8e, 0x39) // vpmaskmovd [rcx], ymm1, ymm7
+    code.raw(0x81, 0xfa, 0, 2, 0, 0) // cmp edx, 512
+    code.to('next', 1, 0x72)
+    code.op([0x83], 0, RBX, { width: 64 }) // add rbx, 4
+    code.raw(4)
+    code.op([0xff], 1, 8)
+    code.to('again', 1, 0x75)
+    code.raw(0xcc)
+  })
+  const data = Uint8Array.from({ length: 0x2000 }, (_, i) => Math.imul(i, 0x9e37_79b1) >>> 24)
+  for (const machine of [interpreter, compiled]) {
+    machine.load({ ...program, data })
+    assert.equal(machine.run(100_000), 'halt')
   }
   assert.deepEqual(interpreter.differences(compiled, true), [])
 })

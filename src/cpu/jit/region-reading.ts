@@ -84,7 +84,7 @@ export class RegionReading extends WasmReading {
   override zx(a: Value, width: number): Value {
     const value = super.zx(a, width)
     // Roots name what differs by a constant in the bits that are of addresses.
-    const symbol = width === 32 && !this.long ? this.symbolOf(a) : undefined
+    const symbol = width === 32 && !this.long ? this.#symbolOf(a) : undefined
     if (symbol) this.#symbols.set(value, symbol)
     return value
   }
@@ -123,7 +123,7 @@ export class RegionReading extends WasmReading {
     if (width < 32 && !this.#setInArms && !isHigh(address)) this.#facts.parts.set(index, width)
     else this.#facts.parts.delete(index)
     const isKnown = width >= this.#addressWidth && !this.#setInArms
-    this.#facts.setRegister(index, isKnown ? this.symbolOf(value) : undefined)
+    this.#facts.setRegister(index, isKnown ? this.#symbolOf(value) : undefined)
   }
 
   protected override sumOf(operand: MemoryOperand): Value {
@@ -131,31 +131,36 @@ export class RegionReading extends WasmReading {
     let sum = operand.ripRelative ? this.#regionBase() : this.const(0)
     if (operand.base >= 0) sum = register(operand.base)
     if (operand.index >= 0) {
-      const base = operand.base < 0 ? undefined : this.symbolOf(sum)
+      const base = operand.base < 0 ? undefined : this.#symbolOf(sum)
       const index = register(operand.index)
       sum = this.add(this.shl(index, this.const(operand.scale)), sum)
-      this.#symbols.set(sum, this.#facts.sum(base, this.symbolOf(index)!, operand.scale))
+      this.#symbols.set(sum, this.#facts.sum(base, this.#symbolOf(index)!, operand.scale))
     }
     const { displacement, ripRelative } = operand
     const next = ripRelative ? this.#operands.nextOffset : 0
     const offset = displacement + BigInt(next)
     const address = this.add(sum, this.const(offset))
-    const symbol = this.symbolOf(sum)
+    const symbol = this.#symbolOf(sum)
     if (symbol) this.#symbols.set(address, { ...symbol, offset: Number(offset) })
     return address
   }
 
-  protected override symbolOf(value: Value): AddressSymbol | undefined {
+  /** Not in arms: what they access may not be accessed, and tells nothing of its page. */
+  protected override symbolOf(address: Value): AddressSymbol | undefined {
+    return this.#setInArms ? undefined : this.#symbolOf(address)
+  }
+
+  #symbolOf(value: Value): AddressSymbol | undefined {
     const known = this.#symbols.get(value)
     if (known) return known
     const { shape } = value
-    if (shape.kind === 'sum') return this.symbolOf(shape.of)
+    if (shape.kind === 'sum') return this.#symbolOf(shape.of)
     if (shape.kind === 'choice') {
-      const [a, b] = [this.symbolOf(shape.a), this.symbolOf(shape.b)]
+      const [a, b] = [this.#symbolOf(shape.a), this.#symbolOf(shape.b)]
       return a?.root === b?.root ? a : undefined
     }
     if (shape.kind !== 'difference' || shape.width < this.#addressWidth) return undefined
-    return constantIn(shape.b) === undefined ? undefined : this.symbolOf(shape.a)
+    return constantIn(shape.b) === undefined ? undefined : this.#symbolOf(shape.a)
   }
 
   protected override loadRegister(address: Expression): Value {
