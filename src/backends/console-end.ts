@@ -16,13 +16,18 @@ export interface ConsoleTypist {
 }
 
 export class ConsoleEnd {
-  readonly #readers = new ConsoleReaders(CONSOLE_LIMIT)
+  readonly #readers: ConsoleReaders
   readonly #early: Uint8Array[] = []
   #waiting: (() => void)[] = []
   #typist: ConsoleTypist | undefined
   #ring: ConsoleBackend | undefined
   #release = (): void => {}
   #isClosed = false
+
+  /** Of what no reader has seen, `limit` bytes are kept. */
+  constructor(limit = CONSOLE_LIMIT) {
+    this.#readers = new ConsoleReaders(limit)
+  }
 
   attach(reader: ConsoleReader): void {
     this.#readers.attach(reader)
@@ -78,9 +83,9 @@ export class ConsoleEnd {
     }
     const ring = new ConsoleBackend(mapping.page(0), {
       notify: () => control.events.notify(port), schedule,
+      output: (bytes) => this.#readers.output(bytes),
     })
     this.#ring = ring
-    ring.attach({ output: (bytes) => this.#readers.output(bytes), closed: () => {} })
     control.events.onEvent(port, () => ring.service())
     for (const bytes of this.#early.splice(0)) ring.write(bytes)
     for (const callback of this.#waiting.splice(0)) ring.whenRoom(callback)

@@ -3,23 +3,30 @@
  */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { ConsoleBackend } from './console.ts'
+import { asDomid, asEvtchnPort } from '../abi/numbers.ts'
+import type { ControlDomain } from '../dom0/interfaces.ts'
+import { ConsoleEnd } from './console-end.ts'
 import type { ConsoleReader } from './console-readers.ts'
 
 const IN_CONS = 768, IN_PROD = 769, OUT_CONS = 770, OUT_PROD = 771
+const PORT = asEvtchnPort(5)
 
 /** A guest's end, as Linux's hvc_xen drives it. */
 class Guest {
   readonly page = new Uint8Array(new SharedArrayBuffer(4096))
   readonly words = new Int32Array(this.page.buffer)
-  readonly console: ConsoleBackend
+  readonly console: ConsoleEnd
   signals = 0
   later: (() => void)[] = []
 
   constructor(limit = 1024 * 1024) {
-    this.console = new ConsoleBackend(this.page, {
-      notify: () => this.signals++, schedule: (work) => this.later.push(work),
-    }, limit)
+    this.console = new ConsoleEnd(limit)
+    const events = {
+      bindInterdomain: () => PORT, unbind() {}, notify: () => this.signals++, onEvent() {},
+    }
+    const mapping = { length: 1, page: () => this.page, unmap() {} }
+    this.console.connectRing({ events } as unknown as ControlDomain,
+      (work) => this.later.push(work), asDomid(1), mapping, PORT)
   }
 
   /** Prints as much as there is room for; how much. */

@@ -7,7 +7,6 @@
  * wait.
  */
 import { XENCONS_IN_SIZE, XENCONS_OUT_SIZE, XenconsInterface } from '../abi/xen/io/console.ts'
-import { type ConsoleReader, ConsoleReaders } from './console-readers.ts'
 
 const { offsets } = XenconsInterface
 const IN = offsets.in
@@ -30,13 +29,14 @@ export interface ConsoleHost {
   notify(): void
   /** Runs `work` soon, after others had their turn. */
   schedule(work: () => void): void
+  /** Takes what the guest printed; `bytes` are its to keep. */
+  output(bytes: Uint8Array): void
 }
 
 export class ConsoleBackend {
   readonly #page: Uint8Array
   readonly #words: Int32Array
   readonly #host: ConsoleHost
-  readonly #readers: ConsoleReaders
   readonly #scratch = new Uint8Array(XENCONS_OUT_SIZE)
   #input: Uint8Array[] = []
   #inputSize = 0
@@ -44,27 +44,10 @@ export class ConsoleBackend {
   #closed = false
 
   /** `page` is the 4096 bytes of the shared page, aligned to a word, in shared memory. */
-  constructor(page: Uint8Array, host: ConsoleHost, limit: number = CONSOLE_LIMIT) {
+  constructor(page: Uint8Array, host: ConsoleHost) {
     this.#page = page
     this.#words = new Int32Array(page.buffer, page.byteOffset, page.length >> 2)
     this.#host = host
-    this.#readers = new ConsoleReaders(limit)
-  }
-
-  get closed(): boolean {
-    return this.#closed
-  }
-
-  attach(reader: ConsoleReader): void {
-    this.#readers.attach(reader)
-  }
-
-  mirror(reader: ConsoleReader): void {
-    this.#readers.mirror(reader)
-  }
-
-  detach(reader: ConsoleReader): void {
-    this.#readers.detach(reader)
   }
 
   /** Types `bytes`; false asks the writer to wait until `whenRoom` calls. */
@@ -95,14 +78,13 @@ export class ConsoleBackend {
     if (rounds === ROUNDS_A_SERVICE) this.#host.schedule(() => this.service())
   }
 
-  /** Takes the last output and lets the page go; readers are told. */
+  /** Takes the last output and lets the page go. */
   close(): void {
     if (this.#closed) return
     this.#take()
     this.#closed = true
     this.#input = []
     this.#inputSize = 0
-    this.#readers.close()
     this.#wake()
   }
 
@@ -115,7 +97,7 @@ export class ConsoleBackend {
       this.#scratch[i] = this.#page[OUT + ((consumer + i) & (XENCONS_OUT_SIZE - 1))] ?? 0
     }
     Atomics.store(this.#words, OUT_CONS, (consumer + count) | 0)
-    this.#readers.output(this.#scratch.slice(0, count))
+    this.#host.output(this.#scratch.slice(0, count))
     return true
   }
 

@@ -3,8 +3,8 @@
  * libxl's bootloader.DOMID.log.
  */
 import { ConsoleBuffer } from '../../backends/console-buffer.ts'
-import type { BootTerminal } from '../pygrub/menu-session.ts'
 import type { ConsoleEnd } from '../../backends/console-end.ts'
+import type { BootTerminal } from '../pygrub/menu-session.ts'
 import type { ToolstackHost } from './toolstack-host.ts'
 
 /** Of what was shown the log has the last. */

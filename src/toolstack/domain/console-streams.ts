@@ -4,10 +4,10 @@
 import type { Channel } from '../../backends/channel.ts'
 import { ConsoleBuffer } from '../../backends/console-buffer.ts'
 import { CONSOLE_LIMIT } from '../../backends/console.ts'
+import type { ConsoleEnd } from '../../backends/console-end.ts'
 import type { ConsoleReader } from '../../backends/console-readers.ts'
 import type { StoreAccess } from '../../xenstore/client.ts'
 import type { ByteStream } from '../host/stream.ts'
-import type { ConsoleEnd } from '../../backends/console-end.ts'
 import type { ToolstackHost } from './toolstack-host.ts'
 
 /** Carries bytes both ways until either end is gone. A peer that does not read loses the oldest. */

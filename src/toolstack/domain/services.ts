@@ -3,7 +3,7 @@
  * its port and answering its signals, and what one who is attached to a console may do.
  */
 import type { Domid, EvtchnPort, Gfn } from '../../abi/numbers.ts'
-import type { ConsoleBackend } from '../../backends/console.ts'
+import type { ConsoleEnd } from '../../backends/console-end.ts'
 import type { ControlDomain } from '../../dom0/interfaces.ts'
 import { DomainRing } from '../../xenstore/ring.ts'
 import type { Xenstored } from '../../xenstore/xenstored.ts'
@@ -39,9 +39,7 @@ export function connectStore(
 }
 
 /** What `sink` may do with a console, or a channel, from now on. */
-export function attach(
-  console: Pick<ConsoleBackend, 'attach' | 'detach' | 'write' | 'whenRoom'>, sink: ConsoleSink,
-): ConsoleSession {
+export function attach(console: ConsoleEnd, sink: ConsoleSink): ConsoleSession {
   console.attach(sink)
   return {
     write: (bytes) => console.write(bytes),

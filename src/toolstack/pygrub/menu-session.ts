@@ -1,23 +1,18 @@
 /**
  * The menu at a terminal: keys come in, screens go out, seconds pass.
  */
+import type { ConsoleTypist } from '../../backends/console-end.ts'
 import { StorageError } from '../../storage/error.ts'
 import type { BootConfig, BootEntry } from './boot-config.ts'
 import { KeyReader } from './keys.ts'
 import { type MenuState, openMenu, passSecond, pressKey } from './menu.ts'
 import { clockOf, farewell, screenOf } from './menu-screen.ts'
 
-/** Who is told what is typed, and when no more can come. */
-export interface BootTypist {
-  input(bytes: Uint8Array): void
-  closed(): void
-}
-
 /** The terminal that a boot loader has. */
 export interface BootTerminal {
   write(text: string): void
   /** Who is told from now on; nobody when left out. */
-  listen(typist?: BootTypist): void
+  listen(typist?: ConsoleTypist): void
   /** Runs `work` after `ms`; the result cancels it. */
   delay(ms: number, work: () => void): () => void
 }

@@ -3,13 +3,14 @@
  */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import type { ConsoleTypist } from '../../backends/console-end.ts'
 import type { BootConfig, BootEntry } from './boot-config.ts'
 import { parseGrub2 } from './grub2.ts'
 import { type Key, KeyReader } from './keys.ts'
 import { parseExtlinux, parseMenuLst } from './line-configs.ts'
 import { type MenuState, openMenu, passSecond, pressKey } from './menu.ts'
 import { clockOf, screenOf } from './menu-screen.ts'
-import { type BootTypist, chooseAt } from './menu-session.ts'
+import { chooseAt } from './menu-session.ts'
 
 const config = parseGrub2(`set default=1
 set timeout=3
@@ -204,7 +205,7 @@ test('keys come out of bytes, however these are cut', () => {
 /** A terminal whose time passes when a test says so. */
 function terminal() {
   const timers = new Map<() => void, number>()
-  const seen = { shown: '', typist: undefined as BootTypist | undefined, timers }
+  const seen = { shown: '', typist: undefined as ConsoleTypist | undefined, timers }
   return {
     seen,
     type: (text: string) => seen.typist?.input(new TextEncoder().encode(text)),
@@ -216,7 +217,7 @@ function terminal() {
       work()
     },
     write: (text: string) => void (seen.shown += text),
-    listen: (typist?: BootTypist) => void (seen.typist = typist),
+    listen: (typist?: ConsoleTypist) => void (seen.typist = typist),
     delay: (ms: number, work: () => void) => {
       timers.set(work, ms)
       return () => void timers.delete(work)
