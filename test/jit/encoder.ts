@@ -10,11 +10,16 @@ import { assert } from '../../src/base/assert.ts'
 export const [RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI] = [0, 1, 2, 3, 4, 5, 6, 7] as const
 export const [R14, R15] = [14, 15] as const
 
+/** Mandatory prefixes, as VEX prefixes number them. */
+const prefixes = [0, 0x66, 0xf3, 0xf2]
+
 export interface Memory {
   readonly base?: number
   readonly index?: number
   /** 0 to 3: the index times 1 to 8. */
   readonly scale?: number
+  /** The displacement is an address, which is reached from RIP; no immediate follows. */
+  readonly fromRip?: boolean
   readonly displacement: number
 }
 
@@ -22,6 +27,16 @@ export interface Form {
   readonly width?: 8 | 16 | 32 | 64
   readonly lock?: boolean
   readonly mandatory?: number
+  /** Prefixes of segments and of the address's size. */
+  readonly before?: readonly number[]
+}
+
+/** What a VEX prefix says beside registers. */
+export interface VexForm {
+  readonly map: 1 | 2 | 3
+  readonly prefix: 0 | 0x66 | 0xf2 | 0xf3
+  readonly w?: boolean
+  readonly wide?: boolean
 }
 
 interface Fixup {
@@ -81,31 +96,65 @@ export class Code {
     const isByte = form.width === 8
     const other = (register: number): number =>
       isByte ? register < 8 ? register : this.register(register) & 3 : this.register(register)
-    const place = ({ base, index, scale, displacement }: Memory): Memory => ({
-      displacement, ...scale === undefined ? {} : { scale },
-      ...base === undefined ? {} : { base: this.register(base) },
-      ...index === undefined ? {} : { index: this.register(index) },
-    })
     this.#encode(opcode, isExtension(opcode) ? reg : other(reg),
-      typeof target === 'number' ? other(target) : place(target),
+      typeof target === 'number' ? other(target) : this.#placeIn32Bits(target),
       { ...form, width: form.width === 64 ? 32 : form.width ?? 32 })
   }
 
+  #placeIn32Bits({ base, index, scale, displacement }: Memory): Memory {
+    return {
+      displacement, ...scale === undefined ? {} : { scale },
+      ...base === undefined ? {} : { base: this.register(base) },
+      ...index === undefined ? {} : { index: this.register(index) },
+    }
+  }
+
   #encode(opcode: readonly number[], reg: number, target: number | Memory, form: Form): void {
-    const { width = 32, lock, mandatory } = form
+    const { width = 32, lock, mandatory, before = [] } = form
+    this.raw(...before)
     if (lock) this.raw(0xf0)
     if (width === 16) this.raw(0x66)
     if (mandatory) this.raw(mandatory)
-    const [index, base] = typeof target === 'number' ? [0, target]
-      : [target.index ?? 0, target.base ?? 0]
+    const [index, base] = registersOf(target)
     const rex = (width === 64 ? 8 : 0) | (reg & 8) >> 1 | (index & 8) >> 2 | (base & 8) >> 3
     if (rex) this.raw(0x40 | rex)
     this.raw(...opcode)
-    if (typeof target === 'number') this.raw(0xc0 | (reg & 7) << 3 | target & 7)
-    else this.#memory(reg & 7, target)
+    this.#operand(reg & 7, target)
   }
 
-  #memory(reg: number, { base, index, scale = 0, displacement }: Memory): void {
+  /** An instruction with a VEX prefix of three bytes. */
+  vex(
+    opcode: number, form: VexForm, reg: number, second: number, target: number | Memory,
+  ): void {
+    if (!this.isLong) {
+      this.#vex(opcode, form, reg & 7, second & 7,
+        typeof target === 'number' ? target & 7 : this.#placeIn32Bits(target))
+    } else {
+      this.#vex(opcode, form, reg, second, target)
+    }
+  }
+
+  #vex(
+    opcode: number, { map, prefix, w = false, wide = false }: VexForm,
+    reg: number, second: number, target: number | Memory,
+  ): void {
+    const [index, base] = registersOf(target)
+    this.raw(0xc4, (~reg & 8) << 4 | (~index & 8) << 3 | (~base & 8) << 2 | map,
+      (w ? 0x80 : 0) | (~second & 15) << 3 | (wide ? 4 : 0) | prefixes.indexOf(prefix), opcode)
+    this.#operand(reg & 7, target)
+  }
+
+  #operand(reg: number, target: number | Memory): void {
+    if (typeof target === 'number') this.raw(0xc0 | reg << 3 | target & 7)
+    else this.#memory(reg, target)
+  }
+
+  #memory(reg: number, { base, index, scale = 0, fromRip, displacement }: Memory): void {
+    if (fromRip && this.isLong) {
+      this.raw(reg << 3 | 5)
+      this.le(displacement - this.here - 4, 4)
+      return
+    }
     const small = displacement >= -128 && displacement < 128
     const mode = base === undefined ? 0 : small ? 1 : 2
     const low = base === undefined ? 5 : base & 7
@@ -171,9 +220,14 @@ export class Code {
   }
 }
 
+/** Index and base, as far as prefixes must know. */
+function registersOf(target: number | Memory): readonly [number, number] {
+  return typeof target === 'number' ? [0, target] : [target.index ?? 0, target.base ?? 0]
+}
+
 /** Whether ModRM's register is more of the opcode. */
 function isExtension([first, second]: readonly number[]): boolean {
-  if (first === 0x0f) return second === 0xba || second === 0xae || (second! & 0xf0) === 0x90
+  if (first === 0x0f) return [0xba, 0xae, 0xc7].includes(second!) || (second! & 0xf0) === 0x90
   return first! >= 0x80 && first! <= 0x83 || first === 0x8f || first! >= 0xc0 && first! <= 0xc7
-    || first! >= 0xd0 && first! <= 0xd3 || first! >= 0xf6
+    || first! >= 0xd0 && first! <= 0xdf || first! >= 0xf6
 }

@@ -8,7 +8,9 @@
 import type { EngineOptions } from '../../src/cpu/engine.ts'
 import { Cpu, type ExitKind } from '../../src/cpu/cpu.ts'
 import { LEAF_ENTRIES, P2M_MFN_SHIFT, P2M_RAM_RW } from '../../src/cpu/p2m-format.ts'
-import { CPU_CONTEXT_SIZE, CpuContext, flagsOf, RFLAGS, setFlags } from '../../src/cpu/state.ts'
+import { FS, GS } from '../../src/abi/x86/registers.ts'
+import { CPU_CONTEXT_SIZE, CpuContext, RFLAGS, setFlags } from '../../src/cpu/state.ts'
+import { registerDifferences } from './registers.ts'
 
 const DOORBELL = 0x1000
 const MACHINE_BYTES = 8 << 20
@@ -34,6 +36,9 @@ export const ALIAS_AT = 0x1001_0000
 export const DATA_AT = 0x2000_0000
 const STACK_AT = 0x2010_0000
 export const STACK_TOP = STACK_AT + STACK_PAGES * PAGE - 256
+/** Of the segments' bases. */
+export const FS_BASE = 0x40
+export const GS_BASE = PAGE
 const KERNEL_AT = 0xffff_8000_0000_0000n
 const CODE_TABLE = TABLES + 3 * PAGE
 const DATA_TABLE = TABLES + 4 * PAGE
@@ -315,6 +320,8 @@ export class TestMachine {
       segment.attributes = (i === 1 && isLong ? 0xa9b : i === 1 ? 0xc9b : 0xc93) | access
       segment.limit = 0xffff_ffff
     }
+    cpu.segments.item(FS).base = BigInt(FS_BASE)
+    cpu.segments.item(GS).base = BigInt(GS_BASE)
     cpu.tr.base = kernelAddress(TSS)
     cpu.tr.limit = 0x67
     cpu.tr.attributes = 0x8b
@@ -353,31 +360,7 @@ export class TestMachine {
   /** Says where this machine differs from another; unless `wholly`, but for accessed bits of the
    * code's pages. */
   differences(other: TestMachine, wholly: boolean): string[] {
-    const found: string[] = []
-    const [mine, its] = [this.cpu.context, other.cpu.context]
-    const compare = (name: string, a: bigint | number, b: bigint | number): void => {
-      if (a !== b) found.push(`${name}: ${a.toString(16)} and ${b.toString(16)}`)
-    }
-    compare('rip', mine.rip, its.rip)
-    for (let i = 0; i < 16; i++) compare(`gpr ${i}`, mine.gpr.get(i), its.gpr.get(i))
-    compare('flags', flags(this.cpu), flags(other.cpu))
-    for (let i = 0; i < 64; i++) compare(`vector ${i}`, mine.vector.get(i), its.vector.get(i))
-    for (let i = 0; i < 8; i++) {
-      compare(`x87 ${i}`, mine.x87.item(i).significand, its.x87.item(i).significand)
-      compare(`x87 sign and exponent ${i}`,
-        mine.x87.item(i).signExponent, its.x87.item(i).signExponent)
-    }
-    compare('mxcsr', mine.mxcsr, its.mxcsr)
-    compare('cr2', mine.cr2, its.cr2)
-    compare('cpl', mine.cpl, its.cpl)
-    compare('x87 status', mine.x87Status, its.x87Status)
-    compare('x87 tags', mine.x87Tags, its.x87Tags)
-    compare('x87 control', mine.x87Control, its.x87Control)
-    compare('x87 opcode', mine.x87LastOpcode, its.x87LastOpcode)
-    compare('x87 instruction', mine.x87LastIp, its.x87LastIp)
-    compare('x87 code', mine.x87LastCs, its.x87LastCs)
-    compare('x87 operand', mine.x87LastDp, its.x87LastDp)
-    compare('x87 data', mine.x87LastDs, its.x87LastDs)
+    const found = registerDifferences(this.cpu, other.cpu)
     for (const [name, from, to] of observed) {
       const [a, b] = [this.bytes.subarray(from, to), other.bytes.subarray(from, to)]
       if (Buffer.compare(a, b) === 0) continue
@@ -387,13 +370,9 @@ export class TestMachine {
     for (let page = 0; page < 32; page++) {
       const at = CODE_TABLE + page * 8
       const ignored = wholly ? 0 : ACCESSED
-      compare(`entry of code page ${page}`, this.bytes[at]! & ~ignored, other.bytes[at]! & ~ignored)
+      const [a, b] = [this.bytes[at]! & ~ignored, other.bytes[at]! & ~ignored]
+      if (a !== b) found.push(`entry of code page ${page}: ${a.toString(16)} and ${b.toString(16)}`)
     }
     return found
   }
-}
-
-/** Without RF, which is only looked at where there are breakpoints. */
-function flags(cpu: Cpu): number {
-  return flagsOf(cpu.context) & ~RFLAGS.RF
 }

@@ -12,7 +12,7 @@ import { userPatterns } from '../isa/host/generator.ts'
 import { LEGACY_MODE, LONG_MODE } from '../isa/host/layout.ts'
 import { type Patch, widths } from './choices.ts'
 import { R14, R15, RAX, RBX, RCX, RDI, RDX, RSI, RSP } from './encoder.ts'
-import { IntegerUnits } from './integer-units.ts'
+import { StateUnits } from './state-units.ts'
 import {
   ALIAS_AT, CODE_AT, DATA_AT, DATA_PAGES, PROTECT, SWAP, UNMAP,
 } from './machine.ts'
@@ -20,7 +20,7 @@ import {
 const sameForm = [0x01, 0x09, 0x11, 0x19, 0x21, 0x29, 0x31, 0x39]
 const decode = makeDecoder(allInstructions)
 
-export class Units extends IntegerUnits {
+export class Units extends StateUnits {
   /** Runs one of the kinds. */
   run(): void {
     const kinds: readonly (readonly [number, () => void])[] = [
@@ -31,6 +31,8 @@ export class Units extends IntegerUnits {
       [2, () => this.patch()], [1, () => this.swap()], [1, () => this.wild()],
       [4, () => this.move()], [2, () => this.vector()], [3, () => this.comparison()],
       [3, () => this.tightLoop()], [3, () => this.walk()], [2, () => this.systemCall()],
+      [8, () => this.border()], [2, () => this.stackAtBorder()], [2, () => this.floats()],
+      [2, () => this.x87AndMmx()], [1, () => this.savedState()], [1, () => this.selectors()],
     ]
     // Each program has more of one kind.
     const favourite = this.at.theme % kinds.length
@@ -94,7 +96,8 @@ export class Units extends IntegerUnits {
   /** A loop through pages, which may be taken away meanwhile. */
   walk(): void {
     const { code } = this
-    const [head, base, index] = [this.label(), this.pick([RBX, RSI, 12]), this.pick([RDI, 13])]
+    const [head, base] = [this.label(), this.pick([RBX, RSI, 12])]
+    const index = this.pick(code.isLong ? [RDI, 13] : [base === RBX ? 13 : RDI])
     const start = 4096 * (1 + this.random.below(DATA_PAGES - 1)) - this.random.below(200)
     code.constant(base, DATA_AT + start)
     code.constant(index, this.random.below(16))
@@ -157,13 +160,13 @@ export class Units extends IntegerUnits {
   string(): void {
     const code = this.code
     code.constant(RSI, DATA_AT + this.offset())
-    code.constant(RDI, DATA_AT + this.offset())
     code.constant(RCX, this.random.below(20))
-    if (this.chance(4)) code.raw(0xfd)
-    if (this.chance(2)) code.raw(this.pick([0xf2, 0xf3]))
-    if (this.chance(3)) code.raw(0x48)
-    code.raw(this.pick([0xa4, 0xa5, 0xa6, 0xa7, 0xaa, 0xab, 0xac, 0xad, 0xae, 0xaf]))
-    code.raw(0xfc)
+    this.atDestination({ displacement: DATA_AT + this.offset() }, () => {
+      if (this.chance(4)) code.raw(0xfd)
+      if (this.chance(2)) code.raw(this.pick([0xf2, 0xf3]))
+      if (code.isLong && this.chance(3)) code.raw(0x48)
+      code.raw(this.pick([0xa4, 0xa5, 0xa6, 0xa7, 0xaa, 0xab, 0xac, 0xad, 0xae, 0xaf]), 0xfc)
+    })
   }
 
   vector(): void {
@@ -186,8 +189,13 @@ export class Units extends IntegerUnits {
 
   /** An instruction of any row that only touches registers or the window. */
   anyRow(): void {
+    this.ofRows(() => true)
+  }
+
+  protected override ofRows(isWanted: (pattern: Pattern) => boolean): void {
     const { code } = this
-    const [mode, of] = code.isLong ? [LONG_MODE, rows] : [LEGACY_MODE, rowsIn32Bits]
+    const [mode, all] = code.isLong ? [LONG_MODE, rows] : [LEGACY_MODE, rowsIn32Bits]
+    const of = all.filter(isWanted)
     const kept = [RSP, R14, R15].map((register) => code.register(register))
     for (let attempt = 0; attempt < 60; attempt++) {
       const bytes = assemble(this.pick(of), this.random, !code.isLong)
@@ -199,7 +207,7 @@ export class Units extends IntegerUnits {
     }
   }
 
-  takeAway(): void {
+  protected override takeAway(): void {
     this.code.raw(0xcd, this.pick([UNMAP, PROTECT]) + this.random.below(DATA_PAGES))
   }
 
