@@ -13,6 +13,8 @@ export interface Surroundings {
   readonly name: string
   /** Which kind of units there are more of. */
   readonly theme: number
+  /** The host CPU runs it too: what Linux's processes cannot do, or is undefined, is left out. */
+  readonly isNative: boolean
   /** A label further on in the same function. */
   ahead(): string
   /** A label at or before the unit in the same function. */
@@ -102,6 +104,11 @@ export class Choices {
       case 3: return { base: RSP, displacement: this.random.below(200) - 100 }
       default: return { base: R14, displacement: offset }
     }
+  }
+
+  /** After what leaves flags undefined. */
+  protected defineFlags(): void {
+    if (this.at.isNative) this.code.raw(0x04, 0) // add al, 0
   }
 
   protected target(width: number): number | Memory {

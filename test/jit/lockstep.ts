@@ -6,18 +6,12 @@
 import type { Without } from '../../src/cpu/jit/features.ts'
 import { makeProgram, type Program } from './program.ts'
 import { TestMachine } from './machine.ts'
+import { type Failure, shrink } from './shrink.ts'
 import { Random } from '../isa/decoder/byte-strings.ts'
 
 const MOST_INSTRUCTIONS = 200_000
 /** Programs that run on the same machines. */
 const RENEWED = 8
-
-export interface Failure {
-  readonly seed: number
-  /** Units that do not matter. */
-  readonly without: ReadonlySet<number>
-  readonly report: string
-}
 
 export class Lockstep {
   readonly #interpreter = new TestMachine(0)
@@ -125,26 +119,8 @@ export class Lockstep {
   }
 
   #shrink(seed: number, found: string): Failure {
-    const without = new Set<number>()
-    let report = this.#fresh(makeProgram(seed)) ?? `it does not fail alone: ${found}`
-    let units = makeProgram(seed).units
-    for (let again = true; again;) {
-      again = false
-      for (let size = units >> 1 || 1; size >= 1; size >>= 1) {
-        for (let at = 0; at < units; at += size) {
-          const more = new Set(without)
-          for (let unit = at; unit < Math.min(at + size, units); unit++) more.add(unit)
-          if (more.size === without.size) continue
-          const found = this.#fresh(makeProgram(seed, more))
-          if (!found) continue
-          report = found
-          for (const unit of more) without.add(unit)
-          again = true
-        }
-      }
-      units = makeProgram(seed).units
-    }
-    return { seed, without, report: `${report}\n${makeProgram(seed, without).text()}` }
+    const report = this.#fresh(makeProgram(seed)) ?? `it does not fail alone: ${found}`
+    return shrink(seed, report, (without) => this.#fresh(makeProgram(seed, without)))
   }
 }
 

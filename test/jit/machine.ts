@@ -43,8 +43,9 @@ const KERNEL_AT = 0xffff_8000_0000_0000n
 const CODE_TABLE = TABLES + 3 * PAGE
 const DATA_TABLE = TABLES + 4 * PAGE
 
-/** Software interrupts: page n of the data is gone, or cannot be written, after vector + n. */
-export const UNMAP = 0x80
+/** Software interrupts: page n of the data is gone, or cannot be written, after vector + n. None is
+ * Linux's 0x80. */
+export const UNMAP = 0x88
 export const PROTECT = 0x90
 /** Page 1 of the code and the spare page change places. */
 export const SWAP = 0xa0
@@ -355,6 +356,20 @@ export class TestMachine {
   /** An interrupt, if the program lets it in. */
   interrupt(): void {
     if (this.cpu.canTakeInterrupt()) this.cpu.injectInterrupt(INTERRUPT)
+  }
+
+  /** After the HLT of an exception's handler: which it was, words of its frame from RIP on,
+   * the frames of the data, and the pages of the stack. */
+  ended() {
+    const vector = Number(this.cpu.context.rip - kernelAddress(KERNEL)) >> 7
+    const top = STACKS + (vector === 14 ? 3 : 4) * PAGE
+    const page = (at: number): Uint8Array => this.bytes.subarray(at, at + PAGE)
+    return {
+      vector, frame: (word: number) => this.#view.getBigUint64(top - 40 + word * 8, true),
+      data: this.bytes.subarray(DATA, DATA + DATA_PAGES * PAGE),
+      stack: Array.from({ length: STACK_PAGES }, (_, i) =>
+        page(STACK + (STACK_PAGES - 1 - i) * PAGE)),
+    }
   }
 
   /** Says where this machine differs from another; unless `wholly`, but for accessed bits of the

@@ -204,6 +204,8 @@ export class MemoryUnits extends IntegerUnits {
   #segment(): void {
     const { base, displacement } = this.#near()
     const [prefix, segmentBase] = this.pick(prefixes)
+    // Linux's FS is the C library's, and its 32-bit code has no GS.
+    if (this.at.isNative && (prefix === 0x64 || !this.code.isLong)) return
     if (prefix === ADDRESS_SIZE && !this.code.isLong) return
     const place = this.chance(2) ? displacement : displacement - segmentBase
     this.code.op([this.pick([0x8b, 0x89, 0x01])], this.pick(values),

@@ -41,9 +41,13 @@ class Writer {
   readonly #patches: PlacedPatch[] = []
   readonly #functions: number
   readonly #theme: number
+  readonly #isNative: boolean
 
-  constructor(random: Random, without: ReadonlySet<number>, isLong: boolean) {
+  constructor(
+    random: Random, without: ReadonlySet<number>, isLong: boolean, isNative: boolean,
+  ) {
     this.#without = without
+    this.#isNative = isNative
     this.#theme = random.next()
     this.#functions = 1 + random.below(4)
     for (let f = 0; f < this.#functions; f++) {
@@ -79,6 +83,7 @@ class Writer {
     const pick = (list: readonly number[]): string => `u${list[random.below(list.length)]!}`
     const units = new Units({
       code, random, name: `u${number}`, theme: this.#theme,
+      isNative: this.#isNative,
       ahead: () => pick(unit.last ? [own.at(-1)!] : own.filter((i) => i > number).slice(0, NEAR)),
       behind: () => pick(own.filter((i) => i <= number).slice(-NEAR)),
       callee: () => unit.function + 1 === this.#functions ? undefined
@@ -101,12 +106,15 @@ class Writer {
   }
 }
 
-/** The program of a seed, without the units numbered in `without`. One in four is 32-bit code. */
-export function makeProgram(seed: number, without: ReadonlySet<number> = new Set()): Program {
+/** The program of a seed, without the units numbered in `without`. One in four is 32-bit code. The
+ * host CPU can run it if `isNative`. */
+export function makeProgram(
+  seed: number, without: ReadonlySet<number> = new Set(), isNative = false,
+): Program {
   const random = new Random(seed * 0x9e37_79b1)
   for (let i = 0; i < 4; i++) random.next()
   const isLong = seed % 4 !== 3
-  const writer = new Writer(random, without, isLong)
+  const writer = new Writer(random, without, isLong, isNative)
   const { code, patches } = writer.write()
   const pages = new Uint8Array(CODE_PAGES * PAGE).fill(0xcc)
   const bytes = code.finish()
@@ -117,6 +125,9 @@ export function makeProgram(seed: number, without: ReadonlySet<number> = new Set
   }
   const registers = Array.from({ length: 16 }, () => random.below(3) === 0
     ? BigInt(random.below(100)) : BigInt(random.next()) << 32n | BigInt(random.next()))
+  if (isNative && !isLong) {
+    registers.forEach((value, i) => { registers[i] = i < 8 ? value & 0xffff_ffffn : 0n })
+  }
   registers[RSP] = BigInt(STACK_TOP)
   registers[code.register(R14)] = BigInt(DATA_AT)
   registers[code.register(R15)] = BigInt(10 + random.below(150))
@@ -125,7 +136,7 @@ export function makeProgram(seed: number, without: ReadonlySet<number> = new Set
     entry: code.origin, data, registers,
     vectors: Array.from({ length: 32 }, () =>
       BigInt(random.next()) << 32n | BigInt(random.next())),
-    flags: random.next() & 0x8d5, cpl: random.below(2) === 0 ? 0 : 3,
+    flags: random.next() & 0x8d5, cpl: isNative || random.below(2) !== 0 ? 3 : 0,
     text: () => textOf(bytes, code.origin, isLong ? LONG_MODE : LEGACY_MODE),
   }
 }

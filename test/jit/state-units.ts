@@ -3,7 +3,7 @@
  * between x87 and MMX, states saved and loaded in parts, and selectors.
  */
 import type { Pattern } from '../../src/isa/decode/pattern.ts'
-import { type Memory, R14, RAX, RDX, RSP } from './encoder.ts'
+import { type Memory, R14, RAX, RCX, RDX, RSP } from './encoder.ts'
 import { DATA_PAGES } from './machine.ts'
 import { MemoryUnits } from './memory-units.ts'
 
@@ -24,6 +24,9 @@ const FLOATS = [
 /** ADD MUL SUB MIN DIV MAX SQRT. */
 const ARITHMETIC = [0x58, 0x59, 0x5c, 0x5d, 0x5e, 0x5f, 0x51] as const
 
+/** XSAVE, XSAVEC and XSAVEOPT, by opcode and extension. */
+const exactSaves = [[0xae, 4], [0xc7, 4]] as const
+const saves = [...exactSaves, [0xae, 6]] as const
 const FLOAT_NAMES = /^v?(f[mn]|cvt|round|cmp[ps]|u?comis|dpp)/
 
 export abstract class StateUnits extends MemoryUnits {
@@ -118,6 +121,7 @@ export abstract class StateUnits extends MemoryUnits {
       }
       this.#change()
       code.op([0x0f, 0xae], 1, area, { width }) // fxrstor
+      this.#forgetArea(area)
       return
     }
     code.raw(0x31, 0xc0) // xor eax, eax
@@ -126,24 +130,37 @@ export abstract class StateUnits extends MemoryUnits {
     }
     this.#change()
     const wanted = (): void => {
-      code.constant(RAX, this.pick([7, 7, 3, 1, 2, 4, 6, 5, 0, -1]))
+      code.constant(RAX, this.pick([7, 7, 3, 1, 2, 4, 6, 5, 0, this.at.isNative ? 7 : -1]))
       code.constant(RDX, 0)
     }
     wanted()
-    const [opcode, extension] = this.pick([[0xae, 4], [0xae, 6], [0xc7, 4]] as const)
-    code.op([0x0f, opcode], extension, area, { width }) // xsave, xsaveopt, xsavec
+    // What XSAVEOPT leaves out is the processor's choice.
+    const [opcode, extension] = this.pick(this.at.isNative ? exactSaves : saves)
+    code.op([0x0f, opcode], extension, area, { width })
     this.#change()
     if (this.chance(2)) wanted()
     code.op([0x0f, 0xae], 5, area, { width }) // xrstor
+    code.op([0x0f, 0xae], 3, this.#word()) // stmxcsr
+    this.#forgetArea(area)
+  }
+
+  /** What is saved also tells of the host's kernel, and of which registers its processor takes to
+   * be in their initial state. */
+  #forgetArea(area: Memory): void {
+    const { code } = this
+    if (!this.at.isNative) return
+    code.constant(RAX, 0)
+    code.constant(RCX, XSAVE_BYTES / 4)
+    this.atDestination(area, () => code.raw(0xf3, 0xab)) // rep stosd
   }
 
   #change(): void {
     const { code } = this
-    switch (this.random.below(5)) {
+    switch (this.random.below(6)) {
       case 0: code.raw(0xc5, this.pick([0xf8, 0xfc]), 0x77); return // vzeroupper, vzeroall
       case 1: this.#loadControl(); return
       case 2: code.raw(0xdb, 0xe3); return // fninit
-      case 3:
+      case 3: case 4:
         code.raw(0xc5, 0xfc, 0x77) // vzeroall
         this.#loadControl()
         return
@@ -154,11 +171,14 @@ export abstract class StateUnits extends MemoryUnits {
   /** Null selectors, which a return to user code makes 0. */
   selectors(): void {
     const { code } = this
+    if (this.at.isNative && !code.isLong) return
     const fsOrGs = this.pick([4, 5])
     code.constant(RAX, code.isLong ? this.pick([0, 1, 2, 3]) : this.pick([0, 3]))
-    const segment = code.isLong ? this.pick([0, 3, fsOrGs]) : fsOrGs
+    // Linux may load its own bases with null FS and GS.
+    const segment = code.isLong ? this.pick(this.at.isNative ? [0, 3] : [0, 3, fsOrGs]) : fsOrGs
     code.raw(0x8e, 0xc0 | segment << 3)
-    if (this.chance(2)) this.takeAway()
+    // Any interrupt of the host's makes it 0.
+    if (this.chance(2) || this.at.isNative) this.takeAway()
     code.raw(0x8c, 0xc2 | segment << 3) // mov edx, ...
   }
 }

@@ -5,13 +5,11 @@
 import { makeDecoder } from '../../src/isa/decode/decoder.ts'
 import type { Pattern } from '../../src/isa/decode/pattern.ts'
 import { allInstructions } from '../../src/isa/instructions/all.ts'
-import type { Instruction } from '../../src/isa/operand.ts'
-import { x87Services } from '../../src/isa/x87/services.ts'
 import { assemble } from '../isa/host/assembler.ts'
-import { userPatterns } from '../isa/host/generator.ts'
 import { LEGACY_MODE, LONG_MODE } from '../isa/host/layout.ts'
 import { type Patch, widths } from './choices.ts'
 import { R14, R15, RAX, RBX, RCX, RDI, RDX, RSI, RSP } from './encoder.ts'
+import { isHarmless, isInexact, rows, rowsIn32Bits } from './rows.ts'
 import { StateUnits } from './state-units.ts'
 import {
   ALIAS_AT, CODE_AT, DATA_AT, DATA_PAGES, PROTECT, SWAP, UNMAP,
@@ -24,15 +22,16 @@ export class Units extends StateUnits {
   /** Runs one of the kinds. */
   run(): void {
     const kinds: readonly (readonly [number, () => void])[] = [
-      [12, () => this.arithmetic()], [5, () => this.shift()], [8, () => this.useFlags()],
-      [4, () => this.anyRow()], [3, () => this.frame()], [2, () => this.stack()],
-      [2, () => this.multiply()], [1, () => this.string()], [2, () => this.bits()],
+      [12, () => this.arithmetic()], [5, () => { this.shift(); this.defineFlags() }],
+      [8, () => this.useFlags()], [4, () => this.anyRow()], [3, () => this.frame()],
+      [2, () => this.stack()], [2, () => { this.multiply(); this.defineFlags() }],
+      [1, () => this.string()], [2, () => { this.bits(); this.defineFlags() }],
       [2, () => this.locked()], [3, () => this.takeAway()], [2, () => this.patchedLater()],
       [2, () => this.patch()], [1, () => this.swap()], [1, () => this.wild()],
       [4, () => this.move()], [2, () => this.vector()], [3, () => this.comparison()],
       [3, () => this.tightLoop()], [3, () => this.walk()], [2, () => this.systemCall()],
       [8, () => this.border()], [2, () => this.stackAtBorder()], [2, () => this.floats()],
-      [2, () => this.x87AndMmx()], [1, () => this.savedState()], [1, () => this.selectors()],
+      [2, () => this.x87AndMmx()], [2, () => this.savedState()], [1, () => this.selectors()],
     ]
     // Each program has more of one kind.
     const favourite = this.at.theme % kinds.length
@@ -202,7 +201,9 @@ export class Units extends StateUnits {
       const found = bytes.length <= 15 && decode(bytes, mode)
       if (!found || typeof found === 'string' || found.length !== bytes.length) continue
       if (!isHarmless(found, kept)) continue
+      if (this.at.isNative && isInexact.test(found.definition.name)) continue
       code.raw(...bytes)
+      if (found.definition.fields.undefinedFlags) this.defineFlags()
       return
     }
   }
@@ -212,11 +213,11 @@ export class Units extends StateUnits {
   }
 
   systemCall(): void {
-    if (this.code.isLong) this.code.raw(0x0f, 0x05)
+    if (this.code.isLong && !this.at.isNative) this.code.raw(0x0f, 0x05)
   }
 
   swap(): void {
-    this.code.raw(0xcd, SWAP)
+    if (!this.at.isNative) this.code.raw(0xcd, SWAP)
   }
 
   /** Code that another unit may write to. */
@@ -235,6 +236,7 @@ export class Units extends StateUnits {
   /** A store into code: that of another unit, or what comes next. */
   patch(): void {
     const code = this.code
+    if (this.at.isNative) return
     const alias = this.chance(2) ? ALIAS_AT - CODE_AT : 0
     const register = this.register()
     const store = ({ label, size, values }: Patch): void => {
@@ -370,30 +372,4 @@ export class Units extends StateUnits {
       default: code.raw(0xc3)
     }
   }
-}
-
-/** Rows whose outcome depends on nothing but registers and memory. */
-const rows = userPatterns(allInstructions).filter(isPlain)
-const rowsIn32Bits = userPatterns(allInstructions, true).filter(isPlain)
-
-function isPlain({ definition, row }: Pattern): boolean {
-  const { name, fields } = definition
-  return (fields.service === undefined || String(fields.service) in x87Services)
-    && !fields.endsBlock && row.properties.string === undefined
-    && !/^(push|pop|enter|leave|rd|xlat|maskmov|i?div|int|ud|hlt|sti|cli|loop|j|f?xsave|f?xrstor)/
-      .test(name)
-}
-
-/** Touches no register with a meaning, and memory only at fixed places. */
-function isHarmless({ definition, operands }: Instruction, kept: readonly number[]): boolean {
-  const reachesFar = /^bt/.test(definition.name)
-  return operands.every((operand) => {
-    switch (operand.kind) {
-      case 'gpr': return operand.high || !kept.includes(operand.index)
-      case 'memory':
-        return operand.base < 0 && operand.index < 0 && !operand.ripRelative && !reachesFar
-      case 'xmm': case 'mm': case 'immediate': return true
-      default: return operand.kind !== 'relative' && operand.kind !== 'segment'
-    }
-  })
 }
