@@ -253,11 +253,6 @@ test('flags that wait around a loop are not of what its first instructions compu
   }
 })
 
-test('flags wait for a loop with two entries, one of which begins with a fault', () => {
-  // Found at random: only with a region that begins there.
-  assert.equal(new Lockstep().run(5061, 1), undefined)
-})
-
 test('regions that lead to one another all the time become one', () => {
   const [interpreter, compiled] = [new TestMachine(0), new TestMachine(3)]
   for (const machine of [interpreter, compiled]) {

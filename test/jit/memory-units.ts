@@ -57,7 +57,7 @@ export class MemoryUnits extends IntegerUnits {
       [2, () => this.#repeated()], [2, () => this.#compareExchange()], [2, () => this.#bitString()],
       [2, () => this.#swapped()], [2, () => this.#otherBase()], [2, () => this.#segment()],
       [3, () => this.#moveBase()], [2, () => this.#takeAway()], [1, () => this.#translateByte()],
-      [1, () => this.#fromRip()],
+      [1, () => this.#fromRip()], [5, () => this.#unknownBase()],
     ]
     let number = this.random.below(kinds.reduce((sum, [weight]) => sum + weight, 0))
     kinds.find(([weight]) => (number -= weight) < 0)![1]()
@@ -67,7 +67,23 @@ export class MemoryUnits extends IntegerUnits {
     const width = this.pick(widths)
     const opcode = this.pick([0x88, 0x8a, 0x88, 0x8a, 0x00, 0x02, 0x38]) | (width === 8 ? 0 : 1)
     const lock = opcode < 2 && this.chance(3)
-    this.code.op([opcode], this.pick(values), this.#near(), { width, lock })
+    const register = this.#base === RDX ? RAX : this.pick(values)
+    this.code.op([opcode], register, this.#near(), { width, lock })
+  }
+
+  /** Nothing is known of a page that is first accessed where perhaps it is not. */
+  #unknownBase(): void {
+    const base = this.#base
+    this.code.short(0x50, base)
+    this.code.short(0x58, RDX)
+    this.#base = RDX
+    if (this.chance(4)) this.#gather()
+    else this.#maskedMove()
+    for (let more = 1 + this.random.below(3); more > 0; more--) {
+      if (this.chance(4)) this.#vectorMove()
+      else this.#ordinary()
+    }
+    this.#base = base
   }
 
   #vectorMove(): void {
