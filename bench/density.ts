@@ -18,8 +18,9 @@ import { settingText } from './lib/tables.ts'
 
 /** By then what booting took has been given back. */
 const SETTLE_MS = 15_000
-/** What has just booted still collects garbage, and has timers of its own. */
-const QUIET_MS = 20_000
+/** What has just booted collects garbage and compiles for half a minute more, and has timers of its
+ * own. */
+const QUIET_MS = 60_000
 const IDLE_MS = 30_000
 const { values: options } = parseArgs({
   options: {

@@ -1,5 +1,5 @@
 /**
- * How fast guests wake: events of one guest for another, and how late timers are.
+ * How fast guests wake: events of one guest for another, how late timers are, and what they take.
  *
  * `sh tools/with-node.sh bench/wake-ups.ts [--rounds N] [--publish]`; with `--publish` the tables
  * go into docs/benchmarks.md.
@@ -10,16 +10,26 @@ import { publish } from './lib/document.ts'
 import { ensureFiles } from './lib/guest.ts'
 import { load, settingOf } from './lib/results.ts'
 import { measured, settingText, table } from './lib/tables.ts'
-import { type Lateness, measureLateness, tripsASecond } from './wake-ups/measure.ts'
+import { gapsMs, measureSleepers, type Sleeper, tripsASecond } from './wake-ups/measure.ts'
 
-function latenessTable(results: readonly Lateness[]): string {
+const LATE_GAP = gapsMs.indexOf(3)
+
+function latenessTable(sleepers: readonly Sleeper[]): string {
   const parts = [['median', 0.5], ['99 of 100', 0.99], ['most', 1]] as const
-  return table(['a process that sleeps for 3 ms wakes too late by', ...parts.map(([name]) => name)],
-    results.map(({ system, us }) => {
-      const sorted = [...us].sort((a, b) => a - b)
+  return table(
+    [`a process that sleeps for ${gapsMs[LATE_GAP]} ms wakes too late by`,
+      ...parts.map(([name]) => name)],
+    sleepers.map(({ system, lateUs }) => {
+      const sorted = lateUs[LATE_GAP]!.toSorted((a, b) => a - b)
       return [system, ...parts.map(([, part]) =>
         `${sorted[Math.min(Math.floor(part * sorted.length), sorted.length - 1)]} µs`)]
     }))
+}
+
+function costTable(sleepers: readonly Sleeper[]): string {
+  return table(['CPU time of a sleep of', ...gapsMs.map((gap) => `${gap} ms`)],
+    sleepers.map(({ system, costUs }) =>
+      [system, ...costUs.map((values) => measured(values, ' µs'))]))
 }
 
 async function tripsTable(rounds: number): Promise<string> {
@@ -41,8 +51,11 @@ async function main(): Promise<void> {
   const files = await ensureFiles()
   const trips = await tripsTable(rounds)
   const compared = systems.filter(({ name }) => ['native', 'QEMU', 'ours'].includes(name))
-  const late = latenessTable(await measureLateness(compared, files, rounds))
-  const text = `${settingText(settingOf([before, load()], files.kernel))}.\n\n${trips}\n\n${late}\n`
+  const sleepers = await measureSleepers(compared, files, rounds)
+  const text = [
+    `${settingText(settingOf([before, load()], files.kernel))}.`, trips, latenessTable(sleepers),
+    `${costTable(sleepers)}\n`,
+  ].join('\n\n')
   process.stdout.write(text)
   if (values.publish) publish('bench/wake-ups.ts', text)
 }

@@ -15,11 +15,13 @@ export function cpuSecondsOf(pid: number): number {
   return ticks / TICKS_A_SECOND
 }
 
-/** CPU seconds of those threads of a process that live and are called so and a number. */
-export function threadSecondsOf(pid: number, name: string): number {
+/** CPU seconds, to the nanosecond, of those threads of a process that live, or only of those that
+ * are called `name` and a number. */
+export function threadSecondsOf(pid: number, name?: string): number {
   const folder = `/proc/${pid}/task`
+  const called = (thread: string): string => readFileSync(`${folder}/${thread}/comm`, 'latin1')
   return readdirSync(folder)
-    .filter((thread) => readFileSync(`${folder}/${thread}/comm`, 'latin1').startsWith(`${name} `))
+    .filter((thread) => name === undefined || called(thread).startsWith(`${name} `))
     .map((thread) => Number(/^\d+/.exec(readFileSync(`${folder}/${thread}/schedstat`, 'latin1'))))
     .reduce((sum, nanoseconds) => sum + nanoseconds / 1e9, 0)
 }

@@ -2,7 +2,8 @@
  * How long it takes to wake a guest: by an event of another guest, and by a timer of its own.
  *
  * Events go to and fro between two guests that do nothing else (test/guests/ping-pong.ts). Timers
- * are those of a process that sleeps until one time after the other.
+ * are those of a process that sleeps until one time after the other; the longer it sleeps, the less
+ * of what it takes is in the host's caches when it wakes.
  */
 import { execFileSync } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
@@ -11,18 +12,24 @@ import { type Domain, Host } from '../../src/bin/api.ts'
 import { ping, pong } from '../../test/guests/ping-pong.ts'
 import { startGuest, type System } from '../guests/systems.ts'
 import { addProgram, type MeasuredFiles, scratchFolder } from '../lib/guest.ts'
+import { threadSecondsOf } from '../lib/process.ts'
 
 const ROW_MS = 300_000
 const TRIPS = 30_000
-const SLEEPS = 500
-const GAP_US = 3000
+/** For how long each process sleeps. */
+const SLEEPING_MS = 6000
+/** How long a sleep is: far less than idle guests sleep by themselves. */
+export const gapsMs = [1, 3, 20] as const
 /** Numbers of the only domains of a machine. */
 const [FIRST, SECOND] = [1, 2]
 
-export interface Lateness {
+/** What was measured of processes that sleep, in all rounds, by gap. */
+export interface Sleeper {
   readonly system: string
-  /** Microseconds by which a process woke too late, of all rounds. */
-  readonly us: number[]
+  /** Microseconds by which they woke too late. */
+  readonly lateUs: readonly number[][]
+  /** CPU microseconds of the host that a sleep and its end took. */
+  readonly costUs: readonly number[][]
 }
 
 /** How often an event goes to and fro in a second between a guest on core 0 and one on `core`. */
@@ -48,47 +55,67 @@ export async function tripsASecond(core: number): Promise<number> {
   return TRIPS / (performance.now() - began) * 1000
 }
 
-/** Runs a command in one place, and says what it printed. */
+/** Where processes sleep. */
 interface Place {
-  readonly late: Lateness
-  run(command: string): Promise<string>
+  readonly sleeper: Sleeper
+  /** Runs `late`: what it says, and the CPU microseconds that each of its `count` sleeps took. */
+  run(count: number, gapUs: number): Promise<{ readonly said: string, readonly costUs: number }>
   close(): Promise<void>
 }
 
-async function startPlace(
-  system: System, files: MeasuredFiles, program: string,
-): Promise<Place> {
-  const late = { system: system.name, us: [] }
-  if (system.kind === 'native') {
-    const run = async (words: string): Promise<string> =>
-      execFileSync(program, words.split(' '), { encoding: 'utf8' })
-    return { late, run, close: async () => {} }
-  }
-  const guest = startGuest(system, files)
-  await guest.shell.ready()
+function nativePlace(sleeper: Sleeper, program: string): Place {
   return {
-    late, run: (words) => guest.shell.run(`late ${words}`, ROW_MS), close: () => guest.close(),
+    sleeper,
+    run: async (...numbers) => {
+      const said = execFileSync(program, numbers.map(String), { encoding: 'utf8' })
+      return { said, costUs: Number(said.trim().split('\n')[1]) }
+    },
+    close: async () => {},
   }
 }
 
-/** How late sleeping processes wake, on all systems in turns. */
-export async function measureLateness(
+async function guestPlace(sleeper: Sleeper, system: System, files: MeasuredFiles): Promise<Place> {
+  const guest = startGuest(system, files)
+  await guest.shell.ready()
+  const seconds = (): number => guest.pids.reduce((sum, pid) => sum + threadSecondsOf(pid), 0)
+  return {
+    sleeper,
+    run: async (count, gapUs) => {
+      const before = seconds()
+      const said = await guest.shell.run(`late ${count} ${gapUs}`, ROW_MS)
+      return { said, costUs: (seconds() - before) * 1e6 / count }
+    },
+    close: () => guest.close(),
+  }
+}
+
+/** How late sleeping processes wake and what that takes, on all systems in turns. */
+export async function measureSleepers(
   systems: readonly System[], plain: MeasuredFiles, rounds: number,
-): Promise<Lateness[]> {
+): Promise<Sleeper[]> {
   const folder = scratchFolder('wake-ups')
   const files = addProgram(plain, join(import.meta.dirname, 'guest/late.c'), folder)
   const places: Place[] = []
   try {
-    for (const system of systems) places.push(await startPlace(system, files, join(folder, 'late')))
+    for (const system of systems) {
+      const [lateUs, costUs] = [gapsMs.map(() => []), gapsMs.map(() => [])]
+      const sleeper: Sleeper = { system: system.name, lateUs, costUs }
+      places.push(system.kind === 'native' ? nativePlace(sleeper, join(folder, 'late'))
+        : await guestPlace(sleeper, system, files))
+    }
+    // In the first round it is not what it will be.
     for (let round = 0; round <= rounds; round++) {
-      for (const { late, run } of places) {
-        const us = (await run(`${SLEEPS} ${GAP_US}`)).trim().split(/\s+/).map(Number)
-        // In the first round it is not what it will be.
-        if (round > 0) late.us.push(...us)
+      for (const [gap, gapMs] of gapsMs.entries()) {
+        for (const { sleeper, run } of places) {
+          const { said, costUs } = await run(SLEEPING_MS / gapMs, gapMs * 1000)
+          if (round === 0) continue
+          sleeper.costUs[gap]!.push(costUs)
+          sleeper.lateUs[gap]!.push(...said.trim().split('\n')[0]!.trim().split(' ').map(Number))
+        }
       }
     }
   } finally {
     for (const place of places) await place.close()
   }
-  return places.map(({ late }) => late)
+  return places.map(({ sleeper }) => sleeper)
 }
