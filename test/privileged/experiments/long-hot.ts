@@ -14,11 +14,15 @@ function hot(name: string, ...body: string[]): Experiment {
 
 const FLAGS = lines('pushfq', 'pop rax')
 
-/** STAR, LSTAR and SFMASK; the system call sums R11, RSP and the flags up, and returns. */
-const SYSTEM_CALL = lines('mov ecx, 0xc0000081', 'xor eax, eax', 'mov edx, 0x2b0008', 'wrmsr',
+/** STAR, LSTAR and SFMASK: a system call goes to the label 7. */
+const KERNEL_BY_SYSCALL = lines('mov ecx, 0xc0000081', 'xor eax, eax', 'mov edx, 0x2b0008', 'wrmsr',
   'mov ecx, 0xc0000082', 'mov eax, offset 7f', 'xor edx, edx', 'wrmsr', 'mov ecx, 0xc0000084',
-  'mov eax, 0x401', 'wrmsr', 'jmp 6f', '7: add r14, r11', 'add r14, rsp', 'mov r13, rsp',
-  'mov rsp, STACK', 'pushfq', 'pop rbx', 'add r14, rbx', 'mov rsp, r13', 'SYSRETQ', '6:')
+  'mov eax, 0x401', 'wrmsr')
+
+/** The system call sums R11, RSP and the flags up, and returns. */
+const SYSTEM_CALL = lines(KERNEL_BY_SYSCALL, 'jmp 6f', '7: add r14, r11', 'add r14, rsp',
+  'mov r13, rsp', 'mov rsp, STACK', 'pushfq', 'pop rbx', 'add r14, rbx', 'mov rsp, r13', 'SYSRETQ',
+  '6:')
 
 /** Pushes a frame that returns to the label 7 behind it. */
 function frame(cs: string, ss: string, flags: string): string {
@@ -44,10 +48,14 @@ const transfers: readonly Experiment[] = [
   hot('IRETQ within the kernel with a null SS', frame('CODE', '0', '0x8d5'), 'mov ebx, ss',
     'add rax, rbx'),
   hot('IRETQ enables interrupts', frame('CODE', 'DATA_SEG', '0x40202'), 'cli'),
-  hot('IRETQ to another level and back by a fault', 'RESUME 7f', 'mov rbp, rsp',
-    'pushq USER_DATA', 'pushq USER_STACK + ALIAS', 'pushq 0x246', 'pushq USER64',
-    'mov eax, offset 1f + ALIAS', 'push rax', 'iretq', '1: ud2', '7: mov eax, esp',
-    'mov rsp, rbp'),
+  experiment('hot: IRETQ to another level, a fault there, and back by SYSCALL', lines('LOG',
+    KERNEL_BY_SYSCALL, 'xor r14d, r14d', `mov r15d, ${ROUNDS}`,
+    '8: mov qword ptr [resume_at], offset 2f + ALIAS', 'mov rbp, rsp',
+    'mov eax, r15d', 'and eax, 3', 'mov ds, eax', 'mov es, eax', 'pushq USER_DATA',
+    'pushq USER_STACK + ALIAS', 'pushq 0x246', 'pushq USER64',
+    'mov eax, offset 1f + ALIAS', 'push rax', 'iretq', '1: mov eax, ds', 'mov ebx, es', 'ud2',
+    '2: syscall', '7: add rax, rsp', 'lea rax, [rax + rbx * 4]', 'mov rsp, rbp', 'rol r14, 1',
+    'add r14, rax', 'dec r15d', 'jnz 8b')),
   experiment('hot: page faults', lines('LOG', 'xor r14d, r14d',
     `mov r15d, ${ROUNDS}`, '8: RESUME 7f',
     'mov rbx, r15', 'shl rbx, 12', 'test rbx, rbx',
