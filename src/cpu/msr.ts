@@ -37,7 +37,6 @@ function isField(index: number): index is FieldMsr {
 
 /** Registers with a fixed value, whose writes are ignored. */
 const CONSTANTS: Readonly<Record<number, bigint>> = {
-  [MSR.PLATFORM_ID]: 0n,
   [MSR.SPEC_CTRL]: 0n,
   [MSR.PRED_CMD]: 0n,
   /** Revision of the microcode: late enough for every fix that kernels ask for. */
@@ -60,8 +59,7 @@ const CONSTANTS: Readonly<Record<number, bigint>> = {
   [MSR.PATCH_LOADER]: 0n,
   [MSR.INT_PENDING]: 0n,
   [MSR.SMM_MASK]: 0n,
-  /** SVM is disabled and locked. */
-  [MSR.VM_CR]: 0x18n,
+  [MSR.VM_CR]: 0n,
   [MSR.LS_CFG]: 0n,
   [MSR.IC_CFG]: 0n,
   [MSR.DC_CFG]: 0n,
@@ -83,9 +81,8 @@ const ZERO_RANGES: readonly (readonly [number, number])[] = [
   [MSR.PSTATE_LIMIT, MSR.PSTATE_LAST],
 ]
 
-/** Write-back memory by default, MTRRs enabled, and no range differs. */
-const MTRR_DEFAULT = 0xc06n
-const MTRR_FIXED = 0x0606_0606_0606_0606n
+/** Write-back memory by default, MTRRs enabled, and no range, not even the fixed ones. */
+const MTRR_DEFAULT = 0x806n
 
 function isFixedMtrr(index: number): boolean {
   return index === MSR.MTRR_FIX_64K || index === MSR.MTRR_FIX_16K_0
@@ -114,8 +111,7 @@ export function readMsr(
     case MSR.MTRR_DEF_TYPE: return MTRR_DEFAULT
     case MSR.ARCH_CAPABILITIES: return MSR_FAULT
   }
-  if (isFixedMtrr(index)) return MTRR_FIXED
-  if (isVariableMtrr(index) || isZero(index)) return 0n
+  if (isFixedMtrr(index) || isVariableMtrr(index) || isZero(index)) return 0n
   return CONSTANTS[index] ?? MSR_EXIT
 }
 

@@ -6,7 +6,7 @@
  */
 import type { ViewOf } from '../../base/layout/struct.ts'
 import type { EvtchnPort } from '../../abi/numbers.ts'
-import { EINVAL, ENOSYS, ESRCH } from '../../abi/xen/errno.ts'
+import { EACCES, EINVAL, ENOSYS, ESRCH } from '../../abi/xen/errno.ts'
 import {
   EVTCHN_FIFO_LINK_BITS, EVTCHN_FIFO_PRIORITY_MIN, EVTCHNOP_alloc_unbound,
   EVTCHNOP_bind_interdomain, EVTCHNOP_bind_ipi, EVTCHNOP_bind_pirq, EVTCHNOP_bind_vcpu,
@@ -152,6 +152,7 @@ function set_priority(caller: Vcpu, op: ViewOf<typeof EvtchnSetPriority>): Statu
   let outcome = -EINVAL
   if (events.ports.find(caller.domain, op.port, events.local)) {
     if (events.ports.stateOf(caller.domain).fifo === 0) outcome = -ENOSYS
+    else if (events.local.state <= PORT.reserved) outcome = -EACCES
     else if (op.priority <= EVTCHN_FIFO_PRIORITY_MIN) {
       events.local.priority = op.priority
       outcome = 0

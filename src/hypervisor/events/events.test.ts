@@ -5,7 +5,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import * as E from '../../abi/xen/event_channel.ts'
-import { EEXIST, EINVAL, ENOSYS, EPERM, ESRCH } from '../../abi/xen/errno.ts'
+import { EEXIST, EINVAL, ENOENT, ENOSYS, EPERM, ESRCH } from '../../abi/xen/errno.ts'
 import {
   __HYPERVISOR_event_channel_op, __HYPERVISOR_vcpu_op, DOMID_SELF, SharedInfo, VIRQ_CON_RING,
   VIRQ_TIMER,
@@ -158,7 +158,7 @@ test('a registered vcpu_info takes over, with everything said to be pending', ()
   const guest = m.guest()
   const vcpu = m.vcpu(guest)
   const { dom0Port } = join(m, guest)
-  assert.equal(m.op(vcpu, __HYPERVISOR_vcpu_op, 0, []).status, -ENOSYS)
+  assert.equal(m.op(vcpu, __HYPERVISOR_vcpu_op, 0, []).status, -ENOENT)
   const bytes = m.host.machine.bytes
   const at = m.at(guest, 0x900)
   bytes.setBigUint64(at, 5n, true)

@@ -157,7 +157,7 @@ export class Events implements EventService, Subsystem {
     this.lock(domain)
     const found = this.ports.find(domain, port, this.local)
     const vcpu = found ? domain.vcpu(this.local.vcpu) : undefined
-    if (vcpu && vcpu.state.eventsAt !== 0) {
+    if (vcpu && vcpu.state.eventsAt !== 0 && this.local.state > PORT.reserved) {
       if (this.ports.stateOf(domain).fifo !== 0) this.fifo.unmask(vcpu, port, this.local)
       else unmask2L(vcpu, port, this.#owed)
     }

@@ -39,7 +39,7 @@ export class Ports {
 
   /** Moves `view` to a port; false when there is no such port. */
   find(domain: Domain, port: number, view: PortView): boolean {
-    if (!(port > 0 && port < this.count(domain))) return false
+    if (port >= this.count(domain)) return false
     const bucket = this.stateOf(domain).buckets.get(Math.floor(port / PORTS_PER_BUCKET))
     view.at(bucket + port % PORTS_PER_BUCKET * PortState.size)
     return true

@@ -4,25 +4,25 @@
  * xen/include/public/grant_table.h states the contract; the table at the end is the whole
  * hypercall. The call itself answers 0; each element of a batch has a status of its own (GNTST_*).
  *
- * Left out: transfer, unmap_and_replace, swap_grant_ref, cache_flush and version 2.
+ * Left out: swap_grant_ref and version 2. Xen too refuses HVM domains transfer, unmap_and_replace,
+ * get_status_frames and cache_flush.
  */
 import type { ViewOf } from '../../base/layout/struct.ts'
-import { EFAULT, EINVAL, ENOSYS, ESRCH } from '../../abi/xen/errno.ts'
+import { EINVAL, ENOSYS, ESRCH } from '../../abi/xen/errno.ts'
 import {
-  GNTCOPY_dest_gref, GNTCOPY_source_gref, GNTMAP_contains_pte, GNTMAP_device_map,
-  GNTMAP_host_map, GNTST_bad_copy_arg, GNTST_bad_domain, GNTST_bad_page, GNTST_bad_virt_addr,
-  GNTST_general_error, GNTST_okay, GNTST_permission_denied, GNTTABOP_copy,
-  GNTTABOP_get_status_frames, GNTTABOP_get_version, GNTTABOP_map_grant_ref,
-  GNTTABOP_query_size, GNTTABOP_set_version, GNTTABOP_setup_table, GNTTABOP_unmap_grant_ref,
-  GnttabCopy, GnttabGetStatusFrames, GnttabGetVersion, GnttabMapGrantRef,
-  GnttabQuerySize, GnttabSetupTable, GnttabSetVersion, GnttabUnmapGrantRef,
+  GNTCOPY_dest_gref, GNTCOPY_source_gref, GNTMAP_application_map, GNTMAP_contains_pte,
+  GNTMAP_device_map, GNTMAP_host_map, GNTST_bad_copy_arg, GNTST_bad_domain, GNTST_bad_gntref,
+  GNTST_bad_page, GNTST_bad_virt_addr, GNTST_general_error, GNTST_okay, GNTST_permission_denied,
+  GNTTABOP_copy, GNTTABOP_get_version, GNTTABOP_map_grant_ref, GNTTABOP_query_size,
+  GNTTABOP_set_version, GNTTABOP_setup_table, GNTTABOP_unmap_grant_ref, GnttabCopy,
+  GnttabGetVersion, GnttabMapGrantRef, GnttabQuerySize, GnttabSetupTable, GnttabSetVersion,
+  GnttabUnmapGrantRef,
 } from '../../abi/xen/grant_table.ts'
 import { DOMID_SELF } from '../../abi/xen/xen.ts'
 import type { Domain } from '../domain/domain.ts'
 import type { Vcpu } from '../domain/vcpu.ts'
-import { batch, type Status, subop } from '../hypercall/operation.ts'
+import { batch, type Status, type Subop, subop } from '../hypercall/operation.ts'
 import { Grants } from './grants.ts'
-import { gfnOfHostAddress } from './handles.ts'
 import { MAX_GRANT_FRAMES, NO_GFN } from './state.ts'
 
 const PAGE = 4096
@@ -34,15 +34,17 @@ function map_grant_ref(caller: Vcpu, op: ViewOf<typeof GnttabMapGrantRef>): Stat
 
 function mapStatus(caller: Vcpu, op: ViewOf<typeof GnttabMapGrantRef>): number {
   const { flags } = op
-  if ((flags & (GNTMAP_device_map | GNTMAP_host_map)) === 0) return GNTST_general_error
-  if (flags & GNTMAP_contains_pte) return GNTST_general_error
-  const owner = caller.host.domain(op.dom, caller.domain)
+  if ((flags & (GNTMAP_device_map | GNTMAP_host_map)) === 0) return GNTST_bad_gntref
+  // No HVM domain has bus addresses of its own, or page tables that Xen knows.
+  if (flags & (GNTMAP_device_map | GNTMAP_application_map | GNTMAP_contains_pte)) {
+    return GNTST_general_error
+  }
+  const owner = caller.host.domain(op.dom)
   if (!owner) return GNTST_bad_domain
   if (caller.host.xsm.grantMapref(caller.domain, owner) < 0) return GNTST_permission_denied
-  if (flags & GNTMAP_host_map && op.host_addr % PAGE !== 0) return GNTST_bad_virt_addr
+  if (op.host_addr % PAGE !== 0) return GNTST_bad_virt_addr
   const grants = Grants.of(caller.host)
-  const gfn = gfnOfHostAddress(op.host_addr, flags)
-  const handle = grants.handles.map(caller.domain, owner, op.ref, flags, gfn)
+  const handle = grants.handles.map(caller.domain, owner, op.ref, flags, op.host_addr / PAGE)
   if (handle < 0) return handle
   op.handle = handle
   op.dev_bus_addr = grants.mfn * PAGE
@@ -68,7 +70,10 @@ function setup_table(caller: Vcpu, op: ViewOf<typeof GnttabSetupTable>): Status 
   }
   const grants = Grants.of(caller.host)
   const count = op.nr_frames
-  if (count > Math.min(grants.limitOf(owner), MAX_GRANT_FRAMES)) return -EINVAL
+  if (count > Math.min(grants.limitOf(owner), MAX_GRANT_FRAMES)) {
+    op.status = GNTST_general_error
+    return 0
+  }
   const list = op.bytes.getInt32(op.base + LIST_AT + 4, true) * 0x1_0000_0000
     + op.bytes.getUint32(op.base + LIST_AT, true)
   op.status = GNTST_okay
@@ -80,7 +85,7 @@ function setup_table(caller: Vcpu, op: ViewOf<typeof GnttabSetupTable>): Status 
     }
     const gfn = caller.host.frames.gfnOf(mfn)
     if (!caller.memory.writeU53(list + i * 8, gfn >= 0 ? gfn : NO_FRAME)) {
-      return -EFAULT
+      op.status = GNTST_bad_virt_addr
     }
   }
   return 0
@@ -123,39 +128,39 @@ function get_version(caller: Vcpu, op: ViewOf<typeof GnttabGetVersion>): Status 
   return 0
 }
 
-/** There are none in version 1. */
-function get_status_frames(_caller: Vcpu, op: ViewOf<typeof GnttabGetStatusFrames>): Status {
-  op.status = GNTST_general_error
-  return 0
-}
-
 function copy(caller: Vcpu, op: ViewOf<typeof GnttabCopy>): Status {
   op.status = copyStatus(caller, op)
   return 0
 }
 
 function copyStatus(caller: Vcpu, op: ViewOf<typeof GnttabCopy>): number {
-  const { source, dest, len, flags } = op
-  if (source.offset + len > PAGE || dest.offset + len > PAGE) return GNTST_bad_copy_arg
-  const end = Grants.of(caller.host)
-  const fromGrant = (flags & GNTCOPY_source_gref) !== 0
-  const toGrant = (flags & GNTCOPY_dest_gref) !== 0
-  const giver = copyDomain(caller, source, fromGrant)
+  const { source, flags } = op
+  const granted = (flags & GNTCOPY_source_gref) !== 0
+  const giver = copyDomain(caller, source, granted)
   if (typeof giver === 'number') return giver
-  const taker = copyDomain(caller, dest, toGrant)
-  if (typeof taker === 'number') return taker
-  let status = begin(caller, giver, source, fromGrant, false)
+  const status = begin(caller, giver, source, granted, false)
   if (status !== GNTST_okay) return status
-  const from = end.mfn
-  status = begin(caller, taker, dest, toGrant, true)
-  if (status === GNTST_okay) {
-    const to = end.mfn
+  const from = Grants.of(caller.host).mfn
+  const outcome = copyFrom(caller, op, from)
+  finish(caller, giver, source, granted, false, from)
+  return outcome
+}
+
+function copyFrom(caller: Vcpu, op: ViewOf<typeof GnttabCopy>, from: number): number {
+  const { source, dest, len, flags } = op
+  const granted = (flags & GNTCOPY_dest_gref) !== 0
+  const taker = copyDomain(caller, dest, granted)
+  if (typeof taker === 'number') return taker
+  const status = begin(caller, taker, dest, granted, true)
+  if (status !== GNTST_okay) return status
+  const to = Grants.of(caller.host).mfn
+  const fits = source.offset + len <= PAGE && dest.offset + len <= PAGE
+  if (fits) {
     const start = from * PAGE + source.offset
     caller.host.machine.octets.copyWithin(to * PAGE + dest.offset, start, start + len)
-    finish(caller, taker, dest, toGrant, true, to)
   }
-  finish(caller, giver, source, fromGrant, false, from)
-  return status
+  finish(caller, taker, dest, granted, true, to)
+  return fits ? GNTST_okay : GNTST_bad_copy_arg
 }
 
 type CopyEnd = ViewOf<typeof GnttabCopy>['source']
@@ -197,13 +202,20 @@ function finish(
   }
 }
 
+/** A sub-operation that takes no batch. */
+function one(ask: Subop): Subop {
+  return {
+    ...ask,
+    run: (caller, argument, args) => args.u32(2) === 1 ? ask.run(caller, argument, args) : -EINVAL,
+  }
+}
+
 export const grantTableOps = [
   batch(GNTTABOP_map_grant_ref, GnttabMapGrantRef, map_grant_ref),
   batch(GNTTABOP_unmap_grant_ref, GnttabUnmapGrantRef, unmap_grant_ref),
-  subop(GNTTABOP_setup_table, GnttabSetupTable, 'inout', setup_table),
+  one(subop(GNTTABOP_setup_table, GnttabSetupTable, 'inout', setup_table)),
   batch(GNTTABOP_copy, GnttabCopy, copy),
-  subop(GNTTABOP_query_size, GnttabQuerySize, 'inout', query_size),
-  subop(GNTTABOP_set_version, GnttabSetVersion, 'inout', set_version),
-  subop(GNTTABOP_get_status_frames, GnttabGetStatusFrames, 'inout', get_status_frames),
+  one(subop(GNTTABOP_query_size, GnttabQuerySize, 'inout', query_size)),
+  subop(GNTTABOP_set_version, GnttabSetVersion, 'always', set_version),
   subop(GNTTABOP_get_version, GnttabGetVersion, 'inout', get_version),
 ]

@@ -1,12 +1,11 @@
 /**
  * What a domain has mapped of other domains' grants: the list by handle.
  *
- * A mapping appears in the mapper's physical memory at the frame it names, which must be a hole,
- * or, with GNTMAP_device_map alone, only as a machine address.
+ * A mapping appears in the mapper's physical memory at the frame it names, which must be a hole.
  */
 import type { ViewOf } from '../../base/layout/struct.ts'
 import {
-  GNTMAP_host_map, GNTMAP_readonly, GNTST_bad_handle, GNTST_bad_virt_addr, GNTST_general_error,
+  GNTMAP_readonly, GNTST_bad_handle, GNTST_bad_virt_addr, GNTST_general_error,
   GNTST_no_device_space, GNTST_okay,
 } from '../../abi/xen/grant_table.ts'
 import { P2M_GRANT_RO, P2M_GRANT_RW, P2M_HOLE } from '../../cpu/p2m-format.ts'
@@ -32,7 +31,7 @@ export class Handles {
   }
 
   /**
-   * Maps `owner`'s grant for `mapper` at gfn `gfn` (NO_GFN: nowhere): the handle, or GNTST_*.
+   * Maps `owner`'s grant for `mapper` at gfn `gfn`: the handle, or GNTST_*.
    * The machine frame is then in `grants.mfn`.
    */
   map(mapper: Domain, owner: Domain, ref: number, flags: number, gfn: number): number {
@@ -41,7 +40,7 @@ export class Handles {
     const write = (flags & GNTMAP_readonly) === 0
     let status = this.#grants.use(owner, ref, mapper.id, write)
     const { mfn } = this.#grants
-    if (status === GNTST_okay && gfn !== NO_GFN) {
+    if (status === GNTST_okay) {
       status = this.#show(mapper, gfn, write ? P2M_GRANT_RW : P2M_GRANT_RO, mfn)
       if (status !== GNTST_okay) this.#grants.endUse(owner, ref, write, mfn)
     }
@@ -80,7 +79,7 @@ export class Handles {
     this.#grants.stateOf(mapper).mapped--
     this.#giveBack(mapper, handle)
     this.#grants.unlock(mapper)
-    if (shownAt !== NO_GFN) this.#hide(mapper, shownAt, mfn)
+    this.#hide(mapper, shownAt, mfn)
     this.#end(owner, ownerSerial, ref, (flags & GNTMAP_readonly) === 0, mfn)
     return GNTST_okay
   }
@@ -177,9 +176,4 @@ export class Handles {
     this.#mapping.at(state.handles.get(frame) + handle % HANDLES_PER_FRAME * Mapping.size)
     return true
   }
-}
-
-/** The p2m frame that a mapping's host address names, or NO_GFN for a device mapping. */
-export function gfnOfHostAddress(address: number, flags: number): number {
-  return flags & GNTMAP_host_map ? Math.min(Math.floor(address / 4096), GFN_LIMIT) : NO_GFN
 }

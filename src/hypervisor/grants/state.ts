@@ -33,7 +33,7 @@ export const Mapping = struct('grant mapping', {
   mfn: u32,
   /** GNTMAP_*. */
   flags: u32,
-  /** Where the mapper sees it; NO_GFN for a mapping by machine address only. */
+  /** Where the mapper sees it. */
   gfn: u32,
   /** The owner's struct number, which a later domain of the same domid has not. */
   ownerSerial: u32,

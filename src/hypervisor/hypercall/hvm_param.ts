@@ -5,7 +5,7 @@
  * only once, some are gone. A value is kept as it came; what it means to the hypervisor happens
  * in `applyParam`.
  */
-import { EEXIST, EINVAL, EOPNOTSUPP, EPERM, ESRCH } from '../../abi/xen/errno.ts'
+import { EEXIST, EINVAL, ENODEV, EOPNOTSUPP, EPERM, ESRCH } from '../../abi/xen/errno.ts'
 import { HVMOP_get_param, HVMOP_set_param, XenHvmParam } from '../../abi/xen/hvm/hvm_op.ts'
 import * as P from '../../abi/xen/hvm/params.ts'
 import type { Domain } from '../domain/domain.ts'
@@ -15,7 +15,7 @@ import { type Status, subop } from './operation.ts'
 
 const guestMaySet = new Set([
   P.HVM_PARAM_CALLBACK_IRQ, P.HVM_PARAM_STORE_EVTCHN, P.HVM_PARAM_CONSOLE_EVTCHN,
-  P.HVM_PARAM_VM86_TSS, P.HVM_PARAM_VM86_TSS_SIZED, P.HVM_PARAM_ACPI_S_STATE,
+  P.HVM_PARAM_VM86_TSS, P.HVM_PARAM_VM86_TSS_SIZED, P.HVM_PARAM_ACPI_IOPORTS_LOCATION,
   P.HVM_PARAM_VM_GENERATION_ID_ADDR, P.HVM_PARAM_X87_FIP_WIDTH,
 ])
 const guestMayGet = new Set([
@@ -29,8 +29,11 @@ const gone = new Set([
   P.HVM_PARAM_MEMORY_EVENT_CR0, P.HVM_PARAM_MEMORY_EVENT_CR3, P.HVM_PARAM_MEMORY_EVENT_CR4,
   P.HVM_PARAM_MEMORY_EVENT_INT3, P.HVM_PARAM_MEMORY_EVENT_SINGLE_STEP,
   P.HVM_PARAM_MEMORY_EVENT_MSR, P.HVM_PARAM_BUFIOREQ_EVTCHN, P.HVM_PARAM_DM_DOMAIN,
+  P.HVM_PARAM_PAE_ENABLED, P.HVM_PARAM_NESTEDHVM,
 ])
 const ACPI_S_STATES = 3n
+/** Bytes of an x87 instruction pointer; 0: as it comes. */
+const FIP_WIDTHS = [0n, 4n, 8n]
 
 function isOwn(caller: Vcpu, domain: Domain): boolean {
   return caller.domain.id === domain.id
@@ -57,11 +60,12 @@ function applyParam(domain: Domain, index: number, value: bigint): Status {
   switch (index) {
     case P.HVM_PARAM_TIMER_MODE: return value <= 3n ? 0 : -EINVAL
     case P.HVM_PARAM_ACPI_S_STATE: return value === 0n || value === ACPI_S_STATES ? 0 : -EINVAL
-    case P.HVM_PARAM_NESTEDHVM:
+    // There is no power management device whose ports could move.
+    case P.HVM_PARAM_ACPI_IOPORTS_LOCATION: return -ENODEV
     case P.HVM_PARAM_VIRIDIAN:
     case P.HVM_PARAM_ALTP2M: return value === 0n ? 0 : -EOPNOTSUPP
     case P.HVM_PARAM_MCA_CAP: return value === 0n ? 0 : -EINVAL
-    case P.HVM_PARAM_X87_FIP_WIDTH: return value <= 8n ? 0 : -EINVAL
+    case P.HVM_PARAM_X87_FIP_WIDTH: return FIP_WIDTHS.includes(value) ? 0 : -EINVAL
     default: return 0
   }
 }

@@ -5,7 +5,7 @@
  * and taken up again, as in Xen. Left out: exchange, machphys (PV), paging,
  * access and sharing operations; they answer -ENOSYS.
  */
-import { EINVAL, ENOMEM, EPERM, ESRCH } from '../../abi/xen/errno.ts'
+import { EFAULT, EINVAL, ENOMEM, ESRCH } from '../../abi/xen/errno.ts'
 import * as M from '../../abi/xen/memory.ts'
 import { __HYPERVISOR_memory_op } from '../../abi/xen/xen.ts'
 import type { View } from '../../base/layout/struct.ts'
@@ -23,6 +23,8 @@ import { getVnumainfo } from './vnuma.ts'
 
 /** Frames handled before the guest gets another turn. */
 const FRAMES_PER_TURN = 8192
+/** The command's high bits must hold the count of extents that are done. */
+const MOST_EXTENTS = 2 ** (32 - M.MEMOP_EXTENT_SHIFT) - 1
 const MAX_ORDER_GUEST = 9
 const MAX_ORDER_CONTROL = 18
 
@@ -32,30 +34,48 @@ const vnuma = VnumaState.on(vnumaBytes)
 type PodTarget = View<typeof M.XenPodTarget.fields>
 type Reservation = View<typeof M.XenMemoryReservation.fields>
 
+/** How many extents of a reservation were done when the call began or was taken up again. */
+function doneBefore(args: HypercallArgs): number {
+  return args.u32(0) >>> M.MEMOP_EXTENT_SHIFT
+}
+
+/** A sub-operation on a reservation, which answers how many extents are done: no more than before
+ * where it cannot be read, is too large, or is not the caller's to change. */
+function reservationSubop(
+  number: number, name: string,
+  change: (caller: Vcpu, op: Reservation, args: HypercallArgs, domain: Domain) => Status,
+) {
+  const ask = subop(number, M.XenMemoryReservation, 'in', (caller, op, args) => {
+    const domain = caller.host.domain(op.domid, caller.domain)
+    return op.nr_extents > MOST_EXTENTS || !domain
+      || caller.host.xsm.memoryAdjustReservation(caller.domain, domain) < 0
+      ? doneBefore(args) : change(caller, op, args, domain)
+  })
+  return plainSubop(number, name, (caller, argument, args) => {
+    const status = ask.run(caller, argument, args)
+    return status === -EFAULT ? doneBefore(args) : status
+  })
+}
+
 /** Runs `step` on each extent of a reservation; the answer is the number of extents done. */
 function eachExtent(
-  caller: Vcpu, op: Reservation, args: HypercallArgs,
-  step: (domain: Domain, gfn: number, order: number) => number,
+  caller: Vcpu, op: Reservation, args: HypercallArgs, domain: Domain,
+  step: (gfn: number, order: number) => number,
 ): Status {
-  const start = args.u32(0) >>> M.MEMOP_EXTENT_SHIFT
-  const domain = caller.host.domain(op.domid, caller.domain)
-  if (!domain) return -ESRCH
-  const refusal = caller.host.xsm.memoryAdjustReservation(caller.domain, domain)
-  if (refusal < 0) return refusal
+  const start = doneBefore(args)
   const order = op.extent_order
-  if (order > (caller.domain.isPrivileged ? MAX_ORDER_CONTROL : MAX_ORDER_GUEST)) return -EPERM
+  if (order > (caller.domain.isPrivileged ? MAX_ORDER_CONTROL : MAX_ORDER_GUEST)) return start
   const word = caller.compat ? 4 : 8
   const foreign = domain !== caller.domain
   const turn = start + Math.max(1, FRAMES_PER_TURN / 2 ** order)
-  // A restart must fit its count into the command's high bits.
-  const end = Math.min(op.nr_extents, 2 ** (32 - M.MEMOP_EXTENT_SHIFT) - 1)
+  const end = op.nr_extents
   if (foreign) domain.pause()
   domain.p2m.lock()
   let i = start
   for (; i < end && i < turn; i++) {
     const at = op.extent_start + i * word
     const gfn = caller.compat ? caller.memory.readU32(at) : caller.memory.readU53(at)
-    if (gfn < 0 || step(domain, gfn, order) < 0) break
+    if (gfn < 0 || step(gfn, order) < 0) break
   }
   domain.p2m.unlock()
   if (foreign) domain.unpause()
@@ -80,20 +100,19 @@ function nodeChoice(domain: Domain, flags: number): NodeChoice | undefined | 'no
 }
 
 /** `done` extents of a domain have changed, and with them what it is to get on demand. */
-function promised(domain: Domain | undefined, done: Status): Status {
-  if (done > 0 && domain && domain.state.podTarget > 0) claimForDemand(domain)
+function promised(domain: Domain, done: Status): Status {
+  if (done > 0 && domain.state.podTarget > 0) claimForDemand(domain)
   return done
 }
 
-const populatePhysmap = subop(M.XENMEM_populate_physmap, M.XenMemoryReservation, 'in',
-  function populate_physmap(caller, op, args) {
+const populatePhysmap = reservationSubop(M.XENMEM_populate_physmap, 'populate_physmap',
+  (caller, op, args, domain) => {
     const onDemand = (op.mem_flags & M.XENMEMF_populate_on_demand) !== 0
-    if (onDemand && !caller.domain.isPrivileged) return -EINVAL
-    const domain = caller.host.domain(op.domid, caller.domain)
-    const choice = domain && nodeChoice(domain, op.mem_flags)
-    if (choice === 'none') return -EINVAL
-    return promised(domain, eachExtent(caller, op, args, (to, gfn, order) =>
-      onDemand ? populateLater(to, gfn, order) : populate(to, gfn, order, choice)))
+    if (onDemand && !caller.domain.isPrivileged) return doneBefore(args)
+    const choice = nodeChoice(domain, op.mem_flags)
+    if (choice === 'none') return doneBefore(args)
+    return promised(domain, eachExtent(caller, op, args, domain, (gfn, order) =>
+      onDemand ? populateLater(domain, gfn, order) : populate(domain, gfn, order, choice)))
   })
 
 function releaseExtent(domain: Domain, gfn: number, order: number): number {
@@ -105,20 +124,13 @@ function releaseExtent(domain: Domain, gfn: number, order: number): number {
   return 0
 }
 
-const decreaseReservation = subop(M.XENMEM_decrease_reservation, M.XenMemoryReservation, 'in',
-  function decrease_reservation(caller, op, args) {
-    return promised(caller.host.domain(op.domid, caller.domain),
-      eachExtent(caller, op, args, releaseExtent))
-  })
+const decreaseReservation = reservationSubop(M.XENMEM_decrease_reservation, 'decrease_reservation',
+  (caller, op, args, domain) => promised(domain, eachExtent(caller, op, args, domain,
+    (gfn, order) => releaseExtent(domain, gfn, order))))
 
 /** A translated domain has no use for frames without a place: none is given. */
-const increaseReservation = subop(M.XENMEM_increase_reservation, M.XenMemoryReservation, 'in',
-  function increase_reservation(caller, op) {
-    const domain = caller.host.domain(op.domid, caller.domain)
-    if (!domain) return -ESRCH
-    const refusal = caller.host.xsm.memoryAdjustReservation(caller.domain, domain)
-    return refusal < 0 ? refusal : 0
-  })
+const increaseReservation = reservationSubop(M.XENMEM_increase_reservation, 'increase_reservation',
+  (_caller, _op, args) => doneBefore(args))
 
 /** Promises a domain so many pages in all, or ends the promise (0). */
 function claim_pages(caller: Vcpu, op: Reservation, args: HypercallArgs): Status {
@@ -187,7 +199,7 @@ export const memoryOp = operation(__HYPERVISOR_memory_op, 'memory_op', [
   decreaseReservation,
   populatePhysmap,
   plainSubop(M.XENMEM_maximum_ram_page, 'maximum_ram_page',
-    (caller) => caller.host.state.machineFrames - 1),
+    (caller) => caller.host.state.machineFrames),
   statistic(M.XENMEM_current_reservation, 'current_reservation', (d) => d.state.totPages),
   statistic(M.XENMEM_maximum_reservation, 'maximum_reservation', (d) => d.state.maxPages),
   statistic(M.XENMEM_maximum_gpfn, 'maximum_gpfn', (d) => d.state.maxGfn),

@@ -1,7 +1,7 @@
 /**
  * memory_op's changes of the physical map: what appears at which guest frame.
  */
-import { EFAULT, EINVAL, ENOENT, ENOSYS, EOPNOTSUPP, ESRCH } from
+import { EACCES, EFAULT, EINVAL, ENOENT, ENOSYS, EOPNOTSUPP, ESRCH } from
   '../../abi/xen/errno.ts'
 import * as M from '../../abi/xen/memory.ts'
 import type { View } from '../../base/layout/struct.ts'
@@ -13,7 +13,7 @@ import { populateNow } from '../memory/demand.ts'
 import { mapForeignFrame, movePage, showXenFrame, unmap } from
   '../memory/reservation.ts'
 import type { HypercallArgs } from './args.ts'
-import { type Status, subop } from './operation.ts'
+import { type Status, type Subop, subop } from './operation.ts'
 
 /** One page of `add_to_physmap` or its batch. */
 function addOne(domain: Domain, space: number, index: number, gfn: number): Status {
@@ -29,6 +29,7 @@ function addOne(domain: Domain, space: number, index: number, gfn: number): Stat
       return mfn === 0 ? -EINVAL : showXenFrame(domain, mfn, gfn)
     }
     case M.XENMAPSPACE_gmfn: return movePresent(domain, index, gfn)
+    case M.XENMAPSPACE_dev_mmio: return -EACCES
     default: return -ENOSYS
   }
 }
@@ -130,7 +131,7 @@ const removeFromPhysmap = subop(M.XENMEM_remove_from_physmap, M.XenRemoveFromPhy
     return refusal < 0 ? refusal : unmap(domain, op.gpfn)
   })
 
-const acquireResource = subop(M.XENMEM_acquire_resource, M.XenMemAcquireResource, 'inout',
+const ownResource = subop(M.XENMEM_acquire_resource, M.XenMemAcquireResource, 'inout',
   function acquire_resource(caller, op) {
     if (op.pad !== 0) return -EINVAL
     const owner = caller.host.domain(op.domid, caller.domain)
@@ -147,6 +148,13 @@ const acquireResource = subop(M.XENMEM_acquire_resource, M.XenMemAcquireResource
     if (op.nr_frames > 64) return -EINVAL
     return mapGrantFrames(caller, owner, op, status)
   })
+
+/** Only for Dom0: frames of Xen's have no place yet in the physical memory of others. */
+const acquireResource: Subop = {
+  ...ownResource,
+  run: (caller, argument, args) => caller.domain.id === 0
+    ? ownResource.run(caller, argument, args) : -EACCES,
+}
 
 function mapGrantFrames(
   caller: Vcpu, owner: Domain, op: View<typeof M.XenMemAcquireResource.fields>, status: boolean,

@@ -9,13 +9,13 @@
  */
 import {
   __HYPERVISOR_event_channel_op, __HYPERVISOR_grant_table_op, __HYPERVISOR_hvm_op,
-  __HYPERVISOR_physdev_op, __HYPERVISOR_sched_op, __HYPERVISOR_vcpu_op,
+  __HYPERVISOR_physdev_op, __HYPERVISOR_sched_op,
 } from '../../abi/xen/xen.ts'
 import { eventChannelOps } from '../events/event_channel.ts'
 import { hvmEventOps } from '../events/hvm_op.ts'
 import { grantTableOps } from '../grants/grant_table.ts'
 import { schedOps } from '../sched/sched_op.ts'
-import { setTimerCall, vcpuOps } from '../time/vcpu_op.ts'
+import { setTimerCall, vcpuOp } from '../time/vcpu_op.ts'
 import { consoleIoCall } from './console_io.ts'
 import { domctlCall } from './domctl/domctl.ts'
 import { hvmParamOps } from './hvm_param.ts'
@@ -34,8 +34,7 @@ export const hypercalls: readonly Hypercall[] = [
     { columns: columns.everyone }),
   vmAssistCall,
   setTimerCall,
-  operation(__HYPERVISOR_vcpu_op, 'vcpu_op', vcpuOps,
-    { columns: columns.everyone, argumentAt: 2 }),
+  vcpuOp,
   operation(__HYPERVISOR_sched_op, 'sched_op', schedOps, { columns: columns.everyone }),
   operation(__HYPERVISOR_physdev_op, 'physdev_op', [], { columns: columns.everyone }),
   operation(__HYPERVISOR_event_channel_op, 'event_channel_op', eventChannelOps,

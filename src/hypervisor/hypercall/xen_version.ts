@@ -1,8 +1,8 @@
 /**
  * HYPERVISOR_xen_version: who we say we are (xen/include/public/version.h).
  *
- * The version is that of Debian 12's Xen, which this ABI follows, so that its tools start. Texts
- * that would tell a guest about its host read "<denied>" to all but privileged domains.
+ * The version is that of Debian 12's Xen, which this ABI follows, so that its tools start. The
+ * command line reads "<denied>" to all but privileged domains, and the build id is refused to them.
  */
 import { readText, writeText } from '../../base/layout/text.ts'
 import { EFAULT, EINVAL, ENODATA, ENOBUFS, EPERM } from '../../abi/xen/errno.ts'
@@ -38,17 +38,21 @@ function putText(caller: Vcpu, to: number, value: string, length: number): Statu
   return caller.memory.writeFrom(bytes, to) ? 0 : -EFAULT
 }
 
-function shown(caller: Vcpu, value: string): string {
-  return caller.host.xsm.xenVersion(caller.domain) === 0 ? value : DENIED
-}
 
 function compileInfo(caller: Vcpu, argument: number): Status {
   const info = XenCompileInfo.on(new ArrayBuffer(XenCompileInfo.size))
-  writeText(info.compiler, shown(caller, 'Node.js and WebAssembly'))
-  writeText(info.compile_by, shown(caller, 'xenolith'))
-  writeText(info.compile_domain, shown(caller, 'xenolith'))
-  writeText(info.compile_date, shown(caller, 'at run time'))
+  writeText(info.compiler, 'Node.js and WebAssembly')
+  writeText(info.compile_by, 'xenolith')
+  writeText(info.compile_domain, 'xenolith')
+  writeText(info.compile_date, 'at run time')
   return caller.memory.copyOut(info.bytes, argument, XenCompileInfo.size) ? 0 : -EFAULT
+}
+
+function commandLine(caller: Vcpu, argument: number): Status {
+  const { host, domain } = caller
+  return host.xsm.xenVersion(domain) === 0
+    ? putText(caller, argument, readText(host.state.commandLine), XEN_COMMANDLINE_LEN)
+    : putText(caller, argument, DENIED, DENIED.length + 1)
 }
 
 /** The features of submap 0, by the kind of domain. */
@@ -94,16 +98,14 @@ export const xenVersion = operation(__HYPERVISOR_xen_version, 'xen_version', [
   plainSubop(XENVER_capabilities, 'capabilities', (caller, argument) =>
     putText(caller, argument, CAPABILITIES, XEN_CAPABILITIES_INFO_LEN)),
   plainSubop(XENVER_changeset, 'changeset', (caller, argument) =>
-    putText(caller, argument, shown(caller, ''), XEN_CHANGESET_INFO_LEN)),
+    putText(caller, argument, '', XEN_CHANGESET_INFO_LEN)),
   plainSubop(XENVER_platform_parameters, 'platform_parameters', (caller, argument) =>
     caller.memory.copyOut(platformParameters, argument, caller.compat ? 4 : 8) ? 0 : -EFAULT),
   getFeatures,
-  plainSubop(XENVER_pagesize, 'pagesize', () => 4096),
+  plainSubop(XENVER_pagesize, 'pagesize', (_caller, argument) => argument === 0 ? 4096 : -EINVAL),
   plainSubop(XENVER_guest_handle, 'guest_handle', (caller, argument) =>
     caller.memory.writeFrom(handleOf(caller.domain), argument) ? 0 : -EFAULT),
-  plainSubop(XENVER_commandline, 'commandline', (caller, argument) => putText(
-    caller, argument, shown(caller, readText(caller.host.state.commandLine)),
-    XEN_COMMANDLINE_LEN)),
+  plainSubop(XENVER_commandline, 'commandline', commandLine),
   plainSubop(XENVER_build_id, 'build_id', buildId),
 ], { columns: columns.everyone })
 

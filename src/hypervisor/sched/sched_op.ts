@@ -5,14 +5,14 @@
  * A vcpu that blocks is marked; its core finds the mark when the hypercall returns, looks once more
  * whether an interrupt waits, and only then gives the vcpu up.
  *
- * Left out: SCHEDOP_pin_override, which is for the hardware domain.
+ * SCHEDOP_pin_override is for a hardware domain, which there is none of: -EPERM.
  */
 import type { ViewOf } from '../../base/layout/struct.ts'
-import { EEXIST, EFAULT, EINVAL, ESRCH } from '../../abi/xen/errno.ts'
+import { EEXIST, EFAULT, EINVAL, EPERM, ESRCH } from '../../abi/xen/errno.ts'
 import {
-  SCHEDOP_block, SCHEDOP_poll, SCHEDOP_remote_shutdown, SCHEDOP_shutdown, SCHEDOP_shutdown_code,
-  SCHEDOP_watchdog, SCHEDOP_yield, SchedPoll, SchedRemoteShutdown, SchedShutdown, SchedWatchdog,
-  SHUTDOWN_MAX,
+  SCHEDOP_block, SCHEDOP_pin_override, SCHEDOP_poll, SCHEDOP_remote_shutdown, SCHEDOP_shutdown,
+  SCHEDOP_shutdown_code, SCHEDOP_watchdog, SCHEDOP_yield, SchedPoll, SchedRemoteShutdown,
+  SchedShutdown, SchedWatchdog, SHUTDOWN_MAX,
 } from '../../abi/xen/sched.ts'
 import { VPF_blocked } from '../domain/state.ts'
 import type { Vcpu } from '../domain/vcpu.ts'
@@ -118,4 +118,5 @@ export const schedOps = [
   subop(SCHEDOP_remote_shutdown, SchedRemoteShutdown, 'in', remote_shutdown),
   subop(SCHEDOP_shutdown_code, SchedShutdown, 'in', shutdown_code),
   subop(SCHEDOP_watchdog, SchedWatchdog, 'in', watchdog),
+  plainSubop(SCHEDOP_pin_override, 'pin_override', () => -EPERM),
 ]

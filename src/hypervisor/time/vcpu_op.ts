@@ -2,29 +2,29 @@
  * HYPERVISOR_vcpu_op and HYPERVISOR_set_timer_op: vcpus up and down, their timers, and where their
  * state is shown (xen/include/public/vcpu.h).
  *
- * Left out: VCPUOP_initialise (PVH guests start processors through their LAPICs), and
- * VCPUOP_get_physid, which needs a pinned vcpu.
+ * Left out: VCPUOP_initialise (PVH guests start processors through their LAPICs).
  */
 import type { Place } from '../../base/layout/scalar.ts'
 import type { Fields, Layout, View, ViewOf } from '../../base/layout/struct.ts'
 import { EFAULT, EINVAL, ENOENT, ETIME } from '../../abi/xen/errno.ts'
 import { SHUTDOWN_poweroff } from '../../abi/xen/sched.ts'
 import {
-  VCPU_SSHOTTMR_future, VCPUOP_down, VCPUOP_get_runstate_info, VCPUOP_is_up,
+  VCPU_SSHOTTMR_future, VCPUOP_down, VCPUOP_get_physid, VCPUOP_get_runstate_info, VCPUOP_is_up,
   VCPUOP_register_runstate_memory_area, VCPUOP_register_vcpu_info,
   VCPUOP_register_vcpu_time_memory_area, VCPUOP_send_nmi, VCPUOP_set_periodic_timer,
   VCPUOP_set_singleshot_timer, VCPUOP_stop_periodic_timer, VCPUOP_stop_singleshot_timer,
   VCPUOP_up, VcpuRegisterRunstateMemoryArea, VcpuRegisterTimeMemoryArea,
   VcpuRegisterVcpuInfo, VcpuRunstateInfo, VcpuSetPeriodicTimer, VcpuSetSingleshotTimer,
 } from '../../abi/xen/vcpu.ts'
-import { __HYPERVISOR_set_timer_op, VcpuInfo } from '../../abi/xen/xen.ts'
+import { __HYPERVISOR_set_timer_op, __HYPERVISOR_vcpu_op, VcpuInfo } from '../../abi/xen/xen.ts'
 import { eventWords } from '../domain/shared-info.ts'
 import { NO_FRAME, VPF_down, WORK_NMI } from '../domain/state.ts'
 import type { Vcpu } from '../domain/vcpu.ts'
 import { unblock, vcpuInfoAt } from '../events/upcall.ts'
 import type { HypercallArgs } from '../hypercall/args.ts'
-import { Argument, columns, plainSubop, simple, type Status, type Subop } from
-  '../hypercall/operation.ts'
+import {
+  Argument, columns, type Hypercall, operation, plainSubop, simple, type Status, type Subop,
+} from '../hypercall/operation.ts'
 import { NO_DEADLINE } from './state.ts'
 import { Timekeeper } from './timekeeper.ts'
 
@@ -34,12 +34,17 @@ const FAR_NS = 2 ** 50
 const SOON_NS = 100e6
 const WORD = 0x1_0000_0000
 
-/** A sub-operation on the vcpu that the second argument names. */
-function on(number: number, name: string, run: (caller: Vcpu, target: Vcpu) => Status): Subop {
-  return plainSubop(number, name, (caller, _argument, args) => {
-    const target = caller.domain.vcpu(args.u32(1))
-    return target ? run(caller, target) : -ENOENT
-  })
+/** The vcpu that the second argument names. */
+function targetOf(caller: Vcpu, args: HypercallArgs): Vcpu | undefined {
+  return caller.domain.vcpu(args.u32(1))
+}
+
+/** A sub-operation on a vcpu, without a struct. */
+function on(
+  number: number, name: string, run: (caller: Vcpu, target: Vcpu, argument: number) => Status,
+): Subop {
+  return plainSubop(number, name, (caller, argument, args) =>
+    run(caller, targetOf(caller, args)!, argument))
 }
 
 /** One that takes or answers a struct as well. */
@@ -50,8 +55,7 @@ function withStruct<F extends Fields>(
   const struct = new Argument(layout)
   const { bytes } = struct
   return plainSubop(number, name, (caller, argument, args) => {
-    const target = caller.domain.vcpu(args.u32(1))
-    if (!target) return -ENOENT
+    const target = targetOf(caller, args)!
     const size = struct.sizeFor(caller)
     if (direction === 'in' && !caller.memory.copyIn(bytes, argument, size)) return -EFAULT
     const status = run(caller, target, struct.viewFor(caller))
@@ -177,13 +181,14 @@ function registerInfo(
   return 0
 }
 
-function sendNmi(_caller: Vcpu, target: Vcpu): Status {
+function sendNmi(_caller: Vcpu, target: Vcpu, argument: number): Status {
+  if (argument !== 0) return -EINVAL
   target.requestWork(WORK_NMI)
   unblock(target)
   return 0
 }
 
-export const vcpuOps = [
+const vcpuOps = operation(__HYPERVISOR_vcpu_op, 'vcpu_op', [
   on(VCPUOP_up, 'up', up),
   on(VCPUOP_down, 'down', down),
   on(VCPUOP_is_up, 'is_up', isUp),
@@ -202,7 +207,15 @@ export const vcpuOps = [
   on(VCPUOP_send_nmi, 'send_nmi', sendNmi),
   withStruct(VCPUOP_register_vcpu_time_memory_area, 'register_vcpu_time_memory_area',
     VcpuRegisterTimeMemoryArea, 'in', registerTimeArea),
-]
+  // Only of vcpus that are pinned because Dom0's command line says so.
+  on(VCPUOP_get_physid, 'get_physid', () => -EINVAL),
+], { columns: columns.everyone, argumentAt: 2 })
+
+/** Whatever is asked, the vcpu is looked for first. */
+export const vcpuOp: Hypercall = {
+  ...vcpuOps,
+  run: (caller, args) => targetOf(caller, args) ? vcpuOps.run(caller, args) : -ENOENT,
+}
 
 /** HYPERVISOR_set_timer_op: VIRQ_TIMER at a system time; 0 stops it. */
 function setTimer(caller: Vcpu, args: HypercallArgs): Status {
