@@ -10,7 +10,7 @@ import { Lockstep } from './lockstep.ts'
 import { ALIAS_AT, CODE_AT, DATA_AT, type Start, SWAP, TestMachine } from './machine.ts'
 import { startOf, twoRegions } from './start.ts'
 
-const count = Number(process.env['JIT_PROGRAMS'] ?? 120)
+const count = Number(process.env['JIT_PROGRAMS'] ?? 80)
 const seed = Number(process.env['JIT_SEED'] ?? 1)
 
 test('compiled code does what the interpreter does', (t) => {
