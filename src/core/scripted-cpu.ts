@@ -16,8 +16,6 @@ export class ScriptedCpu implements CoreProcessor {
   /** What happened, in order. */
   readonly log: string[] = []
   readonly acts: Act[] = []
-  /** Machine pages to which it may have stored. */
-  readonly storedTo = new Set<number>()
   translateTo: (linear: number) => number = () => -1
   readonly memory = {
     reach: (address: bigint): number => this.translateTo(Number(BigInt.asIntN(64, address))),
@@ -102,9 +100,8 @@ export class ScriptedCpu implements CoreProcessor {
     this.log.push(`forget code ${machine.toString(16)}`)
   }
 
-  forgetStores(machine: number): boolean {
+  forgetStores(machine: number): void {
     this.log.push(`forget stores ${machine.toString(16)}`)
-    return this.storedTo.delete(machine)
   }
 }
 

@@ -231,10 +231,9 @@ export class Cpu implements Processor {
     this.code.invalidate(machine)
   }
 
-  /** Stores to the frame at a machine address are noticed again; whether some may not have been. */
-  forgetStores(machine: number): boolean {
-    return this.#engine.exports.dropStores(machine | 0) !== 0
-  }
+  /** Stores to the frame at a machine address are noticed again, and others told of those that may
+   * not have been. */
+  forgetStores(machine: number): void { this.#engine.exports.dropStores(machine | 0) }
 
   // Processor: what services and exception delivery ask.
 

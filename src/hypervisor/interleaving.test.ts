@@ -325,13 +325,12 @@ class Frame {
   /** Once both have read the notes, no old code is left. */
   readonly check = (): void => {
     const forgetsCode = (): void => void (this.knows = undefined)
-    const one = { forgetCode: forgetsCode, flushCode: forgetsCode, forgetStores: () => false }
+    const one = { forgetCode: forgetsCode, flushCode: forgetsCode, forgetStores: () => {} }
     const other = {
       forgetCode: () => {}, flushCode: () => {},
-      forgetStores: (): boolean => {
-        const might = this.mayStore
+      forgetStores: () => {
+        if (this.mayStore) this.uses.written(this.frame, 1)
         this.mayStore = false
-        return might
       },
     }
     this.uses.read(0, 1, other)

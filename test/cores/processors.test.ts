@@ -85,6 +85,7 @@ class Pair {
 }
 
 const movAx = (value: number) => [0xb8, value, 0]
+const jump = (to: number) => [0xe9, to - 3 & 0xff, to - 3 >> 8]
 const storeByte = (at: number, value: number) => [0xc6, 0x06, at & 0xff, at >>> 8, value]
 
 test('who stores to code that another has decoded tells of it', () => {
@@ -107,10 +108,29 @@ test('who decodes code to which another stores asks, and is told of stores after
   pair.run(pair.b)
   assert.equal(pair.run(pair.a), 2)
   assert.deepEqual(pair.told, ['A decodes 8000'])
-  assert.equal(pair.b.forgetStores(CODE_A), true)
-  assert.equal(pair.b.forgetStores(CODE_A), false)
+  const told = ['A decodes 8000', 'B stores to 8000']
+  pair.b.forgetStores(CODE_A)
+  assert.deepEqual(pair.told, told, 'it may have stored since')
+  pair.b.forgetStores(CODE_A)
+  assert.deepEqual(pair.told, told)
+  assert.equal(pair.uses(CODE_A), codeUse(0))
   pair.run(pair.b)
-  assert.deepEqual(pair.told, ['A decodes 8000', 'B stores to 8000'])
+  assert.deepEqual(pair.told, [...told, 'B stores to 8000'])
+})
+
+test('who comes to decode code to which it stores tells others of what it stored', () => {
+  const pair = new Pair()
+  const target = CODE_B + 0x80
+  pair.code(CODE_B, ...movAx(1))
+  pair.code(target, ...movAx(3))
+  pair.code(CODE_A, ...storeByte(CODE_B + 1, 2))
+  pair.run(pair.a)
+  assert.equal(pair.run(pair.b), 2)
+  pair.code(CODE_A, ...jump(target - CODE_A))
+  pair.a.forgetCode(CODE_A)
+  assert.equal(pair.run(pair.a), 3)
+  assert.deepEqual(pair.told, ['B decodes 9000', 'A stores to 9000'])
+  assert.equal(pair.uses(CODE_B), codeUse(0) | codeUse(1))
 })
 
 test('code that is forgotten is no longer told of', () => {
@@ -254,7 +274,8 @@ test('another vcpu\'s entries for stores are dropped with all', () => {
   pair.code(CODE_A, ...storeByte(DATA, 9))
   pair.run(pair.a)
   comes(2, OTHER_P2M, true)
-  assert.equal(pair.a.forgetStores(DATA), true)
+  assert.equal(pair.uses(DATA), storeUse(0))
+  pair.a.forgetStores(DATA)
   assert.equal(pair.uses(DATA), 0)
   comes(1, P2M, false)
   pair.run(pair.a)

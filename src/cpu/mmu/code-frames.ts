@@ -2,7 +2,7 @@
  * Frames that hold decoded code: a store to one takes the slow path, because no TLB entry for
  * stores leads there, and is told of when it is to a line with code.
  */
-import { call, i32, i64, type Expression, type Local } from '../../wasm/expression.ts'
+import { i32, i64, type Expression, type Local } from '../../wasm/expression.ts'
 import type { FunctionBuilder } from '../../wasm/function.ts'
 import type { ModuleBuilder } from '../../wasm/module.ts'
 import { coreMap } from '../core-memory.ts'
@@ -62,15 +62,16 @@ export function buildNoteStores(module: ModuleBuilder, env: MmuEnvironment): Fun
   return f
 }
 
-/** (machine address i32) -> i32: a store to the frame is a slow one again; 1 if one was not. */
+/** (machine address i32): a store to the frame is a slow one again. Others are told of those that
+ * were not, before it can be seen that there are none any more. */
 export function buildDropStores(module: ModuleBuilder, env: MmuEnvironment): FunctionBuilder {
-  const f = module.function({ parameters: ['i32'], result: 'i32' })
+  const f = module.function({ parameters: ['i32'] })
   const [machine] = f.parameters as [Local]
-  f.if(i32.eqz(frameBit(env, coreMap.storeBitmap, machine)), () => f.return(i32.const(0)))
+  f.if(i32.eqz(frameBit(env, coreMap.storeBitmap, machine)), () => f.return())
   emitSetBit(f, env, coreMap.storeBitmap, machine, false)
   emitEmptyStores(f, env, machine)
+  emitUse(f, env, machine, 'storing')
   emitUnuse(f, env, machine, 'storing')
-  f.return(i32.const(1))
   return f
 }
 
@@ -83,7 +84,7 @@ export function buildMarkCode(
   f.if(holdsCode(env, machine), () => f.return())
   emitSetBit(f, env, coreMap.codeBitmap, machine, true)
   emitUse(f, env, machine, 'decoding')
-  f.drop(call(dropStores, machine))
+  f.call(dropStores, machine)
   return f
 }
 

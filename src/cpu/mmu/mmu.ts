@@ -92,7 +92,7 @@ export interface MmuExports {
   resetTlb(): void
   markCode(machine: number): void
   clearCode(machine: number): void
-  dropStores(machine: number): number
+  dropStores(machine: number): void
   selectTables(): void
 }
 

@@ -5,7 +5,7 @@
  * store to it without asking (cpu/mmu/frame-uses.ts). Whoever writes to a frame takes away the bits
  * of those that have code from it, and notes the frame as written: they forget the code when they
  * read the note. A core that decodes where others store asks them by a note to drop their entries
- * for stores; who does so notes the frame as written then, as it may have been until then. The
+ * for stores; who drops them notes the frame as written first, as it may have been until then. The
  * notes are a ring in hypervisor memory, which each core reads before it enters a guest and before
  * it leaves one.
  *
@@ -31,8 +31,8 @@ const FRAME = (1 << CORE_SHIFT) - 1
 export interface Forgetful {
   /** Forgets the code decoded from the frame at a machine address. */
   forgetCode(machine: number): void
-  /** Forgets entries for stores to it; whether there may have been stores. */
-  forgetStores(machine: number): boolean
+  /** Forgets entries for stores to it, and says that it was written if there may have been some. */
+  forgetStores(machine: number): void
   /** Forgets all code. */
   flushCode(): void
 }
@@ -103,7 +103,7 @@ export class FrameUses {
     const mfn = note & FRAME
     if ((note & ~ASKED) >>> CORE_SHIFT === self + 1) return
     if ((note & ASKED) === 0) forgetful.forgetCode(mfn * 4096)
-    else if (forgetful.forgetStores(mfn * 4096)) this.written(mfn, self)
+    else forgetful.forgetStores(mfn * 4096)
   }
 
   /** Notes have been lost: any of the frames may be meant. */
