@@ -281,7 +281,10 @@ export class Core {
     for (let core = 0; cores >>> core !== 0; core++) {
       if ((cores >>> core & 1) === 0) continue
       this.#asked[core] = presence.stay(core)
-      if (this.#asked[core] !== 0) this.#host.kickCore(core)
+      if (this.#asked[core] === 0) continue
+      this.#host.kickCore(core)
+      // What it decodes now may be of any moment: it looks again before it goes on with it.
+      this.#host.kickCore(this.#index)
     }
   }
 
