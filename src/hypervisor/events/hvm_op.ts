@@ -2,8 +2,8 @@
  * Sub-operations of HYPERVISOR_hvm_op about events, time and memory types; parameters are in
  * hypercall/hvm_param.ts.
  *
- * Left out: altp2m and vm_event requests (-EOPNOTSUPP). HVMOP_pagetable_dying is for shadow paging
- * only, and -ENOSYS as an unknown number, as on Xen with nested paging.
+ * Left out: altp2m (-EOPNOTSUPP) and HVMOP_pagetable_dying, which is for shadow paging only
+ * (-ENOSYS as an unknown number). A guest's request for a vm_event is heard by nobody.
  */
 import { atomicAdd } from '../../base/layout/atomics.ts'
 import type { ViewOf } from '../../base/layout/struct.ts'
@@ -64,6 +64,7 @@ export const hvmEventOps = [
   subop(HVMOP_get_mem_type, XenHvmGetMemType, 'inout', get_mem_type),
   subop(HVMOP_set_evtchn_upcall_vector, XenHvmEvtchnUpcallVector, 'in',
     set_evtchn_upcall_vector),
-  plainSubop(HVMOP_guest_request_vm_event, 'guest_request_vm_event', () => -EOPNOTSUPP),
+  plainSubop(HVMOP_guest_request_vm_event, 'guest_request_vm_event',
+    (_caller, argument) => argument === 0 ? 0 : -EINVAL),
   plainSubop(HVMOP_altp2m, 'altp2m', () => -EOPNOTSUPP),
 ]

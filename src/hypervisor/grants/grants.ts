@@ -12,7 +12,7 @@ import type { ViewOf } from '../../base/layout/struct.ts'
 import { RankedLock } from '../../base/shared/lock.ts'
 import { EINVAL, ENOMEM } from '../../abi/xen/errno.ts'
 import {
-  GNTST_bad_gntref, GNTST_general_error, GNTST_okay, GTF_permit_access,
+  GNTST_bad_gntref, GNTST_bad_page, GNTST_general_error, GNTST_okay, GTF_permit_access,
   GTF_reading, GTF_readonly, GTF_type_mask, GTF_writing,
 } from '../../abi/xen/grant_table.ts'
 import type { Domain } from '../domain/domain.ts'
@@ -174,7 +174,7 @@ export class Grants implements GrantService, Subsystem {
       const mfn = this.#frameOf(owner, gfn, write)
       if (mfn === 0) {
         this.#unmark(cell, GTF_reading | GTF_writing)
-        return GNTST_bad_gntref
+        return GNTST_bad_page
       }
       this.#find(owner, ref)
       active.mfn = mfn

@@ -1,7 +1,7 @@
 /**
  * memory_op's changes of the physical map: what appears at which guest frame.
  */
-import { EACCES, EFAULT, EINVAL, ENOENT, ENOSYS, EOPNOTSUPP, ESRCH } from
+import { EACCES, EFAULT, EINVAL, ENOENT, ENOSYS, EOPNOTSUPP, EPERM, ESRCH } from
   '../../abi/xen/errno.ts'
 import * as M from '../../abi/xen/memory.ts'
 import type { View } from '../../base/layout/struct.ts'
@@ -30,7 +30,7 @@ function addOne(domain: Domain, space: number, index: number, gfn: number): Stat
     }
     case M.XENMAPSPACE_gmfn: return movePresent(domain, index, gfn)
     case M.XENMAPSPACE_dev_mmio: return -EACCES
-    default: return -ENOSYS
+    default: return -EINVAL
   }
 }
 
@@ -90,12 +90,15 @@ const addToPhysmapBatch = subop(M.XENMEM_add_to_physmap_batch, M.XenAddToPhysmap
   function add_to_physmap_batch(caller, op, args) {
     const domain = caller.host.domain(op.domid, caller.domain)
     if (!domain) return -ESRCH
+    if (op.space === M.XENMAPSPACE_dev_mmio) return -EACCES
     const refusal = caller.host.xsm.addToPhysmap(caller.domain, domain)
     if (refusal < 0) return refusal
+    if (op.space === M.XENMAPSPACE_gmfn_range) return -EOPNOTSUPP
     if (op.space !== M.XENMAPSPACE_gmfn_foreign) {
-      if (op.u.res0 !== 0) return -EOPNOTSUPP
       return eachOfBatch(caller, op, args, (index, gfn) => addOne(domain, op.space, index, gfn))
     }
+    // As in Xen, this is for Dom0 alone, and each page of others is refused by itself.
+    if (domain.id !== 0) return eachOfBatch(caller, op, args, () => -EPERM)
     const foreign = caller.host.domain(op.u.foreign_domid, caller.domain)
     if (!foreign) return -ESRCH
     if (foreign === domain) return -EINVAL

@@ -8,7 +8,7 @@
  * SCHEDOP_pin_override is for a hardware domain, which there is none of: -EPERM.
  */
 import type { ViewOf } from '../../base/layout/struct.ts'
-import { EEXIST, EFAULT, EINVAL, EPERM, ESRCH } from '../../abi/xen/errno.ts'
+import { EEXIST, EFAULT, EINVAL, ENOSPC, EPERM, ESRCH } from '../../abi/xen/errno.ts'
 import {
   SCHEDOP_block, SCHEDOP_pin_override, SCHEDOP_poll, SCHEDOP_remote_shutdown, SCHEDOP_shutdown,
   SCHEDOP_shutdown_code, SCHEDOP_watchdog, SCHEDOP_yield, SchedPoll, SchedRemoteShutdown,
@@ -100,10 +100,13 @@ function watchdog(caller: Vcpu, op: ViewOf<typeof SchedWatchdog>): Status {
   if (id !== 0) {
     if (watchdogs.get(at) === NO_DEADLINE) return -EINVAL
   } else {
-    if (timeout === 0) return -EINVAL
-    for (at = 0; watchdogs.get(at) !== NO_DEADLINE;) if (++at === WATCHDOGS) return -EEXIST
+    for (at = 0; watchdogs.get(at) !== NO_DEADLINE;) {
+      // In Xen this error goes through 32 bits without a sign.
+      if (++at === WATCHDOGS) return -ENOSPC >>> 0
+    }
   }
-  watchdogs.set(at, timeout === 0 ? NO_DEADLINE : host.clock.now() + timeout * 1e9)
+  const ends = id !== 0 && timeout === 0
+  watchdogs.set(at, ends ? NO_DEADLINE : host.clock.now() + timeout * 1e9)
   // They are timers of vcpu 0, whose core knows of another deadline.
   const first = domain.vcpu(0)
   if (first && first !== caller) host.kickCore(first.state.core)

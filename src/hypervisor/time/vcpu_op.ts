@@ -6,10 +6,10 @@
  */
 import type { Place } from '../../base/layout/scalar.ts'
 import type { Fields, Layout, View, ViewOf } from '../../base/layout/struct.ts'
-import { EFAULT, EINVAL, ENOENT, ETIME } from '../../abi/xen/errno.ts'
+import { EFAULT, EINVAL, ENOENT, ENXIO } from '../../abi/xen/errno.ts'
 import { SHUTDOWN_poweroff } from '../../abi/xen/sched.ts'
 import {
-  VCPU_SSHOTTMR_future, VCPUOP_down, VCPUOP_get_physid, VCPUOP_get_runstate_info, VCPUOP_is_up,
+  VCPUOP_down, VCPUOP_get_physid, VCPUOP_get_runstate_info, VCPUOP_is_up,
   VCPUOP_register_runstate_memory_area, VCPUOP_register_vcpu_info,
   VCPUOP_register_vcpu_time_memory_area, VCPUOP_send_nmi, VCPUOP_set_periodic_timer,
   VCPUOP_set_singleshot_timer, VCPUOP_stop_periodic_timer, VCPUOP_stop_singleshot_timer,
@@ -29,6 +29,7 @@ import { NO_DEADLINE } from './state.ts'
 import { Timekeeper } from './timekeeper.ts'
 
 const SHORTEST_PERIOD_NS = 1e6
+const LONGEST_PERIOD_NS = 2 ** 62
 /** Xen takes a time further ahead than this for a mistake, and fires soon. */
 const FAR_NS = 2 ** 50
 const SOON_NS = 100e6
@@ -121,7 +122,7 @@ function setPeriodic(
   caller: Vcpu, target: Vcpu, op: ViewOf<typeof VcpuSetPeriodicTimer>,
 ): Status {
   if (target.id !== caller.id) return -EINVAL
-  if (op.period_ns < SHORTEST_PERIOD_NS || op.period_ns >= FAR_NS) return -EINVAL
+  if (op.period_ns < SHORTEST_PERIOD_NS || op.period_ns > LONGEST_PERIOD_NS) return -EINVAL
   const state = Timekeeper.of(target.host).stateOf(target)
   state.periodNs = op.period_ns
   state.nextPeriodic = target.host.clock.now() + op.period_ns
@@ -134,14 +135,13 @@ function stopPeriodic(caller: Vcpu, target: Vcpu): Status {
   return 0
 }
 
+/** Like Xen, ignores VCPU_SSHOTTMR_future: what is late fires at once. */
 function setSingleshot(
   caller: Vcpu, target: Vcpu, op: ViewOf<typeof VcpuSetSingleshotTimer>,
 ): Status {
   if (target.id !== caller.id) return -EINVAL
   const time = Timekeeper.of(target.host)
-  const timeout = op.timeout_abs_ns
-  if (op.flags & VCPU_SSHOTTMR_future && timeout < time.systemTime(target.domain)) return -ETIME
-  time.stateOf(target).singleshot = target.domain.state.bornNs + timeout
+  time.stateOf(target).singleshot = target.domain.state.bornNs + op.timeout_abs_ns
   return 0
 }
 
@@ -156,7 +156,7 @@ function registerInfo(
   caller: Vcpu, target: Vcpu, op: ViewOf<typeof VcpuRegisterVcpuInfo>,
 ): Status {
   const { host, domain } = caller
-  if (op.offset > 4096 - VcpuInfo.size || (op.offset & 7) !== 0) return -EINVAL
+  if (op.offset > 4096 - VcpuInfo.size || (op.offset & 7) !== 0) return -ENXIO
   const before = target.state.vcpuInfoMfn
   if (before !== NO_FRAME && before !== domain.state.sharedInfoMfn) return -EINVAL
   if (target.id !== caller.id && (target.state.flags & VPF_down) === 0) return -EINVAL
