@@ -78,7 +78,7 @@ export const dummyXsm: Xsm = {
   resourceMap: control,
   hvmParam: targetOrSelf,
   hvmControl: control,
-  // As in Xen that is built for release: guests have port 0xe9 for their early messages.
+  // As in Xen that is built for release.
   consoleIo: privileged,
   xenVersion: privileged,
   evtchnUnbound: targetOrSelf,
