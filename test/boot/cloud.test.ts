@@ -114,8 +114,8 @@ describe('Debian\'s cloud kernel', { skip: missing }, () => {
     assert.equal(await show('properties/virtual_start'), 'ffff800000000000\n')
     assert.match(await show('properties/capabilities'),
       /hvm-3\.0-x86_32 hvm-3\.0-x86_32p hvm-3\.0-x86_64/)
-    assert.equal(await show('properties/changeset'), '<denied>\n')
-    assert.equal(await show('compilation/compiled_by'), '<denied>\n')
+    assert.equal(await show('properties/changeset'), '\n')
+    assert.equal(await show('compilation/compiled_by'), 'xenolith\n')
     assert.equal(await show('version/major'), '4\n')
     assert.equal(await show('version/minor'), '17\n')
     const { out } = await host.xl('list', '-l', 'g')
