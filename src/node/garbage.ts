@@ -15,9 +15,9 @@ import { dropProgramPages, programPages } from './program-pages.ts'
 
 type Collect = (options?: { type: 'major', execution: 'sync', flavor: 'last-resort' }) => void
 
+// The flag is the process's: a thread that took it back would take it from others that start.
 setFlagsFromString('--expose-gc')
 const collect = runInNewContext('gc') as Collect
-setFlagsFromString('--no-expose-gc')
 
 /** Collects soon, when the turn that let go of the buffers is over. */
 export function collectGarbageSoon(): void {
