@@ -21,7 +21,7 @@ import {
 import { DOMID_SELF } from '../../abi/xen/xen.ts'
 import type { Domain } from '../domain/domain.ts'
 import type { Vcpu } from '../domain/vcpu.ts'
-import { batch, type Status, type Subop, subop } from '../hypercall/operation.ts'
+import { batch, checked, type Status, type Subop, subop } from '../hypercall/operation.ts'
 import { Grants } from './grants.ts'
 import { MAX_GRANT_FRAMES, NO_GFN } from './state.ts'
 
@@ -204,10 +204,7 @@ function finish(
 
 /** A sub-operation that takes no batch. */
 function one(ask: Subop): Subop {
-  return {
-    ...ask,
-    run: (caller, argument, args) => args.u32(2) === 1 ? ask.run(caller, argument, args) : -EINVAL,
-  }
+  return checked((_caller, args) => args.u32(2) === 1 ? 0 : -EINVAL, ask)
 }
 
 export const grantTableOps = [

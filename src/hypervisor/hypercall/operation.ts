@@ -81,6 +81,14 @@ export function subop<F extends Fields>(
   }
 }
 
+/** A sub-operation that `check` may refuse before its struct is read: 0, or an error. */
+export function checked(check: (caller: Vcpu, args: HypercallArgs) => Status, ask: Subop): Subop {
+  return {
+    ...ask,
+    run: (caller, argument, args) => check(caller, args) || ask.run(caller, argument, args),
+  }
+}
+
 /** A sub-operation without a struct: the handler reads what it needs itself. */
 export function plainSubop(
   number: number, name: string,

@@ -13,7 +13,7 @@ import { populateNow } from '../memory/demand.ts'
 import { mapForeignFrame, movePage, showXenFrame, unmap } from
   '../memory/reservation.ts'
 import type { HypercallArgs } from './args.ts'
-import { type Status, type Subop, subop } from './operation.ts'
+import { checked, type Status, subop } from './operation.ts'
 
 /** One page of `add_to_physmap` or its batch. */
 function addOne(domain: Domain, space: number, index: number, gfn: number): Status {
@@ -134,7 +134,9 @@ const removeFromPhysmap = subop(M.XENMEM_remove_from_physmap, M.XenRemoveFromPhy
     return refusal < 0 ? refusal : unmap(domain, op.gpfn)
   })
 
-const ownResource = subop(M.XENMEM_acquire_resource, M.XenMemAcquireResource, 'inout',
+/** Only for Dom0: frames of Xen's have no place yet in the physical memory of others. */
+const acquireResource = checked((caller) => caller.domain.id === 0 ? 0 : -EACCES, subop(
+  M.XENMEM_acquire_resource, M.XenMemAcquireResource, 'inout',
   function acquire_resource(caller, op) {
     if (op.pad !== 0) return -EINVAL
     const owner = caller.host.domain(op.domid, caller.domain)
@@ -150,14 +152,7 @@ const ownResource = subop(M.XENMEM_acquire_resource, M.XenMemAcquireResource, 'i
     }
     if (op.nr_frames > 64) return -EINVAL
     return mapGrantFrames(caller, owner, op, status)
-  })
-
-/** Only for Dom0: frames of Xen's have no place yet in the physical memory of others. */
-const acquireResource: Subop = {
-  ...ownResource,
-  run: (caller, argument, args) => caller.domain.id === 0
-    ? ownResource.run(caller, argument, args) : -EACCES,
-}
+  }))
 
 function mapGrantFrames(
   caller: Vcpu, owner: Domain, op: View<typeof M.XenMemAcquireResource.fields>, status: boolean,
