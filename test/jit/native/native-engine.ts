@@ -2,14 +2,10 @@
  * The host CPU, which runs whole programs: harness.c, built by gcc; and the states in which a
  * program ends there and in a test machine, in one form.
  */
-import { execFileSync, spawnSync } from 'node:child_process'
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { Harness } from '../../isa/host/harness.ts'
 import { RAX, RCX, RSP } from '../encoder.ts'
 import { CODE_PAGES, DATA_PAGES, type Start, type TestMachine } from '../machine.ts'
 
-const SOURCE = new URL('./harness.c', import.meta.url).pathname
 const PAGE = 4096
 const PROGRAM = { flags: 128, entry: 136, legacy: 144, xmm: 152, code: 512 } as const
 const PROGRAM_BYTES = PROGRAM.code + (CODE_PAGES + 1 + DATA_PAGES) * PAGE
@@ -23,48 +19,29 @@ const [WENT_ASTRAY, PAGE_FAULT, STACK_FAULT, GENERAL_PROTECTION] = [-1, 14, 12, 
 export type Ending = ReadonlyMap<string, bigint>
 
 export class NativeEngine implements Disposable {
-  readonly #folder: string
-  readonly #program: string
+  readonly #harness: Harness
 
-  private constructor(folder: string) {
-    this.#folder = folder
-    this.#program = join(folder, 'native')
-    execFileSync('gcc', ['-O1', '-fno-stack-protector', '-o', this.#program, SOURCE],
-      { stdio: 'pipe' })
+  private constructor(harness: Harness) {
+    this.#harness = harness
   }
 
   /** Undefined, with the reason printed, where there is no gcc or the host is no x86-64. */
   static make(): NativeEngine | undefined {
-    if (process.arch !== 'x64' || process.platform !== 'linux') {
-      console.log('native programs skipped: the host is not x86-64 Linux')
-      return undefined
-    }
-    const folder = mkdtempSync(join(tmpdir(), 'native-engine-'))
-    try {
-      return new NativeEngine(folder)
-    } catch (error) {
-      rmSync(folder, { recursive: true })
-      console.log(`native programs skipped: no gcc (${String(error)})`)
-      return undefined
-    }
+    const source = new URL('./harness.c', import.meta.url)
+    const harness = Harness.make('native programs', source, '-fno-stack-protector')
+    return harness && new NativeEngine(harness)
   }
 
   /** Undefined for a program that called the system. */
   run(programs: readonly Start[]): (Ending | undefined)[] {
     const input = Buffer.concat(programs.map(bytesOf))
-    const size = programs.length * OUTCOME_BYTES
-    const result = spawnSync(this.#program, [], {
-      input, maxBuffer: size + 1024, timeout: 60_000,
-    })
-    if (result.status !== 0 || result.stdout.length !== size) {
-      throw new Error(`the harness failed: ${result.signal ?? result.status} ${result.stderr}`)
-    }
+    const output = this.#harness.run(input, programs.length * OUTCOME_BYTES)
     return programs.map((_, i) =>
-      endingOf(result.stdout.subarray(i * OUTCOME_BYTES, (i + 1) * OUTCOME_BYTES)))
+      endingOf(output.subarray(i * OUTCOME_BYTES, (i + 1) * OUTCOME_BYTES)))
   }
 
   [Symbol.dispose](): void {
-    rmSync(this.#folder, { recursive: true })
+    this.#harness[Symbol.dispose]()
   }
 }
 
